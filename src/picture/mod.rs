@@ -1,0 +1,1 @@
+//! Pictures: filter mosaics, feature maps, patches and curves, as PNG files.

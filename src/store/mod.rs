@@ -1,0 +1,1 @@
+//! The run folder: checkpoints that a kill at any moment leaves whole.
