@@ -1,5 +1,7 @@
 //! The plain image that files are read into and pictures are written from.
 
+use crate::{Error, Result};
+
 /// An image, or any stack of planes: `values[(c * height + i) * width + j]`, channel first.
 ///
 /// Colour images have three channels (red, green, blue), grey ones have one. Pixels read from a
@@ -42,5 +44,77 @@ impl Image {
     /// `[channels, height, width]`.
     pub fn shape(&self) -> [usize; 3] {
         [self.channels, self.height, self.width]
+    }
+
+    /// Checks that no side is zero, that the shape accounts for every value and that all values
+    /// are finite.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with the shape, or with the place of the first value that is not finite.
+    pub fn check(&self) -> Result<()> {
+        let [c, h, w] = self.shape();
+        let n = self.values.len();
+        if n == 0 || c.checked_mul(h).and_then(|ch| ch.checked_mul(w)) != Some(n) {
+            return Err(Error::Input(format!(
+                "an image of {c} channels, {h} x {w} pixels cannot hold {n} values: \
+                 no side may be zero, and channels x height x width must be the number of values"
+            )));
+        }
+        match self.values.iter().position(|v| !v.is_finite()) {
+            None => Ok(()),
+            Some(k) => Err(Error::Input(format!(
+                "the image holds {} in channel {}, row {}, column {} (counted from 0): \
+                 replace it by a finite number",
+                self.values[k],
+                k / (h * w),
+                k / w % h,
+                k % w
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planes_follow_each_other() {
+        let mut image = Image::zeros(2, 2, 3);
+        image.plane_mut(1)[5] = 7.0;
+        assert_eq!(image.values[11], 7.0);
+        assert_eq!(image.plane(1), [0.0, 0.0, 0.0, 0.0, 0.0, 7.0]);
+        assert_eq!(image.shape(), [2, 2, 3]);
+    }
+
+    #[test]
+    fn check_names_the_first_bad_value() {
+        let mut image = Image::zeros(2, 2, 3);
+        assert!(image.check().is_ok());
+        image.values[10] = f32::NAN;
+        let message = image.check().unwrap_err().to_string();
+        assert!(
+            message.contains("NaN in channel 1, row 1, column 1"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn check_refuses_shapes_that_do_not_fit() {
+        let mut image = Image::zeros(1, 2, 2);
+        image.width = 3;
+        assert!(
+            image
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("2 x 3 pixels")
+        );
+        assert!(Image::zeros(1, 0, 5).check().is_err());
+        image.height = usize::MAX;
+        assert!(
+            image.check().is_err(),
+            "the product of the sides overflows, yet is no panic"
+        );
     }
 }

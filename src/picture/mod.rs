@@ -1,1 +1,29 @@
 //! Pictures: filter mosaics, feature maps, patches and curves, as PNG files.
+//!
+//! Every picture is an [`Image`](crate::data::Image) with pixels in `[0, 1]`, so that pictures can
+//! be tested, put inside one another and written by the one function [`save_png`]:
+//!
+//! - [`mosaic`]: a sheet of filters, feature maps or patches;
+//! - [`table`]: labelled rows of images under headers, such as an input beside its reconstructions;
+//! - [`matrix`]: which map of one layer is connected to which of the next;
+//! - [`curves`] and [`panels`]: line plots;
+//! - [`symmetric`], [`unit_range`], [`diverging`] and [`heat`] turn values of any range into pixels.
+
+mod axis;
+mod canvas;
+mod colour;
+mod curves;
+mod frame;
+mod layout;
+mod matrix;
+mod mosaic;
+mod png;
+mod table;
+mod text;
+
+pub use colour::{diverging, heat, peak, symmetric, unit_range};
+pub use curves::{Axes, Panel, Series, curves, panels};
+pub use matrix::matrix;
+pub use mosaic::{MosaicOptions, Tile, mosaic};
+pub use png::save_png;
+pub use table::table;

@@ -1,0 +1,178 @@
+//! Named plain arrays in and out, for what comes from Python or goes on there.
+//!
+//! A [`Bundle`] is one file: `.npz`, as `numpy.load` and `numpy.savez` know it, or `.safetensors`.
+//! Arrays are float32 in row-major (C) order; numbers of other types and Fortran order are converted
+//! on reading. Single numbers keep float64, and short texts go along: 0-d entries of an `.npz`, and
+//! 0-d tensors and the metadata of a `.safetensors`.
+
+mod npy;
+mod npz;
+mod number;
+mod safetensors;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// A dense array, row-major: the last index runs fastest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Lengths along the axes, such as `[images, channels, height, width]`.
+    pub shape: Vec<usize>,
+    /// The elements, as many as the product of the shape.
+    pub values: Vec<f32>,
+}
+
+impl Array {
+    /// An array of this shape with these values.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there are not as many values as the shape asks for.
+    pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Result<Self> {
+        let array = Self { shape, values };
+        array.check().map_err(Error::Input)?;
+        Ok(array)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match number::count(&self.shape) {
+            Some(count) if count == self.values.len() => Ok(()),
+            _ => Err(format!(
+                "an array of shape {:?} cannot have {} values",
+                self.shape,
+                self.values.len()
+            )),
+        }
+    }
+}
+
+/// What one file holds, by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Bundle {
+    /// Arrays with one axis or more.
+    pub arrays: BTreeMap<String, Array>,
+    /// Single numbers.
+    pub scalars: BTreeMap<String, f64>,
+    /// Texts.
+    pub texts: BTreeMap<String, String>,
+    /// Entries that were read but are none of these, each with the reason. Not written.
+    pub others: BTreeMap<String, String>,
+}
+
+impl Bundle {
+    /// The array called `name`; `path` is for the message.
+    ///
+    /// # Errors
+    /// [`Error::Input`] listing what is there, if there is no such array.
+    pub fn array(&self, name: &str, path: &Path) -> Result<&Array> {
+        let found = self.arrays.get(name);
+        found.ok_or_else(|| self.missing("array", name, path))
+    }
+
+    /// The number called `name`; `path` is for the message.
+    ///
+    /// # Errors
+    /// [`Error::Input`] listing what is there, if there is no such number.
+    pub fn scalar(&self, name: &str, path: &Path) -> Result<f64> {
+        let found = self.scalars.get(name).copied();
+        found.ok_or_else(|| self.missing("number", name, path))
+    }
+
+    /// The text called `name`; `path` is for the message.
+    ///
+    /// # Errors
+    /// [`Error::Input`] listing what is there, if there is no such text.
+    pub fn text(&self, name: &str, path: &Path) -> Result<&str> {
+        let found = self.texts.get(name).map(String::as_str);
+        found.ok_or_else(|| self.missing("text", name, path))
+    }
+
+    fn missing(&self, kind: &str, name: &str, path: &Path) -> Error {
+        let path = path.display();
+        if let Some(reason) = self.others.get(name) {
+            return Error::Input(format!("{path}: `{name}` {reason}"));
+        }
+        let arrays = self.arrays.iter();
+        let there: Vec<_> = arrays
+            .map(|(name, array)| format!("array `{name}` {:?}", array.shape))
+            .chain(self.scalars.keys().map(|name| format!("number `{name}`")))
+            .chain(self.texts.keys().map(|name| format!("text `{name}`")))
+            .chain(
+                self.others
+                    .keys()
+                    .map(|name| format!("unreadable `{name}`")),
+            )
+            .collect();
+        let there = match there.is_empty() {
+            true => "nothing".to_owned(),
+            false => there.join(", "),
+        };
+        Error::Input(format!("{path} holds no {kind} `{name}`; it holds {there}"))
+    }
+}
+
+/// Reads the file at `path`, `.npz` or `.safetensors`.
+///
+/// # Errors
+/// [`Error::Input`] if it is neither, cut short or damaged; [`Error::Io`] if it cannot be read.
+pub fn read(path: impl AsRef<Path>) -> Result<Bundle> {
+    let path = path.as_ref();
+    match Format::of(path)? {
+        Format::Npz => npz::read(path),
+        Format::Safetensors => safetensors::read(path),
+    }
+}
+
+/// Writes the file at `path`, `.npz` or `.safetensors`: all of it or nothing. What is there already
+/// is replaced only with `overwrite`.
+///
+/// # Errors
+/// [`Error::Config`] if the file exists or its name ends in neither; [`Error::Input`] if an array
+/// has not as many values as its shape asks for or a name is taken twice; [`Error::Io`] if it
+/// cannot be written.
+pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result<()> {
+    let path = path.as_ref();
+    let format = Format::of(path)?;
+    if !overwrite && path.exists() {
+        return Err(Error::Config(format!(
+            "{} exists and is not replaced: choose another name, remove it, or pass --overwrite",
+            path.display()
+        )));
+    }
+    for (name, array) in &bundle.arrays {
+        let place = |reason| Error::Input(format!("cannot write `{name}`: {reason}"));
+        array.check().map_err(place)?;
+        if bundle.scalars.contains_key(name) || bundle.texts.contains_key(name) {
+            return Err(place(
+                "it names both an array and a number or a text".to_owned(),
+            ));
+        }
+    }
+    match format {
+        Format::Npz => npz::write(path, bundle),
+        Format::Safetensors => safetensors::write(path, bundle),
+    }
+}
+
+enum Format {
+    Npz,
+    Safetensors,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self> {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        match ending.map(str::to_ascii_lowercase).as_deref() {
+            Some("npz") => Ok(Self::Npz),
+            Some("safetensors") => Ok(Self::Safetensors),
+            _ => Err(Error::Config(format!(
+                "{} is no file of arrays: its name must end in .npz or .safetensors",
+                path.display()
+            ))),
+        }
+    }
+}

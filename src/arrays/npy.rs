@@ -1,0 +1,206 @@
+//! One entry of an `.npz`: an array in numpy's `.npy` format, which is a line of Python that
+//! describes the array, and its bytes.
+//!
+//! Only what deconvnet can use is read: numbers of any shape, and single texts.
+
+use std::io::{self, Write};
+
+use super::Array;
+use super::number::{Number, count, encode};
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// The header is padded so that the numbers begin at a multiple of this.
+const ALIGNMENT: usize = 64;
+/// Values that are converted to bytes at a time.
+const BATCH: usize = 1 << 16;
+
+/// What an entry turned out to be.
+#[derive(Debug, PartialEq)]
+pub(super) enum Entry {
+    Array(Array),
+    Scalar(f64),
+    Text(String),
+    /// Sound, but not of use here; with the reason.
+    Other(String),
+}
+
+/// Reads an entry; the error is the reason, without the name.
+pub(super) fn decode(bytes: &[u8]) -> Result<Entry, String> {
+    let (header, data) = split(bytes).ok_or("is no .npy array, or is cut short")?;
+    let header = Header::parse(header)
+        .ok_or_else(|| format!("has a header that cannot be understood: {}", header.trim()))?;
+    let other = |wanted: &str| {
+        Ok(Entry::Other(format!(
+            "is of type {}: {wanted}",
+            header.kind
+        )))
+    };
+
+    if let Some(letters) = header.kind.strip_prefix("<U") {
+        return match (letters.parse(), header.shape.is_empty()) {
+            (Ok(letters), true) => text(data, letters).map(Entry::Text),
+            _ => other("of texts, only single ones can be used"),
+        };
+    }
+    let Some(number) = number(header.kind) else {
+        return other("save it as little-endian float32, such as by .astype('<f4')");
+    };
+    let length = count(&header.shape).and_then(|count| count.checked_mul(number.width()));
+    if length != Some(data.len()) {
+        return Err(format!(
+            "is damaged: its shape {:?} does not go with its {} bytes",
+            header.shape,
+            data.len()
+        ));
+    }
+    if header.shape.is_empty() {
+        return Ok(Entry::Scalar(number.single(data)));
+    }
+    let mut values = number.decode(data, |value| value as f32);
+    if header.fortran {
+        values = to_row_major(&values, &header.shape);
+    }
+    let shape = header.shape;
+    Ok(Entry::Array(Array { shape, values }))
+}
+
+/// Writes `array`.
+pub(super) fn write_array(out: &mut impl Write, array: &Array) -> io::Result<()> {
+    out.write_all(&header("<f4", &array.shape)?)?;
+    let mut batches = array.values.chunks(BATCH);
+    batches.try_for_each(|batch| out.write_all(&encode(batch)))
+}
+
+/// Writes a single number.
+pub(super) fn write_scalar(out: &mut impl Write, value: f64) -> io::Result<()> {
+    out.write_all(&header("<f8", &[])?)?;
+    out.write_all(&value.to_le_bytes())
+}
+
+/// Writes a text, four bytes a letter.
+pub(super) fn write_text(out: &mut impl Write, text: &str) -> io::Result<()> {
+    // numpy has no texts of no letters.
+    let letters = text.chars().count().max(1);
+    out.write_all(&header(&format!("<U{letters}"), &[])?)?;
+    let padded = text.chars().map(u32::from).chain([0]).take(letters);
+    padded
+        .into_iter()
+        .try_for_each(|letter| out.write_all(&letter.to_le_bytes()))
+}
+
+/// The description of an array.
+struct Header<'a> {
+    /// As numpy calls it, such as `<f4`.
+    kind: &'a str,
+    fortran: bool,
+    shape: Vec<usize>,
+}
+
+impl<'a> Header<'a> {
+    /// Reads a line such as `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+    fn parse(line: &'a str) -> Option<Self> {
+        let value = |key| Some(line.split_once(key)?.1.trim_start());
+        let kind = value("'descr':")?;
+        let shape = value("'shape':")?.strip_prefix('(')?.split_once(')')?.0;
+        let lengths = shape
+            .split(',')
+            .map(str::trim)
+            .filter(|length| !length.is_empty());
+        Some(Self {
+            kind: match kind.strip_prefix('\'') {
+                Some(kind) => kind.split_once('\'')?.0,
+                None => "record",
+            },
+            fortran: value("'fortran_order':")?.starts_with("True"),
+            shape: lengths
+                .map(|length| length.parse().ok())
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// The header's line and the bytes of the array.
+fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (version, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<2>()?;
+    let (length, rest) = match version[0] {
+        1 => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (u32::from(u16::from_le_bytes(*length)), rest)
+        }
+        2 | 3 => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (u32::from_le_bytes(*length), rest)
+        }
+        _ => return None,
+    };
+    let (line, data) = rest.split_at_checked(length.try_into().ok()?)?;
+    Some((str::from_utf8(line).ok()?, data))
+}
+
+fn header(kind: &str, shape: &[usize]) -> io::Result<Vec<u8>> {
+    let lengths: String = shape.iter().map(|length| format!("{length}, ")).collect();
+    let mut line = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({lengths}), }}");
+    // The magic, two bytes of version, two of length, and the line's end.
+    let unpadded = MAGIC.len() + 4 + line.len() + 1;
+    line.push_str(&" ".repeat(unpadded.next_multiple_of(ALIGNMENT) - unpadded));
+    line.push('\n');
+    let length = u16::try_from(line.len()).map_err(|_| io::Error::other("too many axes"))?;
+    Ok([MAGIC, &[1, 0], &length.to_le_bytes(), line.as_bytes()].concat())
+}
+
+fn number(kind: &str) -> Option<Number> {
+    Some(match kind {
+        "|b1" => Number::Bool,
+        "|u1" => Number::U8,
+        "<u2" => Number::U16,
+        "<u4" => Number::U32,
+        "<u8" => Number::U64,
+        "|i1" => Number::I8,
+        "<i2" => Number::I16,
+        "<i4" => Number::I32,
+        "<i8" => Number::I64,
+        "<f4" => Number::F32,
+        "<f8" => Number::F64,
+        _ => return None,
+    })
+}
+
+fn text(data: &[u8], letters: usize) -> Result<String, String> {
+    let (raw, rest) = data.as_chunks();
+    if raw.len() != letters || !rest.is_empty() {
+        return Err(format!(
+            "is damaged: {letters} letters do not go with its {} bytes",
+            data.len()
+        ));
+    }
+    let codes = raw.iter().map(|raw| u32::from_le_bytes(*raw));
+    let text: Option<String> = codes.map(char::from_u32).collect();
+    let text = text.ok_or("is damaged: some of its letters are none")?;
+    Ok(text.trim_end_matches('\0').to_owned())
+}
+
+/// Reorders values whose first index runs fastest, so that the last one does.
+fn to_row_major(values: &[f32], shape: &[usize]) -> Vec<f32> {
+    let strides: Vec<usize> = shape
+        .iter()
+        .scan(1, |product, length| {
+            Some(std::mem::replace(product, *product * length))
+        })
+        .collect();
+    let mut index = vec![0; shape.len()];
+    let mut place = 0;
+    let next = |_| {
+        let value = values[place];
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            place += strides[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            place -= strides[axis] * shape[axis];
+            index[axis] = 0;
+        }
+        value
+    };
+    (0..values.len()).map(next).collect()
+}

@@ -1,0 +1,76 @@
+//! `.npz`: a zip archive of `.npy` entries.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::path::Path;
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use super::Bundle;
+use super::npy::{self, Entry};
+use crate::store::files;
+use crate::{Error, Result};
+
+/// Bytes from which on a zip entry needs longer fields.
+const LARGE: usize = 1 << 31;
+
+pub(super) fn read(path: &Path) -> Result<Bundle> {
+    let damaged = |reason: String| {
+        Error::Input(format!(
+            "{}: {reason}; write it again, such as by numpy.savez",
+            path.display()
+        ))
+    };
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let mut archive = ZipArchive::new(BufReader::new(file))
+        .map_err(|error| damaged(format!("not an .npz archive, or cut short ({error})")))?;
+    let mut bundle = Bundle::default();
+    for index in 0..archive.len() {
+        let unpacked = |error| damaged(format!("entry {index} cannot be unpacked ({error})"));
+        let mut entry = archive.by_index(index).map_err(unpacked)?;
+        let name = entry.name().map_err(unpacked)?.into_owned();
+        // As numpy does: whatever else is in the archive is no array.
+        let Some(name) = name.strip_suffix(".npy").map(str::to_owned) else {
+            continue;
+        };
+        let mut bytes = Vec::new();
+        entry
+            .read_to_end(&mut bytes)
+            .map_err(|error| damaged(format!("`{name}` cannot be unpacked ({error})")))?;
+        match npy::decode(&bytes).map_err(|reason| damaged(format!("`{name}` {reason}")))? {
+            Entry::Array(array) => drop(bundle.arrays.insert(name, array)),
+            Entry::Scalar(value) => drop(bundle.scalars.insert(name, value)),
+            Entry::Text(text) => drop(bundle.texts.insert(name, text)),
+            Entry::Other(reason) => drop(bundle.others.insert(name, reason)),
+        }
+    }
+    Ok(bundle)
+}
+
+pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
+    files::replace(path, false, |file| {
+        let mut zip = ZipWriter::new(BufWriter::new(file));
+        for (name, array) in &bundle.arrays {
+            begin(&mut zip, name, array.values.len() * size_of::<f32>())?;
+            npy::write_array(&mut zip, array)?;
+        }
+        for (name, value) in &bundle.scalars {
+            begin(&mut zip, name, 0)?;
+            npy::write_scalar(&mut zip, *value)?;
+        }
+        for (name, text) in &bundle.texts {
+            begin(&mut zip, name, 0)?;
+            npy::write_text(&mut zip, text)?;
+        }
+        zip.finish()?.flush()
+    })
+}
+
+/// Starts the entry called `name`, of about so many bytes.
+fn begin<W: Write + Seek>(zip: &mut ZipWriter<W>, name: &str, bytes: usize) -> io::Result<()> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .large_file(bytes >= LARGE);
+    Ok(zip.start_file(format!("{name}.npy"), options)?)
+}

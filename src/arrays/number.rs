@@ -1,0 +1,73 @@
+//! The types of numbers that files hold, and their little-endian bytes.
+
+/// A type of number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    Bool,
+    U8,
+    U16,
+    U32,
+    U64,
+    I8,
+    I16,
+    I32,
+    I64,
+    F32,
+    F64,
+}
+
+impl Number {
+    /// Bytes of one number.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Bool | Self::U8 | Self::I8 => 1,
+            Self::U16 | Self::I16 => 2,
+            Self::U32 | Self::I32 | Self::F32 => 4,
+            Self::U64 | Self::I64 | Self::F64 => 8,
+        }
+    }
+
+    /// The numbers in `bytes`, each passed through `to` by way of float64, which holds all of these
+    /// types but the largest 64-bit integers exactly.
+    pub fn decode<T>(self, bytes: &[u8], to: impl Fn(f64) -> T) -> Vec<T> {
+        match self {
+            Self::Bool => each(bytes, |[byte]| to(f64::from(u8::from(byte != 0)))),
+            Self::U8 => each(bytes, |[byte]| to(f64::from(byte))),
+            Self::U16 => each(bytes, |raw| to(f64::from(u16::from_le_bytes(raw)))),
+            Self::U32 => each(bytes, |raw| to(f64::from(u32::from_le_bytes(raw)))),
+            Self::U64 => each(bytes, |raw| to(u64::from_le_bytes(raw) as f64)),
+            Self::I8 => each(bytes, |raw| to(f64::from(i8::from_le_bytes(raw)))),
+            Self::I16 => each(bytes, |raw| to(f64::from(i16::from_le_bytes(raw)))),
+            Self::I32 => each(bytes, |raw| to(f64::from(i32::from_le_bytes(raw)))),
+            Self::I64 => each(bytes, |raw| to(i64::from_le_bytes(raw) as f64)),
+            Self::F32 => each(bytes, |raw| to(f64::from(f32::from_le_bytes(raw)))),
+            Self::F64 => each(bytes, |raw| to(f64::from_le_bytes(raw))),
+        }
+    }
+
+    /// The one number in `bytes`.
+    pub fn single(self, bytes: &[u8]) -> f64 {
+        let values = self.decode(bytes, |value| value);
+        values.first().copied().unwrap_or(f64::NAN)
+    }
+}
+
+fn each<const WIDTH: usize, T>(bytes: &[u8], to: impl Fn([u8; WIDTH]) -> T) -> Vec<T> {
+    let (chunks, _) = bytes.as_chunks();
+    chunks.iter().map(|raw| to(*raw)).collect()
+}
+
+/// The bytes of `values` as little-endian float32.
+pub(super) fn encode(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
+/// The number of elements of an array of this shape, if it can be counted.
+pub(super) fn count(shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(1_usize, |count, length| count.checked_mul(*length))
+}

@@ -1,0 +1,316 @@
+//! Round trips, files by numpy and for numpy, and files that are not what they should be.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::npy::{self, Entry};
+use super::{Array, Bundle, read, write};
+use crate::{Error, Result};
+
+fn bundle() -> Bundle {
+    let mut bundle = Bundle::default();
+    let values = (0..24).map(|i| (i as f32 - 7.5) / 3.0).collect();
+    let maps = Array::new(vec![2, 3, 4], values).unwrap();
+    bundle.arrays.insert("maps".to_owned(), maps);
+    let odd = vec![f32::NAN, f32::INFINITY, -0.0, f32::MIN_POSITIVE / 3.0];
+    bundle
+        .arrays
+        .insert("odd".to_owned(), Array::new(vec![4], odd).unwrap());
+    bundle
+        .arrays
+        .insert("none".to_owned(), Array::new(vec![0, 5], vec![]).unwrap());
+    bundle.scalars.insert("lmbda".to_owned(), 0.1);
+    bundle
+        .texts
+        .insert("boundary".to_owned(), "välid 𝄞".to_owned());
+    bundle.texts.insert("empty".to_owned(), String::new());
+    bundle
+}
+
+/// Equal to the bit, which `==` is not for NaN.
+fn assert_same(found: &Bundle, sent: &Bundle) {
+    let bits = |bundle: &Bundle| -> Vec<(String, Vec<usize>, Vec<u32>)> {
+        let arrays = bundle.arrays.iter();
+        arrays
+            .map(|(name, array)| {
+                let bits = array.values.iter().map(|value| value.to_bits()).collect();
+                (name.clone(), array.shape.clone(), bits)
+            })
+            .collect()
+    };
+    assert_eq!(bits(found), bits(sent));
+    assert_eq!((&found.scalars, &found.texts), (&sent.scalars, &sent.texts));
+    assert!(found.others.is_empty());
+}
+
+fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
+    match result.unwrap_err() {
+        Error::Input(text) | Error::Config(text) => text,
+        other => panic!("not the kind of error expected: {other:?}"),
+    }
+}
+
+#[test]
+fn comes_back_as_it_went() {
+    let folder = TempDir::new().unwrap();
+    for name in ["all.npz", "all.safetensors"] {
+        let path = folder.path().join(name);
+        write(&path, &bundle(), false).unwrap();
+        assert_same(&read(&path).unwrap(), &bundle());
+
+        let text = message(write(&path, &Bundle::default(), false));
+        assert!(
+            text.contains(name) && text.contains("--overwrite"),
+            "{text}"
+        );
+        assert_same(&read(&path).unwrap(), &bundle());
+        write(&path, &Bundle::default(), true).unwrap();
+        assert_same(&read(&path).unwrap(), &Bundle::default());
+    }
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "something is left over"
+    );
+}
+
+#[test]
+fn damaged_files_are_told() {
+    let folder = TempDir::new().unwrap();
+    for name in ["all.npz", "all.safetensors"] {
+        let path = folder.path().join(name);
+        write(&path, &bundle(), false).unwrap();
+        let whole = fs::read(&path).unwrap();
+        // Cut short anywhere, it is an error and never a panic.
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            let text = message(read(&path));
+            assert!(
+                text.contains(name) && text.contains("write it again"),
+                "{text}"
+            );
+        }
+    }
+    let path = folder.path().join("flipped.npz");
+    write(&path, &bundle(), false).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for place in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[place] ^= 0x10;
+        fs::write(&path, flipped).unwrap();
+        // Names and times carry no checksum; numbers do.
+        if let Ok(found) = read(&path)
+            && let Some(maps) = found.arrays.get("maps")
+        {
+            assert_eq!(maps, &bundle().arrays["maps"], "byte {place}");
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_for_and_not_there_is_told() {
+    let path = Path::new("codes.npz");
+    let mut bundle = bundle();
+    bundle
+        .others
+        .insert("names".to_owned(), "is of type <U5: too bad".to_owned());
+    assert_eq!(bundle.array("maps", path).unwrap().shape, [2, 3, 4]);
+    assert_eq!(bundle.scalar("lmbda", path).unwrap(), 0.1);
+    assert_eq!(bundle.text("boundary", path).unwrap(), "välid 𝄞");
+    let text = message(bundle.array("s", path));
+    assert!(text.starts_with("codes.npz holds no array `s`; it holds array `maps` [2, 3, 4], "));
+    assert!(text.contains("number `lmbda`"), "{text}");
+    assert_eq!(
+        message(bundle.array("names", path)),
+        "codes.npz: `names` is of type <U5: too bad"
+    );
+    assert!(message(Bundle::default().text("t", path)).ends_with("holds nothing"));
+}
+
+#[test]
+fn what_cannot_be_written_is_told() {
+    assert!(message(Array::new(vec![2, 3], vec![0.0; 5])).contains("[2, 3] cannot have 5 values"));
+    assert!(message(Array::new(vec![usize::MAX, 2], vec![])).contains("cannot have 0"));
+    assert!(message(write("codes.npy", &bundle(), true)).contains(".npz or .safetensors"));
+    assert!(message(read("codes")).contains(".npz or .safetensors"));
+    let mut bundle = bundle();
+    bundle.scalars.insert("maps".to_owned(), 1.0);
+    assert!(message(write("x.npz", &bundle, true)).contains("both"));
+    assert!(matches!(read("no/such.npz"), Err(Error::Io { .. })));
+    assert!(matches!(
+        write("no/such.npz", &Bundle::default(), true),
+        Err(Error::Io { .. })
+    ));
+}
+
+/// An entry as numpy would write it.
+fn entry(kind: &str, fortran: &str, shape: &str, data: &[u8]) -> Result<Entry, String> {
+    let line = format!("{{'descr': {kind}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+    let length = u16::try_from(line.len()).unwrap().to_le_bytes();
+    npy::decode(&[b"\x93NUMPY\x01\x00", &length[..], line.as_bytes(), data].concat())
+}
+
+#[test]
+fn entries_are_converted_or_told() {
+    let array = |shape: &[usize], values: &[f32]| {
+        Ok(Entry::Array(
+            Array::new(shape.to_vec(), values.to_vec()).unwrap(),
+        ))
+    };
+    assert_eq!(
+        entry("'|b1'", "False", "(2,)", &[0, 1]),
+        array(&[2], &[0.0, 1.0])
+    );
+    assert_eq!(
+        entry("'<i2'", "False", "(1,)", &[0xfe, 0xff]),
+        array(&[1], &[-2.0])
+    );
+    assert_eq!(
+        entry("'|u1'", "True", "(2, 3)", &[1, 4, 2, 5, 3, 6]),
+        array(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    );
+    assert_eq!(
+        entry("'<f8'", "False", "()", &0.1_f64.to_le_bytes()),
+        Ok(Entry::Scalar(0.1))
+    );
+
+    let other = |kind, shape, data: &[u8]| match entry(kind, "False", shape, data) {
+        Ok(Entry::Other(reason)) => reason,
+        found => panic!("{found:?}"),
+    };
+    assert!(other("'>f4'", "(1,)", &[0; 4]).contains(">f4: save it as little-endian float32"));
+    assert!(other("[('a', '<f4')]", "(1,)", &[0; 4]).contains("record"));
+    assert!(other("'|O'", "()", &[0; 9]).contains("|O"));
+    assert!(other("'<U1'", "(1,)", &[0; 4]).contains("single"));
+
+    for (kind, shape, reason) in [
+        ("'<f4'", "(3,)", "[3] does not go with its 4 bytes"),
+        (
+            "'<f4'",
+            "(4294967296, 4294967296, 4294967296)",
+            "does not go with",
+        ),
+        ("'<f4'", "(-1,)", "cannot be understood"),
+        ("'<f4'", "3", "cannot be understood"),
+        ("'<U2'", "()", "2 letters do not go with its 4 bytes"),
+        ("'<U99999999999999999999'", "()", "single"),
+    ] {
+        match entry(kind, "False", shape, &[0; 4]) {
+            Err(text) | Ok(Entry::Other(text)) => assert!(text.contains(reason), "{text}"),
+            found => panic!("{found:?}"),
+        }
+    }
+    assert!(
+        entry("'<U1'", "False", "()", &[0xff; 4])
+            .unwrap_err()
+            .contains("letters are none")
+    );
+}
+
+/// Runs `script` in Python with these modules and the folder; false, said aloud, without them.
+fn python(modules: &str, script: &str, folder: &Path) -> bool {
+    let run = |script: &str| {
+        Command::new("python3")
+            .args(["-c", script])
+            .arg(folder)
+            .output()
+    };
+    if !run(&format!("import {modules}")).is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: there is no python3 with {modules} here");
+        return false;
+    }
+    let output = run(&format!(
+        "import sys, {modules}\nfolder = sys.argv[1]\n{script}"
+    ))
+    .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    true
+}
+
+#[test]
+fn numpy_reads_ours_and_we_read_numpy() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path().join("ours.npz"), &bundle(), false).unwrap();
+    let script = "
+import numpy as np
+z = np.load(folder + '/ours.npz')
+assert sorted(z.files) == ['boundary', 'empty', 'lmbda', 'maps', 'none', 'odd'], z.files
+assert z['maps'].dtype == np.float32 and z['maps'].shape == (2, 3, 4)
+assert (z['maps'].ravel() == ((np.arange(24, dtype='f4') - np.float32(7.5)) / np.float32(3))).all()
+assert np.isnan(z['odd'][0]) and z['none'].shape == (0, 5)
+assert z['lmbda'] == 0.1 and str(z['boundary']) == 'välid 𝄞' and str(z['empty']) == ''
+a = np.arange(24).reshape(2, 3, 4)
+kinds = {k: a.astype(k) for k in ['f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8']}
+np.savez_compressed(folder + '/theirs.npz', fortran=np.asfortranarray(a), b1=a % 2 == 0,
+    big=a.astype('>f4'), names=np.array(['a', 'b']), lmbda=0.1, count=7, flag=True,
+    boundary='valid', **kinds)
+np.savez(folder + '/stored.npz', a)
+";
+    if !python("numpy", script, folder.path()) {
+        return;
+    }
+    let path = folder.path().join("theirs.npz");
+    let found = read(&path).unwrap();
+    let ascending: Vec<f32> = (0..24).map(|i| i as f32).collect();
+    let kinds = ["f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"];
+    for name in kinds.iter().chain(&["fortran"]) {
+        let array = found.array(name, &path).unwrap();
+        assert_eq!(
+            (&array.shape[..], &array.values),
+            (&[2, 3, 4][..], &ascending),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        found.array("b1", &path).unwrap().values[..3],
+        [1.0, 0.0, 1.0]
+    );
+    assert_eq!(found.scalar("lmbda", &path).unwrap(), 0.1);
+    assert_eq!(found.scalar("count", &path).unwrap(), 7.0);
+    assert_eq!(found.scalar("flag", &path).unwrap(), 1.0);
+    assert_eq!(found.text("boundary", &path).unwrap(), "valid");
+    assert!(message(found.array("big", &path)).contains(">f4"));
+    assert!(message(found.array("names", &path)).contains("<U1"));
+    let stored = read(folder.path().join("stored.npz")).unwrap();
+    assert_eq!(stored.arrays["arr_0"].values, ascending);
+}
+
+#[test]
+fn safetensors_reads_ours_and_we_read_safetensors() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path().join("ours.safetensors"), &bundle(), false).unwrap();
+    let script = "
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+t = load_file(folder + '/ours.safetensors')
+assert t['maps'].dtype == np.float32 and t['maps'].shape == (2, 3, 4)
+assert (t['maps'].ravel() == ((np.arange(24, dtype='f4') - np.float32(7.5)) / np.float32(3))).all()
+assert t['lmbda'].shape == () and t['lmbda'] == 0.1
+with safe_open(folder + '/ours.safetensors', 'np') as f:
+    assert f.metadata() == {'boundary': 'välid 𝄞', 'empty': ''}, f.metadata()
+a = np.arange(24).reshape(2, 3, 4)
+save_file({'i8': a, 'f8': a.astype('f8'), 'f2': a.astype('f2'), 'gap': np.array(0.1)},
+    folder + '/theirs.safetensors', metadata={'boundary': 'valid'})
+";
+    if !python("numpy, safetensors.numpy", script, folder.path()) {
+        return;
+    }
+    let path = folder.path().join("theirs.safetensors");
+    let found = read(&path).unwrap();
+    assert_eq!(
+        found.array("i8", &path).unwrap(),
+        found.array("f8", &path).unwrap()
+    );
+    assert_eq!(found.array("f8", &path).unwrap().values[23], 23.0);
+    assert_eq!(found.scalar("gap", &path).unwrap(), 0.1);
+    assert_eq!(found.text("boundary", &path).unwrap(), "valid");
+    assert!(message(found.array("f2", &path)).contains("F16"));
+}

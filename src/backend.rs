@@ -1,0 +1,153 @@
+//! The backends: the only place, with the kernels, that names one.
+//!
+//! A backend is a value here, not a type: Burn 0.22 carries the choice in each tensor's device.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::{Device, DeviceKind, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Where tensors live and who computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The CPU, Burn's own plain backend: always compiled in.
+    #[default]
+    Flex,
+    /// The CPU, on the `ndarray` crate.
+    Ndarray,
+    /// Any GPU, through wgpu (Vulkan, Metal, DirectX 12).
+    Wgpu,
+    /// A GPU through Vulkan, with SPIR-V kernels.
+    Vulkan,
+    /// An Apple GPU.
+    Metal,
+    /// An NVIDIA GPU through CUDA.
+    Cuda,
+}
+
+impl Backend {
+    /// All of them, compiled in or not.
+    pub const ALL: [Self; 6] = [
+        Self::Flex,
+        Self::Ndarray,
+        Self::Wgpu,
+        Self::Vulkan,
+        Self::Metal,
+        Self::Cuda,
+    ];
+
+    /// The name used by flags and configs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flex => "flex",
+            Self::Ndarray => "ndarray",
+            Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
+            Self::Cuda => "cuda",
+        }
+    }
+
+    /// Whether this program was built with it.
+    pub fn compiled_in(self) -> bool {
+        match self {
+            Self::Flex => true,
+            Self::Ndarray => cfg!(feature = "ndarray"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Vulkan => cfg!(feature = "vulkan"),
+            Self::Metal => cfg!(feature = "metal"),
+            Self::Cuda => cfg!(feature = "cuda"),
+        }
+    }
+
+    /// Opens its best device and has it add two numbers, so that a missing or broken driver is
+    /// found before any work starts.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] where it is not compiled in or no device answers.
+    pub fn device(self) -> Result<Device> {
+        if !self.compiled_in() {
+            return Err(Error::Backend(format!(
+                "the backend '{self}' is not compiled into this program; \
+                 build it in with `cargo build --release --features {self}`, \
+                 or choose one that `deconvnet backends` lists"
+            )));
+        }
+        quietly(move || {
+            let device = self.open();
+            let two: f32 = Tensor::<1>::ones([2], &device).sum().into_scalar();
+            (two == 2.0).then_some(device)
+        })
+        .flatten()
+        .ok_or_else(|| {
+            Error::Backend(format!(
+                "no device answers for the backend '{self}': no adapter or driver was found; \
+                 install the graphics driver (on a machine without a GPU, Mesa's software Vulkan \
+                 will do), or use --backend flex"
+            ))
+        })
+    }
+
+    fn open(self) -> Device {
+        match self {
+            #[cfg(feature = "ndarray")]
+            #[allow(deprecated)]
+            Self::Ndarray => Device::ndarray(),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Device::wgpu(DeviceKind::DefaultDevice),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Device::vulkan(DeviceKind::DefaultDevice),
+            #[cfg(feature = "metal")]
+            Self::Metal => Device::metal(DeviceKind::DefaultDevice),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Device::cuda(0),
+            _ => Device::flex(),
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backend {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|backend| backend.name() == name)
+            .ok_or_else(|| {
+                Error::Config(format!(
+                    "there is no backend '{name}'; choose flex, ndarray, wgpu, vulkan, metal or cuda"
+                ))
+            })
+    }
+}
+
+/// Whether tensors of this device lie in the processor's own memory, with or without autodiff.
+pub fn is_cpu(device: &Device) -> bool {
+    use burn::backend::DispatchDevice;
+    match device.clone().without_autodiff().as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        #[cfg(feature = "ndarray")]
+        DispatchDevice::NdArray(_) => true,
+        _ => false,
+    }
+}
+
+/// Runs `f` with panics turned into `None` and kept off the terminal: graphics drivers that are
+/// missing or broken are reported that way.
+fn quietly<T>(f: impl FnOnce() -> T + std::panic::UnwindSafe) -> Option<T> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = std::panic::catch_unwind(f).ok();
+    std::panic::set_hook(hook);
+    result
+}

@@ -1,0 +1,344 @@
+//! Image files: finding them in a folder and reading them.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use ::image::imageops::{self, FilterType};
+use ::image::{DynamicImage, ImageDecoder, ImageReader, ImageResult, Limits, Rgb32FImage};
+
+use super::Image;
+use crate::{Error, Result};
+
+/// The file name extensions that are looked for, in any mix of upper and lower case.
+pub const EXTENSIONS: [&str; 9] = [
+    "png", "jpg", "jpeg", "bmp", "webp", "pnm", "ppm", "pgm", "pbm",
+];
+
+/// The image files that `path` stands for: itself if it is one, else all those in the folder and
+/// its subfolders, sorted by path, so that their order is the same on every machine.
+///
+/// Names that begin with a dot are skipped. Links to files are followed; links to folders below
+/// `path` are not, so that no ring of links can trap the search.
+///
+/// # Errors
+/// [`Error::Io`] if `path` or a subfolder cannot be read; [`Error::Input`] if there is no image.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    if !fs::metadata(path)
+        .map_err(Error::io("read", path))?
+        .is_dir()
+    {
+        return if is_image_name(path) {
+            Ok(vec![path.to_path_buf()])
+        } else {
+            Err(Error::Input(format!(
+                "{} is not an image file by its name: give a folder, or a file that ends in {}",
+                path.display(),
+                EXTENSIONS.join(", ")
+            )))
+        };
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
+            let entry = entry.map_err(Error::io("read", &folder))?;
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            // The type of the entry itself: a link to a folder is a link here, not a folder.
+            if entry
+                .file_type()
+                .map_err(Error::io("read", &path))?
+                .is_dir()
+            {
+                folders.push(path);
+            } else if is_image_name(&path) && !path.is_dir() {
+                found.push(path);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::Input(format!(
+            "no image in {}: looked in it and its subfolders for files that end in {}",
+            path.display(),
+            EXTENSIONS.join(", ")
+        )));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_image_name(path: &Path) -> bool {
+    path.extension().is_some_and(|end| {
+        EXTENSIONS
+            .iter()
+            .any(|known| end.eq_ignore_ascii_case(known))
+    })
+}
+
+/// Reads an image file: three channels if `colour`, else one, with pixels in `[0, 1]`.
+///
+/// The pixels are those stored, `value / 255` or `value / 65535`, without a change of colour
+/// space. Grey is Rec. 601 luma, `0.299 R + 0.587 G + 0.114 B`. Where the image is transparent, it
+/// is laid over white. A photograph is turned upright as its camera noted. With `max_side`, an
+/// image whose longer side exceeds it is scaled down to it (Lanczos filter, proportions kept).
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Input`], naming the file, if it is broken,
+/// cut short, of an unknown format, empty or too large (over 512 MiB decoded), or if `max_side`
+/// is zero.
+pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image> {
+    if max_side == Some(0) {
+        return Err(Error::Input(
+            "images cannot be scaled down to a longest side of 0 pixels: give at least 1".into(),
+        ));
+    }
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let unusable = |why: String| {
+        Error::Input(format!(
+            "cannot use the image {}: {why}; replace or remove the file",
+            path.display()
+        ))
+    };
+    if bytes.is_empty() {
+        return Err(unusable("the file is empty".into()));
+    }
+    if is_cut_jpeg(&bytes) {
+        return Err(unusable("the JPEG data is cut short".into()));
+    }
+    let decoded = decode(&bytes).map_err(|e| unusable(e.to_string()))?;
+    let image = planes(&shrink(over_white(&decoded), max_side), colour);
+    image.check().map_err(|e| unusable(e.to_string()))?;
+    Ok(image)
+}
+
+/// Decodes within the default limits of the `image` crate, and turns the picture upright.
+///
+/// The format is told by the content, not by the name.
+fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
+    let mut decoder = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()?
+        .into_decoder()?;
+    // The reader limits what the decoder allocates for itself; the pixels are counted here.
+    Limits::default().reserve(decoder.total_bytes())?;
+    let orientation = decoder.orientation()?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// Whether a JPEG file has no end marker behind its last scan. Its decoder would fill up the
+/// missing part with grey, without a word, and a network would learn from that.
+fn is_cut_jpeg(bytes: &[u8]) -> bool {
+    const START: &[u8] = &[0xFF, 0xD8, 0xFF];
+    const SCAN: &[u8] = &[0xFF, 0xDA];
+    const END: &[u8] = &[0xFF, 0xD9];
+    let last_scan = bytes.windows(2).rposition(|pair| pair == SCAN);
+    bytes.starts_with(START)
+        && last_scan.is_some_and(|scan| !bytes[scan..].windows(2).any(|pair| pair == END))
+}
+
+fn over_white(image: &DynamicImage) -> Rgb32FImage {
+    if !image.color().has_alpha() {
+        return image.to_rgb32f();
+    }
+    let source = image.to_rgba32f();
+    let mut flat = Rgb32FImage::new(source.width(), source.height());
+    for (to, from) in flat.pixels_mut().zip(source.pixels()) {
+        let [r, g, b, a] = from.0;
+        to.0 = [r, g, b].map(|v| a * v + (1.0 - a));
+    }
+    flat
+}
+
+fn shrink(image: Rgb32FImage, max_side: Option<usize>) -> Rgb32FImage {
+    let (width, height) = image.dimensions();
+    let longer = width.max(height);
+    match max_side.and_then(|side| u32::try_from(side).ok()) {
+        Some(side) if side < longer => {
+            let scaled = |n: u32| {
+                let exact = f64::from(n) * f64::from(side) / f64::from(longer);
+                (exact.round() as u32).max(1)
+            };
+            imageops::resize(&image, scaled(width), scaled(height), FilterType::Lanczos3)
+        }
+        _ => image,
+    }
+}
+
+/// Interleaved pixels to planes, or to one plane of luma. The clamp takes back the overshoot of
+/// the Lanczos filter.
+fn planes(image: &Rgb32FImage, colour: bool) -> Image {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let mut out = Image::zeros(if colour { 3 } else { 1 }, height, width);
+    let n = width * height;
+    for (k, pixel) in image.pixels().enumerate() {
+        let rgb = pixel.0.map(|v| v.clamp(0.0, 1.0));
+        if colour {
+            for (c, v) in rgb.into_iter().enumerate() {
+                out.values[c * n + k] = v;
+            }
+        } else {
+            let [r, g, b] = rgb.map(f64::from);
+            out.values[k] = (0.299 * r + 0.587 * g + 0.114 * b) as f32;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::image::{Luma, Rgb, RgbImage, Rgba, RgbaImage};
+    use std::fs::{File, create_dir_all, write};
+
+    fn error(result: Result<impl std::fmt::Debug>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    /// A picture that no coder can squeeze to nothing.
+    fn busy(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            Rgb([x * 37 + y * 11, x * y * 3, x * 5 + y * 91].map(|v| v as u8))
+        })
+    }
+
+    #[test]
+    fn lists_recursively_in_order_of_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        create_dir_all(root.join("b/.hidden")).unwrap();
+        for name in ["c.PNG", "a.jpeg", "b/z.ppm", "b/.hidden/x.png", ".y.png"] {
+            File::create(root.join(name)).unwrap();
+        }
+        File::create(root.join("notes.txt")).unwrap();
+        create_dir_all(root.join("folder.png")).unwrap();
+        let names = ["a.jpeg", "b/z.ppm", "c.PNG"].map(|name| root.join(name));
+        assert_eq!(list(root).unwrap(), names);
+        assert_eq!(list(&names[2]).unwrap(), &names[2..]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn survives_rings_of_links() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        File::create(root.join("a.png")).unwrap();
+        symlink(root, root.join("ring.png")).unwrap();
+        symlink(root.join("self"), root.join("self")).unwrap();
+        symlink(root.join("a.png"), root.join("link.png")).unwrap();
+        let names = ["a.png", "link.png"].map(|name| root.join(name));
+        assert_eq!(list(root).unwrap(), names);
+    }
+
+    #[test]
+    fn listing_says_what_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("nowhere");
+        let message = error(list(&missing));
+        assert!(
+            message.contains("cannot read") && message.contains("nowhere"),
+            "{message}"
+        );
+        let message = error(list(dir.path()));
+        assert!(
+            message.contains("no image in") && message.contains("png, jpg, jpeg"),
+            "{message}"
+        );
+        let text = dir.path().join("notes.txt");
+        write(&text, "no image").unwrap();
+        assert!(error(list(&text)).contains("is not an image file by its name"));
+    }
+
+    #[test]
+    fn keeps_the_precision_of_8_and_16_bits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep.png");
+        ::image::ImageBuffer::<Luma<u16>, _>::from_fn(3, 2, |x, y| Luma([(1000 * x + y) as u16]))
+            .save(&path)
+            .unwrap();
+        let image = read(&path, false, None).unwrap();
+        assert_eq!(image.shape(), [1, 2, 3]);
+        let expected = [0, 1000, 2000, 1, 1001, 2001].map(|v| v as f32 / 65535.0);
+        assert_eq!(image.values, expected);
+
+        let path = dir.path().join("shallow.bmp");
+        RgbImage::from_pixel(1, 1, Rgb([255, 51, 7]))
+            .save(&path)
+            .unwrap();
+        let image = read(&path, true, None).unwrap();
+        assert_eq!(image.values, [1.0, 0.2, 7.0 / 255.0]);
+        let grey = read(&path, false, None).unwrap().values[0];
+        let luma: f64 = 0.299 + 0.587 * 0.2 + 0.114 * 7.0 / 255.0;
+        assert!((f64::from(grey) - luma).abs() < 1e-7);
+    }
+
+    #[test]
+    fn lays_transparent_pixels_over_white() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("clear.png");
+        let mut source = RgbaImage::from_pixel(2, 1, Rgba([255, 0, 0, 0]));
+        source.put_pixel(1, 0, Rgba([255, 0, 0, 51]));
+        source.save(&path).unwrap();
+        let image = read(&path, true, None).unwrap();
+        for (value, expected) in image.values.iter().zip([1.0, 1.0, 1.0, 0.8, 1.0, 0.8]) {
+            assert!((value - expected).abs() < 1e-6, "{:?}", image.values);
+        }
+    }
+
+    #[test]
+    fn scales_down_but_never_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wide.png");
+        RgbImage::from_pixel(90, 30, Rgb([51, 51, 51]))
+            .save(&path)
+            .unwrap();
+        let shape = |side| read(&path, true, side).unwrap().shape();
+        assert_eq!(shape(Some(45)), [3, 15, 45]);
+        assert_eq!(shape(Some(1)), [3, 1, 1]);
+        assert_eq!(shape(Some(usize::MAX)), [3, 30, 90]);
+        let small = read(&path, true, Some(10)).unwrap();
+        assert!(small.values.iter().all(|v| (v - 0.2).abs() < 1e-5));
+        assert!(error(read(&path, true, Some(0))).contains("0 pixels"));
+    }
+
+    #[test]
+    fn every_bad_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes, why) in [
+            ("empty.png", &b""[..], "empty"),
+            ("text.png", b"this is no image at all", "format"),
+            ("flat.pgm", b"P5 0 4 255\n", ""),
+            ("huge.ppm", b"P6 20000 20000 255\n", "emory limit"),
+        ] {
+            let path = dir.path().join(name);
+            write(&path, bytes).unwrap();
+            let message = error(read(&path, true, None));
+            assert!(message.contains(name) && message.contains(why), "{message}");
+        }
+        assert!(error(read(&dir.path().join("gone.png"), true, None)).contains("gone.png"));
+        assert!(error(read(dir.path(), true, None)).contains("cannot read"));
+    }
+
+    #[test]
+    fn files_cut_short_are_errors_in_every_format() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.png", "a.jpg", "a.bmp", "a.ppm", "a.webp"] {
+            let path = dir.path().join(name);
+            busy(40, 30).save(&path).unwrap();
+            assert_eq!(read(&path, true, None).unwrap().shape(), [3, 30, 40]);
+            let whole = fs::read(&path).unwrap();
+            for part in [8, whole.len() / 2, whole.len() * 9 / 10] {
+                write(&path, &whole[..part]).unwrap();
+                let message = error(read(&path, true, None));
+                assert!(
+                    message.contains(name) && message.contains("replace or remove"),
+                    "{message}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,633 @@
+//! What is done to an image before a network sees it, and how it is undone.
+//!
+//! Every kind is an affine map of each pixel, so one formula inverts them all:
+//! `prepared = ((pixel - offset) / deviation - shift) * scale`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Image;
+use super::window::{blur, crop, floor_at_median, gaussian, statistics};
+use crate::{Error, Result};
+
+/// The largest Gaussian window; a larger one is surely a typing error.
+const MAX_SIZE: usize = 999;
+
+/// What is done to every image before a network sees it.
+///
+/// The Gaussian windows have `size x size` weights `exp(-(a^2 + b^2) / (2 sigma^2))` that sum to
+/// one, with `a` and `b` in pixels from the middle.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Preprocess {
+    /// Nothing: pixels in `[0, 1]` as they are.
+    None,
+    /// Each channel of each image is shifted to zero mean.
+    ZeroMean,
+    /// Local contrast normalisation: each channel is shifted to zero mean, its Gaussian-weighted
+    /// local mean is subtracted, and the result is divided by the local standard deviation
+    /// `sqrt(local mean of squares - square of local mean)`, or by the median of that over the
+    /// channel where it is smaller.
+    ///
+    /// Borders are reflected about the outermost pixels (`c b | a b c`), as often as the window
+    /// needs, so that images smaller than the window work, and the size does not change.
+    ContrastNormalize {
+        /// Side of the Gaussian window in pixels, odd.
+        #[serde(default = "contrast_size")]
+        size: usize,
+        /// Standard deviation of the Gaussian in pixels.
+        #[serde(default = "contrast_sigma")]
+        sigma: f64,
+    },
+    /// Each channel is shifted to zero mean and its Gaussian-weighted local mean is subtracted
+    /// where the window fits, which takes `size - 1` off both sides (100 becomes 96); then all
+    /// images of the data set are shifted and scaled together to zero mean and a range of 2.
+    LocalMean {
+        /// Side of the Gaussian window in pixels, odd.
+        #[serde(default = "local_size")]
+        size: usize,
+        /// Standard deviation of the Gaussian in pixels.
+        #[serde(default = "local_sigma")]
+        sigma: f64,
+    },
+}
+
+fn contrast_size() -> usize {
+    13
+}
+fn contrast_sigma() -> f64 {
+    4.773
+}
+fn local_size() -> usize {
+    5
+}
+fn local_sigma() -> f64 {
+    1.591
+}
+
+impl Default for Preprocess {
+    fn default() -> Self {
+        Self::ContrastNormalize {
+            size: contrast_size(),
+            sigma: contrast_sigma(),
+        }
+    }
+}
+
+impl Preprocess {
+    /// Local mean removal with the usual 5 x 5 window.
+    pub fn local_mean() -> Self {
+        Self::LocalMean {
+            size: local_size(),
+            sigma: local_sigma(),
+        }
+    }
+
+    /// Checks the window.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if its size is even, below 3 or above 999, or if its sigma is not a
+    /// positive number.
+    pub fn check(&self) -> Result<()> {
+        let Some((size, sigma)) = self.window() else {
+            return Ok(());
+        };
+        if size % 2 == 0 || !(3..=MAX_SIZE).contains(&size) {
+            return Err(Error::Config(format!(
+                "the window of the preprocessing cannot have size {size}: \
+                 give an odd number of pixels from 3 to {MAX_SIZE}"
+            )));
+        }
+        // From 1000 pixels on, or below a thousandth of one, the weights are flat or a single 1.
+        if !(1e-3..=1e3).contains(&sigma) {
+            return Err(Error::Config(format!(
+                "the window of the preprocessing cannot have sigma {sigma}: \
+                 give its standard deviation in pixels, from 0.001 to 1000"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Learns what the whole data set decides: the lump of [`Preprocess::LocalMean`]. The other
+    /// kinds do not touch `images`.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::check`], of the images themselves, and of [`Prepare::apply`];
+    /// [`Error::Input`] if there is no image.
+    pub fn fit(&self, images: impl IntoIterator<Item = Result<Image>>) -> Result<Prepare> {
+        self.check()?;
+        let mut prepare = Prepare {
+            kind: self.clone(),
+            lump: None,
+        };
+        if let Self::LocalMean { .. } = self {
+            let mut range = Range::new();
+            for image in images {
+                range.add(&prepare.center(&image?)?.0.values);
+            }
+            if range.count == 0 {
+                return Err(Error::Input(
+                    "there is no image to measure the range of the data set from: give at least one"
+                        .into(),
+                ));
+            }
+            prepare.lump = Some(range.lump(2.0));
+        }
+        Ok(prepare)
+    }
+
+    /// What is subtracted from each pixel of a plane, and what the difference is divided by.
+    fn split(&self, pixels: &[f64], width: usize) -> (Vec<f64>, Option<Vec<f64>>) {
+        let mean = pixels.iter().sum::<f64>() / pixels.len() as f64;
+        match *self {
+            Self::None => (vec![0.0; pixels.len()], None),
+            Self::ZeroMean => (vec![mean; pixels.len()], None),
+            // The weights sum to one, so the mean of the channel drops out of `pixel - local mean`.
+            Self::LocalMean { size, sigma } => (blur(pixels, width, &gaussian(size, sigma)), None),
+            Self::ContrastNormalize { size, sigma } => {
+                // Squares of centred values are small, so that their difference loses few digits.
+                let centred: Vec<f64> = pixels.iter().map(|v| v - mean).collect();
+                let (mut local, deviation) = statistics(&centred, width, &gaussian(size, sigma));
+                for m in &mut local {
+                    *m += mean;
+                }
+                (local, Some(floor_at_median(deviation)))
+            }
+        }
+    }
+
+    fn window(&self) -> Option<(usize, f64)> {
+        match *self {
+            Self::None | Self::ZeroMean => None,
+            Self::ContrastNormalize { size, sigma } | Self::LocalMean { size, sigma } => {
+                Some((size, sigma))
+            }
+        }
+    }
+}
+
+/// A shift and a scale that all values of a data set share: `u = (z - shift) * scale`.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Lump {
+    /// What is subtracted first.
+    pub shift: f64,
+    /// What the difference is multiplied by; not zero.
+    pub scale: f64,
+}
+
+impl Lump {
+    /// `(z - shift) * scale`, in place.
+    pub fn apply(&self, values: &mut [f32]) {
+        for v in values {
+            *v = ((f64::from(*v) - self.shift) * self.scale) as f32;
+        }
+    }
+
+    /// `u / scale + shift`, in place: the inverse of [`Lump::apply`].
+    pub fn undo(&self, values: &mut [f32]) {
+        for v in values {
+            *v = (f64::from(*v) / self.scale + self.shift) as f32;
+        }
+    }
+}
+
+/// The range and the mean of values that come in pieces.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The smallest value, infinity as long as there is none.
+    pub min: f64,
+    /// The largest value, minus infinity as long as there is none.
+    pub max: f64,
+    /// The sum of all values.
+    pub sum: f64,
+    /// How many values there were.
+    pub count: usize,
+}
+
+impl Range {
+    /// The range of no values.
+    pub fn new() -> Self {
+        Self {
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            sum: 0.0,
+            count: 0,
+        }
+    }
+
+    /// Takes in more values, which must be finite.
+    pub fn add(&mut self, values: &[f32]) {
+        for v in values.iter().map(|&v| f64::from(v)) {
+            self.min = self.min.min(v);
+            self.max = self.max.max(v);
+            self.sum += v;
+        }
+        self.count += values.len();
+    }
+
+    /// The lump that brings the values to zero mean and to the given range:
+    /// `u = (z - mean) * range / (max - min)`. Values that are all equal are only shifted.
+    pub fn lump(&self, range: f64) -> Lump {
+        let spread = self.max - self.min;
+        Lump {
+            shift: self.sum / self.count.max(1) as f64,
+            scale: if spread > 0.0 { range / spread } else { 1.0 },
+        }
+    }
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A preprocessing fitted to a data set, ready for any image; a checkpoint stores it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Prepare {
+    /// What is done to each image.
+    pub kind: Preprocess,
+    /// The shift and scale of the data set, for [`Preprocess::LocalMean`] only.
+    #[serde(default)]
+    pub lump: Option<Lump>,
+}
+
+impl Prepare {
+    /// The height and width of a prepared image, given those of the image.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the image is smaller than the window of [`Preprocess::LocalMean`].
+    pub fn output_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
+        match self.kind {
+            Preprocess::LocalMean { size, .. } if height.min(width) < size => {
+                Err(Error::Input(format!(
+                    "the image has {height} x {width} pixels, and the local mean is taken over \
+                     {size} x {size}: give larger images, or another preprocessing"
+                )))
+            }
+            Preprocess::LocalMean { size, .. } => Ok((height + 1 - size, width + 1 - size)),
+            _ => Ok((height, width)),
+        }
+    }
+
+    /// Prepares one image; [`Undo`] brings back its pixels.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the image is inconsistent, not finite or too small;
+    /// [`Error::Config`] for an impossible window; [`Error::Checkpoint`] if the lump is missing
+    /// or is none, which only a damaged checkpoint can cause.
+    pub fn apply(&self, image: &Image) -> Result<(Image, Undo)> {
+        let local_mean = matches!(self.kind, Preprocess::LocalMean { .. });
+        let sound = |lump: Lump| lump.shift.is_finite() && lump.scale.is_normal();
+        if local_mean != self.lump.is_some() || !self.lump.is_none_or(sound) {
+            return Err(Error::Checkpoint(format!(
+                "the stored preprocessing {:?} does not go with the shift and scale {:?}: \
+                 the checkpoint is damaged, so train again or take another",
+                self.kind, self.lump
+            )));
+        }
+        let (mut prepared, mut undo) = self.center(image)?;
+        if let Some(lump) = self.lump {
+            lump.apply(&mut prepared.values);
+            undo.lump = Some(lump);
+        }
+        Ok((prepared, undo))
+    }
+
+    /// Everything but the lump: `(pixel - offset) / deviation`, over the area that is kept.
+    fn center(&self, image: &Image) -> Result<(Image, Undo)> {
+        self.kind.check()?;
+        image.check()?;
+        let (height, width) = self.output_size(image.height, image.width)?;
+        let mut prepared = Image::zeros(image.channels, height, width);
+        let mut offset = prepared.clone();
+        let mut deviation = None;
+        let margin = (image.height - height) / 2;
+        for c in 0..image.channels {
+            let pixels: Vec<f64> = image.plane(c).iter().map(|&v| f64::from(v)).collect();
+            let (mut values, scale) = self.kind.split(&pixels, image.width);
+            crop(&values, margin, image.width, offset.plane_mut(c));
+            for (v, pixel) in values.iter_mut().zip(&pixels) {
+                *v = pixel - *v;
+            }
+            if let Some(scale) = scale {
+                for (v, s) in values.iter_mut().zip(&scale) {
+                    *v /= s;
+                }
+                let deviation = deviation.get_or_insert_with(|| offset.clone());
+                crop(&scale, margin, image.width, deviation.plane_mut(c));
+            }
+            crop(&values, margin, image.width, prepared.plane_mut(c));
+        }
+        let undo = Undo {
+            offset,
+            deviation,
+            lump: None,
+        };
+        Ok((prepared, undo))
+    }
+}
+
+/// What [`Prepare::apply`] took out of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undo {
+    offset: Image,
+    deviation: Option<Image>,
+    lump: Option<Lump>,
+}
+
+impl Undo {
+    /// Brings a prepared image, or a reconstruction of it, back to pixels:
+    /// `pixel = offset + deviation * (u / scale + shift)`.
+    ///
+    /// They are those of the area that the preprocessing kept, exact up to rounding, and may lie
+    /// outside `[0, 1]` where a reconstruction overshoots.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the shape is not that of the prepared image.
+    pub fn invert(&self, prepared: &Image) -> Result<Image> {
+        if prepared.shape() != self.offset.shape()
+            || prepared.values.len() != self.offset.values.len()
+        {
+            return Err(Error::Input(format!(
+                "cannot undo the preprocessing of an image of shape {:?} with what was taken out \
+                 of one of shape {:?}: give the image that belongs to it",
+                prepared.shape(),
+                self.offset.shape()
+            )));
+        }
+        let mut pixels = prepared.clone();
+        if let Some(lump) = self.lump {
+            lump.undo(&mut pixels.values);
+        }
+        if let Some(deviation) = &self.deviation {
+            for (v, d) in pixels.values.iter_mut().zip(&deviation.values) {
+                *v *= d;
+            }
+        }
+        for (v, o) in pixels.values.iter_mut().zip(&self.offset.values) {
+            *v += o;
+        }
+        Ok(pixels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A deterministic image with structure at every scale and some flat parts.
+    fn sample(channels: usize, height: usize, width: usize) -> Image {
+        let mut image = Image::zeros(channels, height, width);
+        let mut state = 1u32;
+        for v in &mut image.values {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *v = (state >> 8) as f32 / (1 << 24) as f32;
+        }
+        image
+    }
+
+    fn kinds() -> [Preprocess; 4] {
+        [
+            Preprocess::None,
+            Preprocess::ZeroMean,
+            Preprocess::default(),
+            Preprocess::local_mean(),
+        ]
+    }
+
+    fn error<T: std::fmt::Debug>(result: Result<T>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    fn assert_close(a: &[f32], b: &[f32], tolerance: f32) {
+        assert_eq!(a.len(), b.len());
+        for (k, (x, y)) in a.iter().zip(b).enumerate() {
+            assert!((x - y).abs() <= tolerance, "at {k}: {x} against {y}");
+        }
+    }
+
+    #[test]
+    fn undo_gives_back_the_pixels() {
+        let image = sample(3, 20, 17);
+        for kind in kinds() {
+            let prepare = kind.fit([Ok(image.clone())]).unwrap();
+            let (prepared, undo) = prepare.apply(&image).unwrap();
+            let (height, width) = prepare.output_size(20, 17).unwrap();
+            assert_eq!(prepared.shape(), [3, height, width]);
+            let mut expected = Image::zeros(3, height, width);
+            let m = (20 - height) / 2;
+            for c in 0..3 {
+                for i in 0..height {
+                    for j in 0..width {
+                        expected.plane_mut(c)[i * width + j] = image.plane(c)[(i + m) * 17 + j + m];
+                    }
+                }
+            }
+            let pixels = undo.invert(&prepared).unwrap();
+            assert_close(&pixels.values, &expected.values, 1e-6);
+        }
+    }
+
+    #[test]
+    fn none_changes_nothing_and_zero_mean_only_the_mean() {
+        let image = sample(2, 5, 6);
+        let apply = |kind: Preprocess| kind.fit([]).unwrap().apply(&image).unwrap().0;
+        assert_eq!(apply(Preprocess::None), image);
+        let shifted = apply(Preprocess::ZeroMean);
+        for c in 0..2 {
+            let mean = image.plane(c).iter().sum::<f32>() / 30.0;
+            let expected: Vec<f32> = image.plane(c).iter().map(|v| v - mean).collect();
+            assert_close(shifted.plane(c), &expected, 1e-6);
+        }
+    }
+
+    /// Every pixel by the definition: plain loops over the two-dimensional window.
+    #[test]
+    fn contrast_normalisation_follows_its_definition() {
+        let (h, w, size, sigma) = (9, 8, 13, 4.773);
+        let image = sample(1, h, w);
+        let radius = size as isize / 2;
+        let reflect = |i: isize, n: usize| {
+            let (mut i, last) = (i, n as isize - 1);
+            while i < 0 || i > last {
+                i = if i < 0 { -i } else { 2 * last - i };
+            }
+            i as usize
+        };
+        let (mut differences, mut deviations) = (Vec::new(), Vec::new());
+        for i in 0..h as isize {
+            for j in 0..w as isize {
+                let (mut total, mut first, mut second) = (0.0, 0.0, 0.0);
+                for a in -radius..=radius {
+                    for b in -radius..=radius {
+                        let weight = (-((a * a + b * b) as f64) / (2.0 * sigma * sigma)).exp();
+                        let v = f64::from(image.values[reflect(i + a, h) * w + reflect(j + b, w)]);
+                        total += weight;
+                        first += weight * v;
+                        second += weight * v * v;
+                    }
+                }
+                let mean = first / total;
+                differences.push(f64::from(image.values[i as usize * w + j as usize]) - mean);
+                deviations.push((second / total - mean * mean).sqrt());
+            }
+        }
+        let mut sorted = deviations.clone();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted[sorted.len() / 2 - 1];
+        let expected: Vec<f32> = differences
+            .iter()
+            .zip(&deviations)
+            .map(|(v, d)| (v / d.max(median)) as f32)
+            .collect();
+        let kind = Preprocess::ContrastNormalize { size, sigma };
+        let (prepared, _) = kind.fit([]).unwrap().apply(&image).unwrap();
+        assert_close(&prepared.values, &expected, 1e-6);
+    }
+
+    #[test]
+    fn local_mean_brings_the_data_set_to_range_two() {
+        let images = [sample(3, 12, 12), sample(1, 7, 30)];
+        let prepare = Preprocess::local_mean()
+            .fit(images.clone().map(Ok))
+            .unwrap();
+        let mut range = Range::new();
+        for image in &images {
+            range.add(&prepare.apply(image).unwrap().0.values);
+        }
+        assert!((range.max - range.min - 2.0).abs() < 1e-6, "{range:?}");
+        assert!((range.sum / range.count as f64).abs() < 1e-7, "{range:?}");
+    }
+
+    #[test]
+    fn flat_images_become_zero_and_come_back() {
+        let mut image = Image::zeros(3, 6, 7);
+        image.values.fill(0.3);
+        for kind in kinds().into_iter().skip(1) {
+            let prepare = kind.fit([Ok(image.clone())]).unwrap();
+            let (prepared, undo) = prepare.apply(&image).unwrap();
+            assert!(prepared.values.iter().all(|v| v.abs() < 1e-6), "{kind:?}");
+            let pixels = undo.invert(&prepared).unwrap();
+            assert!(
+                pixels.values.iter().all(|v| (v - 0.3).abs() < 1e-6),
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_pixel_is_enough_where_borders_are_reflected() {
+        let mut image = Image::zeros(1, 1, 1);
+        image.values[0] = 0.7;
+        let prepare = Preprocess::default().fit([]).unwrap();
+        let (prepared, _) = prepare.apply(&image).unwrap();
+        assert!(prepared.values[0].abs() < 1e-6);
+    }
+
+    #[test]
+    fn lump_by_hand() {
+        let mut range = Range::new();
+        range.add(&[1.0, 2.0]);
+        range.add(&[3.0, 6.0]);
+        let lump = range.lump(2.0);
+        assert_eq!(
+            lump,
+            Lump {
+                shift: 3.0,
+                scale: 0.4
+            }
+        );
+        let mut values = [1.0, 6.0];
+        lump.apply(&mut values);
+        assert_close(&values, &[-0.8, 1.2], 1e-7);
+        lump.undo(&mut values);
+        assert_close(&values, &[1.0, 6.0], 1e-6);
+
+        let mut constant = Range::new();
+        constant.add(&[5.0; 3]);
+        let only_shift = Lump {
+            shift: 5.0,
+            scale: 1.0,
+        };
+        assert_eq!(constant.lump(2.0), only_shift);
+        let nothing = Lump {
+            shift: 0.0,
+            scale: 1.0,
+        };
+        assert_eq!(Range::new().lump(2.0), nothing);
+    }
+
+    #[test]
+    fn survives_a_checkpoint() {
+        for kind in kinds() {
+            let prepare = kind.fit([Ok(sample(1, 9, 9))]).unwrap();
+            let text = serde_json::to_string(&prepare).unwrap();
+            assert_eq!(serde_json::from_str::<Prepare>(&text).unwrap(), prepare);
+        }
+    }
+
+    #[test]
+    fn configuration_has_defaults_and_refuses_what_it_does_not_know() {
+        let parse = serde_json::from_str::<Preprocess>;
+        let short = parse(r#"{"kind": "contrast-normalize"}"#).unwrap();
+        assert_eq!(short, Preprocess::default());
+        let short = parse(r#"{"kind": "local-mean", "sigma": 2.0}"#).unwrap();
+        let expected = Preprocess::LocalMean {
+            size: 5,
+            sigma: 2.0,
+        };
+        assert_eq!(short, expected);
+        assert!(parse(r#"{"kind": "local-mean", "sizes": 5}"#).is_err());
+        assert!(parse(r#"{"kind": "whiten"}"#).is_err());
+    }
+
+    #[test]
+    fn impossible_windows_are_errors() {
+        for (size, sigma, why) in [
+            (4, 1.0, "size 4"),
+            (1, 1.0, "size 1"),
+            (100_001, 1.0, "size 100001"),
+            (5, 0.0, "sigma 0"),
+            (5, f64::NAN, "sigma NaN"),
+            (5, f64::INFINITY, "sigma inf"),
+        ] {
+            let message = error(Preprocess::ContrastNormalize { size, sigma }.fit([]));
+            assert!(message.contains(why), "{message}");
+        }
+    }
+
+    #[test]
+    fn unusable_images_are_errors() {
+        let kind = Preprocess::local_mean();
+        assert!(error(kind.fit([])).contains("no image"));
+        assert!(error(kind.fit([Ok(sample(1, 4, 9))])).contains("4 x 9 pixels"));
+        let broken = || Err(Error::Input("broken.png".into()));
+        assert!(error(kind.fit([broken()])).contains("broken.png"));
+        let mut image = sample(1, 3, 3);
+        image.values[4] = f32::INFINITY;
+        let prepare = Preprocess::None.fit([]).unwrap();
+        assert!(error(prepare.apply(&image)).contains("inf in channel 0, row 1, column 1"));
+    }
+
+    #[test]
+    fn damaged_checkpoints_and_foreign_images_are_errors() {
+        let image = sample(1, 9, 9);
+        let fitted = Preprocess::local_mean().fit([Ok(image.clone())]).unwrap();
+        let zero = Lump {
+            shift: 0.0,
+            scale: 0.0,
+        };
+        for lump in [None, Some(zero)] {
+            let damaged = Prepare {
+                lump,
+                ..fitted.clone()
+            };
+            let message = error(damaged.apply(&image));
+            assert!(message.contains("checkpoint is damaged"), "{message}");
+        }
+        let (_, undo) = fitted.apply(&image).unwrap();
+        assert!(error(undo.invert(&image)).contains("[1, 9, 9]"));
+    }
+}

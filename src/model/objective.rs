@@ -1,0 +1,228 @@
+//! What is minimised, and how far a solution is from the least.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{FeatureMaps, Network};
+use crate::error::{Error, Result};
+use crate::penalty;
+
+/// The one objective of both conventions:
+///
+/// ```text
+/// data_weight / 2 * || R z - y ||^2  +  sparsity * sum |z|^p
+/// ```
+///
+/// The paper has `data_weight = lambda`, `sparsity = 1`; the review's `SSE + lambda' L1` has
+/// `data_weight = 2`, `sparsity = lambda'`; the field's later standard has `data_weight = 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Objective {
+    /// Weight of half the squared error.
+    pub data_weight: f64,
+    /// Weight of the penalty.
+    pub sparsity: f64,
+    /// Exponent of the penalty, `0 < p <= 1`.
+    pub p: f64,
+}
+
+impl Objective {
+    /// Checked: both weights positive (sparsity may be 0), `0 < p <= 1`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] otherwise.
+    pub fn new(data_weight: f64, sparsity: f64, p: f64) -> Result<Self> {
+        let complaint = if !(data_weight.is_finite() && data_weight > 0.0) {
+            format!("data_weight is {data_weight}; it must be above 0")
+        } else if !(sparsity.is_finite() && sparsity >= 0.0) {
+            format!("sparsity is {sparsity}; it must be 0 or above")
+        } else if !(p > 0.0 && p <= 1.0) {
+            format!("p is {p}; it must lie above 0 and be at most 1")
+        } else {
+            return Ok(Self {
+                data_weight,
+                sparsity,
+                p,
+            });
+        };
+        Err(Error::Config(complaint))
+    }
+
+    /// Whether a duality gap can be given: the problem is convex.
+    pub fn is_convex(&self) -> bool {
+        self.p == 1.0
+    }
+}
+
+/// The two terms of the objective, each summed over the batch; shapes `[1]`.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// `data_weight / 2 * || R z - y ||^2`
+    pub data: Tensor<1>,
+    /// `sparsity * sum |z|^p`
+    pub sparsity: Tensor<1>,
+}
+
+/// The whole model of a batch of images as one Burn module: the masked stack of layers, the feature
+/// maps, and the loss.
+#[derive(Module, Debug)]
+pub struct Model {
+    /// The stack that reconstructs.
+    pub network: Network,
+    /// The top maps of the batch.
+    pub codes: FeatureMaps,
+    /// The weights.
+    #[module(skip)]
+    pub objective: Objective,
+}
+
+impl Model {
+    /// The two terms for the images `[n, C, H, W]`, differentiable in filters and maps.
+    ///
+    /// For p < 1 the penalty is smoothed at zero, see [`penalty::smooth_value`].
+    pub fn forward(&self, images: Tensor<4>) -> Terms {
+        let maps = self.codes.maps.val();
+        let residual = self.network.project(maps.clone()) - images;
+        let Objective {
+            data_weight,
+            sparsity,
+            p,
+        } = self.objective;
+        Terms {
+            data: residual.square().sum() * (data_weight / 2.0),
+            sparsity: penalty::smooth_value(maps, p) * sparsity,
+        }
+    }
+}
+
+/// How good maps are, summed over the batch in double precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The whole objective.
+    pub objective: f64,
+    /// Its data term.
+    pub data: f64,
+    /// Its sparsity term.
+    pub penalty: f64,
+    /// For p = 1, the duality gap: the objective is at most this far above the least possible.
+    pub gap: Option<f64>,
+    /// Signal to noise ratio in dB, `10 log10(sum (y - mean y)^2 / sum (y - R z)^2)`.
+    pub snr: f64,
+    /// Share of the maps' elements that are not zero.
+    pub density: f64,
+}
+
+impl Objective {
+    /// Evaluates each image of a batch by itself.
+    ///
+    /// For p = 1 the gap comes from a feasible point of the dual problem, scaled from the residual:
+    ///
+    /// ```text
+    /// P = 1/2 ||r||^2 + w |z|_1,  r = y - R z,  w = sparsity / data_weight
+    /// theta = r min(1, w / ||R' r||_inf),  D = 1/2 ||y||^2 - 1/2 ||y - theta||^2,  gap = P - D
+    /// ```
+    ///
+    /// # Shapes
+    /// maps `[n, K, ..]`, images `[n, C, H, W]`.
+    pub fn evaluate(
+        &self,
+        network: &Network,
+        maps: Tensor<4>,
+        images: Tensor<4>,
+    ) -> Vec<Evaluation> {
+        let residual = images.clone() - network.project(maps.clone());
+        let squares = sums(residual.clone().square());
+        let penalties = if self.p == 1.0 {
+            sums(maps.clone().abs())
+        } else {
+            sums(maps.clone().abs().powf_scalar(self.p))
+        };
+        let gaps = self
+            .is_convex()
+            .then(|| self.dual(network, residual, images.clone()));
+        let [n, k, h, w] = maps.dims();
+        let used = sums(maps.not_equal_elem(0.0).float());
+        let (first, second) = (sums(images.clone()), sums(images.clone().square()));
+        let pixels = images.shape().num_elements() as f64 / n as f64;
+        (0..n)
+            .map(|i| {
+                let data = self.data_weight / 2.0 * squares[i];
+                let penalty = self.sparsity * penalties[i];
+                let variation = second[i] - first[i] * first[i] / pixels;
+                Evaluation {
+                    objective: data + penalty,
+                    data,
+                    penalty,
+                    gap: gaps.as_ref().map(|dual| data + penalty - dual[i]),
+                    snr: 10.0 * (variation / squares[i]).log10(),
+                    density: used[i] / (k * h * w) as f64,
+                }
+            })
+            .collect()
+    }
+
+    /// The dual objective of each image, at the scaled residual.
+    fn dual(&self, network: &Network, residual: Tensor<4>, images: Tensor<4>) -> Vec<f64> {
+        let w = self.sparsity / self.data_weight;
+        let steepest = largest(network.lift(residual.clone()));
+        let r_y = sums(residual.clone() * images);
+        let r_r = sums(residual.square());
+        (0..r_y.len())
+            .map(|i| {
+                // D = <theta, y> - 1/2 ||theta||^2 with theta = scale * r.
+                let scale = (w / steepest[i]).min(1.0);
+                self.data_weight * (scale * r_y[i] - 0.5 * scale * scale * r_r[i])
+            })
+            .collect()
+    }
+
+    /// The smallest `sparsity` for which all maps of all these images are zero (p = 1):
+    /// `data_weight * ||R' y||_inf`.
+    pub fn largest_useful_sparsity(
+        data_weight: f64,
+        network: &Network,
+        images: Tensor<4>,
+    ) -> f64 {
+        data_weight
+            * largest(network.lift(images))
+                .into_iter()
+                .fold(0.0, f64::max)
+    }
+}
+
+impl Evaluation {
+    /// The sum of objectives and gaps, the mean of SNR and density, over images.
+    pub fn total(each: &[Self]) -> Self {
+        let n = each.len().max(1) as f64;
+        let sum = |f: fn(&Self) -> f64| each.iter().map(f).sum::<f64>();
+        Self {
+            objective: sum(|e| e.objective),
+            data: sum(|e| e.data),
+            penalty: sum(|e| e.penalty),
+            gap: each.iter().map(|e| e.gap).sum(),
+            snr: sum(|e| e.snr) / n,
+            density: sum(|e| e.density) / n,
+        }
+    }
+}
+
+/// The sum of each image's elements, in double precision from rows on.
+///
+/// # Shapes
+/// `[n, ..]` -> n numbers.
+pub(crate) fn sums(x: Tensor<4>) -> Vec<f64> {
+    let n = x.dims()[0];
+    let rows: Vec<f64> = x.sum_dim(3).into_data().iter::<f64>().collect();
+    rows.chunks(rows.len() / n)
+        .map(|image| image.iter().sum())
+        .collect()
+}
+
+/// The largest magnitude among each image's elements.
+fn largest(x: Tensor<4>) -> Vec<f64> {
+    let n = x.dims()[0];
+    let rows: Vec<f64> = x.abs().max_dim(3).into_data().iter::<f64>().collect();
+    rows.chunks(rows.len() / n)
+        .map(|image| image.iter().copied().fold(0.0, f64::max))
+        .collect()
+}

@@ -1,0 +1,178 @@
+//! Writing a picture to a file.
+
+use std::fs::Permissions;
+use std::io::Write;
+use std::path::Path;
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, ImageError};
+
+use crate::data::Image;
+use crate::{Error, Result};
+
+/// Writes `image` as an 8-bit PNG: grey for one channel, colour for three; values are clamped to
+/// `[0, 1]`. The file appears whole or not at all, whatever was there before.
+///
+/// # Errors
+///
+/// [`Error::Input`] where `image` cannot be shown: another number of channels, no pixels, or a
+/// value that is not a number. [`Error::Io`] where the file cannot be written.
+pub fn save_png(image: &Image, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let bytes = encode(image, path)?;
+    write_whole(&bytes, path).map_err(Error::io("write", path))
+}
+
+/// Refuses what cannot be drawn; `name` says which image it is, in the message.
+pub(super) fn check_drawable(image: &Image, name: &str) -> Result<()> {
+    let [channels, height, width] = image.shape();
+    let complaint = if !matches!(channels, 1 | 3) {
+        "only 1 channel (grey) or 3 (colour) can be drawn"
+    } else if height == 0 || width == 0 {
+        "there is nothing to draw"
+    } else if image.values.len() != channels * height * width {
+        "the number of values does not match the shape"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Input(format!(
+        "{name} has shape {channels} x {height} x {width} and {} values: {complaint}",
+        image.values.len()
+    )))
+}
+
+fn encode(image: &Image, path: &Path) -> Result<Vec<u8>> {
+    check_drawable(image, &format!("the picture for {}", path.display()))?;
+    if let Some(at) = image.values.iter().position(|v| v.is_nan()) {
+        let row = at / image.width % image.height;
+        let column = at % image.width;
+        return Err(Error::Input(format!(
+            "the picture for {} is not a number at row {row}, column {column}; \
+             check the values it was made from",
+            path.display()
+        )));
+    }
+    let plane = image.height * image.width;
+    let bytes: Vec<u8> = (0..plane)
+        .flat_map(|p| (0..image.channels).map(move |c| image.values[c * plane + p]))
+        .map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
+        .collect();
+    let colour = match image.channels {
+        1 => ExtendedColorType::L8,
+        _ => ExtendedColorType::Rgb8,
+    };
+    let (Ok(width), Ok(height)) = (u32::try_from(image.width), u32::try_from(image.height)) else {
+        return Err(Error::Input(format!(
+            "the picture for {} is {} x {} pixels, more than a PNG can hold",
+            path.display(),
+            image.height,
+            image.width
+        )));
+    };
+    let mut file = Vec::new();
+    PngEncoder::new_with_quality(&mut file, CompressionType::Best, FilterType::NoFilter)
+        .write_image(&bytes, width, height, colour)
+        .map_err(|error| match error {
+            ImageError::IoError(error) => error,
+            other => std::io::Error::other(other),
+        })
+        .map_err(Error::io("encode", path))?;
+    Ok(file)
+}
+
+/// Writes beside `path`, then renames, so that nobody ever reads half a file.
+fn write_whole(bytes: &[u8], path: &Path) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; a picture is as public as any file one creates.
+    if let Some(permissions) = ordinary_permissions() {
+        builder.permissions(permissions);
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// What the user's mask leaves of read and write for everyone.
+#[cfg(unix)]
+fn ordinary_permissions() -> Option<Permissions> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn ordinary_permissions() -> Option<Permissions> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &Path) -> image::DynamicImage {
+        image::load_from_memory(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn colour_comes_back_as_written_and_clamped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let mut picture = Image::zeros(3, 1, 2);
+        picture.values = vec![0.0, 1.5, -1.0, 0.2, 0.5, 1.0];
+        save_png(&picture, &path).unwrap();
+        assert_eq!(
+            read(&path).into_rgb8().into_raw(),
+            [0, 0, 128, 255, 51, 255]
+        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn grey_is_written_with_one_channel_over_an_older_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        std::fs::write(&path, "older").unwrap();
+        let mut picture = Image::zeros(1, 2, 1);
+        picture.values[1] = 1.0;
+        save_png(&picture, &path).unwrap();
+        let back = read(&path);
+        assert_eq!(back.color(), image::ColorType::L8);
+        assert_eq!(back.into_luma8().into_raw(), [0, 255]);
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let mut holed = Image::zeros(3, 2, 2);
+        holed.values[7] = f32::NAN;
+        let mut short = Image::zeros(1, 2, 2);
+        short.values.pop();
+        for (image, words) in [
+            (Image::zeros(2, 4, 4), "2 x 4 x 4"),
+            (Image::zeros(1, 0, 4), "nothing to draw"),
+            (short, "3 values"),
+            (holed, "row 1, column 1"),
+        ] {
+            let error = save_png(&image, &path).unwrap_err();
+            assert!(matches!(error, Error::Input(_)));
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = save_png(&Image::zeros(1, 1, 1), "/no/such/folder/a.png").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot write /no/such/folder/a.png")
+        );
+        assert_eq!(error.exit_code(), 7);
+    }
+}

@@ -1,0 +1,150 @@
+//! The filters of one layer with the maps fixed: a least-squares problem.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::fista::largest_eigenvalue;
+use super::{Dot, conjugate_gradients};
+use crate::conv;
+use crate::error::Result;
+use crate::model::{Constraint, Network};
+
+/// Hands every batch of top maps and images, one after the other, to the function given.
+pub type Batches<'a> =
+    dyn Fn(&mut dyn FnMut(Tensor<4>, Tensor<4>) -> Result<()>) -> Result<()> + 'a;
+
+/// Find the filters of layer `layer` of a stack with all maps and the other layers fixed:
+/// `min_f 1/2 sum over images ||R(f) z - y||^2`, linear in `f`.
+///
+/// The images may be more than fit in memory: they come batch by batch, several times.
+pub struct FilterProblem<'a> {
+    /// The stack.
+    pub network: &'a Network,
+    /// The layer whose filters are sought.
+    pub layer: usize,
+    /// The maps and images.
+    pub batches: &'a Batches<'a>,
+    /// What the filters have to satisfy.
+    pub constraint: Constraint,
+}
+
+/// How the filters are found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FilterStep {
+    /// Conjugate gradients on the least squares, then the constraint (the authors' tool).
+    LeastSquares {
+        /// Steps.
+        cg: usize,
+    },
+    /// Accelerated gradient steps, each followed by the constraint: a descent for `unit-ball`.
+    ProjectedGradient {
+        /// Steps.
+        steps: usize,
+    },
+}
+
+impl FilterProblem<'_> {
+    /// The filters after one update, starting from the present ones; zero where unconnected.
+    ///
+    /// # Shapes
+    /// `[planes, maps, h, w]`.
+    ///
+    /// # Errors
+    /// Those of reading a batch.
+    pub fn solve(&self, step: FilterStep) -> Result<Tensor<4>> {
+        let filters = self.network.layers[self.layer].filters.val();
+        let data = self.sum(|maps, images| self.gradient(maps, images))?;
+        let filters = match step {
+            FilterStep::LeastSquares { cg } => {
+                // The closure of the solver cannot fail; the first failure is kept for after it.
+                let failure = std::cell::RefCell::new(None);
+                let apply = |f: Tensor<4>| {
+                    self.normal(&f).unwrap_or_else(|error| {
+                        failure.borrow_mut().get_or_insert(error);
+                        f.zeros_like()
+                    })
+                };
+                let found = conjugate_gradients(apply, data, filters, cg, Dot::Whole);
+                if let Some(error) = failure.into_inner() {
+                    return Err(error);
+                }
+                self.constraint.project(found)
+            }
+            FilterStep::ProjectedGradient { steps } => {
+                self.projected_gradient(filters, data, steps)?
+            }
+        };
+        Ok(filters)
+    }
+
+    /// Accelerated projected gradient with restart, step 1 / L by power iteration.
+    fn projected_gradient(
+        &self,
+        filters: Tensor<4>,
+        data: Tensor<4>,
+        steps: usize,
+    ) -> Result<Tensor<4>> {
+        let failure = std::cell::RefCell::new(None);
+        let apply = |f: Tensor<4>| {
+            self.normal(&f).unwrap_or_else(|error| {
+                failure.borrow_mut().get_or_insert(error);
+                f.zeros_like()
+            })
+        };
+        // The data's own direction is rich in the largest eigenvectors, so few iterations do.
+        let norm = 1.1 * largest_eigenvalue(apply, data.clone(), 6);
+        if let Some(error) = failure.into_inner() {
+            return Err(error);
+        }
+        let (mut x, mut v, mut t) = (filters.clone(), filters, 1.0_f64);
+        for _ in 0..steps {
+            let gradient = self.normal(&v)? - data.clone();
+            let next = self.constraint.project(v.clone() - gradient / norm);
+            let moved = next.clone() - x;
+            let uphill: f64 = Dot::Whole
+                .of(v - next.clone(), moved.clone())
+                .into_scalar();
+            let t_next = 0.5 * (1.0 + (1.0 + 4.0 * t * t).sqrt());
+            if uphill > 0.0 {
+                (v, t) = (next.clone(), 1.0);
+            } else {
+                (v, t) = (next.clone() + moved * ((t - 1.0) / t_next), t_next);
+            }
+            x = next;
+        }
+        Ok(x)
+    }
+
+    /// The normal operator, `f -> A'A f`, `A f = R(f) z`.
+    fn normal(&self, filters: &Tensor<4>) -> Result<Tensor<4>> {
+        let g = &self.network.layers[self.layer].connectivity;
+        let below = self.network.part(0..self.layer);
+        self.sum(|maps, _| {
+            let planes = conv::synthesize(self.own(maps.clone()), filters.clone(), g);
+            self.gradient(maps, below.project(planes))
+        })
+    }
+
+    /// `A' r`.
+    fn gradient(&self, maps: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        let below = self.network.part(0..self.layer);
+        let g = &self.network.layers[self.layer].connectivity;
+        conv::filter_gradient(self.own(maps), below.lift(residual), g)
+    }
+
+    /// The maps of the layer itself, from those of the top.
+    fn own(&self, top: Tensor<4>) -> Tensor<4> {
+        let layers = self.network.layers.len();
+        self.network.part(self.layer + 1..layers).project(top)
+    }
+
+    fn sum(&self, term: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>) -> Result<Tensor<4>> {
+        let mut sum = self.network.layers[self.layer].filters.val().zeros_like();
+        (self.batches)(&mut |maps, images| {
+            sum = sum.clone() + term(maps, images);
+            Ok(())
+        })?;
+        Ok(sum)
+    }
+}

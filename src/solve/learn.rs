@@ -1,0 +1,173 @@
+//! Learning: maps and filters in turn, one batch of images at a time.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::adam::{Adam, Moments, data_gradient, gradient_of};
+use super::{FilterProblem, FilterStep, Limits, Method, Problem, Watch};
+use crate::error::{Error, Result};
+use crate::model::{Constraint, Evaluation, FeatureMaps, Model, Network};
+
+/// How maps and filters are learnt together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learner {
+    /// How the maps of a batch are found.
+    pub codes: Method,
+    /// How long on each visit of a batch.
+    pub steps: usize,
+    /// How the filters are updated; with [`Method::Adam`] they descend with the maps instead.
+    pub filters: FilterStep,
+    /// The learning rate of the filters under Adam.
+    pub filter_rate: f64,
+    /// What the filters have to satisfy.
+    pub constraint: Constraint,
+}
+
+/// What a visit of one batch gives.
+#[derive(Clone, Debug)]
+pub struct Learnt {
+    /// The stack, with new filters where they were to be updated.
+    pub network: Network,
+    /// The sparse maps.
+    pub codes: Tensor<4>,
+    /// The maps to start from at the next visit.
+    pub maps: Tensor<4>,
+    /// The codes before the filters were updated, an entry for each image.
+    pub after_codes: Vec<Evaluation>,
+    /// The codes after the filters were updated.
+    pub after_filters: Vec<Evaluation>,
+    /// The SNR in dB of the maps that go on, with the new filters, for each image.
+    pub snr: Vec<f64>,
+}
+
+/// Adam's memory of the filters, a [`Moments`] for each layer; empty for the other methods.
+pub type FilterMoments = Vec<Moments>;
+
+impl Learner {
+    /// Visits one batch: its maps from where they were left, then the filters, unless those wait
+    /// for the end of the epoch (`update` false).
+    ///
+    /// # Errors
+    /// [`Error::Numeric`] where the numbers leave the finite range.
+    pub fn visit(
+        &self,
+        problem: &Problem,
+        maps: Tensor<4>,
+        update: bool,
+        moments: &mut FilterMoments,
+        watch: &mut dyn Watch,
+    ) -> Result<Learnt> {
+        let Problem {
+            network,
+            images,
+            objective,
+        } = problem;
+        let (codes, maps, network) = match &self.codes {
+            Method::Adam(adam) if update => {
+                let (maps, network) = self.descend(adam, problem, maps, moments);
+                (maps.clone(), maps, network)
+            }
+            method => {
+                let limits = Limits {
+                    steps: self.steps,
+                    every: 0,
+                    ..Limits::default()
+                };
+                let solved = method.code(problem, maps, &limits, watch)?;
+                (solved.codes, solved.maps, network.clone())
+            }
+        };
+        let after_codes = objective.evaluate(&network, codes.clone(), images.clone());
+        let network = if update && !matches!(self.codes, Method::Adam(_)) {
+            let maps = maps.clone();
+            let images = images.clone();
+            self.update_filters(network, &move |visit| visit(maps.clone(), images.clone()))?
+        } else {
+            network
+        };
+        let after_filters = objective.evaluate(&network, codes.clone(), images.clone());
+        let snr = objective.evaluate(&network, maps.clone(), images.clone());
+        let total = Evaluation::total(&after_filters);
+        if !total.objective.is_finite() {
+            return Err(Error::Numeric(format!(
+                "learning diverged: the objective became {}; try a smaller learning rate, \
+                 more conjugate gradient steps, or less data_weight",
+                total.objective
+            )));
+        }
+        Ok(Learnt {
+            network,
+            codes,
+            maps,
+            after_codes,
+            after_filters,
+            snr: snr.iter().map(|e| e.snr).collect(),
+        })
+    }
+
+    /// Updates the filters of every layer of the stack in turn, the image side first.
+    ///
+    /// # Errors
+    /// Those of reading a batch.
+    pub fn update_filters(
+        &self,
+        mut network: Network,
+        batches: &super::filters::Batches<'_>,
+    ) -> Result<Network> {
+        for layer in 0..network.layers.len() {
+            let filters = FilterProblem {
+                network: &network,
+                layer,
+                batches,
+                constraint: self.constraint,
+            }
+            .solve(self.filters)?;
+            network.layers[layer] = network.layers[layer].with_filters(filters);
+        }
+        Ok(network)
+    }
+
+    /// Adam on maps and filters together.
+    fn descend(
+        &self,
+        adam: &Adam,
+        problem: &Problem,
+        maps: Tensor<4>,
+        moments: &mut FilterMoments,
+    ) -> (Tensor<4>, Network) {
+        if moments.is_empty() {
+            *moments = problem
+                .network
+                .layers
+                .iter()
+                .map(|layer| Moments::zeros(&layer.filters.val()))
+                .collect();
+        }
+        let mut map_moments = Moments::zeros(&maps);
+        let mut network = problem.network.clone();
+        let mut maps = maps;
+        for _ in 0..self.steps {
+            let model = Model {
+                network: network.clone(),
+                codes: FeatureMaps::new(maps.clone()),
+                objective: problem.objective,
+            };
+            let (model, gradients) = data_gradient(model, problem.images.clone());
+            let gradient = gradient_of(&model.codes.maps, &gradients);
+            maps = adam.step_maps(maps, gradient, &problem.objective, &mut map_moments);
+            for ((layer, tracked), moments) in network
+                .layers
+                .iter_mut()
+                .zip(&model.network.layers)
+                .zip(moments.iter_mut())
+            {
+                let gradient = gradient_of(&tracked.filters, &gradients);
+                let (filters, _) =
+                    adam.descend(self.filter_rate, layer.filters.val(), gradient, moments);
+                *layer = layer.with_filters(self.constraint.project(filters));
+            }
+        }
+        (maps, network)
+    }
+}

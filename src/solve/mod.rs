@@ -1,0 +1,106 @@
+//! The solvers: for the feature maps with filters fixed (inference), and for the filters with maps
+//! fixed (the other half of learning).
+//!
+//! A coding solver is a [`Solver`]: immutable options, a state, and a step. [`drive`] is the one
+//! loop that runs any of them; it checks every number, the limits and a wish to stop, and always
+//! says why it stopped. Solvers read no files and print nothing.
+
+mod adam;
+mod cg;
+mod drive;
+mod filters;
+mod fista;
+mod learn;
+mod split;
+
+pub use adam::{Adam, Moments};
+pub use cg::{Dot, conjugate_gradients};
+pub use drive::{Limits, Point, Reason, Solved, Watch, drive};
+pub use filters::{FilterProblem, FilterStep};
+pub use fista::{Fista, operator_norm};
+pub use learn::{Learner, Learnt};
+pub use split::{Schedule, Split};
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::model::{Network, Objective};
+
+/// Find the maps `z` of given images with the filters fixed:
+/// `min_z data_weight/2 ||R z - y||^2 + sparsity sum |z|^p`.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The stack `R`.
+    pub network: Network,
+    /// The images `y`, `[n, C, H, W]`.
+    pub images: Tensor<4>,
+    /// The weights.
+    pub objective: Objective,
+}
+
+/// A way to find the maps. `self` holds the options; all that a resume needs is in the state.
+pub trait Solver {
+    /// What one step hands to the next.
+    type State;
+
+    /// The state at the maps `start`, `[n, K, ..]`.
+    fn init(&self, problem: &Problem, start: Tensor<4>) -> Self::State;
+
+    /// One step. Never reads a number back from the device.
+    fn step(&self, problem: &Problem, state: &mut Self::State);
+
+    /// The sparse maps: what the solver would answer if it stopped now.
+    fn codes(&self, state: &Self::State) -> Tensor<4>;
+
+    /// The maps that a later call should start from; the codes for most solvers.
+    fn maps(&self, state: &Self::State) -> Tensor<4> {
+        self.codes(state)
+    }
+
+    /// Whether the solver itself has nothing more to do.
+    fn done(&self, _state: &Self::State) -> Option<Reason> {
+        None
+    }
+}
+
+/// The choice of solver for the maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Method {
+    /// The x/z alternation of the paper.
+    Split(Split),
+    /// Burn's Adam, made proximal.
+    Adam(Adam),
+    /// Accelerated proximal gradient, which converges.
+    Fista(Fista),
+}
+
+impl Method {
+    /// The name used by flags, configs, tables and plots.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Split(_) => "split",
+            Self::Adam(_) => "adam",
+            Self::Fista(_) => "fista",
+        }
+    }
+
+    /// Runs the solver from `start` until a limit or its own end.
+    ///
+    /// # Errors
+    /// [`crate::Error::Numeric`] where the numbers leave the finite range.
+    pub fn code(
+        &self,
+        problem: &Problem,
+        start: Tensor<4>,
+        limits: &Limits,
+        watch: &mut dyn Watch,
+    ) -> Result<Solved> {
+        match self {
+            Self::Split(solver) => drive(solver, problem, start, limits, watch),
+            Self::Adam(solver) => drive(solver, problem, start, limits, watch),
+            Self::Fista(solver) => drive(solver, problem, start, limits, watch),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Opening a run folder, and reading what is in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use super::layout::Layout;
+use super::manifest::{Blob, Manifest};
+use super::{Which, files};
+use crate::{Error, Result};
+
+/// One run on disk: blobs by name, a trace, and checkpoints of both with the caller's state.
+///
+/// A folder opened for writing stays locked until it is dropped. One opened for reading stands for
+/// one checkpoint; if another process goes on writing to the run, that checkpoint's files are there
+/// until it is no longer kept.
+#[derive(Debug)]
+pub struct RunFolder {
+    /// How many of the newest checkpoints [`commit`](Self::commit) leaves in place, at least one;
+    /// the best is left in place as well. Starts at 3.
+    pub keep: usize,
+    pub(super) layout: Layout,
+    /// The checkpoint committed last, or the one that was opened.
+    pub(super) committed: Option<Manifest>,
+    /// What is current, committed or not.
+    pub(super) blobs: BTreeMap<String, Blob>,
+    pub(super) trace_bytes: u64,
+    pub(super) writer: Option<Writer>,
+}
+
+/// What only a process that may write holds.
+#[derive(Debug)]
+pub(super) struct Writer {
+    _lock: File,
+    pub trace: File,
+    /// The revision that blobs written now belong to.
+    pub revision: u64,
+    /// Files of blobs not yet known to be on the disk.
+    pub fresh: BTreeSet<String>,
+}
+
+impl RunFolder {
+    /// Starts a run in a new or empty folder at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is anything in the folder; [`Error::Checkpoint`] if another
+    /// process writes to it; [`Error::Io`] if it cannot be made.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let layout = Layout { root: path.into() };
+        refuse_occupied(&layout)?;
+        files::make_folder(&layout.root)?;
+        let lock = lock(&layout)?;
+        // Again, for whoever held the lock between the look and the lock.
+        refuse_occupied(&layout)?;
+        files::make_folder(&layout.blobs())?;
+        files::make_folder(&layout.manifests())?;
+        let trace =
+            File::create_new(layout.trace()).map_err(Error::io("create", layout.trace()))?;
+        let writer = Writer {
+            _lock: lock,
+            trace,
+            revision: 1,
+            fresh: BTreeSet::new(),
+        };
+        Ok(Self::at(layout, None, Some(writer)))
+    }
+
+    /// Opens the run at `path` to go on from the checkpoint that is meant, which becomes the last
+    /// one: checkpoints and lines of the trace that came after it are removed.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if another process writes to the run, or if the checkpoint is not
+    /// there, cut short or of another version; [`Error::Io`] if reading or writing fails.
+    pub fn open(path: impl Into<PathBuf>, which: Which) -> Result<Self> {
+        let layout = Layout { root: path.into() };
+        // A look before the lock, so that no lock is left in a folder that holds no run.
+        layout.pick(which)?;
+        let lock = lock(&layout)?;
+        let manifest = layout.pick(which)?;
+        let mut trace = OpenOptions::new()
+            .write(true)
+            .open(layout.trace())
+            .map_err(Error::io("open", layout.trace()))?;
+        check_trace(&layout, &manifest)?;
+
+        // From here on this checkpoint is the last one. A kill between these lines leaves nothing
+        // that the next opening does not put right.
+        if which != Which::Last {
+            manifest.save(&layout.newest())?;
+        }
+        manifest.save(&layout.kept(manifest.step))?;
+        for step in layout.kept_steps()? {
+            if step > manifest.step {
+                files::remove(&layout.kept(step))?;
+            }
+        }
+        cut(&mut trace, manifest.trace_bytes).map_err(Error::io("write", layout.trace()))?;
+        let writer = Writer {
+            _lock: lock,
+            trace,
+            revision: manifest.revision + 1,
+            fresh: BTreeSet::new(),
+        };
+        Ok(Self::at(layout, Some(manifest), Some(writer)))
+    }
+
+    /// Opens a checkpoint of the run at `path` for reading, without a lock.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is not there, cut short or of another version.
+    pub fn read(path: impl Into<PathBuf>, which: Which) -> Result<Self> {
+        let layout = Layout { root: path.into() };
+        let manifest = layout.pick(which)?;
+        Ok(Self::at(layout, Some(manifest), None))
+    }
+
+    fn at(layout: Layout, committed: Option<Manifest>, writer: Option<Writer>) -> Self {
+        Self {
+            keep: 3,
+            blobs: committed
+                .as_ref()
+                .map_or_else(BTreeMap::new, |m| m.blobs.clone()),
+            trace_bytes: committed.as_ref().map_or(0, |m| m.trace_bytes),
+            layout,
+            committed,
+            writer,
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.layout.root
+    }
+
+    /// The step and the state of the checkpoint committed last, or of the one that was opened.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if there is none yet, or if its state is not an `S`.
+    pub fn state<S: DeserializeOwned>(&self) -> Result<(u64, S)> {
+        let root = self.layout.root.display();
+        let Some(manifest) = &self.committed else {
+            return Err(Error::Checkpoint(format!(
+                "{root} holds no checkpoint yet: commit one first"
+            )));
+        };
+        let step = manifest.step;
+        let state = S::deserialize(&manifest.state).map_err(|error| {
+            Error::Checkpoint(format!(
+                "{root}: the state of step {step} is not one this program knows ({error}): use \
+                 the deconvnet that wrote it"
+            ))
+        })?;
+        Ok((step, state))
+    }
+
+    /// Whether there is a blob called `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.blobs.contains_key(name)
+    }
+
+    /// The bytes last [`put`](Self::put) under `name`, committed or not, checked against their
+    /// length and checksum.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if there is no such blob or its file is missing or damaged;
+    /// [`Error::Io`] if it cannot be read.
+    pub fn get(&self, name: &str) -> Result<Vec<u8>> {
+        let Some(blob) = self.blobs.get(name) else {
+            let some: Vec<_> = self.blobs.keys().take(8).map(String::as_str).collect();
+            return Err(Error::Checkpoint(format!(
+                "{} holds no `{name}`; it holds {} blobs: {}",
+                self.layout.root.display(),
+                self.blobs.len(),
+                some.join(", ")
+            )));
+        };
+        let path = self.layout.blob(&blob.file);
+        let checked = match fs::read(&path) {
+            Ok(bytes) => blob.check(&bytes).map(|()| bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err("is not there".to_owned()),
+            Err(error) => return Err(Error::io("read", path)(error)),
+        };
+        checked.map_err(|reason| {
+            // Checkpoints share the blobs that did not change between them.
+            let others = self
+                .layout
+                .fallback(|manifest| manifest.blobs.get(name) != Some(blob));
+            Error::Checkpoint(format!("{} {reason}; {others}", path.display()))
+        })
+    }
+
+    /// The lines of the trace, oldest first: up to the checkpoint in a folder opened for reading,
+    /// all of them in one opened for writing.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] naming the line that is not a `T`; [`Error::Io`] if reading fails.
+    pub fn read_trace<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        let path = self.layout.trace();
+        let file = File::open(&path).map_err(Error::io("read", &path))?;
+        let lines = BufReader::new(file.take(self.trace_bytes)).lines();
+        lines
+            .enumerate()
+            .map(|(index, line)| {
+                let line = line.map_err(Error::io("read", &path))?;
+                serde_json::from_str(&line).map_err(|error| {
+                    Error::Checkpoint(format!(
+                        "{}, line {}: not a record of this program ({error}); remove the line to \
+                         go on without it",
+                        path.display(),
+                        index + 1
+                    ))
+                })
+            })
+            .collect()
+    }
+}
+
+fn refuse_occupied(layout: &Layout) -> Result<()> {
+    if !layout.is_occupied()? {
+        return Ok(());
+    }
+    let resume = if layout.newest().exists() {
+        "go on with it by --resume, "
+    } else {
+        ""
+    };
+    Err(Error::Config(format!(
+        "{} is not empty, and nothing in it is overwritten: {resume}choose another --run, or \
+         remove the folder",
+        layout.root.display()
+    )))
+}
+
+/// Takes the lock, which the system gives back when the process ends, however it ends.
+fn lock(layout: &Layout) -> Result<File> {
+    let path = layout.lock();
+    let file = File::create(&path).map_err(Error::io("create", &path))?;
+    // A killed process, or a child between fork and exec, may hold it for a moment more.
+    let patience = Instant::now() + Duration::from_millis(200);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Checkpoint(format!(
+                    "another process is writing to {}: wait until it ends, or choose another --run",
+                    layout.root.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
+        }
+    }
+}
+
+fn check_trace(layout: &Layout, manifest: &Manifest) -> Result<()> {
+    let path = layout.trace();
+    let found = fs::metadata(&path).map_err(Error::io("read", &path))?.len();
+    if found >= manifest.trace_bytes {
+        return Ok(());
+    }
+    Err(Error::Checkpoint(format!(
+        "{} is damaged: {found} bytes where {} were written; {}",
+        path.display(),
+        manifest.trace_bytes,
+        layout.fallback(|other| other.trace_bytes <= found)
+    )))
+}
+
+/// Makes `file` end, and the next write begin, after `bytes`.
+pub(super) fn cut(file: &mut File, bytes: u64) -> io::Result<()> {
+    file.set_len(bytes)?;
+    file.seek(SeekFrom::Start(bytes)).map(|_| ())
+}

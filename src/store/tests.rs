@@ -1,0 +1,307 @@
+//! What the store promises, one promise a test.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::commit::STAGES;
+use super::{RunFolder, Which};
+use crate::{Error, Result};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    layer: usize,
+    objective: f64,
+}
+
+fn state(step: u64) -> State {
+    State {
+        layer: 1,
+        objective: 1.0 / (step as f64 + 3.0),
+    }
+}
+
+/// What the blobs hold at `step`: different at every step, so that a mixture shows.
+pub(super) fn content(name: &str, step: u64) -> Vec<u8> {
+    format!("{name} {step} ").repeat(300).into_bytes()
+}
+
+const NAMES: [&str; 2] = ["filters", "maps/L1/img00000"];
+
+fn put_all(run: &mut RunFolder, step: u64) -> Result<()> {
+    run.append_trace(&step)?;
+    NAMES
+        .iter()
+        .try_for_each(|name| run.put(name, &content(name, step)))
+}
+
+fn advance(run: &mut RunFolder, step: u64, best: bool) -> Result<()> {
+    put_all(run, step)?;
+    run.commit(step, &state(step), best)
+}
+
+/// A run with the steps given committed, the one marked as the best.
+fn run_with(steps: impl IntoIterator<Item = u64>, best: u64) -> Result<TempDir> {
+    let folder = TempDir::new().map_err(Error::io("create", "a temporary folder"))?;
+    let mut run = RunFolder::create(folder.path())?;
+    steps
+        .into_iter()
+        .try_for_each(|step| advance(&mut run, step, step == best))?;
+    Ok(folder)
+}
+
+/// Asserts that `run` is at `step` in every respect.
+fn assert_at(run: &RunFolder, step: u64) {
+    assert_eq!(run.state::<State>().unwrap(), (step, state(step)));
+    for name in NAMES {
+        assert!(run.contains(name));
+        assert!(run.get(name).unwrap() == content(name, step), "{name}");
+    }
+    let trace: Vec<u64> = run.read_trace().unwrap();
+    assert_eq!(trace.last(), Some(&step));
+}
+
+fn files_in(folder: &Path) -> usize {
+    super::files::walk(folder).unwrap().len()
+}
+
+fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
+    match result.unwrap_err() {
+        Error::Checkpoint(text) | Error::Config(text) => text,
+        other => panic!("not the kind of error expected: {other:?}"),
+    }
+}
+
+#[test]
+fn goes_on_where_it_stopped() {
+    let folder = run_with(1..=2, 1).unwrap();
+    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    assert_at(&run, 2);
+    advance(&mut run, 3, false).unwrap();
+    assert_at(&run, 3);
+    drop(run);
+    assert_at(&RunFolder::read(folder.path(), Which::Last).unwrap(), 3);
+    assert_at(&RunFolder::read(folder.path(), Which::Best).unwrap(), 1);
+    assert_at(&RunFolder::read(folder.path(), Which::Step(2)).unwrap(), 2);
+}
+
+#[test]
+fn numbers_in_the_state_come_back_to_the_last_bit() {
+    let folder = TempDir::new().unwrap();
+    let mut run = RunFolder::create(folder.path()).unwrap();
+    let sent: Vec<f64> = (1..2000)
+        .map(|i| (f64::from(i) * 0.3).exp() / 3.0)
+        .collect();
+    run.commit(0, &sent, false).unwrap();
+    let unreadable = vec![f64::INFINITY];
+    assert!(message(run.commit(1, &unreadable, false)).contains("finite"));
+    drop(run);
+    let run = RunFolder::read(folder.path(), Which::Last).unwrap();
+    let (_, found): (u64, Vec<f64>) = run.state().unwrap();
+    assert!(
+        sent.iter()
+            .zip(&found)
+            .all(|(a, b)| a.to_bits() == b.to_bits())
+    );
+}
+
+#[test]
+fn a_commit_cut_off_after_any_stage_leaves_a_whole_checkpoint() {
+    for done in 0..=STAGES.len() {
+        let folder = run_with(1..=5, 2).unwrap();
+        let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+        put_all(&mut run, 6).unwrap();
+        let next = run.next(6, &state(6), false).unwrap();
+        STAGES[..done]
+            .iter()
+            .for_each(|stage| stage(&mut run, &next).unwrap());
+        fs::write(folder.path().join("blobs/half.tmp"), "half").unwrap();
+        drop(run);
+
+        let step = if done < 2 { 5 } else { 6 };
+        let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+        assert_at(&run, step);
+        // And the next commit leaves neither more nor less than if nothing had happened.
+        advance(&mut run, step + 1, false).unwrap();
+        drop(run);
+        for kept in [step + 1, step, step - 1, 2] {
+            assert_at(
+                &RunFolder::read(folder.path(), Which::Step(kept)).unwrap(),
+                kept,
+            );
+        }
+        assert_eq!(files_in(&folder.path().join("checkpoints")), 4);
+        assert_eq!(files_in(&folder.path().join("blobs")), 8, "{done} stages");
+    }
+}
+
+#[test]
+fn the_same_step_can_be_committed_again_and_cut_off() {
+    let folder = run_with([1, 2], 1).unwrap();
+    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    run.put("filters", b"second thoughts").unwrap();
+    let next = run.next(2, &state(2), false).unwrap();
+    STAGES[..2]
+        .iter()
+        .for_each(|stage| stage(&mut run, &next).unwrap());
+    drop(run);
+    // The kept copy of step 2 is still that of the first thoughts.
+    assert_at(&RunFolder::read(folder.path(), Which::Step(2)).unwrap(), 2);
+    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    assert_eq!(run.get("filters").unwrap(), b"second thoughts");
+    run.commit(2, &state(2), false).unwrap();
+    let kept = RunFolder::read(folder.path(), Which::Step(2)).unwrap();
+    assert_eq!(kept.get("filters").unwrap(), b"second thoughts");
+    assert!(message(run.commit(1, &state(1), false)).contains("step 2 already"));
+}
+
+#[test]
+fn what_kept_checkpoints_refer_to_stays() {
+    let folder = TempDir::new().unwrap();
+    let mut run = RunFolder::create(folder.path()).unwrap();
+    run.keep = 1;
+    run.put("still", b"never changes").unwrap();
+    for step in 1..=6 {
+        advance(&mut run, step, step == 3).unwrap();
+    }
+    assert_eq!(files_in(&folder.path().join("checkpoints")), 2);
+    assert_eq!(files_in(&folder.path().join("blobs")), 5);
+    for (which, step) in [(Which::Last, 6), (Which::Best, 3)] {
+        let kept = RunFolder::read(folder.path(), which).unwrap();
+        assert_at(&kept, step);
+        assert_eq!(kept.get("still").unwrap(), b"never changes");
+    }
+}
+
+#[test]
+fn opening_an_older_checkpoint_drops_what_came_after() {
+    let folder = run_with(1..=4, 0).unwrap();
+    drop(RunFolder::open(folder.path(), Which::Step(3)).unwrap());
+    let run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    assert_at(&run, 3);
+    assert_eq!(run.read_trace::<u64>().unwrap(), [1, 2, 3]);
+    assert!(message(RunFolder::read(folder.path(), Which::Step(4))).contains("step 3 instead"));
+}
+
+#[test]
+fn the_trace_goes_back_to_the_checkpoint() {
+    let folder = run_with(1..=2, 0).unwrap();
+    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    run.append_trace(&99).unwrap();
+    assert_eq!(run.read_trace::<u64>().unwrap(), [1, 2, 99]);
+    drop(run);
+    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    run.append_trace(&3).unwrap();
+    assert_eq!(run.read_trace::<u64>().unwrap(), [1, 2, 3]);
+
+    fs::write(folder.path().join("trace.jsonl"), "1\n").unwrap();
+    drop(run);
+    let text = message(RunFolder::open(folder.path(), Which::Last));
+    assert!(
+        text.contains("2 bytes where 4 were written") && text.contains("step 1 instead"),
+        "{text}"
+    );
+    fs::write(folder.path().join("trace.jsonl"), "1\nx\n").unwrap();
+    let run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    assert!(message(run.read_trace::<u64>()).contains("trace.jsonl, line 2"));
+}
+
+#[test]
+fn damaged_blobs_are_told_and_a_whole_checkpoint_named() {
+    let folder = run_with(1..=2, 0).unwrap();
+    let path = folder.path().join("blobs/filters-00000002.bpk");
+    let whole = fs::read(&path).unwrap();
+    let run = RunFolder::read(folder.path(), Which::Last).unwrap();
+
+    let mut flipped = whole.clone();
+    flipped[700] ^= 1;
+    for (bytes, fault) in [
+        (&whole[..99], "99 bytes where 3000"),
+        (&flipped, "checksum"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let text = message(run.get("filters"));
+        assert!(
+            text.contains("filters-00000002.bpk") && text.contains(fault),
+            "{text}"
+        );
+        assert!(text.contains("step 1 instead"), "{text}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(message(run.get("filters")).contains("not there"));
+    assert!(message(run.get("codes")).contains("holds no `codes`; it holds 2 blobs: filters"));
+}
+
+#[test]
+fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
+    let folder = run_with(1..=2, 0).unwrap();
+    let path = folder.path().join("checkpoint.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    for (text, fault) in [
+        (whole[..whole.len() / 2].to_owned(), "cut short"),
+        (
+            whole.replace("deconvnet-run", "other"),
+            "not the checkpoint of a deconvnet run",
+        ),
+        (
+            whole.replace("\"version\": 1", "\"version\": 2"),
+            "format version 2",
+        ),
+        (
+            whole.replace("\"step\"", "\"stop\""),
+            "missing field `step`",
+        ),
+        (
+            whole.replace("\"filters-", "\"../filters-"),
+            "outside the run",
+        ),
+    ] {
+        fs::write(&path, text).unwrap();
+        for result in
+            [RunFolder::read, RunFolder::open].map(|f| f(folder.path().to_owned(), Which::Last))
+        {
+            let text = message(result);
+            assert!(
+                text.contains("checkpoint.json") && text.contains(fault),
+                "{text}"
+            );
+            assert!(text.contains("step 2 instead"), "{text}");
+        }
+    }
+    assert_at(&RunFolder::open(folder.path(), Which::Step(2)).unwrap(), 2);
+    assert_at(&RunFolder::open(folder.path(), Which::Last).unwrap(), 2);
+}
+
+#[test]
+fn one_process_writes_and_nothing_is_overwritten() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("deep/run");
+    let mut run = RunFolder::create(&root).unwrap();
+    assert!(!message(RunFolder::create(&root)).contains("--resume"));
+    assert!(message(run.state::<State>()).contains("no checkpoint yet"));
+    assert!(message(run.put("../filters", b"")).contains("leads out"));
+    advance(&mut run, 1, false).unwrap();
+    assert!(message(RunFolder::open(&root, Which::Last)).contains("another process"));
+    assert!(message(RunFolder::create(&root)).contains("--resume"));
+
+    let mut reader = RunFolder::read(&root, Which::Last).unwrap();
+    assert!(message(reader.put("filters", b"")).contains("opened for reading"));
+    assert!(message(reader.commit(2, &(), false)).contains("opened for reading"));
+    assert!(message(reader.state::<Vec<u8>>()).contains("state of step 1"));
+    assert!(message(RunFolder::read(&root, Which::Best)).contains("marked as the best"));
+    let nowhere = folder.path().join("nowhere");
+    assert!(message(RunFolder::open(&nowhere, Which::Last)).contains("start a new run"));
+    assert!(!nowhere.exists());
+    drop(run);
+    RunFolder::open(&root, Which::Last).unwrap();
+}
+
+#[test]
+fn checkpoints_have_names() {
+    assert_eq!("last".parse::<Which>().unwrap(), Which::Last);
+    assert_eq!("best".parse::<Which>().unwrap(), Which::Best);
+    assert_eq!("12".parse::<Which>().unwrap(), Which::Step(12));
+    assert!(message("-1".parse::<Which>()).contains("`-1`"));
+}
