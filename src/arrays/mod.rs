@@ -11,6 +11,8 @@ mod number;
 mod safetensors;
 
 #[cfg(test)]
+mod python_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

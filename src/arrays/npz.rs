@@ -9,7 +9,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::Bundle;
 use super::npy::{self, Entry};
-use crate::store::files;
+use crate::files;
 use crate::{Error, Result};
 
 /// Bytes from which on a zip entry needs longer fields.

@@ -11,7 +11,7 @@ use safetensors::{Dtype, serialize};
 
 use super::number::{Number, encode};
 use super::{Array, Bundle};
-use crate::store::files;
+use crate::files;
 use crate::{Error, Result};
 
 pub(super) fn read(path: &Path) -> Result<Bundle> {

@@ -335,8 +335,22 @@ impl<T: Scalar> Taps<'_, T> {
                     };
                 }
                 blocks!(
-                    (1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (2, 3), (2, 4), (3, 1), (3, 2),
-                    (3, 3), (3, 4), (4, 1), (4, 2), (4, 3), (4, 4)
+                    (1, 1),
+                    (1, 2),
+                    (1, 3),
+                    (1, 4),
+                    (2, 1),
+                    (2, 2),
+                    (2, 3),
+                    (2, 4),
+                    (3, 1),
+                    (3, 2),
+                    (3, 3),
+                    (3, 4),
+                    (4, 1),
+                    (4, 2),
+                    (4, 3),
+                    (4, 4)
                 );
                 b += 4;
             }
@@ -449,5 +463,19 @@ macro_rules! scalar {
     };
 }
 
-scalar!(f32, f32s, F32_LANES, splat_f32s, mul_add_e_f32s, reduce_sum_f32s);
-scalar!(f64, f64s, F64_LANES, splat_f64s, mul_add_e_f64s, reduce_sum_f64s);
+scalar!(
+    f32,
+    f32s,
+    F32_LANES,
+    splat_f32s,
+    mul_add_e_f32s,
+    reduce_sum_f32s
+);
+scalar!(
+    f64,
+    f64s,
+    F64_LANES,
+    splat_f64s,
+    mul_add_e_f64s,
+    reduce_sum_f64s
+);

@@ -11,6 +11,7 @@ use super::cpu::{self, Scalar, Sizes};
 use crate::connectivity::Connectivity;
 
 /// The three products on a backend's own tensors; see [`super`] for what they are.
+#[cfg_attr(feature = "ndarray", allow(deprecated))]
 #[backend_extension(Flex, NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub trait ConvolutionOps: Backend {
     /// [`super::synthesize`].
@@ -231,11 +232,7 @@ fn dims<B: Backend>(tensor: &FloatTensor<B>) -> [usize; 4] {
 /// factors of the trilinear form `<r, z * f>` that its inputs are, and gets the third as gradient.
 macro_rules! differentiable {
     ($name:ident, $node:ident, |$a:ident, $b:ident, $grad:ident, $g:ident| $da:expr, $db:expr) => {
-        fn $name(
-            a: FloatTensor<Self>,
-            b: FloatTensor<Self>,
-            g: Connectivity,
-        ) -> FloatTensor<Self> {
+        fn $name(a: FloatTensor<Self>, b: FloatTensor<Self>, g: Connectivity) -> FloatTensor<Self> {
             #[derive(Debug)]
             struct $node;
 
@@ -275,10 +272,22 @@ macro_rules! differentiable {
 }
 
 impl<B: ConvolutionOps, C: CheckpointStrategy> ConvolutionOps for Autodiff<B, C> {
-    differentiable!(synthesize, Synthesize, |z, f, r, g| B::analyze(r, f, g),
-        B::filter_gradient(z, r, g));
-    differentiable!(analyze, Analyze, |r, f, z, g| B::synthesize(z, f, g),
-        B::filter_gradient(z, r, g));
-    differentiable!(filter_gradient, FilterGradient, |z, r, f, g| B::analyze(r, f, g),
-        B::synthesize(z, f, g));
+    differentiable!(
+        synthesize,
+        Synthesize,
+        |z, f, r, g| B::analyze(r, f, g),
+        B::filter_gradient(z, r, g)
+    );
+    differentiable!(
+        analyze,
+        Analyze,
+        |r, f, z, g| B::synthesize(z, f, g),
+        B::filter_gradient(z, r, g)
+    );
+    differentiable!(
+        filter_gradient,
+        FilterGradient,
+        |z, r, f, g| B::analyze(r, f, g),
+        B::synthesize(z, f, g)
+    );
 }

@@ -24,7 +24,12 @@ pub fn analyze(residual: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Ten
 /// See [`super::filter_gradient`].
 pub fn filter_gradient(maps: Tensor<4>, residual: Tensor<4>, g: &Connectivity) -> Tensor<4> {
     // The batch takes the place of the channels, the residual that of the filters.
-    let products = conv2d(maps.swap_dims(0, 1), residual.swap_dims(0, 1), None, plain());
+    let products = conv2d(
+        maps.swap_dims(0, 1),
+        residual.swap_dims(0, 1),
+        None,
+        plain(),
+    );
     masked(products.swap_dims(0, 1).flip([2, 3]), g)
 }
 

@@ -129,15 +129,27 @@ fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     Ok(image)
 }
 
-/// Whether a JPEG file has no end marker behind its last scan. Its decoder would fill up the
-/// missing part with grey, without a word, and a network would learn from that.
+/// Whether a JPEG file has no end marker behind the start of its pixels. Its decoder would fill up
+/// the missing part with grey, without a word, and a network would learn from that.
 fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    const START: &[u8] = &[0xFF, 0xD8, 0xFF];
-    const SCAN: &[u8] = &[0xFF, 0xDA];
+    const START: &[u8] = &[0xFF, 0xD8];
+    const SCAN: u8 = 0xDA;
     const END: &[u8] = &[0xFF, 0xD9];
-    let last_scan = bytes.windows(2).rposition(|pair| pair == SCAN);
-    bytes.starts_with(START)
-        && last_scan.is_some_and(|scan| !bytes[scan..].windows(2).any(|pair| pair == END))
+    if !bytes.starts_with(START) {
+        return false;
+    }
+    // Over the segments before the pixels, each of a marker and a length: one of them may hold a
+    // thumbnail with an end marker of its own.
+    let mut at = START.len();
+    while let Some(&[0xFF, marker, high, low]) = bytes[at..].first_chunk() {
+        if marker == SCAN {
+            return !bytes[at..].windows(2).any(|pair| pair == END);
+        }
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+        at = at.min(bytes.len());
+    }
+    // No pixels at all: the decoder knows better what is wrong.
+    false
 }
 
 fn over_white(image: &DynamicImage) -> Rgb32FImage {
@@ -340,5 +352,22 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_end_of_a_thumbnail_is_not_the_end_of_the_picture() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jpg");
+        busy(40, 30).save(&path).unwrap();
+        let plain = fs::read(&path).unwrap();
+        // An application segment of 8 bytes that holds an end marker, and a trailer as some
+        // cameras add it.
+        let segment = [0xFF, 0xEA, 0, 8, 0xFF, 0xDA, 0xFF, 0xD9, 0, 0];
+        let mut whole = [&plain[..2], &segment[..], &plain[2..]].concat();
+        write(&path, &whole[..whole.len() * 3 / 4]).unwrap();
+        assert!(error(read(&path, true, None)).contains("cut short"));
+        whole.extend([0xFF, 0xDA, 1, 2, 3]);
+        write(&path, &whole).unwrap();
+        assert!(read(&path, true, None).is_ok());
     }
 }

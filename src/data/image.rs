@@ -41,6 +41,20 @@ impl Image {
         &mut self.values[c * n..(c + 1) * n]
     }
 
+    /// One plane of Rec. 601 luma, `0.299 R + 0.587 G + 0.114 B`; an image of other than three
+    /// channels as it is.
+    pub fn grey(self) -> Self {
+        if self.channels != 3 {
+            return self;
+        }
+        let mut grey = Self::zeros(1, self.height, self.width);
+        for (k, out) in grey.values.iter_mut().enumerate() {
+            let [r, g, b] = [0, 1, 2].map(|c| f64::from(self.plane(c)[k]));
+            *out = (0.299 * r + 0.587 * g + 0.114 * b) as f32;
+        }
+        grey
+    }
+
     /// `[channels, height, width]`.
     pub fn shape(&self) -> [usize; 3] {
         [self.channels, self.height, self.width]

@@ -2,9 +2,11 @@
 
 pub mod folder;
 mod image;
+mod lump;
 pub mod preprocess;
 pub mod scenes;
 mod window;
 
 pub use image::Image;
-pub use preprocess::{Lump, Prepare, Preprocess, Range, Undo};
+pub use lump::{Lump, Range};
+pub use preprocess::{Prepare, Preprocess, Undo};

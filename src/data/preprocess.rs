@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Image;
 use super::window::{blur, crop, floor_at_median, gaussian, statistics};
+use super::{Image, Lump, Range};
 use crate::{Error, Result};
 
 /// The largest Gaussian window; a larger one is surely a typing error.
@@ -165,83 +165,6 @@ impl Preprocess {
     }
 }
 
-/// A shift and a scale that all values of a data set share: `u = (z - shift) * scale`.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Lump {
-    /// What is subtracted first.
-    pub shift: f64,
-    /// What the difference is multiplied by; not zero.
-    pub scale: f64,
-}
-
-impl Lump {
-    /// `(z - shift) * scale`, in place.
-    pub fn apply(&self, values: &mut [f32]) {
-        for v in values {
-            *v = ((f64::from(*v) - self.shift) * self.scale) as f32;
-        }
-    }
-
-    /// `u / scale + shift`, in place: the inverse of [`Lump::apply`].
-    pub fn undo(&self, values: &mut [f32]) {
-        for v in values {
-            *v = (f64::from(*v) / self.scale + self.shift) as f32;
-        }
-    }
-}
-
-/// The range and the mean of values that come in pieces.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range {
-    /// The smallest value, infinity as long as there is none.
-    pub min: f64,
-    /// The largest value, minus infinity as long as there is none.
-    pub max: f64,
-    /// The sum of all values.
-    pub sum: f64,
-    /// How many values there were.
-    pub count: usize,
-}
-
-impl Range {
-    /// The range of no values.
-    pub fn new() -> Self {
-        Self {
-            min: f64::INFINITY,
-            max: f64::NEG_INFINITY,
-            sum: 0.0,
-            count: 0,
-        }
-    }
-
-    /// Takes in more values, which must be finite.
-    pub fn add(&mut self, values: &[f32]) {
-        for v in values.iter().map(|&v| f64::from(v)) {
-            self.min = self.min.min(v);
-            self.max = self.max.max(v);
-            self.sum += v;
-        }
-        self.count += values.len();
-    }
-
-    /// The lump that brings the values to zero mean and to the given range:
-    /// `u = (z - mean) * range / (max - min)`. Values that are all equal are only shifted.
-    pub fn lump(&self, range: f64) -> Lump {
-        let spread = self.max - self.min;
-        Lump {
-            shift: self.sum / self.count.max(1) as f64,
-            scale: if spread > 0.0 { range / spread } else { 1.0 },
-        }
-    }
-}
-
-impl Default for Range {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// A preprocessing fitted to a data set, ready for any image; a checkpoint stores it.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -309,7 +232,10 @@ impl Prepare {
             let (mut values, scale) = self.kind.split(&pixels, image.width);
             crop(&values, margin, image.width, offset.plane_mut(c));
             for (v, pixel) in values.iter_mut().zip(&pixels) {
-                *v = pixel - *v;
+                let difference = pixel - *v;
+                // Less is rounding, which the scale of a flat data set would blow up.
+                let real = difference.abs() > 1e-12 * pixel.abs();
+                *v = if real { difference } else { 0.0 };
             }
             if let Some(scale) = scale {
                 for (v, s) in values.iter_mut().zip(&scale) {
@@ -488,6 +414,21 @@ mod tests {
     }
 
     #[test]
+    fn local_mean_by_hand() {
+        // A single 1: the local mean is the window itself, over the two places where it fits.
+        let mut image = Image::zeros(1, 6, 5);
+        image.values[2 * 5 + 2] = 1.0;
+        let fitted = Preprocess::local_mean().fit([Ok(image.clone())]).unwrap();
+        let (prepared, undo) = fitted.apply(&image).unwrap();
+        let weight = |a: f64| (-a * a / (2.0 * 1.591 * 1.591)).exp();
+        let sum = (-2..=2).map(|a| weight(f64::from(a))).sum::<f64>();
+        let window = [weight(0.0), weight(1.0)].map(|w| (w / (sum * sum)) as f32);
+        assert_close(&undo.offset.values, &window, 1e-7);
+        // Two values of zero mean and range 2 can only be these.
+        assert_close(&prepared.values, &[1.0, -1.0], 1e-6);
+    }
+
+    #[test]
     fn local_mean_brings_the_data_set_to_range_two() {
         let images = [sample(3, 12, 12), sample(1, 7, 30)];
         let prepare = Preprocess::local_mean()
@@ -504,16 +445,17 @@ mod tests {
     #[test]
     fn flat_images_become_zero_and_come_back() {
         let mut image = Image::zeros(3, 6, 7);
-        image.values.fill(0.3);
+        for (c, grey) in [0.1, 0.3, 0.7].into_iter().enumerate() {
+            image.plane_mut(c).fill(grey);
+        }
         for kind in kinds().into_iter().skip(1) {
             let prepare = kind.fit([Ok(image.clone())]).unwrap();
             let (prepared, undo) = prepare.apply(&image).unwrap();
             assert!(prepared.values.iter().all(|v| v.abs() < 1e-6), "{kind:?}");
             let pixels = undo.invert(&prepared).unwrap();
-            assert!(
-                pixels.values.iter().all(|v| (v - 0.3).abs() < 1e-6),
-                "{kind:?}"
-            );
+            for (c, grey) in [0.1_f32, 0.3, 0.7].into_iter().enumerate() {
+                assert!(pixels.plane(c).iter().all(|v| (v - grey).abs() < 1e-6));
+            }
         }
     }
 
@@ -524,39 +466,6 @@ mod tests {
         let prepare = Preprocess::default().fit([]).unwrap();
         let (prepared, _) = prepare.apply(&image).unwrap();
         assert!(prepared.values[0].abs() < 1e-6);
-    }
-
-    #[test]
-    fn lump_by_hand() {
-        let mut range = Range::new();
-        range.add(&[1.0, 2.0]);
-        range.add(&[3.0, 6.0]);
-        let lump = range.lump(2.0);
-        assert_eq!(
-            lump,
-            Lump {
-                shift: 3.0,
-                scale: 0.4
-            }
-        );
-        let mut values = [1.0, 6.0];
-        lump.apply(&mut values);
-        assert_close(&values, &[-0.8, 1.2], 1e-7);
-        lump.undo(&mut values);
-        assert_close(&values, &[1.0, 6.0], 1e-6);
-
-        let mut constant = Range::new();
-        constant.add(&[5.0; 3]);
-        let only_shift = Lump {
-            shift: 5.0,
-            scale: 1.0,
-        };
-        assert_eq!(constant.lump(2.0), only_shift);
-        let nothing = Lump {
-            shift: 0.0,
-            scale: 1.0,
-        };
-        assert_eq!(Range::new().lump(2.0), nothing);
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl Objective {
     ///
     /// ```text
     /// P = 1/2 ||r||^2 + w |z|_1,  r = y - R z,  w = sparsity / data_weight
-    /// theta = r min(1, w / ||R' r||_inf),  D = 1/2 ||y||^2 - 1/2 ||y - theta||^2,  gap = P - D
+    /// theta = s r,  |s| <= w / ||R' r||_inf,  D = 1/2 ||y||^2 - 1/2 ||y - theta||^2,  gap = P - D
     /// ```
     ///
     /// # Shapes
@@ -154,7 +154,8 @@ impl Objective {
                     data,
                     penalty,
                     gap: gaps.as_ref().map(|dual| data + penalty - dual[i]),
-                    snr: 10.0 * (variation / squares[i]).log10(),
+                    // A perfect fit or a flat image has no finite ratio; a very large one will do.
+                    snr: 10.0 * (variation.max(1e-30) / squares[i].max(1e-30)).log10(),
                     density: used[i] / (k * h * w) as f64,
                 }
             })
@@ -169,8 +170,10 @@ impl Objective {
         let r_r = sums(residual.square());
         (0..r_y.len())
             .map(|i| {
-                // D = <theta, y> - 1/2 ||theta||^2 with theta = scale * r.
-                let scale = (w / steepest[i]).min(1.0);
+                // D = <theta, y> - 1/2 ||theta||^2 with theta = scale * r, largest where scale is
+                // <r, y> / ||r||^2, as far as theta stays feasible.
+                let feasible = w / steepest[i].max(1e-300);
+                let scale = (r_y[i] / r_r[i].max(1e-300)).clamp(-feasible, feasible);
                 self.data_weight * (scale * r_y[i] - 0.5 * scale * scale * r_r[i])
             })
             .collect()
@@ -178,11 +181,7 @@ impl Objective {
 
     /// The smallest `sparsity` for which all maps of all these images are zero (p = 1):
     /// `data_weight * ||R' y||_inf`.
-    pub fn largest_useful_sparsity(
-        data_weight: f64,
-        network: &Network,
-        images: Tensor<4>,
-    ) -> f64 {
+    pub fn largest_useful_sparsity(data_weight: f64, network: &Network, images: Tensor<4>) -> f64 {
         data_weight
             * largest(network.lift(images))
                 .into_iter()

@@ -3,10 +3,10 @@
 //! Every picture is an [`Image`](crate::data::Image) with pixels in `[0, 1]`, so that pictures can
 //! be tested, put inside one another and written by the one function [`save_png`]:
 //!
-//! - [`mosaic`]: a sheet of filters, feature maps or patches;
-//! - [`table`]: labelled rows of images under headers, such as an input beside its reconstructions;
-//! - [`matrix`]: which map of one layer is connected to which of the next;
-//! - [`curves`] and [`panels`]: line plots;
+//! - [`mosaic()`]: a sheet of filters, feature maps or patches;
+//! - [`table()`]: labelled rows of images under headers, such as an input beside its reconstructions;
+//! - [`matrix()`]: which map of one layer is connected to which of the next;
+//! - [`curves()`] and [`panels()`]: line plots;
 //! - [`symmetric`], [`unit_range`], [`diverging`] and [`heat`] turn values of any range into pixels.
 
 mod axis;

@@ -33,7 +33,7 @@ impl From<Image> for Tile {
     }
 }
 
-/// How [`mosaic`] lays out its tiles; the default leaves every choice to it.
+/// How [`mosaic()`] lays out its tiles; the default leaves every choice to it.
 #[derive(Clone, Debug, Default)]
 pub struct MosaicOptions {
     /// Over the sheet, or nothing.

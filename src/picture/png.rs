@@ -1,6 +1,5 @@
 //! Writing a picture to a file.
 
-use std::fs::Permissions;
 use std::io::Write;
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageError};
 
 use crate::data::Image;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Writes `image` as an 8-bit PNG: grey for one channel, colour for three; values are clamped to
 /// `[0, 1]`. The file appears whole or not at all, whatever was there before.
@@ -20,7 +19,7 @@ use crate::{Error, Result};
 pub fn save_png(image: &Image, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let bytes = encode(image, path)?;
-    write_whole(&bytes, path).map_err(Error::io("write", path))
+    files::replace(path, false, |file| file.write_all(&bytes))
 }
 
 /// Refuses what cannot be drawn; `name` says which image it is, in the message.
@@ -78,35 +77,6 @@ fn encode(image: &Image, path: &Path) -> Result<Vec<u8>> {
         })
         .map_err(Error::io("encode", path))?;
     Ok(file)
-}
-
-/// Writes beside `path`, then renames, so that nobody ever reads half a file.
-fn write_whole(bytes: &[u8], path: &Path) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; a picture is as public as any file one creates.
-    if let Some(permissions) = ordinary_permissions() {
-        builder.permissions(permissions);
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// What the user's mask leaves of read and write for everyone.
-#[cfg(unix)]
-fn ordinary_permissions() -> Option<Permissions> {
-    use std::os::unix::fs::PermissionsExt;
-    Some(Permissions::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn ordinary_permissions() -> Option<Permissions> {
-    None
 }
 
 #[cfg(test)]

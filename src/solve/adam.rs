@@ -168,6 +168,5 @@ pub(super) fn data_gradient(model: Model, images: Tensor<4>) -> (Model, Gradient
 /// The gradient of one parameter, zero where the data term does not depend on it.
 pub(super) fn gradient_of(parameter: &Param<Tensor<4>>, gradients: &Gradients) -> Tensor<4> {
     let x = parameter.val();
-    x.grad(gradients)
-        .unwrap_or_else(|| x.inner().zeros_like())
+    x.grad(gradients).unwrap_or_else(|| x.inner().zeros_like())
 }

@@ -102,9 +102,7 @@ impl FilterProblem<'_> {
             let gradient = self.normal(&v)? - data.clone();
             let next = self.constraint.project(v.clone() - gradient / norm);
             let moved = next.clone() - x;
-            let uphill: f64 = Dot::Whole
-                .of(v - next.clone(), moved.clone())
-                .into_scalar();
+            let uphill: f64 = Dot::Whole.of(v - next.clone(), moved.clone()).into_scalar();
             let t_next = 0.5 * (1.0 + (1.0 + 4.0 * t * t).sqrt());
             if uphill > 0.0 {
                 (v, t) = (next.clone(), 1.0);

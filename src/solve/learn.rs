@@ -1,8 +1,6 @@
 //! Learning: maps and filters in turn, one batch of images at a time.
 
-use burn::module::Module;
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::adam::{Adam, Moments, data_gradient, gradient_of};
 use super::{FilterProblem, FilterStep, Limits, Method, Problem, Watch};

@@ -97,9 +97,7 @@ impl Solver for Split {
         let beta = self.schedule.beta(state.step);
         state.x = penalty::shrink(state.z.clone(), objective.sparsity / beta, objective.p);
         state.z = conjugate_gradients(
-            |z| {
-                network.lift(network.project(z.clone())) * objective.data_weight + z * beta
-            },
+            |z| network.lift(network.project(z.clone())) * objective.data_weight + z * beta,
             state.data.clone() + state.x.clone() * beta,
             state.z.clone(),
             self.cg,

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::files;
 use super::folder::{RunFolder, Writer, cut};
 use super::manifest::{Blob, Manifest, is_plain};
+use crate::files;
 use crate::{Error, Result};
 
 /// One step of a commit. A process may be killed before or within any of them.

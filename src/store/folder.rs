@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
+use super::Which;
 use super::layout::Layout;
 use super::manifest::{Blob, Manifest};
-use super::{Which, files};
+use crate::files;
 use crate::{Error, Result};
 
 /// One run on disk: blobs by name, a trace, and checkpoints of both with the caller's state.
@@ -156,6 +157,11 @@ impl RunFolder {
             ))
         })?;
         Ok((step, state))
+    }
+
+    /// The step of the checkpoint committed last, or of the one that was opened.
+    pub fn last_step(&self) -> Option<u64> {
+        self.committed.as_ref().map(|manifest| manifest.step)
     }
 
     /// Whether there is a blob called `name`.

@@ -4,8 +4,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::Which;
 use super::manifest::Manifest;
-use super::{Which, files};
+use crate::files;
 use crate::{Error, Result};
 
 /// The paths of one run folder.

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::files;
+use crate::files;
 use crate::{Error, Result};
 
 const FORMAT: &str = "deconvnet-run";

@@ -20,13 +20,14 @@
 //! The store deals in bytes and serde values; what they mean is the caller's business.
 
 mod commit;
-pub(crate) mod files;
 mod folder;
 mod layout;
 mod manifest;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use super::{RunFolder, Which};
 use crate::{Error, Result};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct State {
+pub(super) struct State {
     layer: usize,
     objective: f64,
 }
@@ -37,13 +37,13 @@ fn put_all(run: &mut RunFolder, step: u64) -> Result<()> {
         .try_for_each(|name| run.put(name, &content(name, step)))
 }
 
-fn advance(run: &mut RunFolder, step: u64, best: bool) -> Result<()> {
+pub(super) fn advance(run: &mut RunFolder, step: u64, best: bool) -> Result<()> {
     put_all(run, step)?;
     run.commit(step, &state(step), best)
 }
 
 /// A run with the steps given committed, the one marked as the best.
-fn run_with(steps: impl IntoIterator<Item = u64>, best: u64) -> Result<TempDir> {
+pub(super) fn run_with(steps: impl IntoIterator<Item = u64>, best: u64) -> Result<TempDir> {
     let folder = TempDir::new().map_err(Error::io("create", "a temporary folder"))?;
     let mut run = RunFolder::create(folder.path())?;
     steps
@@ -53,7 +53,7 @@ fn run_with(steps: impl IntoIterator<Item = u64>, best: u64) -> Result<TempDir> 
 }
 
 /// Asserts that `run` is at `step` in every respect.
-fn assert_at(run: &RunFolder, step: u64) {
+pub(super) fn assert_at(run: &RunFolder, step: u64) {
     assert_eq!(run.state::<State>().unwrap(), (step, state(step)));
     for name in NAMES {
         assert!(run.contains(name));
@@ -64,10 +64,10 @@ fn assert_at(run: &RunFolder, step: u64) {
 }
 
 fn files_in(folder: &Path) -> usize {
-    super::files::walk(folder).unwrap().len()
+    crate::files::walk(folder).unwrap().len()
 }
 
-fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
+pub(super) fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     match result.unwrap_err() {
         Error::Checkpoint(text) | Error::Config(text) => text,
         other => panic!("not the kind of error expected: {other:?}"),
@@ -206,96 +206,6 @@ fn the_trace_goes_back_to_the_checkpoint() {
     fs::write(folder.path().join("trace.jsonl"), "1\nx\n").unwrap();
     let run = RunFolder::open(folder.path(), Which::Last).unwrap();
     assert!(message(run.read_trace::<u64>()).contains("trace.jsonl, line 2"));
-}
-
-#[test]
-fn damaged_blobs_are_told_and_a_whole_checkpoint_named() {
-    let folder = run_with(1..=2, 0).unwrap();
-    let path = folder.path().join("blobs/filters-00000002.bpk");
-    let whole = fs::read(&path).unwrap();
-    let run = RunFolder::read(folder.path(), Which::Last).unwrap();
-
-    let mut flipped = whole.clone();
-    flipped[700] ^= 1;
-    for (bytes, fault) in [
-        (&whole[..99], "99 bytes where 3000"),
-        (&flipped, "checksum"),
-    ] {
-        fs::write(&path, bytes).unwrap();
-        let text = message(run.get("filters"));
-        assert!(
-            text.contains("filters-00000002.bpk") && text.contains(fault),
-            "{text}"
-        );
-        assert!(text.contains("step 1 instead"), "{text}");
-    }
-    fs::remove_file(&path).unwrap();
-    assert!(message(run.get("filters")).contains("not there"));
-    assert!(message(run.get("codes")).contains("holds no `codes`; it holds 2 blobs: filters"));
-}
-
-#[test]
-fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
-    let folder = run_with(1..=2, 0).unwrap();
-    let path = folder.path().join("checkpoint.json");
-    let whole = fs::read_to_string(&path).unwrap();
-    for (text, fault) in [
-        (whole[..whole.len() / 2].to_owned(), "cut short"),
-        (
-            whole.replace("deconvnet-run", "other"),
-            "not the checkpoint of a deconvnet run",
-        ),
-        (
-            whole.replace("\"version\": 1", "\"version\": 2"),
-            "format version 2",
-        ),
-        (
-            whole.replace("\"step\"", "\"stop\""),
-            "missing field `step`",
-        ),
-        (
-            whole.replace("\"filters-", "\"../filters-"),
-            "outside the run",
-        ),
-    ] {
-        fs::write(&path, text).unwrap();
-        for result in
-            [RunFolder::read, RunFolder::open].map(|f| f(folder.path().to_owned(), Which::Last))
-        {
-            let text = message(result);
-            assert!(
-                text.contains("checkpoint.json") && text.contains(fault),
-                "{text}"
-            );
-            assert!(text.contains("step 2 instead"), "{text}");
-        }
-    }
-    assert_at(&RunFolder::open(folder.path(), Which::Step(2)).unwrap(), 2);
-    assert_at(&RunFolder::open(folder.path(), Which::Last).unwrap(), 2);
-}
-
-#[test]
-fn one_process_writes_and_nothing_is_overwritten() {
-    let folder = TempDir::new().unwrap();
-    let root = folder.path().join("deep/run");
-    let mut run = RunFolder::create(&root).unwrap();
-    assert!(!message(RunFolder::create(&root)).contains("--resume"));
-    assert!(message(run.state::<State>()).contains("no checkpoint yet"));
-    assert!(message(run.put("../filters", b"")).contains("leads out"));
-    advance(&mut run, 1, false).unwrap();
-    assert!(message(RunFolder::open(&root, Which::Last)).contains("another process"));
-    assert!(message(RunFolder::create(&root)).contains("--resume"));
-
-    let mut reader = RunFolder::read(&root, Which::Last).unwrap();
-    assert!(message(reader.put("filters", b"")).contains("opened for reading"));
-    assert!(message(reader.commit(2, &(), false)).contains("opened for reading"));
-    assert!(message(reader.state::<Vec<u8>>()).contains("state of step 1"));
-    assert!(message(RunFolder::read(&root, Which::Best)).contains("marked as the best"));
-    let nowhere = folder.path().join("nowhere");
-    assert!(message(RunFolder::open(&nowhere, Which::Last)).contains("start a new run"));
-    assert!(!nowhere.exists());
-    drop(run);
-    RunFolder::open(&root, Which::Last).unwrap();
 }
 
 #[test]

@@ -295,7 +295,7 @@ impl Weather {
         );
         let cloud = (0..3).fold(0.0, |sum, k| {
             let size = f64::from(1 << k);
-            sum + noise(size * x, size * y, self.clouds + k) / (size * 1.75)
+            sum + noise(size * x, size * y, self.clouds.wrapping_add(k)) / (size * 1.75)
         });
         mix(
             clear,

@@ -1,10 +1,11 @@
 //! Still lifes: fruit on a table in front of a wall.
 
-use super::fruit::{self, Place};
 use super::painter::{Canvas, Dice, P2, Rgb, along, dot, hash, mix, noise, ramp, rgb, scale, turn};
+use super::place::Place;
 use super::solid::Light;
+use super::{bunch, fruit, vessel};
 
-/// Paints a table, a wall behind it and three to seven things on it.
+/// Paints a table, a wall behind it and up to seven things on it.
 pub fn paint(canvas: &mut Canvas, dice: &mut Dice) {
     let half = canvas.half();
     let horizon = dice.between(-0.45, -0.05);
@@ -36,11 +37,11 @@ pub fn paint(canvas: &mut Canvas, dice: &mut Dice) {
             5..7 => fruit::pear(canvas, place, dice),
             7 => fruit::lemon(canvas, place, dice),
             8 => fruit::plum(canvas, place, dice),
-            9..11 => fruit::grapes(canvas, place, dice),
-            11 => fruit::bananas(canvas, place, dice),
+            9..11 => bunch::grapes(canvas, place, dice),
+            11 => bunch::bananas(canvas, place, dice),
             12 => fruit::half_citrus(canvas, place, dice),
-            13 => fruit::bottle(canvas, place, dice),
-            _ => fruit::bowl(canvas, place, dice),
+            13 => vessel::bottle(canvas, place, dice),
+            _ => vessel::bowl(canvas, place, dice),
         }
     }
 }
@@ -179,4 +180,44 @@ fn table(canvas: &mut Canvas, horizon: f64, dice: &mut Dice) -> Rgb {
         scale(albedo, 0.62 + 0.25 * ramp(0.0, 1.0, y))
     });
     mix(light, dark, 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything must leave a mark where it stands, and none far from there.
+    #[test]
+    fn things_are_painted_where_they_stand() {
+        type Paint = fn(&mut Canvas, Place, &mut Dice);
+        let all: [Paint; 10] = [
+            fruit::apple,
+            fruit::orange,
+            fruit::lemon,
+            fruit::pear,
+            fruit::plum,
+            fruit::half_citrus,
+            bunch::grapes,
+            bunch::bananas,
+            vessel::bottle,
+            vessel::bowl,
+        ];
+        let light = Light::new([-0.5, -0.7, 0.6], [0.5; 3]);
+        for (k, paint) in all.into_iter().enumerate() {
+            let mut canvas = Canvas::new(40, 40);
+            canvas.cover(|_, _| [0.5; 3]);
+            let blank = 0.5_f32.sqrt();
+            let place = Place {
+                foot: [0.0, 0.5],
+                size: 0.3,
+                light: &light,
+            };
+            paint(&mut canvas, place, &mut Dice::new(1, k as u64));
+            let image = canvas.finish();
+            let changed = |i: usize, j: usize| (image.plane(2)[i * 40 + j] - blank).abs() > 0.02;
+            let marks = (0..1600).filter(|n| changed(n / 40, n % 40)).count();
+            assert!((60..900).contains(&marks), "thing {k}: {marks}");
+            assert!(!changed(1, 20) && !changed(38, 38), "thing {k}");
+        }
+    }
 }

@@ -1,0 +1,578 @@
+//! The configuration of a run: a TOML file, checked once, then stored in the checkpoint.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::Backend;
+use crate::connectivity::Connectivity;
+use crate::data::Preprocess;
+use crate::error::{Error, Result};
+use crate::model::Constraint;
+use crate::solve::{Adam, FilterStep, Fista, Learner, Method, Schedule, Split};
+
+/// Everything that decides a run. Every key has a default; unknown keys are refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Seed of filters, order of images, connectivity and noise.
+    pub seed: u64,
+    /// Who computes.
+    pub backend: Backend,
+    /// The images.
+    pub data: Data,
+    /// What is done to them first.
+    pub preprocess: Preprocess,
+    /// How maps and filters are learnt.
+    pub train: Train,
+    /// How often the run is saved.
+    pub checkpoint: Checkpointing,
+    /// The layers, the image side first.
+    #[serde(rename = "layer")]
+    pub layers: Vec<LayerConfig>,
+}
+
+/// Which images to learn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// A folder of images, searched recursively, or one image; absent: the built-in sample scenes.
+    pub images: Option<PathBuf>,
+    /// Colour (three channels) or grey (one).
+    pub colour: bool,
+    /// Scale larger images down so that neither side is longer than this many pixels.
+    pub max_side: Option<usize>,
+    /// Take the first so many images only.
+    pub limit: Option<usize>,
+    /// How many sample scenes to draw.
+    pub sample_count: usize,
+    /// Height and width of the sample scenes in pixels.
+    pub sample_size: usize,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            images: None,
+            colour: true,
+            max_side: None,
+            limit: None,
+            sample_count: 10,
+            sample_size: 100,
+        }
+    }
+}
+
+/// What each layer's maps explain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Layer by layer: layer l explains the maps of layer l - 1.
+    #[default]
+    LayerWise,
+    /// Only the top maps are free, and the whole stack reconstructs the image.
+    Joint,
+}
+
+/// The solvers by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SolverName {
+    /// The x/z alternation of the paper.
+    #[default]
+    Split,
+    /// Burn's Adam, made proximal.
+    Adam,
+    /// Accelerated proximal gradient.
+    Fista,
+}
+
+impl std::str::FromStr for SolverName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "split" => Ok(Self::Split),
+            "adam" => Ok(Self::Adam),
+            "fista" => Ok(Self::Fista),
+            other => Err(Error::Config(format!(
+                "there is no solver '{other}'; choose split, adam or fista"
+            ))),
+        }
+    }
+}
+
+/// When the filters are updated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Update {
+    /// After each batch of images (the authors' tool, with a batch of one).
+    #[default]
+    Batch,
+    /// Once per epoch, from all images.
+    Epoch,
+}
+
+/// How maps and filters are learnt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Train {
+    /// Layer-wise or joint.
+    pub form: Form,
+    /// The solver.
+    pub solver: SolverName,
+    /// Images coded side by side; images of different sizes never share a batch.
+    pub batch: usize,
+    /// When the filters are updated.
+    pub update_filters: Update,
+    /// What every filter has to satisfy.
+    pub constraint: Constraint,
+    /// Replace filters that no image uses, at the end of each epoch but the last.
+    pub resample_dead: bool,
+    /// Shift and scale all maps of a layer together to this range, zero mean, before the next layer
+    /// explains them; 0: leave them. Layer-wise form only.
+    pub rescale_maps: f64,
+    /// Standard deviation of the noise that maps start from.
+    pub start_noise: f64,
+    /// Values of beta of the split solver.
+    pub beta: Schedule,
+    /// Conjugate gradient steps of the split solver on the maps, for each beta.
+    pub cg: usize,
+    /// Conjugate gradient steps of the split solver on the filters.
+    pub cg_filters: usize,
+    /// Steps on each visit of a batch by fista and adam.
+    pub steps: usize,
+    /// Gradient steps of fista on the filters.
+    pub filter_steps: usize,
+    /// Learning rates and decays of adam.
+    pub adam: Adam,
+    /// Learning rate of the filters under adam.
+    pub filter_rate: f64,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            form: Form::LayerWise,
+            solver: SolverName::Split,
+            batch: 1,
+            update_filters: Update::Batch,
+            constraint: Constraint::UnitPlanes,
+            resample_dead: true,
+            rescale_maps: 2.0,
+            start_noise: 0.0,
+            beta: Schedule::default(),
+            cg: 2,
+            cg_filters: 2,
+            steps: 30,
+            filter_steps: 5,
+            adam: Adam::default(),
+            filter_rate: 0.003,
+        }
+    }
+}
+
+/// How often the run is saved and what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checkpointing {
+    /// Save when this many seconds have passed since the last save; besides, every epoch is saved.
+    pub every_seconds: f64,
+    /// Keep so many of the last checkpoints, and the best.
+    pub keep: usize,
+}
+
+impl Default for Checkpointing {
+    fn default() -> Self {
+        Self {
+            every_seconds: 30.0,
+            keep: 2,
+        }
+    }
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LayerConfig {
+    /// Number of feature maps; may be left out where the connectivity decides it.
+    pub maps: Option<usize>,
+    /// Height and width of the filters.
+    pub size: usize,
+    /// Which map sees which planes of the layer below.
+    pub connect: Connect,
+    /// Weight of half the squared error, the paper's lambda.
+    pub data_weight: f64,
+    /// Weight of the penalty.
+    pub sparsity: Sparsity,
+    /// Exponent of the penalty.
+    pub p: f64,
+    /// Times that every image is visited.
+    pub epochs: usize,
+}
+
+impl Default for LayerConfig {
+    fn default() -> Self {
+        Self {
+            maps: None,
+            size: 7,
+            connect: Connect::Named(ConnectName::Full),
+            data_weight: 1.0,
+            sparsity: Sparsity::Weight(1.0),
+            p: 1.0,
+            epochs: 5,
+        }
+    }
+}
+
+/// The weight of the penalty: a number, or a share of the largest useful one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Sparsity {
+    /// The weight itself.
+    Weight(f64),
+    /// A share of `lambda_max`, the least weight that makes all maps zero under the first filters.
+    OfMax {
+        /// The share, between 0 and 1.
+        of_max: f64,
+    },
+}
+
+/// The connectivity of a layer: a name, or an explicit matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Connect {
+    /// One of the usual patterns.
+    Named(ConnectName),
+    /// A row of 0 and 1 for each plane below, a column for each map.
+    Matrix(Vec<Vec<u8>>),
+}
+
+/// The usual patterns of connectivity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConnectName {
+    /// Every map sees every plane.
+    Full,
+    /// Map k sees plane k.
+    Singles,
+    /// Each plane alone, then every pair.
+    SinglesAndPairs,
+    /// Two planes drawn at random for each map.
+    RandomPairs,
+    /// Three planes drawn at random for each map.
+    RandomTriples,
+}
+
+impl Default for Config {
+    /// The experiment that `train` runs when nothing is said: two layers on the sample scenes.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            backend: Backend::Flex,
+            data: Data::default(),
+            preprocess: Preprocess::default(),
+            train: Train::default(),
+            checkpoint: Checkpointing::default(),
+            layers: vec![LayerConfig {
+                maps: Some(9),
+                ..LayerConfig::default()
+            }],
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read, [`Error::Config`] where it is not what is expected,
+    /// with the line and, for an unknown key, the nearest right one.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let config = Self::parse(&text)
+            .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
+        Ok(config)
+    }
+
+    /// Parses and checks a text.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text)
+            .map_err(|error| Error::Config(with_suggestion(&error.to_string())))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// As TOML, every key spelt out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// Checks every number and every pair of settings that could contradict each other.
+    ///
+    /// # Errors
+    /// [`Error::Config`], naming the key.
+    pub fn check(&self) -> Result<()> {
+        let fail = |message: String| Err(Error::Config(message));
+        self.preprocess.check()?;
+        let train = &self.train;
+        for (key, value) in [
+            ("data.sample_count", self.data.sample_count),
+            ("train.batch", train.batch),
+            ("train.cg", train.cg),
+            ("train.cg_filters", train.cg_filters),
+            ("train.steps", train.steps),
+            ("train.beta.steps", train.beta.steps),
+            ("checkpoint.keep", self.checkpoint.keep),
+        ] {
+            if value == 0 {
+                return fail(format!("{key} is 0; it must be at least 1"));
+            }
+        }
+        for (key, value) in [
+            ("train.beta.start", train.beta.start),
+            ("train.beta.growth", train.beta.growth),
+            ("train.adam.rate", train.adam.rate),
+            ("train.filter_rate", train.filter_rate),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return fail(format!("{key} is {value}; it must be above 0"));
+            }
+        }
+        for (key, value) in [
+            ("train.rescale_maps", train.rescale_maps),
+            ("train.start_noise", train.start_noise),
+            ("checkpoint.every_seconds", self.checkpoint.every_seconds),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return fail(format!("{key} is {value}; it must be 0 or above"));
+            }
+        }
+        for (key, value) in [
+            ("train.adam.beta_1", train.adam.beta_1),
+            ("train.adam.beta_2", train.adam.beta_2),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return fail(format!("{key} is {value}; it must lie from 0 to below 1"));
+            }
+        }
+        if self.layers.is_empty() {
+            return fail("there is no [[layer]]; describe at least one".into());
+        }
+        if train.solver == SolverName::Adam && train.update_filters == Update::Epoch {
+            return fail(
+                "train.solver = \"adam\" moves maps and filters together, which contradicts \
+                 train.update_filters = \"epoch\"; use \"batch\", or solver \"fista\" or \"split\""
+                    .into(),
+            );
+        }
+        self.connectivities()?;
+        for (l, layer) in self.layers.iter().enumerate() {
+            layer.check(l + 1)?;
+        }
+        Ok(())
+    }
+
+    /// The connectivity of every layer, from the image up.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where numbers of maps do not fit together.
+    pub fn connectivities(&self) -> Result<Vec<Connectivity>> {
+        let mut planes = if self.data.colour { 3 } else { 1 };
+        let mut all = Vec::new();
+        for (l, layer) in self.layers.iter().enumerate() {
+            let g = layer
+                .connectivity(planes, self.seed.wrapping_add(1000 + l as u64))
+                .map_err(|error| Error::Config(format!("layer {}: {error}", l + 1)))?;
+            planes = g.maps();
+            all.push(g);
+        }
+        Ok(all)
+    }
+
+    /// The learner that the settings describe.
+    pub fn learner(&self) -> Learner {
+        let train = &self.train;
+        Learner {
+            codes: self.method(train.solver),
+            steps: match train.solver {
+                SolverName::Split => train.beta.steps,
+                SolverName::Adam | SolverName::Fista => train.steps,
+            },
+            filters: match train.solver {
+                SolverName::Split => FilterStep::LeastSquares {
+                    cg: train.cg_filters,
+                },
+                SolverName::Adam | SolverName::Fista => FilterStep::ProjectedGradient {
+                    steps: train.filter_steps,
+                },
+            },
+            filter_rate: train.filter_rate,
+            constraint: train.constraint,
+        }
+    }
+
+    /// A solver for the maps, with the settings of this configuration.
+    pub fn method(&self, name: SolverName) -> Method {
+        let train = &self.train;
+        match name {
+            SolverName::Split => Method::Split(Split {
+                schedule: train.beta,
+                cg: train.cg,
+            }),
+            SolverName::Adam => Method::Adam(train.adam),
+            SolverName::Fista => Method::Fista(Fista::default()),
+        }
+    }
+}
+
+impl LayerConfig {
+    fn check(&self, number: usize) -> Result<()> {
+        let complaint = if self.size == 0 {
+            "size is 0; filters need at least 1 tap".to_string()
+        } else if self.epochs == 0 {
+            "epochs is 0; visit every image at least once".to_string()
+        } else {
+            let weight = match self.sparsity {
+                Sparsity::Weight(weight) => weight,
+                Sparsity::OfMax { of_max } if of_max > 0.0 && of_max < 1.0 => of_max,
+                Sparsity::OfMax { of_max } => {
+                    return Err(Error::Config(format!(
+                        "layer {number}: sparsity.of_max is {of_max}; it must lie between 0 and 1"
+                    )));
+                }
+            };
+            match crate::model::Objective::new(self.data_weight, weight, self.p) {
+                Ok(_) => return Ok(()),
+                Err(error) => error.to_string(),
+            }
+        };
+        Err(Error::Config(format!("layer {number}: {complaint}")))
+    }
+
+    fn connectivity(&self, planes: usize, seed: u64) -> Result<Connectivity> {
+        let needed = || {
+            self.maps.filter(|&maps| maps > 0).ok_or_else(|| {
+                Error::Config("say how many maps it has, for example maps = 9".into())
+            })
+        };
+        let g = match &self.connect {
+            Connect::Matrix(rows) => Connectivity::matrix(rows)?,
+            Connect::Named(ConnectName::Full) => Connectivity::full(planes, needed()?),
+            Connect::Named(ConnectName::Singles) => Connectivity::singles(planes),
+            Connect::Named(ConnectName::SinglesAndPairs) => Connectivity::singles_and_pairs(planes),
+            Connect::Named(ConnectName::RandomPairs) => {
+                Connectivity::random(planes, needed()?, 2, seed)?
+            }
+            Connect::Named(ConnectName::RandomTriples) => {
+                Connectivity::random(planes, needed()?, 3, seed)?
+            }
+        };
+        if g.planes() != planes {
+            return Err(Error::Config(format!(
+                "its connectivity matrix has {} rows, but the layer below has {planes} planes",
+                g.planes()
+            )));
+        }
+        match self.maps {
+            Some(maps) if maps != g.maps() => Err(Error::Config(format!(
+                "maps = {maps}, but its connectivity gives {} maps; \
+                 leave maps out or change one of the two",
+                g.maps()
+            ))),
+            _ => Ok(g),
+        }
+    }
+}
+
+/// Adds "did you mean" to a message about an unknown key.
+fn with_suggestion(message: &str) -> String {
+    let quoted = |text: &str| {
+        let mut parts = text.split('`');
+        let mut found = Vec::new();
+        while let (Some(_), Some(name)) = (parts.next(), parts.next()) {
+            found.push(name.to_string());
+        }
+        found
+    };
+    let Some((_, list)) = message.split_once("unknown field") else {
+        return message.to_string();
+    };
+    let names = quoted(list);
+    let nearest = names.split_first().and_then(|(wrong, right)| {
+        right
+            .iter()
+            .max_by(|a, b| {
+                strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b))
+            })
+            .filter(|name| strsim::jaro_winkler(wrong, name) > 0.6)
+    });
+    match nearest {
+        Some(name) => format!("{}\ndid you mean `{name}`?", message.trim_end()),
+        None => message.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_survives_toml() {
+        let config = Config::default();
+        assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn an_unknown_key_gets_the_nearest_right_one() {
+        let error = Config::parse("[train]\nsolvr = \"fista\"").unwrap_err();
+        assert!(
+            error.to_string().contains("did you mean `solver`?"),
+            "{error}"
+        );
+        let error = Config::parse("[[layer]]\nmaps = 9\nepoch = 3").unwrap_err();
+        assert!(
+            error.to_string().contains("did you mean `epochs`?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (text, word) in [
+            ("[[layer]]\nmaps = 9\np = 1.5", "p is 1.5"),
+            ("[[layer]]\nmaps = 9\nsparsity = { of_max = 2.0 }", "of_max"),
+            ("[[layer]]\nconnect = \"full\"", "maps"),
+            ("[[layer]]\nmaps = 4\nconnect = \"singles\"", "gives 3 maps"),
+            ("[[layer]]\nconnect = [[1, 0]]", "1 rows"),
+            (
+                "[train]\nsolver = \"adam\"\nupdate_filters = \"epoch\"",
+                "contradicts",
+            ),
+            ("[train]\nbatch = 0", "train.batch"),
+            ("layer = []", "[[layer]]"),
+        ] {
+            let error = Config::parse(text).expect_err(text).to_string();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_papers_connectivity_goes_from_9_to_45_to_150_maps() {
+        let config = Config::parse(
+            "[[layer]]\nmaps = 9\n[[layer]]\nconnect = \"singles-and-pairs\"\n\
+             [[layer]]\nmaps = 150\nconnect = \"random-pairs\"",
+        )
+        .unwrap();
+        let pairs: Vec<_> = config
+            .connectivities()
+            .unwrap()
+            .iter()
+            .map(|g| (g.maps(), g.pairs()))
+            .collect();
+        assert_eq!(pairs, [(9, 27), (45, 81), (150, 300)]);
+    }
+}

@@ -1,0 +1,500 @@
+//! A run: what a checkpoint holds, and its way to and from the run folder.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Form};
+use crate::connectivity::Connectivity;
+use crate::data::{Image, Lump, Prepare, folder, scenes};
+use crate::error::{Error, Result};
+use crate::model::{Evaluation, FeatureMaps, Layer, Network, Objective};
+use crate::solve::Moments;
+use crate::store::{RunFolder, Which};
+
+/// Where learning has come to: what is to be done next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The stage: the layer in the layer-wise form; the joint form has one stage only.
+    pub stage: usize,
+    /// The epoch within the stage, from 0.
+    pub epoch: usize,
+    /// The batch within the epoch, from 0.
+    pub batch: usize,
+}
+
+/// Sums over the part of the epoch that is done, so that a resumed epoch is told as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochSums {
+    /// Images visited.
+    pub images: usize,
+    /// Objective of the codes before the filters were updated.
+    pub after_codes: f64,
+    /// Objective of the codes after.
+    pub after_filters: f64,
+    /// SNR of the maps that go on, dB.
+    pub snr: f64,
+    /// Density of the codes.
+    pub density: f64,
+    /// Which maps were used by any image.
+    pub used: Vec<bool>,
+}
+
+/// One image that the run learns from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// The file; absent for a sample scene.
+    pub path: Option<PathBuf>,
+    /// `[channels, height, width]` after preprocessing.
+    pub shape: [usize; 3],
+    /// Checksum of the prepared pixels: a resume must find the same image.
+    pub crc32: u32,
+}
+
+/// All that a checkpoint holds beside the arrays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The effective configuration.
+    pub config: Config,
+    /// The preprocessing, with what it learnt from the data set.
+    pub prepare: Prepare,
+    /// The images.
+    pub images: Vec<Source>,
+    /// The connectivity of every layer.
+    pub connectivity: Vec<Connectivity>,
+    /// Height and width of the filters of every layer.
+    pub sizes: Vec<[usize; 2]>,
+    /// The objective of every stage that was reached, with its weights worked out.
+    pub objectives: Vec<Objective>,
+    /// The rescaling of the maps of every layer that is done.
+    pub rescaling: Vec<Option<Lump>>,
+    /// What is to be done next.
+    pub position: Position,
+    /// The epoch so far.
+    pub epoch: EpochSums,
+    /// The lowest objective at the end of an epoch of this stage.
+    pub best: Option<f64>,
+    /// Steps that Adam has taken on the filters of each layer of the stage.
+    pub adam_steps: Vec<usize>,
+    /// Filters replaced so far because no image used them.
+    pub resampled: usize,
+    /// Seconds spent learning, over all sessions.
+    pub seconds: f64,
+}
+
+/// One line of the trace: a batch, or, with `batch` absent, an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceLine {
+    /// The stage, from 0.
+    pub stage: usize,
+    /// The epoch within it, from 0.
+    pub epoch: usize,
+    /// The batch within that; absent on the line that sums up the epoch.
+    pub batch: Option<usize>,
+    /// Images visited.
+    pub images: usize,
+    /// Mean objective per image after the maps were found.
+    pub after_codes: f64,
+    /// Mean objective per image after the filters were updated.
+    pub after_filters: f64,
+    /// Mean SNR in dB of the maps that go on.
+    pub snr: f64,
+    /// Mean share of non-zero codes.
+    pub density: f64,
+    /// Filters that no image used, found and replaced.
+    pub resampled: usize,
+    /// Seconds spent learning so far.
+    pub seconds: f64,
+}
+
+/// The images of a run, prepared; kept in memory if they are few, read again otherwise.
+#[derive(Debug)]
+pub struct Images {
+    config: Config,
+    prepare: Prepare,
+    sources: Vec<Source>,
+    cache: Vec<Option<Image>>,
+}
+
+/// Prepared images are kept in memory up to this many bytes in all.
+const CACHE_BYTES: usize = 512 << 20;
+
+impl Images {
+    /// Finds the images of a configuration, learns the preprocessing from them, and checks them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] or [`Error::Io`] for images that cannot be used.
+    pub fn open(config: &Config) -> Result<Self> {
+        let paths = match &config.data.images {
+            Some(path) => {
+                let mut files = folder::list(path)?;
+                files.truncate(config.data.limit.unwrap_or(usize::MAX));
+                files.into_iter().map(Some).collect()
+            }
+            None => vec![None; config.data.sample_count],
+        };
+        let prepare = config.preprocess.fit(
+            paths
+                .iter()
+                .enumerate()
+                .map(|(i, path)| raw(config, path.as_deref(), i)),
+        )?;
+        let mut images = Self {
+            config: config.clone(),
+            prepare,
+            sources: Vec::new(),
+            cache: vec![None; paths.len()],
+        };
+        let mut bytes = 0;
+        for (i, path) in paths.into_iter().enumerate() {
+            let image = images.prepared(path.as_deref(), i)?;
+            images.sources.push(Source {
+                shape: image.shape(),
+                crc32: checksum(&image),
+                path,
+            });
+            bytes += 4 * image.values.len();
+            images.cache[i] = (bytes <= CACHE_BYTES).then_some(image);
+        }
+        Ok(images)
+    }
+
+    /// The images of a run that is resumed; each is compared with its checksum when it is read.
+    pub fn resume(state: &State) -> Self {
+        Self {
+            config: state.config.clone(),
+            prepare: state.prepare.clone(),
+            sources: state.images.clone(),
+            cache: vec![None; state.images.len()],
+        }
+    }
+
+    /// What is known of each image.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The preprocessing.
+    pub fn prepare(&self) -> &Prepare {
+        &self.prepare
+    }
+
+    /// Image `i` as it was read, pixels in `[0, 1]`.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn raw(&self, i: usize) -> Result<Image> {
+        raw(&self.config, self.sources[i].path.as_deref(), i)
+    }
+
+    /// Image `i`, prepared.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it is no longer the image that the run began with.
+    pub fn get(&mut self, i: usize) -> Result<Image> {
+        if let Some(image) = &self.cache[i] {
+            return Ok(image.clone());
+        }
+        let source = &self.sources[i];
+        let image = self.prepared(source.path.as_deref(), i)?;
+        if checksum(&image) != source.crc32 {
+            return Err(Error::Input(format!(
+                "{} is not the image that this run began with; put the old file back, \
+                 or start a new run",
+                self.name(i)
+            )));
+        }
+        let all: usize = self
+            .sources
+            .iter()
+            .map(|s| s.shape.iter().product::<usize>())
+            .sum();
+        if 4 * all <= CACHE_BYTES {
+            self.cache[i] = Some(image.clone());
+        }
+        Ok(image)
+    }
+
+    /// The name of image `i` for messages and pictures.
+    pub fn name(&self, i: usize) -> String {
+        match &self.sources[i].path {
+            Some(path) => path.display().to_string(),
+            None => format!("sample scene {}", i + 1),
+        }
+    }
+
+    fn prepared(&self, path: Option<&Path>, i: usize) -> Result<Image> {
+        let image = raw(&self.config, path, i)?;
+        let (prepared, _) = self.prepare.apply(&image).map_err(|error| match path {
+            Some(path) => Error::Input(format!("{}: {error}", path.display())),
+            None => error,
+        })?;
+        Ok(prepared)
+    }
+}
+
+fn raw(config: &Config, path: Option<&Path>, i: usize) -> Result<Image> {
+    let data = &config.data;
+    match path {
+        Some(path) => folder::read(path, data.colour, data.max_side),
+        None => {
+            let image = scenes::sample(i, data.sample_size, config.seed);
+            Ok(if data.colour { image } else { image.grey() })
+        }
+    }
+}
+
+fn checksum(image: &Image) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for value in &image.values {
+        hasher.update(&value.to_le_bytes());
+    }
+    hasher.finalize()
+}
+
+impl State {
+    /// Number of stages: one a layer in the layer-wise form, one in the joint form.
+    pub fn stages(&self) -> usize {
+        match self.config.train.form {
+            Form::LayerWise => self.config.layers.len(),
+            Form::Joint => 1,
+        }
+    }
+
+    /// The layers that a stage learns.
+    pub fn layers_of(&self, stage: usize) -> std::ops::Range<usize> {
+        match self.config.train.form {
+            Form::LayerWise => stage..stage + 1,
+            Form::Joint => 0..self.config.layers.len(),
+        }
+    }
+
+    /// Whether learning is done.
+    pub fn finished(&self) -> bool {
+        self.position.stage >= self.stages()
+    }
+
+    /// How many layers have filters that are worth looking at.
+    pub fn learnt_layers(&self) -> usize {
+        match self.config.train.form {
+            Form::Joint => self.config.layers.len(),
+            Form::LayerWise => self.objectives.len(),
+        }
+    }
+
+    /// A network of the right shapes, all zero, to be filled from a record.
+    fn blank(&self, device: &Device) -> Network {
+        let layers = self
+            .connectivity
+            .iter()
+            .zip(&self.sizes)
+            .map(|(g, &[h, w])| {
+                Layer::new(
+                    Tensor::zeros([g.planes(), g.maps(), h, w], device),
+                    g.clone(),
+                )
+            })
+            .collect();
+        let mut network = Network::new(layers);
+        for (to, from) in network.rescaling.iter_mut().zip(&self.rescaling) {
+            *to = *from;
+        }
+        network
+    }
+}
+
+/// A run opened for looking at and for use: the network of a checkpoint, and the way to its maps.
+#[derive(Debug)]
+pub struct Run {
+    /// The folder.
+    pub folder: RunFolder,
+    /// What the checkpoint holds beside the arrays.
+    pub state: State,
+    /// The filters that were learnt.
+    pub network: Network,
+}
+
+impl Run {
+    /// Opens a checkpoint for reading.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is missing, damaged, or of other shapes than it says.
+    pub fn read(path: &Path, which: Which, device: &Device) -> Result<Self> {
+        Self::from_folder(RunFolder::read(path, which)?, device)
+    }
+
+    /// Opens a checkpoint to go on from it.
+    ///
+    /// # Errors
+    /// As [`Run::read`], and where another process is writing to it.
+    pub fn open(path: &Path, which: Which, device: &Device) -> Result<Self> {
+        Self::from_folder(RunFolder::open(path, which)?, device)
+    }
+
+    fn from_folder(folder: RunFolder, device: &Device) -> Result<Self> {
+        let (_, state): (_, State) = folder.state()?;
+        let network = load(&folder, "filters", state.blank(device))?;
+        Ok(Self {
+            folder,
+            state,
+            network,
+        })
+    }
+
+    /// The layers that are learnt, in part at least, as a network.
+    pub fn learnt(&self) -> Network {
+        self.network.part(0..self.state.learnt_layers())
+    }
+
+    /// The sparse maps of image `i` in layer `layer`, `[1, K, ..]`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the image has none yet or the file is damaged.
+    pub fn codes(&self, layer: usize, i: usize, device: &Device) -> Result<Tensor<4>> {
+        let name = codes_name(layer, i);
+        let name = if self.folder.contains(&name) {
+            name
+        } else {
+            maps_name(layer, i)
+        };
+        self.tensor(&name, layer, i, device)
+    }
+
+    /// The maps of image `i` in layer `layer` that learning goes on from, and that the layer above
+    /// explains, `[1, K, ..]`.
+    ///
+    /// # Errors
+    /// As [`Run::codes`].
+    pub fn maps(&self, layer: usize, i: usize, device: &Device) -> Result<Tensor<4>> {
+        self.tensor(&maps_name(layer, i), layer, i, device)
+    }
+
+    /// Whether image `i` has maps in layer `layer`.
+    pub fn has_maps(&self, layer: usize, i: usize) -> bool {
+        self.folder.contains(&maps_name(layer, i))
+    }
+
+    fn tensor(&self, name: &str, layer: usize, i: usize, device: &Device) -> Result<Tensor<4>> {
+        let [c, h, w] = self.state.images[i].shape;
+        let shape = self.network.part(0..layer + 1).maps_shape([1, c, h, w]);
+        let blank = FeatureMaps::new(Tensor::zeros(shape, device));
+        Ok(load(&self.folder, name, blank)?.maps.val())
+    }
+}
+
+/// The name under which the maps of an image are stored.
+pub fn maps_name(layer: usize, image: usize) -> String {
+    format!("maps/layer{}/image{:05}", layer + 1, image + 1)
+}
+
+/// The name under which the sparse copy is stored, where the solver keeps one.
+pub fn codes_name(layer: usize, image: usize) -> String {
+    format!("codes/layer{}/image{:05}", layer + 1, image + 1)
+}
+
+/// The name under which Adam's memory of a layer's filters is stored.
+pub fn moments_name(layer: usize) -> String {
+    format!("adam/layer{}", layer + 1)
+}
+
+/// A module as bytes.
+///
+/// # Errors
+/// [`Error::Checkpoint`] where Burn cannot write it.
+pub fn save<M: Module>(module: M) -> Result<Vec<u8>> {
+    let bytes = module
+        .into_record()
+        .into_bytes()
+        .map_err(|error| Error::Checkpoint(format!("cannot write a record: {error}")))?;
+    Ok(bytes.to_vec())
+}
+
+/// A module from a blob of a run, into one of the same shapes.
+///
+/// # Errors
+/// [`Error::Checkpoint`] where the blob is missing, damaged, or of other shapes.
+pub fn load<M: Module>(folder: &RunFolder, name: &str, into: M) -> Result<M> {
+    let bytes = folder.get(name)?;
+    ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))
+        .and_then(|record| into.try_load_record(record))
+        .map_err(|error| {
+            Error::Checkpoint(format!(
+                "'{name}' in {} does not fit this run: {error}; \
+                 use the checkpoint with the deconvnet that wrote it",
+                folder.path().display()
+            ))
+        })
+}
+
+/// Adam's memory of the filters of a stage.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_moments(run: &Run, stage: usize) -> Result<Vec<Moments>> {
+    let layers = run.state.layers_of(stage);
+    layers
+        .zip(&run.state.adam_steps)
+        .map(|(layer, &time)| {
+            let like = run.network.layers[layer].filters.val();
+            let mut moments = load(&run.folder, &moments_name(layer), Moments::zeros(&like))?;
+            moments.time = time;
+            Ok(moments)
+        })
+        .collect()
+}
+
+/// An image as a batch of one, `[1, C, H, W]`.
+pub fn to_tensor(image: &Image, device: &Device) -> Tensor<4> {
+    let [c, h, w] = image.shape();
+    Tensor::from_data(TensorData::new(image.values.clone(), [1, c, h, w]), device)
+}
+
+/// Image `n` of a batch, or the maps of one, as plain planes.
+///
+/// # Errors
+/// [`Error::Backend`] where the device cannot hand it over.
+pub fn to_image(batch: &Tensor<4>, n: usize) -> Result<Image> {
+    let one = batch.clone().narrow(0, n, 1);
+    let [_, channels, height, width] = one.dims();
+    let values = one
+        .try_into_vec_as::<f32>()
+        .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
+    Ok(Image {
+        channels,
+        height,
+        width,
+        values,
+    })
+}
+
+/// Sums of an epoch as its line in the trace.
+impl EpochSums {
+    /// Adds what a visit gave.
+    pub fn add(&mut self, after_codes: &[Evaluation], after_filters: &[Evaluation], snr: &[f64]) {
+        self.images += snr.len();
+        self.after_codes += Evaluation::total(after_codes).objective;
+        self.after_filters += Evaluation::total(after_filters).objective;
+        self.snr += snr.iter().sum::<f64>();
+        self.density += after_filters.iter().map(|e| e.density).sum::<f64>();
+    }
+
+    /// The means, as a line of the trace.
+    pub fn line(&self, position: Position, batch: Option<usize>, seconds: f64) -> TraceLine {
+        let n = self.images.max(1) as f64;
+        TraceLine {
+            stage: position.stage,
+            epoch: position.epoch,
+            batch,
+            images: self.images,
+            after_codes: self.after_codes / n,
+            after_filters: self.after_filters / n,
+            snr: self.snr / n,
+            density: self.density / n,
+            resampled: 0,
+            seconds,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What is damaged, in use or not there is told, with what to do about it.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::tests::{State, advance, assert_at, message, run_with};
+use super::{RunFolder, Which};
+
+#[test]
+fn damaged_blobs_are_told_and_a_whole_checkpoint_named() {
+    let folder = run_with(1..=2, 0).unwrap();
+    let path = folder.path().join("blobs/filters-00000002.bpk");
+    let whole = fs::read(&path).unwrap();
+    let run = RunFolder::read(folder.path(), Which::Last).unwrap();
+
+    let mut flipped = whole.clone();
+    flipped[700] ^= 1;
+    for (bytes, fault) in [
+        (&whole[..99], "99 bytes where 3000"),
+        (&flipped, "checksum"),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let text = message(run.get("filters"));
+        assert!(
+            text.contains("filters-00000002.bpk") && text.contains(fault),
+            "{text}"
+        );
+        assert!(text.contains("step 1 instead"), "{text}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(message(run.get("filters")).contains("not there"));
+    assert!(message(run.get("codes")).contains("holds no `codes`; it holds 2 blobs: filters"));
+}
+
+#[test]
+fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
+    let folder = run_with(1..=2, 0).unwrap();
+    let path = folder.path().join("checkpoint.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    for (text, fault) in [
+        (whole[..whole.len() / 2].to_owned(), "cut short"),
+        (
+            whole.replace("deconvnet-run", "other"),
+            "not the checkpoint of a deconvnet run",
+        ),
+        (
+            whole.replace("\"version\": 1", "\"version\": 2"),
+            "format version 2",
+        ),
+        (
+            whole.replace("\"step\"", "\"stop\""),
+            "missing field `step`",
+        ),
+        (
+            whole.replace("\"filters-", "\"../filters-"),
+            "outside the run",
+        ),
+    ] {
+        fs::write(&path, text).unwrap();
+        for result in
+            [RunFolder::read, RunFolder::open].map(|f| f(folder.path().to_owned(), Which::Last))
+        {
+            let text = message(result);
+            assert!(
+                text.contains("checkpoint.json") && text.contains(fault),
+                "{text}"
+            );
+            assert!(text.contains("step 2 instead"), "{text}");
+        }
+    }
+    assert_at(&RunFolder::open(folder.path(), Which::Step(2)).unwrap(), 2);
+    assert_at(&RunFolder::open(folder.path(), Which::Last).unwrap(), 2);
+}
+
+#[test]
+fn one_process_writes_and_nothing_is_overwritten() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("deep/run");
+    let mut run = RunFolder::create(&root).unwrap();
+    assert!(!message(RunFolder::create(&root)).contains("--resume"));
+    assert!(message(run.state::<State>()).contains("no checkpoint yet"));
+    assert!(message(run.put("../filters", b"")).contains("leads out"));
+    advance(&mut run, 1, false).unwrap();
+    assert!(message(RunFolder::open(&root, Which::Last)).contains("another process"));
+    assert!(message(RunFolder::create(&root)).contains("--resume"));
+
+    let mut reader = RunFolder::read(&root, Which::Last).unwrap();
+    assert!(message(reader.put("filters", b"")).contains("opened for reading"));
+    assert!(message(reader.commit(2, &(), false)).contains("opened for reading"));
+    assert!(message(reader.state::<Vec<u8>>()).contains("state of step 1"));
+    assert!(message(RunFolder::read(&root, Which::Best)).contains("marked as the best"));
+    let nowhere = folder.path().join("nowhere");
+    assert!(message(RunFolder::open(&nowhere, Which::Last)).contains("start a new run"));
+    assert!(!nowhere.exists());
+    drop(run);
+    RunFolder::open(&root, Which::Last).unwrap();
+}

@@ -1,0 +1,53 @@
+//! What the commands do, one file each. They read and write through [`crate::run`], tell an
+//! [`Observer`] how far they are, and return a report; nothing here prints.
+
+pub mod train;
+
+use crate::run::TraceLine;
+
+/// Something worth telling while a task runs.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A remark in words.
+    Note(String),
+    /// A stage of learning begins: its number from 0, how many there are, batches in all epochs.
+    Stage {
+        /// The stage, from 0.
+        stage: usize,
+        /// How many there are.
+        stages: usize,
+        /// Epochs of the stage.
+        epochs: usize,
+        /// Batches of one epoch.
+        batches: usize,
+        /// Batches done already, over all epochs.
+        done: usize,
+    },
+    /// A batch is done.
+    Batch(TraceLine),
+    /// An epoch is done.
+    Epoch(TraceLine),
+    /// A part of a task of known length is done.
+    Item {
+        /// What was done.
+        name: String,
+        /// How many are done.
+        done: usize,
+        /// Out of how many.
+        of: usize,
+    },
+}
+
+/// Whoever follows a task.
+pub trait Observer {
+    /// Told of every event.
+    fn tell(&mut self, _event: Event) {}
+
+    /// Whether the task should save and stop.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody follows.
+impl Observer for () {}
