@@ -3,6 +3,7 @@
 
 pub mod arrays;
 pub mod backend;
+pub mod cli;
 pub mod config;
 pub mod connectivity;
 pub mod conv;

@@ -1,5 +1,6 @@
 //! `train`: learn filters and maps from images, save as it goes, go on where it stopped.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -620,4 +621,38 @@ fn used_maps(codes: &Tensor<4>) -> Result<Vec<bool>> {
         .try_into_vec_as::<f32>()
         .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
     Ok(values.into_iter().map(|v| v != 0.0).collect())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<6} {:>6} {:>12} {:>9} {:>10}",
+            "layer", "epochs", "objective", "SNR dB", "non-zero %"
+        )?;
+        for line in &self.stages {
+            writeln!(
+                f,
+                "{:<6} {:>6} {:>12.3} {:>9.2} {:>10.2}",
+                line.stage + 1,
+                line.epoch + 1,
+                line.after_filters,
+                line.snr,
+                100.0 * line.density
+            )?;
+        }
+        let run = self.run.display();
+        match self.ended {
+            Ended::Finished => writeln!(
+                f,
+                "finished: all epochs are done, {:.1} s; everything is in {run}",
+                self.seconds
+            ),
+            Ended::Interrupted => writeln!(
+                f,
+                "interrupted after {:.1} s and saved; go on with: deconvnet train --resume {run}",
+                self.seconds
+            ),
+        }
+    }
 }
