@@ -97,7 +97,11 @@ pub fn resume(
 ) -> Result<Report> {
     let run = Run::open(path, which, device)?;
     let images = Images::resume(&run.state);
-    let moments = load_moments(&run, run.state.position.stage)?;
+    let moments = if run.state.finished() {
+        Vec::new()
+    } else {
+        load_moments(&run, run.state.position.stage)?
+    };
     Session::new(run, images, moments, device).learn(observer)
 }
 
