@@ -1,77 +1,23 @@
-use burn::tensor::{Tensor, TensorData};
-use deconvnet::{
-    backend::Backend,
-    connectivity::Connectivity,
-    data::{self, Preprocess},
-    model::*,
-    solve::*,
-};
-use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
+use burn::tensor::Tensor;
+use deconvnet::{backend::Backend, picture::*, run::*, store::Which};
 fn main() {
-    let set = std::env::args().nth(1).unwrap_or("fruit".into());
-    let dev = std::env::args()
-        .nth(2)
-        .unwrap_or("flex".into())
-        .parse::<Backend>()
-        .unwrap()
-        .device()
-        .unwrap();
-    let files = data::folder::list(format!("../shared/data/{set}").as_ref()).unwrap();
-    let read = |f: &std::path::PathBuf| data::folder::read(f, true, None);
-    let pre: Preprocess = serde_json::from_str(r#"{"kind":"local-mean"}"#).unwrap();
-    let prep = pre.fit(files.iter().map(|f| read(f))).unwrap();
-    let ys: Vec<_> = files
-        .iter()
-        .map(|f| {
-            let (im, _) = prep.apply(&read(f).unwrap()).unwrap();
-            let s = im.shape();
-            Tensor::<4>::from_data(TensorData::new(im.values, [1, s[0], s[1], s[2]]), &dev)
-        })
-        .collect();
-    println!("{:?}", ys[0].dims());
-    let layer = Layer::random(
-        Connectivity::full(3, 9),
-        [7, 7],
-        Constraint::UnitPlanes,
-        0,
-        &dev,
-    );
-    let mut net = Network::new(vec![layer]);
-    let obj = Objective::new(1.0, 1.0, 0.8).unwrap();
-    let learner = Learner {
-        codes: Method::Split(Split::default()),
-        steps: 100,
-        filters: FilterStep::LeastSquares { cg: 2 },
-        filter_rate: 0.01,
-        constraint: Constraint::UnitPlanes,
-    };
-    let shape = net.maps_shape(ys[0].dims());
-    let mut maps: Vec<_> = ys.iter().map(|_| Tensor::<4>::zeros(shape, &dev)).collect();
-    for e in 0..5 {
-        let t = std::time::Instant::now();
-        let mut order: Vec<usize> = (0..ys.len()).collect();
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(e));
-        let (mut snr, mut den) = (0., 0.);
-        for i in order {
-            let p = Problem {
-                network: net.clone(),
-                images: ys[i].clone(),
-                objective: obj,
-            };
-            let l = learner
-                .visit(&p, maps[i].clone(), true, &mut vec![], &mut ())
-                .unwrap();
-            maps[i] = l.maps;
-            net = l.network;
-            snr += l.snr[0];
-            den += l.after_filters[0].density;
+    let a: Vec<String> = std::env::args().collect();
+    let dev = Backend::Flex.device().unwrap();
+    let run = Run::read(a[1].as_ref(), Which::Last, &dev).unwrap();
+    let net = run.learnt();
+    for l in 0..net.layers.len() {
+        let part = net.part(0..l + 1);
+        let k = part.top().connectivity.maps();
+        let r: usize = part.layers.iter().map(|x| x.filter_size()[0] - 1).sum::<usize>() + 1;
+        let shape = part.maps_shape([1, 3, r, r]);
+        let mut tiles = vec![];
+        for m in 0..k {
+            let mut v = vec![0f32; k * shape[2] * shape[3]];
+            v[m * shape[2] * shape[3] + (shape[2] / 2) * shape[3] + shape[3] / 2] = 1.0;
+            let z = Tensor::<4>::from_data(burn::tensor::TensorData::new(v, shape), &dev);
+            let im = to_image(&part.project(z), 0).unwrap();
+            tiles.push(Tile::new(symmetric(&im, None), ""));
         }
-        println!(
-            "epoch {} snr {:.3} density {:.4} {:.2}s",
-            e + 1,
-            snr / 10.,
-            den / 10.,
-            t.elapsed().as_secs_f64()
-        );
+        save_png(&mosaic(&tiles, &MosaicOptions { title: format!("layer {}", l + 1), ..Default::default() }).unwrap(), format!("{}-l{}.png", a[2], l + 1)).unwrap();
     }
 }
