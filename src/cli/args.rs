@@ -12,8 +12,10 @@ use crate::store::Which;
 /// Learn deconvolutional networks from images: filters, sparse feature maps, pictures of both.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 2 settings, 3 images, 4 checkpoint, 5 numbers, \
-    6 backend, 7 reading or writing, 70 a bug, 130 interrupted and saved.")]
+#[command(
+    after_help = "Exit codes: 0 done, 2 settings, 3 images, 4 checkpoint, 5 numbers, \
+    6 backend, 7 reading or writing, 70 a bug, 130 interrupted and saved."
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

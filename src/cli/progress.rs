@@ -53,9 +53,8 @@ impl Progress {
             return;
         }
         let bar = ProgressBar::new(length as u64);
-        let style = ProgressStyle::with_template(
-            "{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left",
-        );
+        let style =
+            ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
         if let Ok(style) = style {
             bar.set_style(style);
         }

@@ -11,15 +11,20 @@ fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let (got, _, err) = run(folder, arguments);
     assert_eq!(got, code, "{arguments:?}: {err}");
     for word in words {
-        assert!(err.contains(word), "{arguments:?} should say '{word}': {err}");
+        assert!(
+            err.contains(word),
+            "{arguments:?} should say '{word}': {err}"
+        );
     }
     assert!(!err.contains("panicked"), "{err}");
 }
 
 fn png(path: &Path, size: u32) {
-    image::RgbImage::from_fn(size, size, |x, y| image::Rgb([x as u8 * 7, y as u8 * 5, 90]))
-        .save(path)
-        .unwrap();
+    image::RgbImage::from_fn(size, size, |x, y| {
+        image::Rgb([x as u8 * 7, y as u8 * 5, 90])
+    })
+    .save(path)
+    .unwrap();
 }
 
 #[test]
@@ -46,7 +51,10 @@ fn folders_and_images() {
         for word in words {
             assert!(err.contains(word), "{data} should say '{word}': {err}");
         }
-        assert!(!folder.join("checkpoints/r").exists(), "{data} left a run behind");
+        assert!(
+            !folder.join("checkpoints/r").exists(),
+            "{data} left a run behind"
+        );
     }
 }
 
@@ -58,14 +66,29 @@ fn settings() {
     let train = &["train", "-c", "c.toml"];
     refused(folder, &["train", "-c", "none.toml"], 7, &["none.toml"]);
     write("[train]\nsolvr = \"split\"");
-    refused(folder, train, 2, &["c.toml", "solvr", "did you mean `solver`?"]);
+    refused(
+        folder,
+        train,
+        2,
+        &["c.toml", "solvr", "did you mean `solver`?"],
+    );
     write("[[layer]]\nmaps = 9\np = 2.0");
     refused(folder, train, 2, &["layer 1", "p is 2"]);
     write("[train\n");
     refused(folder, train, 2, &["c.toml", "line 1"]);
-    refused(folder, &["train", "--solver", "newton"], 2, &["newton", "split, adam or fista"]);
+    refused(
+        folder,
+        &["train", "--solver", "newton"],
+        2,
+        &["newton", "split, adam or fista"],
+    );
     refused(folder, &["train", "--backend", "tpu"], 2, &["tpu", "flex"]);
-    refused(folder, &["train", "--resume", "x", "--epochs", "3"], 2, &["--resume"]);
+    refused(
+        folder,
+        &["train", "--resume", "x", "--epochs", "3"],
+        2,
+        &["--resume"],
+    );
 }
 
 #[test]
@@ -84,7 +107,16 @@ fn an_existing_run_is_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     config(folder, "");
-    let train = ["train", "-c", "small.toml", "--epochs", "1", "--run", "r", "--quiet"];
+    let train = [
+        "train",
+        "-c",
+        "small.toml",
+        "--epochs",
+        "1",
+        "--run",
+        "r",
+        "--quiet",
+    ];
     let (code, out, err) = run(folder, &train);
     assert_eq!((code, out.as_str()), (0, ""), "{err}");
     let before = fs::read(folder.join("checkpoints/r/checkpoint.json")).unwrap();
@@ -109,7 +141,11 @@ fn checkpoints_that_are_damaged() {
     fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 99")).unwrap();
     refused(folder, &["train", "--resume", "r"], 4, &["99"]);
     // Shapes that do not fit the arrays.
-    fs::write(&manifest, text.replace("\"sizes\": [", "\"sizes\": [[3, 3],")).unwrap();
+    fs::write(
+        &manifest,
+        text.replace("\"sizes\": [", "\"sizes\": [[3, 3],"),
+    )
+    .unwrap();
     refused(folder, &["train", "--resume", "r"], 4, &["does not fit"]);
 
     fs::write(&manifest, &text).unwrap();

@@ -18,7 +18,14 @@ fn signal(child: &Child, name: &str) {
 }
 
 fn undisturbed(folder: &Path, solver: &str) {
-    let arguments = ["train", "--config", "small.toml", "--solver", solver, "--run"];
+    let arguments = [
+        "train",
+        "--config",
+        "small.toml",
+        "--solver",
+        solver,
+        "--run",
+    ];
     let (code, _, err) = run(folder, &[&arguments[..], &["whole"]].concat());
     assert_eq!(code, 0, "{err}");
 }
@@ -43,7 +50,15 @@ fn ctrl_c_saves_and_the_run_resumes_bit_for_bit() {
         config(folder, "");
         undisturbed(folder, solver);
         let mut child = deconvnet(folder)
-            .args(["train", "-c", "small.toml", "--solver", solver, "--run", "cut"])
+            .args([
+                "train",
+                "-c",
+                "small.toml",
+                "--solver",
+                solver,
+                "--run",
+                "cut",
+            ])
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -58,13 +73,20 @@ fn ctrl_c_saves_and_the_run_resumes_bit_for_bit() {
         // A run that was done before the signal came has nothing to resume.
         assert!(matches!(code, Some(130 | 0)), "{solver}: {code:?}");
         if code == Some(130) {
-            assert!(rest.iter().any(|line| line.contains("finishing the step")), "{rest:?}");
+            assert!(
+                rest.iter().any(|line| line.contains("finishing the step")),
+                "{rest:?}"
+            );
         }
         let (code, out, err) = run(folder, &["train", "--resume", "cut"]);
         assert_eq!(code, 0, "{err}");
         assert!(out.contains("finished"), "{out}");
         let runs = folder.join("checkpoints");
-        assert_eq!(checksums(&runs.join("cut")), checksums(&runs.join("whole")), "{solver}");
+        assert_eq!(
+            checksums(&runs.join("cut")),
+            checksums(&runs.join("whole")),
+            "{solver}"
+        );
     }
 }
 
@@ -83,7 +105,15 @@ fn kill_9_at_any_moment_leaves_a_run_that_resumes_bit_for_bit() {
             } else {
                 // Killed before its first save: nothing to resume, so it starts anew.
                 let _ = std::fs::remove_dir_all(&run_folder);
-                &["train", "-c", "small.toml", "--solver", solver, "--run", "killed"]
+                &[
+                    "train",
+                    "-c",
+                    "small.toml",
+                    "--solver",
+                    solver,
+                    "--run",
+                    "killed",
+                ]
             };
             let mut child = deconvnet(folder)
                 .args(arguments)
@@ -92,7 +122,9 @@ fn kill_9_at_any_moment_leaves_a_run_that_resumes_bit_for_bit() {
                 .spawn()
                 .unwrap();
             // Different moments, the later ones long enough to get through.
-            std::thread::sleep(Duration::from_millis(60 + 37 * (attempt % 7) + 10 * attempt));
+            std::thread::sleep(Duration::from_millis(
+                60 + 37 * (attempt % 7) + 10 * attempt,
+            ));
             if let Some(status) = child.try_wait().unwrap() {
                 assert!(status.success(), "{solver}, attempt {attempt}: {status}");
                 break;
