@@ -117,3 +117,68 @@ fn connectivity(g: &Connectivity, layer: usize) -> Result<Image> {
         &above,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::model::{Constraint, Layer};
+
+    fn layer(g: Connectivity, size: [usize; 2]) -> Layer {
+        let device = Backend::Flex.device().unwrap();
+        Layer::random(g, size, Constraint::UnitPlanes, 3, &device)
+    }
+
+    /// Filter plane `(c, k)`, row by row.
+    fn taps(layer: &Layer, c: usize, k: usize) -> Vec<f32> {
+        let filter = layer.filters.val().narrow(0, c, 1).narrow(1, k, 1);
+        to_image(&filter, 0).unwrap().values
+    }
+
+    #[test]
+    fn a_single_layer_projects_to_its_own_filters() {
+        // More maps than are projected at a time.
+        let layer = layer(Connectivity::full(3, CHUNK + 3), [5, 4]);
+        let filters = projected_filters(&Network::new(vec![layer.clone()])).unwrap();
+        assert_eq!(filters.len(), CHUNK + 3);
+        for (k, filter) in filters.iter().enumerate() {
+            assert_eq!(filter.shape(), [3, 5, 4]);
+            for c in 0..3 {
+                assert_eq!(
+                    filter.plane(c),
+                    taps(&layer, c, k),
+                    "plane {c} of filter {k}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn two_layers_project_to_sums_of_convolutions() {
+        let below = layer(Connectivity::full(1, 3), [3, 2]);
+        let above = layer(Connectivity::singles_and_pairs(3), [2, 4]);
+        let network = Network::new(vec![below.clone(), above.clone()]);
+        assert_eq!(receptive_field(&network), [4, 5]);
+        let k = 5; // It sees planes 1 and 2.
+        let mut expected = [0.0_f32; 20];
+        for c in above.connectivity.planes_of(k) {
+            let (f, g) = (taps(&below, 0, c), taps(&above, c, k));
+            for (a, f) in f.iter().enumerate() {
+                for (b, g) in g.iter().enumerate() {
+                    expected[(a / 2 + b / 4) * 5 + a % 2 + b % 4] += f * g;
+                }
+            }
+        }
+        let filter = &projected_filters(&network).unwrap()[k];
+        for (v, e) in filter.values.iter().zip(expected) {
+            assert!((v - e).abs() < 1e-6, "{:?} {expected:?}", filter.values);
+        }
+    }
+
+    #[test]
+    fn captions_name_the_planes_of_sparse_layers_only() {
+        let g = Connectivity::singles_and_pairs(9);
+        assert_eq!([caption(&g, 4), caption(&g, 9)], ["4: 4", "9: 0+1"]);
+        assert_eq!(caption(&Connectivity::full(3, 9), 8), "8");
+    }
+}

@@ -3,18 +3,17 @@
 use burn::tensor::Tensor;
 
 use super::coded::Coded;
+use super::display;
 use super::gallery::Gallery;
 use crate::data::Image;
 use crate::error::Result;
 use crate::model::Network;
-use crate::picture::{MosaicOptions, Tile, diverging, mosaic, peak, symmetric};
+use crate::picture::{MosaicOptions, Tile, diverging, mosaic, symmetric};
 use crate::run::{Run, to_image};
 
 /// Maps shown, and how many of them side by side.
 const SHOWN: usize = 12;
 const COLUMNS: usize = 6;
-/// Tiles are brought near this side, in pixels.
-const SIDE: usize = 200;
 
 /// Draws `maps-layerN.png` for each layer that `coded` has maps of.
 pub(super) fn draw(run: &Run, coded: &Coded, gallery: &mut Gallery) -> Result<()> {
@@ -39,48 +38,36 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
         .collect::<Result<_>>()?;
     let sum = to_image(&network.synthesize(codes.clone()), 0)?;
 
-    let limit = peak([&coded.prepared]);
-    let largest_added = peak(&adds);
-    let side = maps.height.max(maps.width);
-    let shrink = side.div_ceil(2 * SIDE);
-    let tile = |image: Image, caption: &str| Tile::new(mean_of_blocks(&image, shrink), caption);
-    let mut in_front = vec![
-        (
-            tile(coded.pixels()?, "image"),
-            tile(coded.undo.invert(&sum)?, "from all maps"),
-        ),
-        (
-            tile(symmetric(&coded.prepared, Some(limit)), "prepared"),
-            tile(symmetric(&sum, Some(limit)), "from all maps"),
-        ),
-    ]
-    .into_iter();
-    let paper = Image {
-        values: vec![1.0],
-        ..Image::zeros(1, 1, 1)
-    };
+    let small = |image: Image, caption: &str| Tile::new(display::shrunk(image), caption);
+    let limit = Some(display::limit([&coded.prepared]));
+    let in_front = [
+        [
+            small(coded.pixels()?, "image"),
+            small(coded.undo.invert(&sum)?, "from all maps"),
+        ],
+        [
+            small(symmetric(&coded.prepared, limit), "prepared"),
+            small(symmetric(&sum, limit), "from all maps"),
+        ],
+    ];
+    let strongest_added = Some(display::limit(&adds));
+    let mut pairs = strongest.iter().zip(&adds).map(|(&k, added)| {
+        let share = 100.0 * strength[k] / all.max(f64::MIN_POSITIVE);
+        let map = display::shrunk_map(&maps, k);
+        [
+            Tile::new(diverging(&map, None), format!("map {k}: {share:.1} %")),
+            small(symmetric(added, strongest_added), "adds"),
+        ]
+    });
+    let paper = Tile::from(display::paper());
     let mut tiles = Vec::new();
-    for (maps_shown, adds) in strongest.chunks(COLUMNS).zip(adds.chunks(COLUMNS)) {
-        let Some((above, below)) = in_front.next() else {
-            break;
-        };
-        tiles.push(above);
-        for &k in maps_shown {
-            let map = strongest_of_blocks(&maps, k, shrink);
-            let share = 100.0 * strength[k] / all.max(f64::MIN_POSITIVE);
-            tiles.push(Tile::new(
-                diverging(&map, None),
-                format!("map {k}: {share:.1} %"),
-            ));
+    for front in in_front.into_iter().take(strongest.len().div_ceil(COLUMNS)) {
+        let mut columns = vec![front];
+        columns.extend(pairs.by_ref().take(COLUMNS));
+        columns.resize(1 + COLUMNS, [paper.clone(), paper.clone()]);
+        for row in 0..2 {
+            tiles.extend(columns.iter().map(|pair| pair[row].clone()));
         }
-        let missing = COLUMNS - maps_shown.len();
-        let blank = || Tile::from(paper.clone());
-        tiles.extend((0..missing).map(|_| blank()));
-        tiles.push(below);
-        for added in adds {
-            tiles.push(tile(symmetric(added, Some(largest_added)), "adds"));
-        }
-        tiles.extend((0..missing).map(|_| blank()));
     }
     let options = MosaicOptions {
         title: format!(
@@ -88,8 +75,8 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
             coded.name,
             network.layers.len()
         ),
-        columns: Some(COLUMNS + 1),
-        zoom: Some((SIDE * shrink / side).max(1)),
+        columns: Some(1 + COLUMNS),
+        zoom: Some(display::zoom(&maps)),
     };
     mosaic(&tiles, &options)
 }
@@ -123,43 +110,4 @@ fn contribution(network: &Network, codes: &Tensor<4>, k: usize) -> Result<Image>
         .map(|lump| lump.scale)
         .product();
     to_image(&(network.project(alone) / scale), 0)
-}
-
-/// Each `size x size` block as its mean; blocks at the far borders may be smaller.
-fn mean_of_blocks(image: &Image, size: usize) -> Image {
-    blocks(image, size, |values| {
-        values.iter().sum::<f32>() / values.len() as f32
-    })
-}
-
-/// Each block of plane `k` as its value of largest magnitude: a lone unit must not fade.
-fn strongest_of_blocks(maps: &Image, k: usize, size: usize) -> Image {
-    let map = Image {
-        channels: 1,
-        values: maps.plane(k).to_vec(),
-        ..*maps
-    };
-    blocks(&map, size, |values| {
-        let larger = |a: f32, &b: &f32| if b.abs() > a.abs() { b } else { a };
-        values.iter().fold(0.0, larger)
-    })
-}
-
-fn blocks(image: &Image, size: usize, value: impl Fn(&[f32]) -> f32) -> Image {
-    let [channels, height, width] = image.shape();
-    let mut small = Image::zeros(channels, height.div_ceil(size), width.div_ceil(size));
-    let columns = small.width;
-    let mut block = Vec::with_capacity(size * size);
-    for c in 0..channels {
-        let plane = image.plane(c);
-        for (at, out) in small.plane_mut(c).iter_mut().enumerate() {
-            let (top, left) = (at / columns * size, at % columns * size);
-            block.clear();
-            for row in plane.chunks(width).skip(top).take(size) {
-                block.extend_from_slice(&row[left..(left + size).min(width)]);
-            }
-            *out = value(&block);
-        }
-    }
-    small
 }

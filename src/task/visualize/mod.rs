@@ -11,6 +11,7 @@
 
 mod coded;
 mod curves;
+mod display;
 mod filters;
 mod gallery;
 mod maps;
@@ -37,6 +38,8 @@ pub use filters::{projected_filters, receptive_field};
 pub const PICTURES: &str = "pictures";
 /// How many images `reconstructions.png` shows.
 const RECONSTRUCTED: usize = 4;
+/// How many of the strongest places of each map are shown if nothing is said.
+const PATCHES: usize = 9;
 /// The most patches in a row that can still be told apart on a sheet.
 const MOST_PATCHES: usize = 20;
 
@@ -78,7 +81,7 @@ impl Options {
             overwrite: false,
             image: Subject::Training(1),
             images: None,
-            patches_per_map: 9,
+            patches_per_map: PATCHES,
         }
     }
 }
@@ -151,7 +154,6 @@ pub fn pictures_of(
     out: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
-    let patches = Options::new("").patches_per_map;
     let searched = stored(run);
     let mut artist = Artist {
         run,
@@ -159,11 +161,12 @@ pub fn pictures_of(
         device,
         gallery: Gallery::new(out.to_path_buf(), true)?,
     };
-    artist.draw(&Source::Stored(0), &searched, patches, observer)?;
+    artist.draw(&Source::Stored(0), &searched, PATCHES, observer)?;
     Ok(artist.gallery.into_report())
 }
 
 /// Where an image and its maps come from.
+#[derive(PartialEq)]
 enum Source {
     /// Training image, from 0.
     Stored(usize),
@@ -204,29 +207,32 @@ impl Artist<'_> {
         let run = self.run;
         self.gallery.save("curves.png", &curves::draw(run)?)?;
         let filters = filters::draw(run, &mut self.gallery)?;
-        let subject = self.coded(subject)?;
-        maps::draw(run, &subject, &mut self.gallery)?;
+        let first = self.coded(subject)?;
+        maps::draw(run, &first, &mut self.gallery)?;
 
-        let reconstructed: Vec<Coded> = (0..run.state.images.len().min(RECONSTRUCTED))
-            .map(|i| self.coded(&Source::Stored(i)))
-            .collect::<Result<_>>()?;
-        let picture = reconstructions::draw(run, &reconstructed)?;
-        self.gallery.save("reconstructions.png", &picture)?;
-
-        let mut strongest = patches::Search::new(run, patches_per_map);
+        let mut search = patches::Search::new(run, patches_per_map);
+        let mut reconstructed = vec![first];
         for (done, source) in searched.iter().enumerate() {
             if observer.interrupted() {
+                observer.tell(Event::Note(format!(
+                    "interrupted: the patches come from the first {done} images"
+                )));
                 break;
             }
             let coded = self.coded(source)?;
-            strongest.add(&coded)?;
+            search.add(&coded)?;
             observer.tell(Event::Item {
-                name: coded.name,
+                name: coded.name.clone(),
                 done: done + 1,
                 of: searched.len(),
             });
+            if source != subject && reconstructed.len() < RECONSTRUCTED {
+                reconstructed.push(coded);
+            }
         }
-        strongest.draw(&filters, &mut self.gallery)
+        search.draw(&filters, &mut self.gallery)?;
+        let picture = reconstructions::draw(run, &reconstructed)?;
+        self.gallery.save("reconstructions.png", &picture)
     }
 
     fn coded(&mut self, source: &Source) -> Result<Coded> {

@@ -138,25 +138,31 @@ impl MapSearch {
     }
 }
 
-/// The `count` strongest places of `sign * values`, as index and magnitude, none of them within
-/// half a receptive field of a stronger one: those would show the same thing again.
+/// The `count` strongest places of `sign * values`, as index and magnitude.
+///
+/// Only units whose field lies within the image count, because there is nothing to compare those at
+/// the borders with; and none within half a field of a stronger one, because it would show the same
+/// again.
 fn peaks(
     values: &[f32],
     width: usize,
     sign: f32,
-    [height_of_field, width_of_field]: [usize; 2],
+    [field_height, field_width]: [usize; 2],
     count: usize,
 ) -> Vec<(usize, f32)> {
-    let mut candidates: Vec<(usize, f32)> = values
-        .iter()
-        .map(|v| sign * v)
-        .enumerate()
+    let height = values.len() / width;
+    // A map is larger than the image by R - 1.
+    let rows = field_height - 1..(height + 1).saturating_sub(field_height);
+    let columns = field_width - 1..(width + 1).saturating_sub(field_width);
+    let mut candidates: Vec<(usize, f32)> = rows
+        .flat_map(|i| columns.clone().map(move |j| i * width + j))
+        .map(|at| (at, sign * values[at]))
         .filter(|(_, v)| *v > 0.0)
         .collect();
     candidates.sort_by(|a, b| b.1.total_cmp(&a.1));
     let near = |a: usize, b: usize| {
-        2 * (a / width).abs_diff(b / width) < height_of_field
-            && 2 * (a % width).abs_diff(b % width) < width_of_field
+        2 * (a / width).abs_diff(b / width) < field_height
+            && 2 * (a % width).abs_diff(b % width) < field_width
     };
     let mut found: Vec<(usize, f32)> = Vec::with_capacity(count);
     for (at, value) in candidates {
@@ -171,23 +177,82 @@ fn peaks(
 }
 
 /// The pixels that the unit at row `i`, column `j` of a map reaches: rows `i - (R - 1)` to `i`, and
-/// columns alike, because the map of a 'valid' convolution begins `R - 1` before the image. What
-/// lies outside of the image is mid grey.
+/// columns alike, because the map of a 'valid' convolution begins `R - 1` before the image.
 fn patch(pixels: &Image, [i, j]: [usize; 2], [height, width]: [usize; 2]) -> Image {
+    let (top, left) = (i + 1 - height, j + 1 - width);
     let mut patch = Image::zeros(pixels.channels, height, width);
-    patch.values.fill(0.5);
     for c in 0..pixels.channels {
-        let source = pixels.plane(c);
-        for (at, out) in patch.plane_mut(c).iter_mut().enumerate() {
-            let row = (i + at / width).checked_sub(height - 1);
-            let column = (j + at % width).checked_sub(width - 1);
-            let inside = row
-                .zip(column)
-                .filter(|&(r, c)| r < pixels.height && c < pixels.width);
-            if let Some((row, column)) = inside {
-                *out = source[row * pixels.width + column];
-            }
+        let rows = pixels.plane(c).chunks(pixels.width).skip(top);
+        for (out, row) in patch.plane_mut(c).chunks_mut(width).zip(rows) {
+            out.copy_from_slice(&row[left..left + width]);
         }
     }
     patch
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData};
+
+    use super::*;
+    use crate::backend::Backend;
+    use crate::connectivity::Connectivity;
+    use crate::model::{Layer, Network};
+
+    /// Two layers of one map whose filters have a single tap each: a unit makes a single dot.
+    fn pointer(taps: [[usize; 2]; 2]) -> Network {
+        let device = Backend::Flex.device().unwrap();
+        let layer = |[i, j]: [usize; 2]| {
+            let mut filter = [0.0_f32; 12];
+            filter[4 * i + j] = 1.0;
+            let filters =
+                Tensor::from_data(TensorData::new(filter.to_vec(), [1, 1, 3, 4]), &device);
+            Layer::new(filters, Connectivity::full(1, 1))
+        };
+        Network::new(taps.map(layer).to_vec())
+    }
+
+    #[test]
+    fn a_patch_shows_what_the_unit_makes() {
+        let network = pointer([[0, 3], [2, 1]]);
+        let field = receptive_field(&network);
+        assert_eq!(field, [5, 7]);
+        let shape = network.maps_shape([1, 1, 20, 30]);
+        let [.., height, width] = shape;
+        let (i, j) = (9, 17);
+        let mut maps = vec![0.0_f32; height * width];
+        maps[i * width + j] = 2.0;
+        let device = Backend::Flex.device().unwrap();
+        let dot = network.project(Tensor::from_data(
+            TensorData::new(maps.clone(), shape),
+            &device,
+        ));
+        let dot = to_image(&dot, 0).unwrap();
+        assert_eq!(dot.shape(), [1, 20, 30]);
+
+        let found = peaks(&maps, width, 1.0, field, 9);
+        assert_eq!(found, [(i * width + j, 2.0)]);
+        let patch = patch(&dot, [i, j], field);
+        // The taps of both layers add up: row 0 + 2, column 3 + 1.
+        let mut expected = vec![0.0; 35];
+        expected[2 * 7 + 4] = 2.0;
+        assert_eq!(patch.values, expected);
+    }
+
+    #[test]
+    fn units_near_a_stronger_one_or_reaching_over_the_border_do_not_count() {
+        // An image of 6 x 8 under a field of 3 x 3: maps of 8 x 10.
+        let mut map = vec![0.0_f32; 80];
+        map[0] = 9.0; // Over the border.
+        map[5 * 10 + 7] = 8.0; // The last one inside.
+        map[5 * 10 + 8] = 7.0; // Over the border.
+        map[4 * 10 + 6] = 6.0; // Too near to the first.
+        map[2 * 10 + 2] = 5.0; // The first one inside.
+        map[2 * 10 + 6] = -4.0; // Of the other sign.
+        let find = |sign| peaks(&map, 10, sign, [3, 3], 9);
+        assert_eq!(find(1.0), [(57, 8.0), (22, 5.0)]);
+        assert_eq!(find(-1.0), [(26, 4.0)]);
+        // A field larger than the image has no place in it.
+        assert!(peaks(&map, 10, 1.0, [7, 7], 9).is_empty());
+    }
 }

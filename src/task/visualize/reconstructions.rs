@@ -1,9 +1,10 @@
 //! Images beside what each layer makes of them.
 
 use super::coded::{Coded, top_layers};
+use super::display::{limit, shrunk};
 use crate::data::Image;
 use crate::error::Result;
-use crate::picture::{peak, symmetric, table};
+use crate::picture::{symmetric, table};
 use crate::run::{Run, to_image};
 
 /// Two rows for each image: in pixels, with the preprocessing undone, and as the network sees it.
@@ -22,16 +23,16 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
     let mut rows = Vec::new();
     for coded in images {
-        let limit = Some(peak([&coded.prepared]));
-        let mut pixels = vec![coded.pixels()?];
-        let mut prepared = vec![symmetric(&coded.prepared, limit)];
+        let limit = Some(limit([&coded.prepared]));
+        let mut pixels = vec![shrunk(coded.pixels()?)];
+        let mut prepared = vec![shrunk(symmetric(&coded.prepared, limit))];
         let mut ratios = Vec::new();
         for (layer, codes) in &coded.codes {
             let network = run.network.part(0..layer + 1);
             let sum = to_image(&network.synthesize(codes.clone()), 0)?;
             ratios.push(format!("{:.1}", snr(&coded.prepared, &sum)));
-            pixels.push(coded.undo.invert(&sum)?);
-            prepared.push(symmetric(&sum, limit));
+            pixels.push(shrunk(coded.undo.invert(&sum)?));
+            prepared.push(shrunk(symmetric(&sum, limit)));
         }
         let label = match ratios.is_empty() {
             true => "prepared".to_string(),
