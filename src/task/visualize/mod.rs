@@ -17,6 +17,8 @@ mod gallery;
 mod maps;
 mod patches;
 mod reconstructions;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -41,7 +41,9 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
         rows.push((coded.name.clone(), pixels));
         rows.push((label, prepared));
     }
-    table("Reconstructions", &headers, &rows)
+    let title =
+        "Reconstructions: in pixels, with the preprocessing undone; as the network sees them";
+    table(title, &headers, &rows)
 }
 
 /// `10 log10(sum (y - mean y)^2 / sum (y - u)^2)` in dB.
