@@ -8,7 +8,8 @@ use crate::config::SolverName;
 use crate::data::{Image, Undo, folder};
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, to_tensor};
-use crate::solve::{Limits, Problem};
+use crate::solve::{Limits, Problem, Watch};
+use crate::task::Observer;
 
 /// An image with its sparse maps.
 pub(super) struct Coded {
@@ -47,7 +48,14 @@ impl Coded {
 
     /// An image file; its maps are found stage by stage as in training, by the run's own solver
     /// from zero, in as many steps as a training image was given.
-    pub(super) fn from_file(run: &Run, path: &Path, device: &Device) -> Result<Self> {
+    ///
+    /// An interruption leaves the maps where they are.
+    pub(super) fn from_file(
+        run: &Run,
+        path: &Path,
+        device: &Device,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         let name = path.display().to_string();
         let in_file = |error| match error {
             Error::Input(message) => Error::Input(format!("{name}: {message}")),
@@ -57,7 +65,7 @@ impl Coded {
         let raw = folder::read(path, data.colour, data.max_side)?;
         let (prepared, undo) = run.state.prepare.apply(&raw).map_err(in_file)?;
         Ok(Self {
-            codes: code(run, &prepared, device)?,
+            codes: code(run, &prepared, device, &mut Stop(observer))?,
             name: short(&name),
             prepared,
             undo,
@@ -77,7 +85,23 @@ pub(super) fn top_layers(run: &Run) -> Vec<usize> {
         .collect()
 }
 
-fn code(run: &Run, prepared: &Image, device: &Device) -> Result<Vec<(usize, Tensor<4>)>> {
+/// Passes a wish to stop on to a solver.
+struct Stop<'a>(&'a dyn Observer);
+
+impl Watch for Stop<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}
+
+/// The codes of each stage: the first explains the image, each other one the rescaled maps of the
+/// stage below.
+fn code(
+    run: &Run,
+    prepared: &Image,
+    device: &Device,
+    watch: &mut dyn Watch,
+) -> Result<Vec<(usize, Tensor<4>)>> {
     let train = &run.state.config.train;
     let learner = run.state.config.learner();
     let mut target = to_tensor(prepared, device);
@@ -102,7 +126,7 @@ fn code(run: &Run, prepared: &Image, device: &Device) -> Result<Vec<(usize, Tens
             images: target,
             objective: *objective,
         };
-        let solved = learner.codes.code(&problem, start, &limits, &mut ())?;
+        let solved = learner.codes.code(&problem, start, &limits, watch)?;
         target = match run.network.rescaling[top] {
             Some(lump) => (solved.maps - lump.shift) * lump.scale,
             None => solved.maps,

@@ -128,7 +128,13 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     };
     let subject = match &options.image {
         Subject::Training(number) => Source::Stored(training_image(&run, *number)?),
-        Subject::File(path) => Source::File(path.clone()),
+        Subject::File(path) => {
+            // Finding its maps comes late; that it cannot be read is to be told before anything
+            // is drawn.
+            let data = &run.state.config.data;
+            folder::read(path, data.colour, data.max_side)?;
+            Source::File(path.clone())
+        }
     };
     let searched = match &options.images {
         Some(path) => folder::list(path)?.into_iter().map(Source::File).collect(),
@@ -209,7 +215,7 @@ impl Artist<'_> {
         let run = self.run;
         self.gallery.save("curves.png", &curves::draw(run)?)?;
         let filters = filters::draw(run, &mut self.gallery)?;
-        let first = self.coded(subject)?;
+        let first = self.coded(subject, observer)?;
         maps::draw(run, &first, &mut self.gallery)?;
 
         let mut search = patches::Search::new(run, patches_per_map);
@@ -221,15 +227,18 @@ impl Artist<'_> {
                 )));
                 break;
             }
-            let coded = self.coded(source)?;
-            search.add(&coded)?;
+            let other = (source != subject)
+                .then(|| self.coded(source, observer))
+                .transpose()?;
+            let coded = other.as_ref().unwrap_or(&reconstructed[0]);
+            search.add(coded)?;
             observer.tell(Event::Item {
                 name: coded.name.clone(),
                 done: done + 1,
                 of: searched.len(),
             });
-            if source != subject && reconstructed.len() < RECONSTRUCTED {
-                reconstructed.push(coded);
+            if reconstructed.len() < RECONSTRUCTED {
+                reconstructed.extend(other);
             }
         }
         search.draw(&filters, &mut self.gallery)?;
@@ -237,10 +246,10 @@ impl Artist<'_> {
         self.gallery.save("reconstructions.png", &picture)
     }
 
-    fn coded(&mut self, source: &Source) -> Result<Coded> {
+    fn coded(&mut self, source: &Source, observer: &dyn Observer) -> Result<Coded> {
         match source {
             Source::Stored(i) => Coded::stored(self.run, self.images, *i, self.device),
-            Source::File(path) => Coded::from_file(self.run, path, self.device),
+            Source::File(path) => Coded::from_file(self.run, path, self.device, observer),
         }
     }
 }

@@ -98,7 +98,7 @@ fn files_that_the_run_never_saw_get_maps_of_their_own() {
     assert_eq!(names(&super::run(&options, &device, &mut ()).unwrap()), ALL);
 
     let run = Run::read(&path, Which::Last, &device).unwrap();
-    let coded = Coded::from_file(&run, &file, &device).unwrap();
+    let coded = Coded::from_file(&run, &file, &device, &()).unwrap();
     let shapes: Vec<_> = coded.codes.iter().map(|(_, codes)| codes.dims()).collect();
     assert_eq!(shapes, [[1, 4, 42, 42], [1, 10, 44, 44]]);
     let used = |(_, codes): &(usize, burn::tensor::Tensor<4>)| {
@@ -139,5 +139,14 @@ fn what_cannot_be_drawn_is_told_before_anything_is() {
         ..Options::new(&path)
     });
     assert!(message.contains("0 patches"), "{message}");
+    let options = Options {
+        image: Subject::File("no-such-image.png".into()),
+        ..Options::new(&path)
+    };
+    let message = super::run(&options, &device, &mut ()).unwrap_err();
+    assert!(
+        message.to_string().contains("no-such-image.png"),
+        "{message}"
+    );
     assert!(!path.join(PICTURES).exists());
 }
