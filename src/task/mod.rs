@@ -2,6 +2,7 @@
 //! [`Observer`] how far they are, and return a report; nothing here prints.
 
 pub mod train;
+pub mod visualize;
 
 use crate::run::TraceLine;
 
