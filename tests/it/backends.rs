@@ -51,7 +51,10 @@ fn all_backends_agree_on_the_three_products() {
             let problem = tiny(stack, 1.0);
             let layer = &problem.network.layers[0];
             let g = &layer.connectivity;
-            let maps = random(problem.network.maps_shape(problem.images.dims()), &mut rng(71));
+            let maps = random(
+                problem.network.maps_shape(problem.images.dims()),
+                &mut rng(71),
+            );
             let inputs = [maps, layer.filters.val(), problem.images.clone()];
             let products = |device: &Device| {
                 let [z, f, r] = inputs
@@ -90,7 +93,12 @@ fn all_backends_agree_on_ten_steps_of_fista() {
             };
             let (wanted, got) = (ten(&here), ten(&on(&here, &device)));
             let what = format!("{backend} {stack:?} p {p}");
-            assert_near(&values(&got.codes), &values(&wanted.codes), TEN_STEPS, &what);
+            assert_near(
+                &values(&got.codes),
+                &values(&wanted.codes),
+                TEN_STEPS,
+                &what,
+            );
             for (got, wanted) in got.each.iter().zip(&wanted.each) {
                 assert_near(&[got.objective], &[wanted.objective], 1e-5, &what);
                 assert!((got.snr - wanted.snr).abs() < 1e-3, "{what}");

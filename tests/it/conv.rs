@@ -220,8 +220,7 @@ fn each_product_is_the_adjoint_of_the_others() {
     for width in [1, 2, 7, 16, 33, 64] {
         let case = Case::draw(width, &mut rng);
         let g = &case.g;
-        let [maps, filters, image] =
-            [case.maps_shape(), case.filters_shape(), case.image_shape()];
+        let [maps, filters, image] = [case.maps_shape(), case.filters_shape(), case.image_shape()];
         let f = random(filters, &mut rng);
         assert_adjoint(
             &format!("in the maps, {case:?}"),
@@ -296,10 +295,7 @@ fn autodiff_gives_the_gradient_of_the_gradient() {
 fn unconnected_planes_get_exactly_zero_gradient() {
     let (case, [z, f, r]) = tiny();
     let g = &case.g;
-    for (name, op, x) in [
-        ("synthesize", KERNELS[0], &z),
-        ("analyze", KERNELS[1], &r),
-    ] {
+    for (name, op, x) in [("synthesize", KERNELS[0], &z), ("analyze", KERNELS[1], &r)] {
         let filters = Tensor::from_inner(f.clone()).require_grad();
         let product = op(Tensor::from_inner(x.clone()), filters.clone(), g);
         let gradients = product.square().sum().backward();
@@ -315,7 +311,9 @@ fn unconnected_planes_get_exactly_zero_gradient() {
 fn the_kernels_never_read_unconnected_planes() {
     let (case, [z, f, r]) = tiny();
     let mask = conv::reference::mask(&case.g, &Device::flex()).cast(DType::F64);
-    let poisoned = f.clone().mask_fill(mask.equal_elem(0.0).expand(f.dims()), f64::NAN);
+    let poisoned = f
+        .clone()
+        .mask_fill(mask.equal_elem(0.0).expand(f.dims()), f64::NAN);
     let clean = values(&synthesize(z.clone(), f.clone(), &case.g));
     assert_eq!(values(&synthesize(z, poisoned.clone(), &case.g)), clean);
     let clean = values(&analyze(r.clone(), f, &case.g));

@@ -42,7 +42,12 @@ fn synthesize_undoes_the_rescaling_on_the_way_down() {
     let got = network.synthesize(top.clone());
     assert_near(&values(&got), &values(&wanted), 1e-14, "synthesize");
     let linear = down(0, down(1, down(2, top.clone())));
-    assert_near(&values(&network.project(top)), &values(&linear), 1e-14, "project");
+    assert_near(
+        &values(&network.project(top)),
+        &values(&linear),
+        1e-14,
+        "project",
+    );
 }
 
 #[test]
@@ -171,7 +176,7 @@ fn snr_and_density_follow_their_formulas_for_each_image_by_itself() {
 fn uneven() -> Tensor<4> {
     let mut taps = normal(3 * 4 * 2 * 3, &mut rng(13));
     for (i, plane) in taps.chunks_mut(6).enumerate() {
-        let scale = [0.0, 1e-3, 0.05, 0.3, 1.0, 40.0][i % 6];
+        let scale = [0.0, 1e-3, 0.05, 0.3, 0.1, 40.0][i % 6];
         plane.iter_mut().for_each(|t| *t *= scale);
     }
     tensor(&taps, [3, 4, 2, 3])
@@ -244,7 +249,10 @@ fn a_record_brings_back_every_bit() {
             let shape = [g.planes(), g.maps(), 2, 2];
             Layer::new(Tensor::full(shape, fill, &device), g)
         };
-        let layers = vec![layer(Connectivity::full(1, 2)), layer(Connectivity::singles(2))];
+        let layers = vec![
+            layer(Connectivity::full(1, 2)),
+            layer(Connectivity::singles(2)),
+        ];
         Model {
             network: Network::new(layers),
             codes: FeatureMaps::new(Tensor::full([1, 2, 2, 3], fill, &device)),
@@ -252,8 +260,18 @@ fn a_record_brings_back_every_bit() {
         }
     };
     let awkward = [
-        -0.0, 1e-45, -1e-40, f32::MIN_POSITIVE, f32::MAX, 1.0 + f32::EPSILON, 0.1, -1.0 / 3.0,
-        f32::INFINITY, 3e-39, 7.0, -2.5e-7,
+        -0.0,
+        1e-45,
+        -1e-40,
+        f32::MIN_POSITIVE,
+        f32::MAX,
+        1.0 + f32::EPSILON,
+        0.1,
+        -1.0 / 3.0,
+        f32::INFINITY,
+        3e-39,
+        7.0,
+        -2.5e-7,
     ];
     let mut full = model(0.5);
     let maps = Tensor::<1>::from_floats(awkward, &device).reshape([1, 2, 2, 3]);

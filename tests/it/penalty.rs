@@ -110,7 +110,12 @@ fn shrink_leaves_zero_where_the_notes_say() {
 fn shrink_is_exactly_odd_and_zero_at_zero() {
     for p in EXPONENTS {
         let inputs = inputs(0.1, p);
-        let v = tensor_as(&inputs, [1, 1, 1, inputs.len()], DType::F32, &Device::flex());
+        let v = tensor_as(
+            &inputs,
+            [1, 1, 1, inputs.len()],
+            DType::F32,
+            &Device::flex(),
+        );
         let there = values(&shrink(v.clone(), 0.1, p));
         let back = values(&shrink(-v.clone(), 0.1, p));
         let mirrored: Vec<f64> = back.iter().map(|x| -x).collect();
@@ -162,7 +167,10 @@ fn shared_and_permuted_tensors_keep_their_order() {
         }
         assert_eq!(values(&permuted), wanted, "Burn's own permute");
         for p in EXPONENTS {
-            for (got, v) in values(&shrink(permuted.clone(), 0.3, p)).iter().zip(&wanted) {
+            for (got, v) in values(&shrink(permuted.clone(), 0.3, p))
+                .iter()
+                .zip(&wanted)
+            {
                 assert_shrunk(*got, *v, 0.3, p, dtype);
             }
             for image in 0..n {
@@ -189,7 +197,10 @@ fn the_smooth_value_has_a_finite_gradient_at_zero_and_the_right_one_elsewhere() 
             let v = Tensor::from_inner(v).require_grad();
             let gradients = smooth_value(v.clone(), p).backward();
             let gradient = values(&v.grad(&gradients).expect("a gradient"));
-            assert!(gradient.iter().all(|g| g.is_finite()), "p {p}: {gradient:?}");
+            assert!(
+                gradient.iter().all(|g| g.is_finite()),
+                "p {p}: {gradient:?}"
+            );
             assert_eq!(gradient[0], 0.0, "p {p}");
             for (g, x) in gradient.iter().zip(at).skip(3) {
                 let wanted = p * x.signum() * x.abs().powf(p - 1.0);

@@ -81,7 +81,11 @@ fn one_visit_equals_the_references_to_float_precision() {
                 assert_near(&values(&got), &wanted, FLOAT, &what);
                 if part == "x" {
                     let zeros = |x: &[f64]| x.iter().map(|&x| x == 0.0).collect::<Vec<_>>();
-                    assert_eq!(zeros(&values(&got)), zeros(&wanted), "{what}: where it is zero");
+                    assert_eq!(
+                        zeros(&values(&got)),
+                        zeros(&wanted),
+                        "{what}: where it is zero"
+                    );
                 }
             }
         }

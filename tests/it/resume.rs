@@ -161,7 +161,15 @@ fn learnt(path: &Path) -> Learnt {
             .collect(),
         trace: trace
             .into_iter()
-            .map(|line| format!("{:?}", TraceLine { seconds: 0.0, ..line }))
+            .map(|line| {
+                format!(
+                    "{:?}",
+                    TraceLine {
+                        seconds: 0.0,
+                        ..line
+                    }
+                )
+            })
             .collect(),
     }
 }
@@ -208,7 +216,11 @@ fn stopping_after_every_single_batch_changes_no_bit() {
         let mut sessions = 1;
         while resume(folder.path(), &mut StopAt::new(1)).ended == Ended::Interrupted {
             sessions += 1;
-            assert!(sessions <= moments, "{}: it does not move on", settings.name);
+            assert!(
+                sessions <= moments,
+                "{}: it does not move on",
+                settings.name
+            );
         }
         let what = format!("{} in {sessions} sessions", settings.name);
         assert_same(&learnt(folder.path()), &wanted, &what);
@@ -245,7 +257,11 @@ impl Observer for DiesAtStage {
 
 #[test]
 fn a_death_between_two_layers_changes_no_bit() {
-    for name in ["split, two layers", "adam, two layers, pairs", "fista, two layers, epoch"] {
+    for name in [
+        "split, two layers",
+        "adam, two layers, pairs",
+        "fista, two layers, epoch",
+    ] {
         let settings = Settings::named(name);
         let (wanted, _) = whole(&settings);
         let folder = tempfile::tempdir().expect("a folder");

@@ -76,7 +76,7 @@ fn code(text: &str) -> String {
 fn used(code: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (at, start) in code.match_indices("crate::") {
-        // `$crate::` and `other_crate::` are something else.
+        // `mycrate::` is something else.
         if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
             continue;
         }
@@ -166,7 +166,10 @@ fn every_module_is_in_the_table() {
     for line in lib.expect("src/lib.rs").lines() {
         let line = line.trim_start_matches("pub ");
         if let Some(name) = line.strip_prefix("mod ").and_then(|l| l.strip_suffix(';')) {
-            assert!(ALLOWED.iter().any(|(n, _)| *n == name), "`{name}` is not in the table");
+            assert!(
+                ALLOWED.iter().any(|(n, _)| *n == name),
+                "`{name}` is not in the table"
+            );
         }
     }
 }
@@ -176,7 +179,10 @@ fn the_table_has_no_circle() {
     for (place, (name, below)) in ALLOWED.iter().enumerate() {
         for used in *below {
             let known = ALLOWED[..place].iter().any(|(lower, _)| lower == used);
-            assert!(known, "`{name}` uses `{used}`, which does not stand below it");
+            assert!(
+                known,
+                "`{name}` uses `{used}`, which does not stand below it"
+            );
         }
     }
 }
@@ -196,6 +202,9 @@ fn the_reader_of_uses_finds_them_all() {
 fn the_sources_do_use_each_other() {
     let arrows = arrows();
     for (from, to) in [("task", "run"), ("solve", "conv"), ("model", "error")] {
-        assert!(arrows.contains_key(&(from.into(), to.into())), "{from} -> {to}");
+        assert!(
+            arrows.contains_key(&(from.into(), to.into())),
+            "{from} -> {to}"
+        );
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use deconvnet::Error;
 use deconvnet::model::Objective;
 use deconvnet::solve::{
-    Adam, Fista, FilterStep, Learner, Limits, Method, Point, Problem, Reason, Solved, Split, Watch,
+    Adam, FilterStep, Fista, Learner, Limits, Method, Point, Problem, Reason, Solved, Split, Watch,
 };
 
 use crate::support::scenario::{Stack, optimum, problem, zeros};
@@ -51,7 +51,10 @@ fn it_stops_at_the_gap() {
     assert!(at.gap.expect("p is 1") <= 1e-3 * at.objective);
     assert!(at.objective <= least * 1.0011, "the certificate holds");
     let before = solved.curve[solved.curve.len() - 2].at;
-    assert!(before.gap.expect("p is 1") > 1e-3 * before.objective, "no look too late");
+    assert!(
+        before.gap.expect("p is 1") > 1e-3 * before.objective,
+        "no look too late"
+    );
 }
 
 #[test]
@@ -64,7 +67,11 @@ fn it_stops_when_the_objective_hardly_changes() {
     };
     let solved = run(fista(), &convex(), limits);
     assert_eq!(solved.reason, Reason::Change);
-    let f: Vec<f64> = solved.curve.iter().map(|point| point.at.objective).collect();
+    let f: Vec<f64> = solved
+        .curve
+        .iter()
+        .map(|point| point.at.objective)
+        .collect();
     let changes: Vec<bool> = f
         .windows(2)
         .map(|pair| (pair[0] - pair[1]).abs() <= 1e-4 * pair[1])
@@ -142,7 +149,11 @@ fn it_stops_when_the_seconds_are_used_up() {
 
 #[test]
 fn it_stops_at_the_end_of_the_schedule() {
-    let solved = run(Method::Split(Split::default()), &convex(), Limits::default());
+    let solved = run(
+        Method::Split(Split::default()),
+        &convex(),
+        Limits::default(),
+    );
     assert_eq!(solved.reason, Reason::Schedule);
     assert_eq!(solved.last().step, 6);
 }

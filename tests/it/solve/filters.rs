@@ -69,7 +69,11 @@ impl Setting {
     /// Half the squared error with these filters.
     fn error(&self, filters: Tensor<4>) -> f64 {
         let images = self.images(filters);
-        let r: Vec<f64> = images.iter().zip(self.targets()).map(|(a, b)| a - b).collect();
+        let r: Vec<f64> = images
+            .iter()
+            .zip(self.targets())
+            .map(|(a, b)| a - b)
+            .collect();
         0.5 * dot(&r, &r)
     }
 
@@ -91,7 +95,10 @@ fn settings(seed: u64) -> Vec<(String, Setting)> {
     let mut all = Vec::new();
     for stack in Stack::ALL {
         for layer in 0..stack.network(0).layers.len() {
-            all.push((format!("{stack:?} {layer}"), Setting::draw(stack, layer, seed)));
+            all.push((
+                format!("{stack:?} {layer}"),
+                Setting::draw(stack, layer, seed),
+            ));
         }
     }
     all
@@ -145,7 +152,10 @@ fn projected_gradient_never_raises_the_error_within_the_ball() {
                 let again = Constraint::UnitBall.project(filters.clone());
                 assert_near(&values(&again), &values(&filters), 1e-12, "inside the ball");
                 reached = setting.error(filters);
-                assert!(reached <= start, "{what}, {steps} steps: {reached} from {start}");
+                assert!(
+                    reached <= start,
+                    "{what}, {steps} steps: {reached} from {start}"
+                );
             }
             assert!(reached < 0.99 * start, "{what}: it does not move");
         }
@@ -166,7 +176,10 @@ fn projected_gradient_never_raises_the_error_where_the_images_ignore_the_stronge
     let strong = pattern(|i| if i % 2 == 0 { 3.0 } else { -3.0 });
     let weak = pattern(|i| if i / 2 % 2 == 0 { 1.0 } else { -1.0 });
     let other = pattern(|i| if i / 4 % 2 == 0 { 1.0 } else { -1.0 });
-    let maps = tensor(&[strong, weak.clone(), other.clone()].concat(), [1, 3, 4, 4]);
+    let maps = tensor(
+        &[strong, weak.clone(), other.clone()].concat(),
+        [1, 3, 4, 4],
+    );
     let images = tensor(&[weak, other].concat(), [1, 2, 4, 4]) * 0.3;
     let setting = Setting {
         network,
@@ -194,10 +207,18 @@ fn enough_projected_gradients_reach_the_least_squares_where_the_ball_allows_it()
         };
         let best = small.best();
         let inside = Constraint::UnitBall.project(best.clone());
-        assert_near(&values(&inside), &values(&best), 1e-12, "a best inside the ball");
+        assert_near(
+            &values(&inside),
+            &values(&best),
+            1e-12,
+            "a best inside the ball",
+        );
         let step = FilterStep::ProjectedGradient { steps: 1500 };
         let got = small.solve(step, Constraint::UnitBall);
         let (reached, least) = (small.error(got), small.error(best));
-        assert!(reached <= least * (1.0 + 1e-6), "{what}: {reached} for {least}");
+        assert!(
+            reached <= least * (1.0 + 1e-6),
+            "{what}: {reached} for {least}"
+        );
     }
 }

@@ -90,7 +90,12 @@ fn learnt_filters_satisfy_the_constraint_in_every_layer() {
             for layer in &last.network.layers {
                 let filters = layer.filters.val();
                 let again = constraint.project(filters.clone());
-                assert_near(&values(&again), &values(&filters), 1e-12, learner.codes.name());
+                assert_near(
+                    &values(&again),
+                    &values(&filters),
+                    1e-12,
+                    learner.codes.name(),
+                );
             }
         }
     }
@@ -107,10 +112,14 @@ fn visiting_again_and_again_explains_the_images_better() {
                 let objective = Evaluation::total(&learnt.after_filters).objective;
                 (objective, snr)
             });
-            assert!(last.1 > first.1, "{what}: SNR {first:?} to {last:?}");
-            // The coarse schedule does not promise a lower objective.
-            if learner.codes.name() != "split" {
-                assert!(last.0 < first.0, "{what}: objective {first:?} to {last:?}");
+            // The coarse schedule promises a better fit, the others a lower objective.
+            if learner.codes.name() == "split" {
+                assert!(last.1 > first.1 + 0.5, "{what}: SNR {first:?} to {last:?}");
+            } else {
+                assert!(
+                    last.0 < 0.95 * first.0,
+                    "{what}: objective {first:?} to {last:?}"
+                );
             }
         }
     }

@@ -33,14 +33,15 @@ fn as_many_steps_as_unknowns_solve_a_system_to_precision() {
         let matrix = positive(seed);
         let b = normal(N, &mut rng(seed + 10));
         let wanted = solve(matrix.clone(), b.clone());
-        for (dtype, tolerance) in [(DType::F64, 1e-8), (DType::F32, 1e-2)] {
+        // Rounding in single precision takes as many steps again.
+        for (dtype, steps, tolerance) in [(DType::F64, N, 1e-8), (DType::F32, 2 * N, 1e-3)] {
             let as_tensor = |x: &[f64]| tensor_as(x, [1, 1, 1, N], dtype, &Device::flex());
             for start in [vec![0.0; N], normal(N, &mut rng(seed + 20))] {
                 let x = conjugate_gradients(
                     operator(&matrix, dtype),
                     as_tensor(&b),
                     as_tensor(&start),
-                    N,
+                    steps,
                     Dot::Whole,
                 );
                 assert_near(&values(&x), &wanted, tolerance, "solution");
@@ -57,7 +58,12 @@ fn systems_side_by_side_do_not_disturb_each_other() {
     let b: Vec<Vec<f64>> = [1.0, 1e-6, 0.0]
         .iter()
         .enumerate()
-        .map(|(i, size)| normal(N, &mut rng(i as u64)).iter().map(|x| size * x).collect())
+        .map(|(i, size)| {
+            normal(N, &mut rng(i as u64))
+                .iter()
+                .map(|x| size * x)
+                .collect()
+        })
         .collect();
     let together = conjugate_gradients(
         &apply,
@@ -68,7 +74,12 @@ fn systems_side_by_side_do_not_disturb_each_other() {
     );
     for (n, b) in b.into_iter().enumerate() {
         let part = values(&together.clone().narrow(0, n, 1));
-        assert_near(&part, &solve(matrix.clone(), b), 1e-8, &format!("system {n}"));
+        assert_near(
+            &part,
+            &solve(matrix.clone(), b),
+            1e-8,
+            &format!("system {n}"),
+        );
     }
 }
 

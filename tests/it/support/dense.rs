@@ -66,7 +66,9 @@ impl Dense {
         let gram: Vec<Vec<f64>> = free
             .iter()
             .map(|&a| {
-                let products = free.iter().map(|&b| dot(&self.columns[a], &self.columns[b]));
+                let products = free
+                    .iter()
+                    .map(|&b| dot(&self.columns[a], &self.columns[b]));
                 products.collect()
             })
             .collect();

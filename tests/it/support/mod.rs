@@ -143,12 +143,15 @@ pub fn assert_gradient(
             number(f(&inputs))
         };
         let wanted: Vec<f64> = (0..start.len())
-            .map(|e| {
-                (8.0 * (at(e, 1.0) - at(e, -1.0)) - (at(e, 2.0) - at(e, -2.0))) / (12.0 * h)
-            })
+            .map(|e| (8.0 * (at(e, 1.0) - at(e, -1.0)) - (at(e, 2.0) - at(e, -2.0))) / (12.0 * h))
             .collect();
         assert!(norm(&wanted) > 0.0, "{what}: the check would hold for 0");
-        assert_near(&values(&got), &wanted, tolerance, &format!("{what}, input {i}"));
+        assert_near(
+            &values(&got),
+            &wanted,
+            tolerance,
+            &format!("{what}, input {i}"),
+        );
     }
 }
 

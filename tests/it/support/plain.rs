@@ -34,9 +34,8 @@ impl Case {
     /// Calls `term` with the places of every product `z f r` of the trilinear form
     /// `<r, z * f> = sum r[n, c, i, j] f[c, k, a, b] z[n, k, i + h - 1 - a, j + w - 1 - b]`.
     fn each(&self, mut term: impl FnMut(usize, usize, usize)) {
-        let place = |s: [usize; 4], i: [usize; 4]| {
-            ((i[0] * s[1] + i[1]) * s[2] + i[2]) * s[3] + i[3]
-        };
+        let place =
+            |s: [usize; 4], i: [usize; 4]| ((i[0] * s[1] + i[1]) * s[2] + i[2]) * s[3] + i[3];
         let shapes = (self.maps_shape(), self.filters_shape(), self.image_shape());
         let [h, w] = self.filter;
         for c in 0..self.g.planes() {
