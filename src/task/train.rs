@@ -548,6 +548,8 @@ impl<'a> Session<'a> {
         };
         self.run.state.rescaling.push(lump);
         self.run.network.rescaling[stage] = lump;
+        // Adam's memory belongs to the layer that is done, and no resume may look for it any more.
+        self.moments.clear();
         self.run.state.position = Position {
             stage: stage + 1,
             epoch: 0,
