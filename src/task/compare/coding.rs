@@ -1,0 +1,203 @@
+//! Finding the maps with the filters fixed.
+
+use burn::tensor::{Device, Tensor};
+
+use super::output::{CURVES, Output, RECONSTRUCTIONS};
+use super::report::{Optimum, Report, Row, Source};
+use super::{Ear, Filters, Options, STEPS, all_images, learning, pictures, tell_done};
+use crate::error::{Error, Result};
+use crate::model::{Evaluation, FeatureMaps};
+use crate::run::{Images, to_tensor};
+use crate::solve::{Fista, Limits, Method, Problem, Reason};
+use crate::task::{Event, Observer};
+
+/// The run of FISTA that certifies the optimum ends after so many steps at the latest.
+const LONGEST: usize = 20_000;
+/// The share of the optimum that the certificate may leave open.
+const CERTIFICATE: f64 = 1e-6;
+
+/// What all contenders get.
+struct Case {
+    problem: Problem,
+    images: Vec<String>,
+    /// The least objective, where it is known without work.
+    known: Option<f64>,
+}
+
+pub(super) fn run(
+    options: &Options,
+    output: &Output,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    let case = case(options, device, observer)?;
+    compare(&case, options, output, observer)
+}
+
+/// Reads or learns what the contenders are to solve.
+fn case(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Case> {
+    let mut images = Images::open(&options.config)?;
+    let network = match &options.filters {
+        Filters::FromRun(run, which) => options.filters_of(run, *which, device)?,
+        Filters::Learn => {
+            let all = all_images(&mut images, device)?;
+            learning::quick(options, &all, device, observer)?
+        }
+        // The one place to connect problem files: build the Case from CodingProblem::read.
+        Filters::Given(path) => {
+            return Err(Error::Config(format!(
+                "cannot read the problem {}: problem files are not supported yet",
+                path.display()
+            )));
+        }
+    };
+    let (chosen, names) = choose(&mut images, options.images, device, observer)?;
+    let objective = options.objective(&network, std::slice::from_ref(&chosen))?;
+    Ok(Case {
+        problem: Problem {
+            network,
+            images: chosen,
+            objective,
+        },
+        images: names,
+        known: None,
+    })
+}
+
+/// The first `count` images that have the size of the very first, as one batch.
+fn choose(
+    images: &mut Images,
+    count: usize,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<(Tensor<4>, Vec<String>)> {
+    let sources = images.sources();
+    let shape = sources.first().map(|source| source.shape);
+    let alike = |&i: &usize| Some(sources[i].shape) == shape;
+    let chosen: Vec<usize> = (0..sources.len()).filter(alike).take(count).collect();
+    if chosen.len() < count {
+        observer.tell(Event::Note(format!(
+            "only {} of the {count} images wanted have the size of the first one; \
+             the others are left out",
+            chosen.len()
+        )));
+    }
+    let batch: Vec<_> = chosen
+        .iter()
+        .map(|&i| Ok(to_tensor(&images.get(i)?, device)))
+        .collect::<Result<_>>()?;
+    let names = chosen.iter().map(|&i| images.name(i)).collect();
+    Ok((Tensor::cat(batch, 0), names))
+}
+
+/// Lets every contender solve the case from the same start and writes the results after each.
+fn compare(
+    case: &Case,
+    options: &Options,
+    output: &Output,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    let problem = &case.problem;
+    let Problem {
+        network,
+        images,
+        objective,
+    } = problem;
+    let shape = network.maps_shape(images.dims());
+    let zeros = Tensor::zeros(shape, &images.device());
+    let zero = objective.evaluate(network, zeros.clone(), images.clone());
+    let mut report = Report {
+        what: options.what,
+        images: case.images.clone(),
+        maps: shape[1],
+        objective: *objective,
+        optimum: None,
+        zero: Evaluation::total(&zero),
+        rows: Vec::new(),
+        interrupted: false,
+        out: options.out.clone(),
+    };
+    let reference = match case.known {
+        Some(value) => Some(Optimum {
+            value,
+            source: Source::Given,
+        }),
+        None if objective.is_convex() => certify(problem, zeros.clone(), observer)?,
+        None => None,
+    };
+    let limits = options.limits(STEPS);
+    let mut columns = Vec::new();
+    for (i, contender) in options.contenders.iter().enumerate() {
+        if observer.interrupted() {
+            report.interrupted = true;
+            break;
+        }
+        let start = FeatureMaps::start(
+            shape,
+            options.config.train.start_noise,
+            options.config.seed,
+            &images.device(),
+        );
+        let solved = contender
+            .method
+            .code(problem, start, &limits, &mut Ear(observer))
+            .map_err(|error| contender.blame(error))?;
+        let last = solved.last();
+        report.interrupted = solved.reason == Reason::Interrupted;
+        let row = Row {
+            name: contender.name.clone(),
+            method: contender.method.clone(),
+            at: last.at,
+            own: None,
+            above: 0.0,
+            steps: last.step,
+            seconds: last.seconds,
+            reason: solved.reason,
+            each: solved.each,
+            curve: solved.curve,
+        };
+        report.add(row, reference);
+        columns.push(vec![network.project(solved.codes)]);
+        output.table(&report)?;
+        output.picture(CURVES, &pictures::coding_curves(&report)?)?;
+        let picture = pictures::reconstructions(&report, std::slice::from_ref(images), &columns)?;
+        output.picture(RECONSTRUCTIONS, &picture)?;
+        tell_done(observer, options, i);
+    }
+    Ok(report)
+}
+
+/// The best lower bound of the objective that a long run of FISTA proves; none if interrupted.
+fn certify(
+    problem: &Problem,
+    start: Tensor<4>,
+    observer: &mut dyn Observer,
+) -> Result<Option<Optimum>> {
+    observer.tell(Event::Note("certifying the optimum by a long run of FISTA".into()));
+    let limits = Limits {
+        steps: LONGEST,
+        gap: Some(CERTIFICATE),
+        every: 20,
+        ..Limits::default()
+    };
+    let fista = Method::Fista(Fista::default());
+    let solved = fista.code(problem, start, &limits, &mut Ear(observer))?;
+    if solved.reason == Reason::Interrupted {
+        return Ok(None);
+    }
+    let looks = || solved.curve.iter().map(|point| point.at);
+    let bounds = looks().filter_map(|at| Some(at.objective - at.gap?));
+    let value = bounds.fold(f64::NEG_INFINITY, f64::max);
+    let reached = looks().map(|at| at.objective).fold(f64::INFINITY, f64::min);
+    let mut optimum = Optimum {
+        value: value.min(reached),
+        source: Source::Given,
+    };
+    let within = optimum.share_above(reached);
+    optimum.source = Source::Certified { within };
+    observer.tell(Event::Note(format!(
+        "{optimum}, after {} steps",
+        solved.last().step
+    )));
+    Ok(Some(optimum))
+}

@@ -1,0 +1,165 @@
+//! The pictures of a comparison.
+
+use burn::tensor::Tensor;
+
+use super::report::{Report, Row, Source};
+use crate::data::Image;
+use crate::error::Result;
+use crate::model::Network;
+use crate::picture::{Axes, Panel, Series, heat, panels, peak, symmetric, table};
+use crate::run::to_image;
+use crate::solve::Point;
+
+/// How far each contender is above the optimum, against steps and against seconds.
+pub(super) fn coding_curves(report: &Report) -> Result<Image> {
+    let Some(optimum) = report.optimum else {
+        return panels(&[], 1);
+    };
+    let above = |point: &Point| optimum.share_above(point.at.objective);
+    let known = match optimum.source {
+        Source::Best => "lowest objective found",
+        Source::Certified { .. } | Source::Given => "optimum",
+    };
+    let axes = Axes {
+        y_label: format!("(objective − {known}) / {known}"),
+        x_log: true,
+        y_log: true,
+        reference: Some((
+            "all maps zero".into(),
+            optimum.share_above(report.zero.objective),
+        )),
+        ..Axes::default()
+    };
+    pair(report, &axes, above, ("Above the optimum", "step"))
+}
+
+/// The objective under each contender's filters, against epochs and against seconds.
+pub(super) fn learning_curves(report: &Report) -> Result<Image> {
+    let axes = Axes {
+        y_label: "objective, images coded anew".into(),
+        ..Axes::default()
+    };
+    let objective = |point: &Point| point.at.objective;
+    pair(report, &axes, objective, ("How good the filters are", "epoch"))
+}
+
+/// Two plots of `y`: against steps, by their name, and against seconds.
+fn pair(
+    report: &Report,
+    axes: &Axes,
+    y: impl Fn(&Point) -> f64,
+    (title, step): (&str, &str),
+) -> Result<Image> {
+    let panel = |x_label: &str, x: fn(&Point) -> f64| {
+        let line = |row: &Row| {
+            let points = row.curve.iter().map(|point| (x(point), y(point)));
+            Series::new(row.name.clone(), points.collect::<Vec<_>>())
+        };
+        Panel {
+            series: report.rows.iter().map(line).collect(),
+            axes: Axes {
+                title: format!("{title}, by {x_label}"),
+                x_label: x_label.into(),
+                ..axes.clone()
+            },
+        }
+    };
+    let by_steps = panel(step, |point| point.step as f64);
+    let by_seconds = panel("seconds", |point| point.seconds);
+    panels(&[by_steps, by_seconds], 2)
+}
+
+/// Every image beside what the contenders made of it, and, below, where they are wrong.
+///
+/// `originals`: batches of images; `columns`: for each contender, reconstructions of the first of
+/// them in the same batches or one by one.
+pub(super) fn reconstructions(
+    report: &Report,
+    originals: &[Tensor<4>],
+    columns: &[Vec<Tensor<4>>],
+) -> Result<Image> {
+    let originals = planes(originals)?;
+    let columns: Vec<Vec<Image>> = columns.iter().map(|c| planes(c)).collect::<Result<_>>()?;
+    let mut headers = vec!["image".to_owned()];
+    headers.extend(report.rows.iter().map(|row| row.name.clone()));
+    let mut rows = Vec::new();
+    let count = columns.iter().map(Vec::len).min().unwrap_or(0);
+    for (i, original) in originals.iter().take(count).enumerate() {
+        // One scale for a row; a few bright pixels must not darken all others.
+        let limit = 4.0 * root_mean_square(original);
+        let answers = || columns.iter().map(|column| &column[i]);
+        let mut shown = vec![symmetric(original, Some(limit))];
+        shown.extend(answers().map(|image| symmetric(image, Some(limit))));
+        rows.push((format!("image {}", i + 1), shown));
+        let errors: Vec<Image> = answers().map(|image| difference(image, original)).collect();
+        let scale = peak(&errors);
+        let mut shown = vec![blank(original)];
+        shown.extend(errors.iter().map(|error| heat(error, Some(scale))));
+        rows.push(("error".into(), shown));
+    }
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    table("Reconstructions and their errors", &headers, &rows)
+}
+
+/// The filters to start from, then those that each contender learnt.
+pub(super) fn filters(report: &Report, networks: &[Network]) -> Result<Image> {
+    let mut headers = vec!["start".to_owned()];
+    headers.extend(report.rows.iter().map(|row| row.name.clone()));
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let sheets: Vec<Image> = networks.iter().map(sheet).collect::<Result<_>>()?;
+    table("Filters", &headers, &[(String::new(), sheets)])
+}
+
+/// The filters of the first layer in a square, a white pixel between them; each by its own peak.
+fn sheet(network: &Network) -> Result<Image> {
+    let filters = network.layers[0].filters.val().swap_dims(0, 1);
+    let tiles = planes(&[filters])?;
+    let columns = (tiles.len() as f64).sqrt().ceil() as usize;
+    let colour = tiles.iter().all(|tile| tile.channels == 3);
+    let channels = if colour { 3 } else { 1 };
+    let (height, width) = tiles.first().map_or((0, 0), |tile| (tile.height, tile.width));
+    let across = |count: usize, size: usize| (count * (size + 1)).saturating_sub(1);
+    let mut sheet = Image::zeros(
+        channels,
+        across(tiles.len().div_ceil(columns.max(1)), height),
+        across(columns, width),
+    );
+    sheet.values.fill(1.0);
+    for (k, tile) in tiles.iter().enumerate() {
+        let tile = symmetric(tile, None);
+        let (top, left) = (k / columns * (height + 1), k % columns * (width + 1));
+        for c in 0..channels {
+            let row_width = sheet.width;
+            let rows = sheet.plane_mut(c).chunks_exact_mut(row_width).skip(top);
+            for (to, from) in rows.zip(tile.plane(c).chunks_exact(width)) {
+                to[left..left + width].copy_from_slice(from);
+            }
+        }
+    }
+    Ok(sheet)
+}
+
+/// Every image of every batch.
+fn planes(batches: &[Tensor<4>]) -> Result<Vec<Image>> {
+    let each = batches
+        .iter()
+        .flat_map(|batch| (0..batch.dims()[0]).map(move |n| to_image(batch, n)));
+    each.collect()
+}
+
+fn root_mean_square(image: &Image) -> f32 {
+    let squares: f32 = image.values.iter().map(|v| v * v).sum();
+    (squares / image.values.len() as f32).sqrt()
+}
+
+fn difference(a: &Image, b: &Image) -> Image {
+    let values = a.values.iter().zip(&b.values).map(|(a, b)| a - b).collect();
+    Image { values, ..*a }
+}
+
+/// White, to leave a cell empty.
+fn blank(like: &Image) -> Image {
+    let mut white = Image::zeros(1, like.height, like.width);
+    white.values.fill(1.0);
+    white
+}
