@@ -1,5 +1,7 @@
 //! Finding the maps with the filters fixed.
 
+use std::path::Path;
+
 use burn::tensor::{Device, Tensor};
 
 use super::output::{CURVES, Output, RECONSTRUCTIONS};
@@ -30,25 +32,36 @@ pub(super) fn run(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
-    let case = case(options, device, observer)?;
+    let case = match &options.filters {
+        Filters::Given(path) => given(path, device)?,
+        filters => from_images(filters, options, device, observer)?,
+    };
     compare(&case, options, output, observer)
 }
 
-/// Reads or learns what the contenders are to solve.
-fn case(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Case> {
+/// The problem in a file.
+fn given(path: &Path, _device: &Device) -> Result<Case> {
+    // let CodingProblem { problem, optimum } = CodingProblem::read(path, device)?;
+    // Ok(Case { problem, images: vec![path.display().to_string()], known: optimum })
+    Err(Error::Config(format!(
+        "cannot read {}: problem files are not connected yet",
+        path.display()
+    )))
+}
+
+/// Images of the data set under filters of a run, or under filters learnt first.
+fn from_images(
+    filters: &Filters,
+    options: &Options,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Case> {
     let mut images = Images::open(&options.config)?;
-    let network = match &options.filters {
+    let network = match filters {
         Filters::FromRun(run, which) => options.filters_of(run, *which, device)?,
-        Filters::Learn => {
+        Filters::Learn | Filters::Given(_) => {
             let all = all_images(&mut images, device)?;
             learning::quick(options, &all, device, observer)?
-        }
-        // The one place to connect problem files: build the Case from CodingProblem::read.
-        Filters::Given(path) => {
-            return Err(Error::Config(format!(
-                "cannot read the problem {}: problem files are not supported yet",
-                path.display()
-            )));
         }
     };
     let (chosen, names) = choose(&mut images, options.images, device, observer)?;
@@ -106,12 +119,15 @@ fn compare(
     let shape = network.maps_shape(images.dims());
     let zeros = Tensor::zeros(shape, &images.device());
     let zero = objective.evaluate(network, zeros.clone(), images.clone());
+    let limits = options.limits(STEPS);
     let mut report = Report {
         what: options.what,
         images: case.images.clone(),
         maps: shape[1],
         objective: *objective,
         optimum: None,
+        steps: options.steps_of(&limits),
+        seconds: limits.seconds,
         zero: Evaluation::total(&zero),
         rows: Vec::new(),
         interrupted: false,
@@ -122,10 +138,9 @@ fn compare(
             value,
             source: Source::Given,
         }),
-        None if objective.is_convex() => certify(problem, zeros.clone(), observer)?,
+        None if objective.is_convex() => certify(problem, zeros, observer)?,
         None => None,
     };
-    let limits = options.limits(STEPS);
     let mut columns = Vec::new();
     for (i, contender) in options.contenders.iter().enumerate() {
         if observer.interrupted() {
@@ -173,7 +188,9 @@ fn certify(
     start: Tensor<4>,
     observer: &mut dyn Observer,
 ) -> Result<Option<Optimum>> {
-    observer.tell(Event::Note("certifying the optimum by a long run of FISTA".into()));
+    observer.tell(Event::Note(
+        "certifying the optimum by a long run of FISTA".into(),
+    ));
     let limits = Limits {
         steps: LONGEST,
         gap: Some(CERTIFICATE),

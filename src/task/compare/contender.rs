@@ -199,7 +199,10 @@ mod tests {
         let config = Config::default();
         for what in [What::Coding, What::Learning] {
             for contender in Contender::usual(what, &config) {
-                assert_eq!(Contender::parse(&contender.name, &config).unwrap(), contender);
+                assert_eq!(
+                    Contender::parse(&contender.name, &config).unwrap(),
+                    contender
+                );
             }
         }
     }

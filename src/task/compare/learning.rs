@@ -109,14 +109,19 @@ fn compare(
     observer: &mut dyn Observer,
 ) -> Result<Report> {
     let options = case.options;
-    observer.tell(Event::Note("coding the images under the first filters".into()));
+    observer.tell(Event::Note(
+        "coding the images under the first filters".into(),
+    ));
     let start = case.judge(&case.network)?;
+    let limits = case.limits();
     let mut report = Report {
         what: options.what,
         images: names,
         maps: case.network.top().connectivity.maps(),
         objective: case.objective,
         optimum: None,
+        steps: options.steps_of(&limits),
+        seconds: limits.seconds,
         zero: case.nothing(),
         rows: Vec::new(),
         interrupted: false,
@@ -148,6 +153,11 @@ fn compare(
 }
 
 impl Case<'_> {
+    /// The budget of each contender.
+    fn limits(&self) -> Limits {
+        self.options.limits(self.options.config.layers[0].epochs)
+    }
+
     /// The batches of an epoch: the same random order for all, neighbours of equal size together.
     fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
         let config = &self.options.config;
@@ -230,9 +240,8 @@ impl<'a> Pupil<'a> {
 
     /// Codes a batch and updates the filters.
     fn visit(&mut self, batch: &[usize], observer: &dyn Observer) -> Result<()> {
-        let gather = |from: &[Tensor<4>]| {
-            Tensor::cat(batch.iter().map(|&i| from[i].clone()).collect(), 0)
-        };
+        let gather =
+            |from: &[Tensor<4>]| Tensor::cat(batch.iter().map(|&i| from[i].clone()).collect(), 0);
         let problem = Problem {
             network: self.network.clone(),
             images: gather(self.case.images),
@@ -258,8 +267,7 @@ impl<'a> Pupil<'a> {
         start: &Judgement,
         observer: &mut dyn Observer,
     ) -> Result<(Row, Vec<Tensor<4>>)> {
-        let options = self.case.options;
-        let limits = options.limits(options.config.layers[0].epochs);
+        let limits = self.case.limits();
         let mut last = Point {
             step: 0,
             seconds: 0.0,

@@ -137,7 +137,10 @@ impl Options {
             return fail("there is nothing to compare; name at least one solver".into());
         }
         for (i, contender) in self.contenders.iter().enumerate() {
-            if self.contenders[..i].iter().any(|c| c.name == contender.name) {
+            if self.contenders[..i]
+                .iter()
+                .any(|c| c.name == contender.name)
+            {
                 return fail(format!(
                     "'{}' is to be compared twice; name every solver once",
                     contender.name
@@ -177,6 +180,11 @@ impl Options {
             every: 1,
             ..Limits::default()
         }
+    }
+
+    /// The steps of the budget, where it has any.
+    fn steps_of(&self, limits: &Limits) -> Option<usize> {
+        (limits.steps < usize::MAX).then_some(limits.steps)
     }
 
     /// Layer 1 with random filters, the same for every contender.

@@ -10,6 +10,9 @@ use crate::picture::{Axes, Panel, Series, heat, panels, peak, symmetric, table};
 use crate::run::to_image;
 use crate::solve::Point;
 
+/// The most images in the picture of reconstructions.
+const SHOWN: usize = 4;
+
 /// How far each contender is above the optimum, against steps and against seconds.
 pub(super) fn coding_curves(report: &Report) -> Result<Image> {
     let Some(optimum) = report.optimum else {
@@ -40,7 +43,12 @@ pub(super) fn learning_curves(report: &Report) -> Result<Image> {
         ..Axes::default()
     };
     let objective = |point: &Point| point.at.objective;
-    pair(report, &axes, objective, ("How good the filters are", "epoch"))
+    pair(
+        report,
+        &axes,
+        objective,
+        ("How good the filters are", "epoch"),
+    )
 }
 
 /// Two plots of `y`: against steps, by their name, and against seconds.
@@ -52,7 +60,10 @@ fn pair(
 ) -> Result<Image> {
     let panel = |x_label: &str, x: fn(&Point) -> f64| {
         let line = |row: &Row| {
-            let points = row.curve.iter().map(|point| (x(point), y(point)));
+            // The start is common to all, has no place on a logarithmic axis of steps, and, where
+            // filters are learnt, is so far up that differences between contenders vanish.
+            let moved = row.curve.iter().filter(|point| point.step > 0);
+            let points = moved.map(|point| (x(point), y(point)));
             Series::new(row.name.clone(), points.collect::<Vec<_>>())
         };
         Panel {
@@ -84,9 +95,9 @@ pub(super) fn reconstructions(
     headers.extend(report.rows.iter().map(|row| row.name.clone()));
     let mut rows = Vec::new();
     let count = columns.iter().map(Vec::len).min().unwrap_or(0);
-    for (i, original) in originals.iter().take(count).enumerate() {
-        // One scale for a row; a few bright pixels must not darken all others.
-        let limit = 4.0 * root_mean_square(original);
+    for (i, original) in originals.iter().take(count.min(SHOWN)).enumerate() {
+        // One scale for a row; a few bright pixels must not take the contrast from all others.
+        let limit = 3.0 * root_mean_square(original);
         let answers = || columns.iter().map(|column| &column[i]);
         let mut shown = vec![symmetric(original, Some(limit))];
         shown.extend(answers().map(|image| symmetric(image, Some(limit))));
@@ -110,28 +121,26 @@ pub(super) fn filters(report: &Report, networks: &[Network]) -> Result<Image> {
     table("Filters", &headers, &[(String::new(), sheets)])
 }
 
-/// The filters of the first layer in a square, a white pixel between them; each by its own peak.
+/// The filters of the first layer in a square with a white pixel around each; each by its own peak.
 fn sheet(network: &Network) -> Result<Image> {
     let filters = network.layers[0].filters.val().swap_dims(0, 1);
+    let [count, _, height, width] = filters.dims();
+    let columns = (count as f64).sqrt().ceil() as usize;
     let tiles = planes(&[filters])?;
-    let columns = (tiles.len() as f64).sqrt().ceil() as usize;
-    let colour = tiles.iter().all(|tile| tile.channels == 3);
-    let channels = if colour { 3 } else { 1 };
-    let (height, width) = tiles.first().map_or((0, 0), |tile| (tile.height, tile.width));
-    let across = |count: usize, size: usize| (count * (size + 1)).saturating_sub(1);
     let mut sheet = Image::zeros(
-        channels,
-        across(tiles.len().div_ceil(columns.max(1)), height),
-        across(columns, width),
+        tiles.first().map_or(1, |tile| tile.channels),
+        count.div_ceil(columns) * (height + 1) + 1,
+        columns * (width + 1) + 1,
     );
     sheet.values.fill(1.0);
+    let row = sheet.width;
     for (k, tile) in tiles.iter().enumerate() {
         let tile = symmetric(tile, None);
-        let (top, left) = (k / columns * (height + 1), k % columns * (width + 1));
-        for c in 0..channels {
-            let row_width = sheet.width;
-            let rows = sheet.plane_mut(c).chunks_exact_mut(row_width).skip(top);
-            for (to, from) in rows.zip(tile.plane(c).chunks_exact(width)) {
+        let top = 1 + k / columns * (height + 1);
+        let left = 1 + k % columns * (width + 1);
+        for c in 0..tile.channels {
+            let lines = sheet.plane_mut(c).chunks_exact_mut(row).skip(top);
+            for (to, from) in lines.zip(tile.plane(c).chunks_exact(width)) {
                 to[left..left + width].copy_from_slice(from);
             }
         }
@@ -139,12 +148,19 @@ fn sheet(network: &Network) -> Result<Image> {
     Ok(sheet)
 }
 
-/// Every image of every batch.
+/// Every image of every batch; of other than one or three channels, their mean.
 fn planes(batches: &[Tensor<4>]) -> Result<Vec<Image>> {
-    let each = batches
-        .iter()
-        .flat_map(|batch| (0..batch.dims()[0]).map(move |n| to_image(batch, n)));
-    each.collect()
+    let drawable = |batch: &Tensor<4>| match batch.dims()[1] {
+        1 | 3 => batch.clone(),
+        _ => batch.clone().mean_dim(1),
+    };
+    let mut images = Vec::new();
+    for batch in batches.iter().map(drawable) {
+        for n in 0..batch.dims()[0] {
+            images.push(to_image(&batch, n)?);
+        }
+    }
+    Ok(images)
 }
 
 fn root_mean_square(image: &Image) -> f32 {

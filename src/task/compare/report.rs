@@ -22,6 +22,10 @@ pub struct Report {
     pub objective: Objective,
     /// What the objectives are measured against; absent as long as there is nothing.
     pub optimum: Option<Optimum>,
+    /// The most steps (coding) or epochs (learning) of each, where they are limited.
+    pub steps: Option<usize>,
+    /// The most seconds of each, where they are limited.
+    pub seconds: Option<f64>,
     /// All maps zero, for comparison.
     pub zero: Evaluation,
     /// The contenders that are done, in their order.
@@ -149,8 +153,8 @@ impl Report {
         }
     }
 
-    /// What was compared, in a line.
-    fn headline(&self) -> String {
+    /// What was compared and on what terms, a line each.
+    fn head(&self) -> Vec<String> {
         let Objective {
             data_weight,
             sparsity,
@@ -160,11 +164,48 @@ impl Report {
             1 => "1 image".to_owned(),
             n => format!("{n} images"),
         };
-        let task = match self.what {
-            What::Coding => format!("Coding {images} with {} fixed filters", self.maps),
-            What::Learning => format!("Learning {} filters from {images}", self.maps),
+        let (task, unit) = match self.what {
+            What::Coding => (
+                format!("Coding {images} with {} fixed filters", self.maps),
+                "steps",
+            ),
+            What::Learning => (
+                format!("Learning {} filters from {images}", self.maps),
+                "epochs",
+            ),
         };
-        format!("{task}: {data_weight}/2 ‖R z − y‖² + {sparsity:.6} ∑ |z|^{p}, summed over images")
+        let steps = self.steps.map(|steps| format!("{steps} {unit}"));
+        let seconds = self.seconds.map(|seconds| format!("{seconds} seconds"));
+        let budget: Vec<_> = steps.into_iter().chain(seconds).collect();
+        let mut lines = vec![
+            format!("{task}, at most {} each.", budget.join(" or ")),
+            format!(
+                "Objective: {data_weight}/2 ‖R z − y‖² + {} ∑ |z|{}, summed over images.",
+                short(sparsity),
+                match p {
+                    1.0 => String::new(),
+                    p => format!("^{p}"),
+                }
+            ),
+        ];
+        match (self.what, &self.optimum) {
+            (What::Coding, Some(optimum)) => lines.push(format!("{optimum}.")),
+            (What::Coding, None) => {}
+            (What::Learning, _) => lines.push(
+                "All images are coded anew by FISTA to judge the filters; own codes: \
+                 each image when it was last visited."
+                    .into(),
+            ),
+        }
+        let split = |row: &Row| matches!(row.method, Method::Split(_));
+        if self.what == What::Coding && self.rows.iter().any(split) {
+            lines.push(
+                "A step of split is one beta with its conjugate gradients; \
+                 it ends with its schedule, split:START x GROWTH x STEPS."
+                    .into(),
+            );
+        }
+        lines
     }
 
     /// The table, the first row its header.
@@ -191,7 +232,7 @@ impl Report {
                     true => row.and_then(|row| row.own),
                     false => at.gap,
                 }),
-                format!("{:.2}", at.snr),
+                decibels(at.snr),
                 percent(at.density),
                 row.map_or("-".to_owned(), |row| row.steps.to_string()),
                 row.map_or("-".to_owned(), |row| format!("{:.2}", row.seconds)),
@@ -225,9 +266,7 @@ impl Report {
                 percent(best.above)
             ),
         };
-        let published = |row: &&Row| {
-            matches!(&row.method, Method::Split(split) if split.schedule == Schedule::default())
-        };
+        let published = |row: &&Row| matches!(&row.method, Method::Split(split) if split.schedule == Schedule::default());
         let worst = self.rows.iter().max_by(by_objective);
         let other = match self.what {
             What::Coding => self.rows.iter().find(published).or(worst),
@@ -268,20 +307,18 @@ impl fmt::Display for Optimum {
         match self.source {
             Source::Certified { within } => write!(
                 f,
-                "optimum {value}, certified by the duality gap to {:.0e} of it",
-                within
+                "Optimum: {value}, certified by a duality gap of {within:.0e} of it"
             ),
-            Source::Given => write!(f, "optimum {value}, given with the problem"),
-            Source::Best => write!(f, "lowest objective {value}; the optimum is not known"),
+            Source::Given => write!(f, "Optimum: {value}, given with the problem"),
+            Source::Best => write!(f, "Lowest objective: {value}; the optimum is not known"),
         }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.headline())?;
-        if let (What::Coding, Some(optimum)) = (self.what, &self.optimum) {
-            writeln!(f, "{optimum}")?;
+        for line in self.head() {
+            writeln!(f, "{line}")?;
         }
         let cells = self.cells();
         let columns = cells.first().map_or(0, Vec::len);
@@ -314,6 +351,20 @@ fn significant(x: f64) -> String {
         digits if (-3.0..6.0).contains(&digits) => format!("{x:.*}", (5.0 - digits) as usize),
         _ => format!("{x:.2e}"),
     }
+}
+
+/// [`significant`] without zeros at the end.
+fn short(x: f64) -> String {
+    let text = significant(x);
+    match text.contains('.') && !text.contains('e') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text,
+    }
+}
+
+/// Two digits, and no sign on what is rounded to zero.
+fn decibels(snr: f64) -> String {
+    format!("{:.2}", (100.0 * snr).round() / 100.0 + 0.0)
 }
 
 /// A share in per cent, with as many digits as can matter.
