@@ -20,11 +20,11 @@ pub(super) fn coding_curves(report: &Report) -> Result<Image> {
     };
     let above = |point: &Point| optimum.share_above(point.at.objective);
     let known = match optimum.source {
-        Source::Best => "lowest objective found",
-        Source::Certified { .. } | Source::Given => "optimum",
+        Source::Best => "the best",
+        Source::Certified { .. } | Source::Given => "the optimum",
     };
     let axes = Axes {
-        y_label: format!("(objective − {known}) / {known}"),
+        y_label: format!("objective above {known}, share"),
         x_log: true,
         y_log: true,
         reference: Some((
@@ -33,7 +33,8 @@ pub(super) fn coding_curves(report: &Report) -> Result<Image> {
         )),
         ..Axes::default()
     };
-    pair(report, &axes, above, ("Above the optimum", "step"))
+    let title = format!("How far above {known}");
+    pair(report, &axes, above, (&title, "step"))
 }
 
 /// The objective under each contender's filters, against epochs and against seconds.
