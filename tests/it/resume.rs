@@ -99,10 +99,11 @@ fn resume(run: &Path, observer: &mut dyn Observer) -> Report {
 }
 
 /// Asks to stop when it is asked for the `n`-th time, counted from 1: after every batch and every
-/// epoch it is.
+/// epoch it is. Once all is learnt, and only pictures are left to draw, it lets them be drawn.
 struct StopAt {
     n: usize,
     asked: Cell<usize>,
+    learnt: bool,
 }
 
 impl StopAt {
@@ -110,12 +111,20 @@ impl StopAt {
         Self {
             n,
             asked: Cell::new(0),
+            learnt: false,
         }
     }
 }
 
 impl Observer for StopAt {
+    fn tell(&mut self, event: Event) {
+        self.learnt |= matches!(event, Event::Note(text) if text == "all epochs are done");
+    }
+
     fn interrupted(&self) -> bool {
+        if self.learnt {
+            return false;
+        }
         self.asked.set(self.asked.get() + 1);
         self.asked.get() == self.n
     }

@@ -35,7 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "task",
         &[
             "run", "config", "solve", "store", "data", "picture", "arrays", "problem", "model",
-            "files", "backend",
+            "files", "backend", "connectivity",
         ],
     ),
     (
