@@ -36,12 +36,10 @@ pub(super) fn zoom(image: &Image) -> usize {
 }
 
 /// An image too large for a sheet, as the means of blocks; others as they are.
-pub(super) fn shrunk(image: Image) -> Image {
-    let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
-    match block(&image) {
-        1 => image,
-        size => blocks(&image, size, mean),
-    }
+pub(super) fn shrunk(image: &Image) -> Image {
+    blocks(image, block(image), |values| {
+        values.iter().sum::<f32>() / values.len() as f32
+    })
 }
 
 /// Plane `k` of `maps`, shrunk like [`shrunk`] but to the value of largest magnitude of each block:
@@ -97,7 +95,7 @@ mod tests {
         assert_eq!(map.shape(), [1, SIDE, SIDE]);
         assert_eq!([map.values[0], map.values[SIDE * SIDE - 1]], [-4.0, 2.0]);
         // The last block is two rows of a single column.
-        let small = shrunk(image);
+        let small = shrunk(&image);
         assert_eq!(
             [small.values[0], small.values[SIDE * SIDE - 1]],
             [-1.0, 1.0]

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::coded::Coded;
-use super::display;
+use super::display::{self, shrunk};
 use super::gallery::Gallery;
 use crate::data::Image;
 use crate::error::Result;
@@ -34,20 +34,21 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
     let strongest: Vec<usize> = ranked(&strength).into_iter().take(SHOWN).collect();
     let adds: Vec<Image> = strongest
         .iter()
-        .map(|&k| contribution(network, codes, k))
+        .map(|&k| Ok(shrunk(&contribution(network, codes, k)?)))
         .collect::<Result<_>>()?;
     let sum = to_image(&network.synthesize(codes.clone()), 0)?;
 
-    let small = |image: Image, caption: &str| Tile::new(display::shrunk(image), caption);
-    let limit = Some(display::limit([&coded.prepared]));
+    // Shrinking averages much of a prepared image away, so its brightness is set after that.
+    let prepared = shrunk(&coded.prepared);
+    let limit = Some(display::limit([&prepared]));
     let in_front = [
         [
-            small(coded.pixels()?, "image"),
-            small(coded.undo.invert(&sum)?, "from all maps"),
+            Tile::new(shrunk(&coded.pixels()?), "image"),
+            Tile::new(shrunk(&coded.undo.invert(&sum)?), "from all maps"),
         ],
         [
-            small(symmetric(&coded.prepared, limit), "prepared"),
-            small(symmetric(&sum, limit), "from all maps"),
+            Tile::new(symmetric(&prepared, limit), "prepared"),
+            Tile::new(symmetric(&shrunk(&sum), limit), "from all maps"),
         ],
     ];
     let strongest_added = Some(display::limit(&adds));
@@ -56,7 +57,7 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
         let map = display::shrunk_map(&maps, k);
         [
             Tile::new(diverging(&map, None), format!("map {k}: {share:.1} %")),
-            small(symmetric(added, strongest_added), "adds"),
+            Tile::new(symmetric(added, strongest_added), "adds"),
         ]
     });
     let paper = Tile::from(display::paper());

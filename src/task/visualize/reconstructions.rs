@@ -23,16 +23,17 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
     let mut rows = Vec::new();
     for coded in images {
-        let limit = Some(limit([&coded.prepared]));
-        let mut pixels = vec![shrunk(coded.pixels()?)];
-        let mut prepared = vec![shrunk(symmetric(&coded.prepared, limit))];
+        let seen = shrunk(&coded.prepared);
+        let limit = Some(limit([&seen]));
+        let mut pixels = vec![shrunk(&coded.pixels()?)];
+        let mut prepared = vec![symmetric(&seen, limit)];
         let mut ratios = Vec::new();
         for (layer, codes) in &coded.codes {
             let network = run.network.part(0..layer + 1);
             let sum = to_image(&network.synthesize(codes.clone()), 0)?;
             ratios.push(format!("{:.1}", snr(&coded.prepared, &sum)));
-            pixels.push(shrunk(coded.undo.invert(&sum)?));
-            prepared.push(shrunk(symmetric(&sum, limit)));
+            pixels.push(shrunk(&coded.undo.invert(&sum)?));
+            prepared.push(symmetric(&shrunk(&sum), limit));
         }
         let label = match ratios.is_empty() {
             true => "prepared".to_string(),
