@@ -34,8 +34,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "task",
         &[
-            "run", "config", "solve", "store", "data", "picture", "arrays", "problem", "model",
-            "files", "backend", "connectivity",
+            "run",
+            "config",
+            "solve",
+            "store",
+            "data",
+            "picture",
+            "arrays",
+            "problem",
+            "model",
+            "connectivity",
+            "files",
+            "backend",
         ],
     ),
     (

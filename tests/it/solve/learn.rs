@@ -1,5 +1,6 @@
 //! Learning maps and filters together.
 
+use burn::tensor::Tensor;
 use deconvnet::model::{Constraint, Evaluation, Objective};
 use deconvnet::solve::{Adam, FilterStep, Fista, Learner, Learnt, Method, Problem, Split};
 
@@ -122,6 +123,39 @@ fn visiting_again_and_again_explains_the_images_better() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_visit_tells_of_the_codes_before_and_after_and_of_the_maps_that_go_on() {
+    for mut learner in learners() {
+        // So short a schedule leaves codes and maps far apart.
+        if let Method::Split(split) = &mut learner.codes {
+            split.schedule.steps = 2;
+        }
+        let problem = noisy(Stack::Two, 65);
+        let learnt = learner
+            .visit(&problem, zeros(&problem), true, &mut Vec::new(), &mut ())
+            .expect("finite numbers");
+        let at = |network, maps: &Tensor<4>| {
+            let (maps, images) = (maps.clone(), problem.images.clone());
+            problem.objective.evaluate(network, maps, images)
+        };
+        let snr: Vec<f64> = at(&learnt.network, &learnt.maps)
+            .iter()
+            .map(|e| e.snr)
+            .collect();
+        assert_eq!(learnt.snr, snr);
+        assert_eq!(learnt.after_filters, at(&learnt.network, &learnt.codes));
+        let name = learner.codes.name();
+        // Under Adam maps and filters descend together: there is no before.
+        let before = match name {
+            "adam" => &learnt.network,
+            _ => &problem.network,
+        };
+        assert_eq!(learnt.after_codes, at(before, &learnt.codes));
+        let apart = values(&learnt.codes) != values(&learnt.maps);
+        assert_eq!(apart, name == "split", "{name}");
     }
 }
 

@@ -89,14 +89,14 @@ fn fista_reaches_the_least_objective() {
     for stack in Stack::ALL {
         let problem = problem(stack, 1, objective(0.2, 1.0), 21);
         let (_, least) = optimum(&problem);
-        let solved = run(Method::Fista(Fista::default()), &problem, 600);
-        let at = solved.each[0];
+        let at = run(Method::Fista(Fista::default()), &problem, 800).each[0];
+        // Without its restarts it would not come nearly as close.
         assert!(
-            at.objective <= least * (1.0 + 1e-5) && at.objective >= least * (1.0 - 1e-12),
+            (at.objective / least - 1.0).abs() <= 1e-11,
             "{stack:?}: {} for {least}",
             at.objective
         );
-        assert!(at.gap.expect("p is 1") <= 1e-4 * least, "{stack:?}: {at:?}");
+        assert!(at.gap.expect("p is 1") <= 1e-6 * least, "{stack:?}: {at:?}");
     }
 }
 
@@ -168,10 +168,13 @@ fn proximal_adam_has_exact_zeros_and_reaches_the_least_objective() {
         let problem = problem(stack, 1, objective(0.2, 1.0), 24);
         let (best, least) = optimum(&problem);
         let at = reached(adam(0.03), &problem, least, 1000);
-        assert!(at.excess < 0.01, "{stack:?}: {}", at.excess);
+        // A stack of layers is worse conditioned, and slower.
+        let layers = problem.network.layers.len();
+        let near = if layers == 1 { 1e-6 } else { 0.01 };
+        assert!(at.excess < near, "{stack:?}: {}", at.excess);
         let (used, wanted) = (at.density, density(&best));
         assert!(
-            used < 1.5 * wanted,
+            used < 1.2 * wanted,
             "{stack:?}: density {used} for {wanted}"
         );
     }
