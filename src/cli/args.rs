@@ -38,12 +38,6 @@ pub enum Command {
         deconvnet train --config configs/fruit.toml --data photos --run mine\n  \
         deconvnet train --resume checkpoints/mine")]
     Train(TrainArgs),
-    /// Infer the maps of new images with the filters of a run, and reconstruct the images.
-    #[command(after_help = "Examples:\n  \
-        deconvnet infer --checkpoint sample --images photos --out maps\n  \
-        deconvnet infer --checkpoint sample --images photos --out maps --solver fista --joint\n  \
-        deconvnet infer --problem code_grey_128.npz --gap 1e-5")]
-    Infer(InferArgs),
     /// Compare solvers from the same start with the same budget: coding, or learning.
     #[command(after_help = "Examples:\n  deconvnet compare\n  \
         deconvnet compare --data photos --images 2 --out photos-compared\n  \
@@ -54,14 +48,6 @@ pub enum Command {
     #[command(after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
         deconvnet visualize --checkpoint sample --image photo.jpg --images photos --out drawn")]
     Visualize(VisualizeArgs),
-    /// Write filters, and maps if asked, as .npz or .safetensors.
-    #[command(after_help = "Example:\n  \
-        deconvnet export --checkpoint sample --out sample.npz --maps")]
-    Export(ExportArgs),
-    /// Make a run of filters from a .npz or .safetensors file.
-    #[command(after_help = "Example:\n  \
-        deconvnet import --file sample.npz --config configs/fruit.toml --run imported")]
-    Import(ImportArgs),
     /// List the backends that are compiled in and the devices that answer.
     #[command(after_help = "Example:\n  deconvnet backends --json")]
     Backends,

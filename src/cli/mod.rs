@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::backend;
 use crate::error::{Error, Result};
 use crate::task::train::{self, Ended};
+use crate::task::{Observer, compare, visualize};
 
 /// Runs a command. `Ok(false)`: it was interrupted and has saved what there was.
 ///
@@ -47,6 +48,21 @@ pub fn run(arguments: Arguments) -> Result<bool> {
             progress.finish();
             tell(&report, json, quiet)?;
             Ok(report.ended == Ended::Finished)
+        }
+        Command::Visualize(args) => {
+            let device = args.run.backend.device()?;
+            let report = visualize::run(&plan::visualize(&args), &device, &mut progress)?;
+            progress.finish();
+            tell(&report, json, quiet)?;
+            Ok(!progress.interrupted())
+        }
+        Command::Compare(args) => {
+            let options = plan::compare(&args)?;
+            let device = args.backend.device()?;
+            let report = compare::run(&options, &device, &mut progress)?;
+            progress.finish();
+            tell(&report, json, quiet)?;
+            Ok(!report.interrupted)
         }
         Command::Backends => {
             tell(&backend::survey(), json, false)?;

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::TrainArgs;
+use super::args::{CompareArgs, TrainArgs, VisualizeArgs};
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::Result;
 use crate::run::State;
 use crate::store::{RunFolder, Which};
+use crate::task::compare::{self, Contender, Filters};
+use crate::task::visualize::{self, Subject};
 
 /// Where runs lie unless a path says otherwise.
 const RUNS: &str = "checkpoints";
@@ -72,6 +74,55 @@ pub fn train(args: &TrainArgs) -> Result<Train> {
     Ok(Train::Start {
         config: Box::new(config),
         run,
+    })
+}
+
+/// The plan of `visualize`.
+pub fn visualize(args: &VisualizeArgs) -> visualize::Options {
+    let training = args.image.parse().map(Subject::Training);
+    visualize::Options {
+        checkpoint: existing(&args.run.checkpoint),
+        which: args.run.at,
+        out: args.out.clone(),
+        overwrite: args.overwrite,
+        image: training.unwrap_or_else(|_| Subject::File(PathBuf::from(&args.image))),
+        images: args.images.clone(),
+        patches_per_map: args.patches,
+    }
+}
+
+/// The plan of `compare`.
+///
+/// # Errors
+/// [`crate::Error::Config`] for settings or solvers that do not fit.
+pub fn compare(args: &CompareArgs) -> Result<compare::Options> {
+    let mut config = match &args.config {
+        Some(path) => Config::read(path)?,
+        None => {
+            let mut config = Config::default();
+            config.layers.truncate(1);
+            config.layers[0].p = 1.0;
+            config
+        }
+    };
+    config.data.images = args.data.clone().or(config.data.images);
+    let contenders = match &args.solvers {
+        Some(list) => Contender::list(list, &config)?,
+        None => Contender::usual(args.what, &config),
+    };
+    let filters = match (&args.problem, &args.checkpoint) {
+        (Some(file), _) => Filters::Given(file.clone()),
+        (None, Some(run)) => Filters::FromRun(existing(run), Which::Last),
+        (None, None) => Filters::Learn,
+    };
+    Ok(compare::Options {
+        contenders,
+        filters,
+        steps: args.steps,
+        seconds: args.seconds,
+        images: args.images,
+        overwrite: args.overwrite,
+        ..compare::Options::new(config, args.what, &args.out)
     })
 }
 

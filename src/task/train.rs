@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 use serde::Serialize;
 
+use super::visualize::{PICTURES, pictures_of};
 use super::{Event, Observer};
 use crate::config::{Config, Form, Sparsity, Update};
 use crate::data::Range;
@@ -217,12 +218,12 @@ impl<'a> Session<'a> {
             self.begin_stage(observer)?;
             while self.run.state.position.epoch < self.epochs() {
                 if self.epoch(observer)? == Ended::Interrupted {
-                    return self.report(Ended::Interrupted);
+                    return self.report(Ended::Interrupted, observer);
                 }
             }
             self.end_stage(observer)?;
         }
-        self.report(Ended::Finished)
+        self.report(Ended::Finished, observer)
     }
 
     fn epochs(&self) -> usize {
@@ -600,7 +601,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn report(self, ended: Ended) -> Result<Report> {
+    fn report(mut self, ended: Ended, observer: &mut dyn Observer) -> Result<Report> {
+        if ended == Ended::Finished {
+            let folder = self.run.folder.path().join(PICTURES);
+            pictures_of(&self.run, &mut self.images, self.device, &folder, observer)?;
+        }
         let trace: Vec<TraceLine> = self.run.folder.read_trace()?;
         let stages = (0..self.run.state.stages())
             .filter_map(|stage| {
@@ -651,7 +656,7 @@ impl fmt::Display for Report {
         match self.ended {
             Ended::Finished => writeln!(
                 f,
-                "finished: all epochs are done, {:.1} s; everything is in {run}",
+                "finished: all epochs are done, {:.1} s; pictures are in {run}/{PICTURES}",
                 self.seconds
             ),
             Ended::Interrupted => writeln!(
