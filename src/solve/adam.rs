@@ -37,7 +37,7 @@ pub struct Adam {
 impl Default for Adam {
     fn default() -> Self {
         Self {
-            rate: 0.01,
+            rate: 0.1,
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,

@@ -43,7 +43,7 @@ pub(super) fn run(
 
 /// The problem in a file.
 fn given(path: &Path, _device: &Device) -> Result<Case> {
-    // let CodingProblem { problem, optimum } = CodingProblem::read(path, device)?;
+    // let CodingProblem { problem, optimum, .. } = CodingProblem::read(path, device)?;
     // Ok(Case { problem, images: vec![path.display().to_string()], known: optimum })
     Err(Error::Config(format!(
         "cannot read {}: problem files are not connected yet",

@@ -36,7 +36,7 @@ struct Pupil<'a> {
     maps: Vec<Tensor<4>>,
     moments: Vec<Moments>,
     /// The codes of each image at its last visit.
-    own: Vec<Evaluation>,
+    own: Vec<Option<Evaluation>>,
 }
 
 /// The images coded anew under some filters.
@@ -233,7 +233,7 @@ impl<'a> Pupil<'a> {
             network: case.network.clone(),
             maps: case.images.iter().enumerate().map(start).collect(),
             moments: Vec::new(),
-            own: vec![Evaluation::default(); case.images.len()],
+            own: vec![None; case.images.len()],
             case,
         }
     }
@@ -255,7 +255,7 @@ impl<'a> Pupil<'a> {
         self.network = learnt.network;
         for (n, &i) in batch.iter().enumerate() {
             self.maps[i] = learnt.maps.clone().narrow(0, n, 1);
-            self.own[i] = learnt.after_filters[n];
+            self.own[i] = Some(learnt.after_filters[n]);
         }
         Ok(())
     }
@@ -289,11 +289,13 @@ impl<'a> Pupil<'a> {
                 contender.name, last.step, last.at.objective
             )));
             if let Some(reason) = ended {
+                // Seconds may run out before every image was visited once.
+                let own: Option<Vec<Evaluation>> = self.own.iter().copied().collect();
                 let row = Row {
                     name: contender.name.clone(),
                     method: contender.method.clone(),
                     at: last.at,
-                    own: Some(Evaluation::total(&self.own).objective),
+                    own: own.map(|own| Evaluation::total(&own).objective),
                     above: 0.0,
                     steps: last.step,
                     seconds: last.seconds,

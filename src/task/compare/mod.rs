@@ -15,6 +15,7 @@ mod learning;
 mod output;
 mod pictures;
 mod report;
+mod table;
 
 pub use contender::Contender;
 pub use report::{Optimum, Report, Row, Source};

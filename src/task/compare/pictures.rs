@@ -24,7 +24,7 @@ pub(super) fn coding_curves(report: &Report) -> Result<Image> {
         Source::Certified { .. } | Source::Given => "the optimum",
     };
     let axes = Axes {
-        y_label: format!("objective above {known}, share"),
+        y_label: format!("share above {known}"),
         x_log: true,
         y_log: true,
         reference: Some((

@@ -9,10 +9,12 @@ fn options(what: What, folder: &tempfile::TempDir) -> Options {
     config.data.sample_size = 20;
     config.data.sample_count = 3;
     config.train.solver = crate::config::SolverName::Fista;
+    config.layers.truncate(1);
     let layer = &mut config.layers[0];
     layer.maps = Some(4);
     layer.size = 5;
     layer.epochs = 1;
+    layer.p = 1.0;
     layer.sparsity = Sparsity::OfMax { of_max: 0.1 };
     let mut options = Options::new(config, what, folder.path().join("out"));
     options.steps = Some(if what == What::Coding { 150 } else { 2 });
@@ -129,6 +131,8 @@ fn the_budget_may_be_seconds() {
         let report = run(&options, &device(), &mut ()).unwrap();
         assert_eq!(report.rows[0].reason, Reason::Seconds);
         assert_eq!((report.steps, report.seconds), (None, Some(1e-6)));
+        // One of three images was visited: that is no objective of its own.
+        assert_eq!(report.rows[0].own, None);
     }
 }
 
