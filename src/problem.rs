@@ -193,11 +193,11 @@ mod tests {
                 "`boundary` is \"circular\"",
             ),
             (
-                |b| drop(b.scalars.insert("lmbda".into(), 0.0)),
+                |b| b.scalars.extend([("lmbda".into(), 0.0)]),
                 "`lmbda` is 0",
             ),
             (
-                |b| drop(b.scalars.insert("lmbda".into(), f64::NAN)),
+                |b| b.scalars.extend([("lmbda".into(), f64::NAN)]),
                 "`lmbda` is NaN",
             ),
             (

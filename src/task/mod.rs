@@ -1,7 +1,12 @@
 //! What the commands do, one file each. They read and write through [`crate::run`], tell an
 //! [`Observer`] how far they are, and return a report; nothing here prints.
 
+pub mod exchange;
+pub mod infer;
 pub mod train;
+
+#[cfg(test)]
+mod tiny;
 
 use crate::run::TraceLine;
 
