@@ -265,13 +265,14 @@ pub enum ConnectName {
 }
 
 impl Default for Config {
-    /// What `train` does when nothing is said: the experiment of the paper, 9, 45 and 150 maps, as
-    /// the authors' tool runs it, on the sample scenes.
+    /// What `train` does when nothing is said: 9, 45 and 150 maps as in the paper, on the sample
+    /// scenes.
     fn default() -> Self {
-        let layer = |maps, connect, p| LayerConfig {
+        let layer = |maps, connect, p, data_weight| LayerConfig {
             maps: Some(maps),
             connect: Connect::Named(connect),
             p,
+            data_weight,
             ..LayerConfig::default()
         };
         Self {
@@ -282,9 +283,11 @@ impl Default for Config {
             train: Train::default(),
             checkpoint: Checkpointing::default(),
             layers: vec![
-                layer(9, ConnectName::Full, 0.8),
-                layer(45, ConnectName::SinglesAndPairs, 0.8),
-                layer(150, ConnectName::RandomPairs, 1.0),
+                // Rescaled maps are small: with the weight of layer 1 the layers above would leave
+                // nearly all of them unexplained.
+                layer(9, ConnectName::Full, 0.8, 1.0),
+                layer(45, ConnectName::SinglesAndPairs, 0.8, 10.0),
+                layer(150, ConnectName::RandomPairs, 1.0, 10.0),
             ],
         }
     }

@@ -78,6 +78,7 @@ mod files;
 pub mod model;
 pub mod penalty;
 pub mod picture;
+pub mod problem;
 pub mod run;
 pub mod solve;
 pub mod store;

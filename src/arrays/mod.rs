@@ -138,13 +138,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<Bundle> {
 /// cannot be written.
 pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result<()> {
     let path = path.as_ref();
+    check_path(path, overwrite)?;
     let format = Format::of(path)?;
-    if !overwrite && path.exists() {
-        return Err(Error::Config(format!(
-            "{} exists and is not replaced: choose another name, remove it, or pass --overwrite",
-            path.display()
-        )));
-    }
     for (name, array) in &bundle.arrays {
         let place = |reason| Error::Input(format!("cannot write `{name}`: {reason}"));
         array.check().map_err(place)?;
@@ -158,6 +153,22 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
         Format::Npz => npz::write(path, bundle),
         Format::Safetensors => safetensors::write(path, bundle),
     }
+}
+
+/// Whether [`write()`] would take `path`, to be asked before work whose result it is to hold.
+///
+/// # Errors
+/// [`Error::Config`] if the file exists, unless with `overwrite`, or its name ends in neither
+/// `.npz` nor `.safetensors`.
+pub fn check_path(path: &Path, overwrite: bool) -> Result<()> {
+    Format::of(path)?;
+    if !overwrite && path.exists() {
+        return Err(Error::Config(format!(
+            "{} exists and is not replaced: choose another name, remove it, or pass --overwrite",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 enum Format {

@@ -9,6 +9,7 @@ use crate::backend::Backend;
 use crate::config::SolverName;
 use crate::store::Which;
 use crate::task::compare::What;
+use crate::task::infer::MapsFormat;
 
 /// Learn deconvolutional networks from images: filters, sparse feature maps, pictures of both.
 #[derive(Debug, Parser)]
@@ -38,6 +39,12 @@ pub enum Command {
         deconvnet train --config configs/fruit.toml --data photos --run mine\n  \
         deconvnet train --resume checkpoints/mine")]
     Train(TrainArgs),
+    /// Infer the maps of new images with the filters of a run, and reconstruct the images.
+    #[command(after_help = "Examples:\n  \
+        deconvnet infer --checkpoint sample --images photos --out maps\n  \
+        deconvnet infer --checkpoint sample --images photos --out maps --solver fista --joint\n  \
+        deconvnet infer --problem code_grey_128.npz --gap 1e-5")]
+    Infer(InferArgs),
     /// Compare solvers from the same start with the same budget: coding, or learning.
     #[command(after_help = "Examples:\n  deconvnet compare\n  \
         deconvnet compare --data photos --images 2 --out photos-compared\n  \
@@ -48,6 +55,14 @@ pub enum Command {
     #[command(after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
         deconvnet visualize --checkpoint sample --image photo.jpg --images photos --out drawn")]
     Visualize(VisualizeArgs),
+    /// Write filters, and maps if asked, as .npz or .safetensors.
+    #[command(after_help = "Example:\n  \
+        deconvnet export --checkpoint sample --out sample.npz --maps")]
+    Export(ExportArgs),
+    /// Make a run of filters from a .npz or .safetensors file.
+    #[command(after_help = "Example:\n  \
+        deconvnet import --file sample.npz --config configs/fruit.toml --run imported")]
+    Import(ImportArgs),
     /// List the backends that are compiled in and the devices that answer.
     #[command(after_help = "Example:\n  deconvnet backends --json")]
     Backends,
@@ -113,6 +128,98 @@ pub struct RunArgs {
     /// flex, ndarray, wgpu, vulkan, metal or cuda.
     #[arg(long, short, default_value = "flex")]
     pub backend: Backend,
+}
+
+/// Flags of `infer`.
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    /// The run whose filters are used: its name in checkpoints, or its folder.
+    #[arg(long, value_name = "RUN", required_unless_present = "problem", requires = "images")]
+    pub checkpoint: Option<PathBuf>,
+    /// Which of its checkpoints: last, best, or a step.
+    #[arg(long, value_name = "WHICH", default_value = "last")]
+    pub at: Which,
+    /// A folder of images (searched recursively), or one image.
+    #[arg(long, value_name = "DIR", requires = "checkpoint")]
+    pub images: Option<PathBuf>,
+    /// Solve the coding problem in this file (s, D0, lmbda, boundary) instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
+    pub problem: Option<PathBuf>,
+    /// Folder for the results; with --problem, a file for the maps.
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// split, adam or fista; by default the run's own, or fista with --problem.
+    #[arg(long)]
+    pub solver: Option<SolverName>,
+    /// All layers together instead of one after the other.
+    #[arg(long)]
+    pub joint: bool,
+    /// Files that the maps are written to: npz, safetensors or none.
+    #[arg(long, value_name = "FORMAT", default_value = "npz")]
+    pub maps: MapsFormat,
+    /// When to stop.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Replace results that are there.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short, default_value = "flex")]
+    pub backend: Backend,
+}
+
+/// When a solver stops: whatever comes first.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// After so many steps.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub steps: usize,
+    /// After so many seconds.
+    #[arg(long)]
+    pub seconds: Option<f64>,
+    /// Once the duality gap is at most this share of the objective (p = 1).
+    #[arg(long, value_name = "SHARE")]
+    pub gap: Option<f64>,
+    /// Once the objective changes by at most this share.
+    #[arg(long, value_name = "SHARE")]
+    pub change: Option<f64>,
+    /// Once the objective is at most this.
+    #[arg(long, value_name = "OBJECTIVE")]
+    pub target: Option<f64>,
+    /// Look at the objective every so many steps.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub every: usize,
+}
+
+/// Flags of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The file, .npz or .safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The maps of all images too.
+    #[arg(long)]
+    pub maps: bool,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Flags of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file, .npz or .safetensors, as `export` writes it or with filters `D0`.
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Settings that the file does not hold, the preprocessing above all.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of the run, a new folder in checkpoints, or a path.
+    #[arg(long, value_name = "NAME")]
+    pub run: PathBuf,
 }
 
 /// Flags of `visualize`.

@@ -15,10 +15,11 @@ use clap::CommandFactory;
 use progress::Progress;
 use serde::Serialize;
 
-use crate::backend;
+use crate::backend::{self, Backend};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::task::train::{self, Ended};
-use crate::task::{Observer, compare, visualize};
+use crate::task::{Observer, compare, exchange, infer, visualize};
 
 /// Runs a command. `Ok(false)`: it was interrupted and has saved what there was.
 ///
@@ -48,6 +49,52 @@ pub fn run(arguments: Arguments) -> Result<bool> {
             progress.finish();
             tell(&report, json, quiet)?;
             Ok(report.ended == Ended::Finished)
+        }
+        Command::Infer(args) => {
+            let device = args.backend.device()?;
+            match plan::infer(&args)? {
+                plan::Infer::Images(options) => {
+                    let report = infer::run(&options, &device, &mut progress)?;
+                    progress.finish();
+                    tell(&report, json, quiet)?;
+                    report.complete()?;
+                }
+                plan::Infer::Problem {
+                    file,
+                    method,
+                    limits,
+                } => {
+                    let out = args.out.as_deref();
+                    let report = infer::solve_problem(
+                        &file,
+                        &method,
+                        &limits,
+                        out,
+                        args.overwrite,
+                        &device,
+                        &mut progress,
+                    )?;
+                    progress.finish();
+                    tell(&report, json, quiet)?;
+                }
+            }
+            Ok(!progress.interrupted())
+        }
+        Command::Export(args) => {
+            let device = args.run.backend.device()?;
+            let run = plan::existing(&args.run.checkpoint);
+            let done =
+                exchange::export(&run, args.run.at, &args.out, args.maps, args.overwrite, &device)?;
+            tell(&done, json, quiet)?;
+            Ok(true)
+        }
+        Command::Import(args) => {
+            let config = args.config.as_deref().map(Config::read).transpose()?;
+            let device = Backend::Flex.device()?;
+            let run = plan::folder(&args.run);
+            let done = exchange::import(&args.file, config.as_ref(), &run, &device)?;
+            tell(&done, json, quiet)?;
+            Ok(true)
         }
         Command::Visualize(args) => {
             let device = args.run.backend.device()?;

@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{CompareArgs, TrainArgs, VisualizeArgs};
+use super::args::{CompareArgs, InferArgs, LimitArgs, TrainArgs, VisualizeArgs};
 use crate::backend::Backend;
-use crate::config::Config;
-use crate::error::Result;
+use crate::config::{Config, SolverName};
+use crate::error::{Error, Result};
 use crate::run::State;
+use crate::solve::{Limits, Method};
 use crate::store::{RunFolder, Which};
 use crate::task::compare::{self, Contender, Filters};
+use crate::task::infer;
 use crate::task::visualize::{self, Subject};
 
 /// Where runs lie unless a path says otherwise.
@@ -77,6 +79,79 @@ pub fn train(args: &TrainArgs) -> Result<Train> {
     })
 }
 
+/// What `infer` is to do.
+#[derive(Debug)]
+pub enum Infer {
+    /// Images, with the filters of a run.
+    Images(infer::Options),
+    /// A problem from a file.
+    Problem {
+        /// The file.
+        file: PathBuf,
+        /// The solver.
+        method: Method,
+        /// When to stop.
+        limits: Limits,
+    },
+}
+
+/// The plan of `infer`.
+///
+/// # Errors
+/// [`Error::Config`] where it is not said what to infer.
+pub fn infer(args: &InferArgs) -> Result<Infer> {
+    let limits = limits(&args.limits)?;
+    if let Some(file) = &args.problem {
+        return Ok(Infer::Problem {
+            file: file.clone(),
+            method: Config::default().method(args.solver.unwrap_or(SolverName::Fista)),
+            limits,
+        });
+    }
+    let (Some(run), Some(images)) = (&args.checkpoint, &args.images) else {
+        return Err(Error::Config(
+            "say which filters and which images: --checkpoint RUN --images DIR, \
+             or --problem FILE"
+                .into(),
+        ));
+    };
+    Ok(Infer::Images(infer::Options {
+        checkpoint: existing(run),
+        which: args.at,
+        images: images.clone(),
+        out: args.out.clone().unwrap_or_else(|| PathBuf::from("inferred")),
+        solver: args.solver,
+        joint: args.joint,
+        limits,
+        maps_format: args.maps,
+        overwrite: args.overwrite,
+    }))
+}
+
+fn limits(args: &LimitArgs) -> Result<Limits> {
+    for (flag, value) in [
+        ("--seconds", args.seconds),
+        ("--gap", args.gap),
+        ("--change", args.change),
+    ] {
+        if let Some(value) = value
+            && !(value.is_finite() && value >= 0.0)
+        {
+            return Err(Error::Config(format!(
+                "{flag} is {value}; it must be 0 or above"
+            )));
+        }
+    }
+    Ok(Limits {
+        steps: args.steps,
+        seconds: args.seconds,
+        gap: args.gap,
+        change: args.change,
+        target: args.target,
+        every: args.every,
+    })
+}
+
 /// The plan of `visualize`.
 pub fn visualize(args: &VisualizeArgs) -> visualize::Options {
     let training = args.image.parse().map(Subject::Training);
@@ -127,7 +202,7 @@ pub fn compare(args: &CompareArgs) -> Result<compare::Options> {
 }
 
 /// The folder of a run: a bare name lies in [`RUNS`].
-fn folder(name: &Path) -> PathBuf {
+pub fn folder(name: &Path) -> PathBuf {
     if name.components().count() > 1 || name.is_absolute() {
         name.to_path_buf()
     } else {

@@ -4,9 +4,11 @@ pub mod folder;
 mod image;
 mod lump;
 pub mod preprocess;
+mod quality;
 pub mod scenes;
 mod window;
 
 pub use image::Image;
 pub use lump::{Lump, Range};
 pub use preprocess::{Prepare, Preprocess, Undo};
+pub use quality::{psnr, snr};

@@ -77,10 +77,70 @@ impl Network {
         let mut planes = maps;
         for (l, layer) in self.layers.iter().enumerate().rev() {
             planes = layer.synthesize(planes);
-            if let Some(lump) = l.checked_sub(1).and_then(|below| self.rescaling[below]) {
+            if let Some(lump) = self.rescaled_below(l) {
                 planes = planes / lump.scale + lump.shift;
             }
         }
         planes
+    }
+
+    /// The same stack with the rescaling folded into the filters: layer `l` is divided by the scale
+    /// that the maps below it were multiplied by. What the shifts add does not depend on the maps,
+    /// so that
+    ///
+    /// ```text
+    /// synthesize(z) = flattened().project(z) + synthesize(0)
+    /// ```
+    pub fn flattened(&self) -> Self {
+        let fold = |(l, layer): (usize, &Layer)| match self.rescaled_below(l) {
+            Some(lump) => layer.with_filters(layer.filters.val() / lump.scale),
+            None => layer.clone(),
+        };
+        Self::new(self.layers.iter().enumerate().map(fold).collect())
+    }
+
+    /// The maps of layer `l` as the layer above is to explain them, `(z - shift) * scale`.
+    pub fn rescale(&self, l: usize, maps: Tensor<4>) -> Tensor<4> {
+        match self.rescaling[l] {
+            Some(lump) => (maps - lump.shift) * lump.scale,
+            None => maps,
+        }
+    }
+
+    /// What was done to the maps that layer `l` explains.
+    fn rescaled_below(&self, l: usize) -> Option<Lump> {
+        l.checked_sub(1).and_then(|below| self.rescaling[below])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::connectivity::Connectivity;
+    use crate::model::{Constraint, FeatureMaps};
+
+    #[test]
+    fn flattened_is_synthesize_but_for_what_zero_maps_stand_for() {
+        let device = Device::flex();
+        let layer = |g, size, seed| Layer::random(g, size, Constraint::UnitPlanes, seed, &device);
+        let mut network = Network::new(vec![
+            layer(Connectivity::full(2, 3), [3, 2], 0),
+            layer(Connectivity::singles_and_pairs(3), [2, 4], 1),
+            layer(Connectivity::full(6, 4), [3, 3], 2),
+        ]);
+        for (l, (shift, scale)) in [(0.3, 1.7), (-1.1, 0.2), (9.0, 9.0)]
+            .into_iter()
+            .enumerate()
+        {
+            network.rescaling[l] = Some(Lump { shift, scale });
+        }
+        let shape = network.maps_shape([2, 2, 7, 8]);
+        let maps = FeatureMaps::start(shape, 1.0, 3, &device);
+        let offset = network.synthesize(Tensor::zeros(shape, &device));
+        let flat = network.flattened().project(maps.clone()) + offset;
+        let error: f32 = (flat - network.synthesize(maps)).abs().max().into_scalar();
+        assert!(error < 1e-4, "{error}");
     }
 }

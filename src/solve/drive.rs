@@ -61,6 +61,21 @@ pub enum Reason {
     Interrupted,
 }
 
+impl Reason {
+    /// One word, for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Change => "change",
+            Self::Target => "target",
+            Self::Steps => "steps",
+            Self::Seconds => "seconds",
+            Self::Schedule => "schedule",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -19,6 +19,10 @@ use crate::penalty;
 /// `<v - x', x' - x> > 0`. For p = 1 it converges to the least objective; for p < 1 to a
 /// stationary point.
 ///
+/// Near the optimum a step is smaller than the rounding of the maps, the sooner the larger `L` is;
+/// what is lost of it is carried over to the next one (Kahan summation). In single precision the
+/// duality gap would else stay above 1e-5 of the objective where filters are much alike.
+///
 /// Sources: Beck and Teboulle 2009; O'Donoghue and Candes 2015 (restart).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,11 +31,13 @@ pub struct Fista {
     pub norm: Option<f64>,
 }
 
-/// The present maps, the extrapolated ones and the momentum.
+/// The present maps, the extrapolated ones, the rounding and the momentum.
 #[derive(Clone, Debug)]
 pub struct FistaState {
     x: Tensor<4>,
     v: Tensor<4>,
+    /// What the last step lost by rounding.
+    lost: Tensor<4>,
     /// `[n, 1, 1, 1]`.
     t: Tensor<4>,
     norm: f64,
@@ -47,6 +53,7 @@ impl Solver for Fista {
             norm: self
                 .norm
                 .unwrap_or_else(|| operator_norm(&problem.network, problem.images.dims())),
+            lost: start.zeros_like(),
             v: start.clone(),
             x: start,
         }
@@ -59,10 +66,12 @@ impl Solver for Fista {
             objective,
         } = problem;
         let residual = network.project(state.v.clone()) - images.clone();
-        let descent = network.lift(residual) / state.norm;
+        let step = state.lost.clone() - network.lift(residual) / state.norm;
+        let descended = state.v.clone() + step.clone();
+        state.lost = step - (descended.clone() - state.v.clone());
         // The data weight cancels: step 1 / L times gradient data_weight R'r, L = data_weight norm.
         let weight = objective.sparsity / (objective.data_weight * state.norm);
-        let x = penalty::shrink(state.v.clone() - descent, weight, objective.p);
+        let x = penalty::shrink(descended, weight, objective.p);
         let moved = x.clone() - state.x.clone();
         let uphill = Dot::EachImage
             .of(state.v.clone() - x.clone(), moved.clone())

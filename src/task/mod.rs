@@ -2,8 +2,13 @@
 //! [`Observer`] how far they are, and return a report; nothing here prints.
 
 pub mod compare;
+pub mod exchange;
+pub mod infer;
 pub mod train;
 pub mod visualize;
+
+#[cfg(test)]
+mod tiny;
 
 use crate::run::TraceLine;
 

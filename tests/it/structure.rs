@@ -25,7 +25,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "run",
-        &["config", "store", "data", "model", "solve", "connectivity"],
+        &[
+            "config", "store", "data", "model", "solve", "connectivity", "arrays",
+        ],
     ),
     (
         "problem",

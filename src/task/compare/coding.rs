@@ -9,9 +9,10 @@ use super::output::{CURVES, Output, RECONSTRUCTIONS};
 use super::report::{Optimum, Report, Row, Source};
 use super::{Ear, Filters, Options, STEPS, all_images, learning, pictures, tell_done};
 use crate::backend::Backend;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps, Layer, Network};
 use crate::run::{Images, to_tensor};
+use crate::problem::CodingProblem;
 use crate::solve::{Fista, Limits, Method, Problem, Reason};
 use crate::task::{Event, Observer};
 
@@ -42,13 +43,15 @@ pub(super) fn run(
 }
 
 /// The problem in a file.
-fn given(path: &Path, _device: &Device) -> Result<Case> {
-    // let CodingProblem { problem, optimum, .. } = CodingProblem::read(path, device)?;
-    // Ok(Case { problem, images: vec![path.display().to_string()], known: optimum })
-    Err(Error::Config(format!(
-        "cannot read {}: problem files are not connected yet",
-        path.display()
-    )))
+fn given(path: &Path, device: &Device) -> Result<Case> {
+    let CodingProblem {
+        problem, optimum, ..
+    } = CodingProblem::read(path, device)?;
+    Ok(Case {
+        problem,
+        images: vec![path.display().to_string()],
+        known: optimum,
+    })
 }
 
 /// Images of the data set under filters of a run, or under filters learnt first.

@@ -1,0 +1,162 @@
+//! `export` and `import`: filters and maps as plain arrays, for people who go on in Python.
+//!
+//! A file, `.npz` or `.safetensors`, holds for each layer, from 1,
+//!
+//! ```text
+//! layer1.filters           [planes, maps, h, w]: plane of the layer below, map, taps
+//! layer1.connectivity      [planes, maps], 1 where connected; on import, all ones where absent
+//! layer1.maps.image00001   [maps, H + h - 1, W + w - 1], the sparse maps of one image
+//! layer1.rescaling.shift, layer1.rescaling.scale
+//!                          layer 2 explains (maps - shift) * scale
+//! layer1.objective.data_weight, .sparsity, .p
+//! ```
+//!
+//! and the texts `version` (the deconvnet that wrote it), `config` (TOML), `preprocess` (JSON, with
+//! what was learnt from the data set) and `image00001` (the file that the maps belong to).
+//! Reconstruction is the 'valid' part of true convolutions: for one layer and with NumPy arrays
+//! `f` and `z`, plane `c` is `sum(scipy.signal.convolve2d(z[k], f[c, k], "valid") for k in ..)`.
+
+mod import;
+
+#[cfg(test)]
+mod tests;
+
+pub use import::{Imported, import};
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use crate::arrays::{self, Array, Bundle};
+use crate::error::{Error, Result};
+use crate::run::{Run, to_array, to_image};
+use crate::store::Which;
+
+/// What was exported.
+#[derive(Clone, Debug, Serialize)]
+pub struct Exported {
+    /// The file.
+    pub file: PathBuf,
+    /// Layers whose filters are in it.
+    pub layers: usize,
+    /// Sets of maps in it, one for each image and layer.
+    pub maps: usize,
+}
+
+impl fmt::Display for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { layers, maps, .. } = self;
+        write!(
+            f,
+            "{}: filters of {layers} layers, {maps} sets of maps",
+            self.file.display()
+        )
+    }
+}
+
+/// Writes the filters of the learnt layers of a run to `file`; with `maps` also the sparse maps of
+/// all its images, which are held in memory together.
+///
+/// # Errors
+/// [`Error::Config`] for a file that is there already (unless `overwrite`) or of another ending;
+/// [`Error::Checkpoint`] where the run is damaged or has learnt nothing yet.
+pub fn export(
+    run: &Path,
+    which: Which,
+    file: &Path,
+    maps: bool,
+    overwrite: bool,
+    device: &Device,
+) -> Result<Exported> {
+    arrays::check_path(file, overwrite)?;
+    let run = Run::read(run, which, device)?;
+    if run.state.objectives.is_empty() {
+        return Err(Error::Checkpoint(format!(
+            "{} has learnt nothing yet; go on training it first",
+            run.folder.path().display()
+        )));
+    }
+    let mut bundle = Bundle::default();
+    let layers = put_filters(&run, &mut bundle)?;
+    put_settings(&run, &mut bundle)?;
+    let maps = if maps {
+        put_maps(&run, &mut bundle, device)?
+    } else {
+        0
+    };
+    arrays::write(file, &bundle, overwrite)?;
+    Ok(Exported {
+        file: file.to_path_buf(),
+        layers,
+        maps,
+    })
+}
+
+/// The name of something that belongs to a layer, `l` from 0.
+fn key(l: usize, name: &str) -> String {
+    format!("layer{}.{name}", l + 1)
+}
+
+const RESCALING: [&str; 2] = ["rescaling.shift", "rescaling.scale"];
+const OBJECTIVE: [&str; 3] = ["objective.data_weight", "objective.sparsity", "objective.p"];
+
+fn put_filters(run: &Run, bundle: &mut Bundle) -> Result<usize> {
+    let network = run.learnt();
+    for (l, layer) in network.layers.iter().enumerate() {
+        let g = &layer.connectivity;
+        let filters = to_array(&layer.filters.val())?;
+        let connectivity = Array::new(vec![g.planes(), g.maps()], g.values())?;
+        bundle.arrays.insert(key(l, "filters"), filters);
+        bundle.arrays.insert(key(l, "connectivity"), connectivity);
+        if let Some(lump) = network.rescaling[l] {
+            for (name, value) in RESCALING.into_iter().zip([lump.shift, lump.scale]) {
+                bundle.scalars.insert(key(l, name), value);
+            }
+        }
+    }
+    Ok(network.layers.len())
+}
+
+fn put_settings(run: &Run, bundle: &mut Bundle) -> Result<()> {
+    let state = &run.state;
+    for (stage, objective) in state.objectives.iter().enumerate() {
+        let top = state.layers_of(stage).end - 1;
+        let values = [objective.data_weight, objective.sparsity, objective.p];
+        for (name, value) in OBJECTIVE.into_iter().zip(values) {
+            bundle.scalars.insert(key(top, name), value);
+        }
+    }
+    let preprocess = serde_json::to_string(&state.prepare)
+        .map_err(|error| Error::Checkpoint(format!("cannot write the preprocessing: {error}")))?;
+    for (name, text) in [
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+        ("config", state.config.to_toml()),
+        ("preprocess", preprocess),
+    ] {
+        bundle.texts.insert(name.into(), text);
+    }
+    Ok(())
+}
+
+fn put_maps(run: &Run, bundle: &mut Bundle, device: &Device) -> Result<usize> {
+    let mut sets = 0;
+    for (i, source) in run.state.images.iter().enumerate() {
+        let image = format!("image{:05}", i + 1);
+        for l in 0..run.state.learnt_layers() {
+            if run.has_maps(l, i) {
+                let maps = to_image(&run.codes(l, i, device)?, 0)?;
+                let maps = Array::new(maps.shape().to_vec(), maps.values)?;
+                bundle.arrays.insert(key(l, &format!("maps.{image}")), maps);
+                sets += 1;
+            }
+        }
+        let name = match &source.path {
+            Some(path) => path.display().to_string(),
+            None => format!("sample scene {}", i + 1),
+        };
+        bundle.texts.insert(image, name);
+    }
+    Ok(sets)
+}

@@ -1,0 +1,317 @@
+//! From arrays to a run.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Serialize;
+
+use super::{OBJECTIVE, RESCALING, key};
+use crate::arrays::{self, Bundle};
+use crate::config::{Config, Connect, ConnectName, Form, LayerConfig, Sparsity};
+use crate::connectivity::Connectivity;
+use crate::data::{Lump, Prepare};
+use crate::error::{Error, Result};
+use crate::model::{Layer, Network, Objective};
+use crate::problem::{filters_first, four_axes};
+use crate::run::{EpochSums, Position, State, save};
+use crate::store::RunFolder;
+
+/// What was imported.
+#[derive(Clone, Debug, Serialize)]
+pub struct Imported {
+    /// The new run folder.
+    pub run: PathBuf,
+    /// The shape of the filters of each layer, `[planes, maps, h, w]`.
+    pub layers: Vec<[usize; 4]>,
+}
+
+impl fmt::Display for Imported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.run.display())?;
+        for (l, [planes, maps, h, w]) in self.layers.iter().enumerate() {
+            let separator = if l == 0 { "" } else { ";" };
+            write!(
+                f,
+                "{separator} layer {}, {maps} maps on {planes} planes, {h} x {w}",
+                l + 1
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a finished run without images in the new folder `run`, from the filters in `file`: one
+/// that [`super::export`] wrote or that is laid out like it, or one with filters `D0`
+/// `[M, C, h, w]` and a weight `lmbda`, as in [`crate::problem`].
+///
+/// Numbers of maps, filter sizes, connectivity and colour are what the filters say. The weights of
+/// the objectives are those in the file, else those of `config`. All else, the preprocessing above
+/// all, is that of `config`; without one, that of the file; without either, the default. Maps in
+/// the file are not taken over, and filters are not normalised.
+///
+/// # Errors
+/// [`Error::Input`] for arrays that are missing, not finite or do not fit together;
+/// [`Error::Config`] where `run` is occupied or a setting cannot be known without images.
+pub fn import(
+    file: &Path,
+    config: Option<&Config>,
+    run: &Path,
+    device: &Device,
+) -> Result<Imported> {
+    let source = Source {
+        bundle: arrays::read(file)?,
+        file,
+    };
+    let layers = source.layers(device)?;
+    let (config, prepare) = source.settings(config)?;
+    let state = source.state(config, prepare, &layers)?;
+    let report = Imported {
+        run: run.to_path_buf(),
+        layers: layers.iter().map(|l| l.filters.val().dims()).collect(),
+    };
+    let mut folder = RunFolder::create(run)?;
+    folder.put("filters", &save(Network::new(layers))?)?;
+    folder.commit(0, &state, false)?;
+    Ok(report)
+}
+
+/// An open file.
+struct Source<'a> {
+    bundle: Bundle,
+    file: &'a Path,
+}
+
+impl Source<'_> {
+    fn fail<T>(&self, message: impl fmt::Display) -> Result<T> {
+        Err(Error::Input(format!("{}: {message}", self.file.display())))
+    }
+
+    /// The layers, checked one by one and against each other.
+    fn layers(&self, device: &Device) -> Result<Vec<Layer>> {
+        let arrays = &self.bundle.arrays;
+        let layers = if !arrays.contains_key(&key(0, "filters")) && arrays.contains_key("D0") {
+            let (values, shape) = four_axes(&self.bundle, "D0", self.file)?;
+            let filters = filters_first(values, shape, device);
+            vec![Layer::new(filters, Connectivity::full(shape[1], shape[0]))]
+        } else {
+            let is_filters =
+                |name: &&String| name.starts_with("layer") && name.ends_with(".filters");
+            let count = arrays.keys().filter(is_filters).count().max(1);
+            let each = (0..count).map(|l| self.layer(l, device));
+            each.collect::<Result<_>>()?
+        };
+        let mut below: Option<usize> = None;
+        for (l, layer) in layers.iter().enumerate() {
+            let planes = layer.connectivity.planes();
+            match below {
+                None if !matches!(planes, 1 | 3) => {
+                    return self.fail(format!(
+                        "the filters of layer 1 are for {planes} planes, but images have 1 (grey) \
+                         or 3 (colour)"
+                    ));
+                }
+                Some(maps) if maps != planes => {
+                    return self.fail(format!(
+                        "the filters of layer {} are for {planes} planes, but layer {l} has {maps} \
+                         maps",
+                        l + 1
+                    ));
+                }
+                _ => below = Some(layer.connectivity.maps()),
+            }
+        }
+        Ok(layers)
+    }
+
+    fn layer(&self, l: usize, device: &Device) -> Result<Layer> {
+        let (values, shape) = four_axes(&self.bundle, &key(l, "filters"), self.file)?;
+        let g = self.connectivity(l, shape)?;
+        let [_, maps, h, w] = shape;
+        for (at, filter) in values.chunks_exact(h * w).enumerate() {
+            let (c, k) = (at / maps, at % maps);
+            if !g.connects(c, k) && filter.iter().any(|&tap| tap != 0.0) {
+                return self.fail(format!(
+                    "`{}` is not zero at plane {c}, map {k}, which `{}` does not connect; make the \
+                     two agree",
+                    key(l, "filters"),
+                    key(l, "connectivity")
+                ));
+            }
+        }
+        let filters = Tensor::from_data(TensorData::new(values, shape), device);
+        Ok(Layer::new(filters, g))
+    }
+
+    fn connectivity(&self, l: usize, [planes, maps, ..]: [usize; 4]) -> Result<Connectivity> {
+        let name = key(l, "connectivity");
+        let Some(g) = self.bundle.arrays.get(&name) else {
+            return Ok(Connectivity::full(planes, maps));
+        };
+        if g.shape != [planes, maps] || g.values.iter().any(|&v| v != 0.0 && v != 1.0) {
+            return self.fail(format!(
+                "`{name}` {:?} must be of shape [{planes}, {maps}], as its filters are, and hold \
+                 only 0 and 1",
+                g.shape
+            ));
+        }
+        let rows: Vec<Vec<u8>> = g
+            .values
+            .chunks_exact(maps)
+            .map(|row| row.iter().map(|&v| v as u8).collect())
+            .collect();
+        Connectivity::matrix(&rows).or_else(|error| self.fail(format!("`{name}`: {error}")))
+    }
+
+    /// The configuration, its layers still as given, and the preprocessing.
+    fn settings(&self, given: Option<&Config>) -> Result<(Config, Prepare)> {
+        let texts = &self.bundle.texts;
+        let config = match (given, texts.get("config")) {
+            (Some(config), _) => config.clone(),
+            (None, Some(text)) => Config::parse(text).or_else(|error| {
+                self.fail(format!(
+                    "its text `config` is not one this program knows: {error}; give a \
+                     configuration to take in its place"
+                ))
+            })?,
+            (None, None) => Config::default(),
+        };
+        let stored = match texts.get("preprocess") {
+            Some(text) => Some(serde_json::from_str(text).or_else(|error| {
+                self.fail(format!(
+                    "its text `preprocess` is not one this program knows: {error}"
+                ))
+            })?),
+            None => None,
+        };
+        let prepare = match stored {
+            Some(prepare @ Prepare { .. }) if prepare.kind == config.preprocess => prepare,
+            _ => config.preprocess.fit([]).map_err(|error| {
+                Error::Config(format!(
+                    "the configured preprocessing cannot be set up without images, and {} does not \
+                     bring it along ({error}); export it again from its run, or configure another \
+                     preprocessing",
+                    self.file.display()
+                ))
+            })?,
+        };
+        Ok((config, prepare))
+    }
+
+    /// All that the checkpoint holds beside the filters.
+    fn state(&self, mut config: Config, prepare: Prepare, layers: &[Layer]) -> Result<State> {
+        let mut objectives = Vec::new();
+        let mut described = Vec::new();
+        for (l, layer) in layers.iter().enumerate() {
+            let g = &layer.connectivity;
+            let base = config.layers.get(l).cloned().unwrap_or_default();
+            // In the joint form only the top layer has an objective.
+            let objective = if config.train.form == Form::LayerWise || l + 1 == layers.len() {
+                let objective = self.objective(l, &base)?;
+                objectives.push(objective);
+                Some(objective)
+            } else {
+                None
+            };
+            described.push(describe(base, layer, objective));
+            if l == 0 {
+                config.data.colour = g.planes() == 3;
+            }
+        }
+        config.layers = described;
+        config.check()?;
+        let stages = objectives.len();
+        let rescaling = match config.train.form {
+            Form::LayerWise => (0..stages).map(|l| self.lump(l)).collect::<Result<_>>()?,
+            Form::Joint => vec![None],
+        };
+        Ok(State {
+            config,
+            prepare,
+            images: Vec::new(),
+            connectivity: layers.iter().map(|l| l.connectivity.clone()).collect(),
+            sizes: layers.iter().map(Layer::filter_size).collect(),
+            objectives,
+            rescaling,
+            position: Position {
+                stage: stages,
+                ..Position::default()
+            },
+            epoch: EpochSums::default(),
+            best: None,
+            adam_steps: Vec::new(),
+            resampled: 0,
+            seconds: 0.0,
+        })
+    }
+
+    fn objective(&self, l: usize, layer: &LayerConfig) -> Result<Objective> {
+        let scalars = &self.bundle.scalars;
+        let [data_weight, sparsity, p] = if scalars.contains_key(&key(l, OBJECTIVE[0])) {
+            let mut values = [0.0; 3];
+            for (value, name) in values.iter_mut().zip(OBJECTIVE) {
+                *value = self.bundle.scalar(&key(l, name), self.file)?;
+            }
+            values
+        } else if let (Some(&lmbda), true) =
+            (scalars.get("lmbda"), self.bundle.arrays.contains_key("D0"))
+        {
+            [1.0, lmbda, 1.0]
+        } else {
+            let Sparsity::Weight(weight) = layer.sparsity else {
+                return Err(Error::Config(format!(
+                    "layer {}: sparsity.of_max is a share of what only images can tell; give the \
+                     weight itself, such as sparsity = 1.0",
+                    l + 1
+                )));
+            };
+            [layer.data_weight, weight, layer.p]
+        };
+        Objective::new(data_weight, sparsity, p)
+            .or_else(|error| self.fail(format!("layer {}: {error}", l + 1)))
+    }
+
+    fn lump(&self, l: usize) -> Result<Option<Lump>> {
+        if !self.bundle.scalars.contains_key(&key(l, RESCALING[0])) {
+            return Ok(None);
+        }
+        let [shift, scale] = RESCALING.map(|name| self.bundle.scalar(&key(l, name), self.file));
+        let lump = Lump {
+            shift: shift?,
+            scale: scale?,
+        };
+        if !(lump.shift.is_finite() && lump.scale.is_normal()) {
+            return self.fail(format!(
+                "the rescaling of layer {} has shift {} and scale {}; both must be finite, and the \
+                 scale not 0",
+                l + 1,
+                lump.shift,
+                lump.scale
+            ));
+        }
+        Ok(Some(lump))
+    }
+}
+
+/// A layer as a configuration would ask for it.
+fn describe(base: LayerConfig, layer: &Layer, objective: Option<Objective>) -> LayerConfig {
+    let g = &layer.connectivity;
+    let [h, w] = layer.filter_size();
+    let mut described = LayerConfig {
+        maps: Some(g.maps()),
+        // A configuration knows square filters only; the state keeps both sides.
+        size: h.max(w),
+        connect: if g.is_full() {
+            Connect::Named(ConnectName::Full)
+        } else {
+            Connect::Matrix(g.clone().into())
+        },
+        ..base
+    };
+    if let Some(objective) = objective {
+        described.data_weight = objective.data_weight;
+        described.sparsity = Sparsity::Weight(objective.sparsity);
+        described.p = objective.p;
+    }
+    described
+}

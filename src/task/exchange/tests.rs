@@ -1,0 +1,153 @@
+//! There and back, and what is refused on the way.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::Config;
+use crate::task::tiny;
+
+fn read(path: &Path) -> Run {
+    Run::read(path, Which::Last, &Device::flex()).unwrap()
+}
+
+fn export_to(run: &Path, file: &Path, maps: bool) -> Exported {
+    export(run, Which::Last, file, maps, false, &Device::flex()).unwrap()
+}
+
+#[test]
+fn what_is_exported_comes_back_the_same() {
+    for (train, ending) in [
+        ("rescale_maps = 2.0", "npz"),
+        ("form = \"joint\"\nsolver = \"fista\"", "safetensors"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = tiny::run(folder.path(), train);
+        let file = folder.path().join("run").with_extension(ending);
+        export_to(&path, &file, false);
+        let again = folder.path().join("again");
+        import(&file, None, &again, &Device::flex()).unwrap();
+
+        let (before, after) = (read(&path), read(&again));
+        for (a, b) in before.network.layers.iter().zip(&after.network.layers) {
+            let [a, b] = [a, b].map(|l| to_array(&l.filters.val()).unwrap());
+            assert_eq!(a, b);
+        }
+        let (a, b) = (&before.state, &after.state);
+        assert_eq!(before.network.rescaling, after.network.rescaling);
+        assert_eq!(a.connectivity, b.connectivity);
+        assert_eq!(a.sizes, b.sizes);
+        assert_eq!(a.objectives, b.objectives);
+        assert_eq!(a.prepare, b.prepare);
+        assert_eq!(a.config.train, b.config.train);
+        assert!(b.finished() && b.images.is_empty());
+    }
+}
+
+#[test]
+fn maps_go_along_and_nothing_is_overwritten() {
+    let folder = TempDir::new().unwrap();
+    let path = tiny::run(folder.path(), "");
+    let file = folder.path().join("all.npz");
+    let exported = export_to(&path, &file, true);
+    assert_eq!((exported.layers, exported.maps), (2, 4));
+    let bundle = arrays::read(&file).unwrap();
+    let side = 24 + 2 + 1;
+    let maps = bundle.array("layer2.maps.image00002", &file).unwrap();
+    assert_eq!(maps.shape, [6, side, side]);
+    assert_eq!(bundle.text("image00002", &file).unwrap(), "sample scene 2");
+    let again = export(&path, Which::Last, &file, true, false, &Device::flex());
+    assert!(again.unwrap_err().to_string().contains("is not replaced"));
+}
+
+#[test]
+fn filters_of_other_tools_become_a_run() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("theirs.npz");
+    let mut bundle = Bundle::default();
+    let values: Vec<f32> = (0..4 * 3 * 2 * 5).map(|i| i as f32).collect();
+    let filters = Array::new(vec![4, 3, 2, 5], values).unwrap();
+    bundle.arrays.insert("D0".into(), filters);
+    bundle.scalars.insert("lmbda".into(), 0.05);
+    arrays::write(&file, &bundle, false).unwrap();
+    let path = folder.path().join("run");
+    let imported = import(&file, None, &path, &Device::flex()).unwrap();
+    assert_eq!(imported.layers, [[3, 4, 2, 5]]);
+    let run = read(&path);
+    let filters = to_array(&run.network.layers[0].filters.val()).unwrap();
+    // Plane 1 of map 2.
+    assert_eq!(
+        filters.values[(4 + 2) * 10..][..10],
+        bundle.arrays["D0"].values[70..80]
+    );
+    assert_eq!(run.state.objectives[0].sparsity, 0.05);
+    assert!(run.state.config.data.colour);
+
+    let config = Config::parse("[preprocess]\nkind = \"local-mean\"\n[[layer]]\nmaps = 4");
+    let path = folder.path().join("other");
+    let error = import(&file, Some(&config.unwrap()), &path, &Device::flex()).unwrap_err();
+    assert!(error.to_string().contains("without images"), "{error}");
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let ones =
+        |shape: &[usize]| Array::new(shape.to_vec(), vec![1.0; shape.iter().product()]).unwrap();
+    let folder = TempDir::new().unwrap();
+    let refused = |arrays: &[(&str, Array)], scalars: &[(&str, f64)], words: &str| {
+        let mut bundle = Bundle::default();
+        for (name, array) in arrays {
+            bundle.arrays.insert((*name).into(), array.clone());
+        }
+        for (name, value) in scalars {
+            bundle.scalars.insert((*name).into(), *value);
+        }
+        let file = folder.path().join("bad.npz");
+        arrays::write(&file, &bundle, true).unwrap();
+        let run = folder.path().join("run");
+        let error = import(&file, None, &run, &Device::flex()).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("bad.npz"), "{message}");
+        assert!(message.contains(words), "{words}: {message}");
+        assert!(!run.exists());
+    };
+    let first = ("layer1.filters", ones(&[1, 2, 3, 3]));
+    refused(&[], &[], "no array `layer1.filters`");
+    refused(&[("layer1.filters", ones(&[2, 3, 3]))], &[], "four axes");
+    refused(&[("layer1.filters", ones(&[2, 2, 3, 3]))], &[], "1 (grey)");
+    let third = ("layer3.filters", ones(&[2, 2, 3, 3]));
+    refused(&[first.clone(), third], &[], "no array `layer2.filters`");
+    let second = ("layer2.filters", ones(&[3, 2, 3, 3]));
+    refused(
+        &[first.clone(), second],
+        &[],
+        "for 3 planes, but layer 1 has 2",
+    );
+    let g = ("layer1.connectivity", ones(&[2, 2]));
+    refused(&[first.clone(), g], &[], "shape [1, 2]");
+    let g = Array::new(vec![1, 2], vec![1.0, 0.0]).unwrap();
+    let g = ("layer1.connectivity", g);
+    refused(&[first.clone(), g], &[], "sees no plane");
+    let mut nan = ones(&[1, 2, 3, 3]);
+    nan.values[4] = f32::NAN;
+    refused(&[("layer1.filters", nan)], &[], "NaN at [0, 0, 1, 1]");
+    let weights = [
+        ("layer1.objective.data_weight", 1.0),
+        ("layer1.objective.sparsity", -1.0),
+        ("layer1.objective.p", 1.0),
+    ];
+    refused(&[first.clone()], &weights, "sparsity is -1");
+    refused(
+        &[first.clone()],
+        &weights[..2],
+        "no number `layer1.objective.p`",
+    );
+    let lump = [
+        ("layer1.rescaling.shift", 1.0),
+        ("layer1.rescaling.scale", 0.0),
+    ];
+    refused(&[first], &lump, "scale not 0");
+}

@@ -1,0 +1,326 @@
+//! `infer`: the maps of new images under the frozen filters of a run, by the same optimisation that
+//! learning uses.
+
+mod files;
+mod given;
+mod report;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use burn::tensor::{Device, Tensor};
+
+use self::files::Job;
+pub use self::given::{ProblemReport, solve_problem};
+pub use self::report::{Failure, Report, Row};
+use super::{Event, Observer};
+use crate::arrays::{self, Array, Bundle};
+use crate::config::{Form, SolverName};
+use crate::data::{Image, Undo, folder, psnr, snr};
+use crate::error::{Error, Result};
+use crate::model::{FeatureMaps, Network, Objective};
+use crate::picture;
+use crate::run::{Run, State, to_image, to_tensor};
+use crate::solve::{Limits, Method, Problem, Solved};
+use crate::store::Which;
+
+/// What to infer, from what, and where to.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The run folder whose filters are used.
+    pub checkpoint: PathBuf,
+    /// Which of its checkpoints.
+    pub which: Which,
+    /// A folder of images, searched recursively, or one image.
+    pub images: PathBuf,
+    /// The folder for the results.
+    pub out: PathBuf,
+    /// The solver; the run's own where absent.
+    pub solver: Option<SolverName>,
+    /// All learnt layers at once instead of one after the other. A run trained in the joint form is
+    /// always inferred jointly: it has one objective.
+    pub joint: bool,
+    /// When the optimisation of one layer ends.
+    pub limits: Limits,
+    /// The files that the maps are written to.
+    pub maps_format: MapsFormat,
+    /// Replace results that are there already.
+    pub overwrite: bool,
+}
+
+/// The kind of file that maps are written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapsFormat {
+    /// `NAME-maps.npz`
+    #[default]
+    Npz,
+    /// `NAME-maps.safetensors`
+    Safetensors,
+    /// The maps are not written.
+    None,
+}
+
+impl MapsFormat {
+    /// The ending of the file, if there is to be one.
+    fn ending(self) -> Option<&'static str> {
+        match self {
+            Self::Npz => Some("npz"),
+            Self::Safetensors => Some("safetensors"),
+            Self::None => None,
+        }
+    }
+}
+
+impl fmt::Display for MapsFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.ending().unwrap_or("none"))
+    }
+}
+
+impl FromStr for MapsFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::Npz, Self::Safetensors, Self::None];
+        all.into_iter()
+            .find(|format| format.to_string() == name)
+            .ok_or_else(|| {
+                Error::Config(format!(
+                    "there is no format '{name}' for maps; choose npz, safetensors or none"
+                ))
+            })
+    }
+}
+
+/// Infers the maps of all images. For each image it writes, as soon as they are found,
+///
+/// ```text
+/// OUT/SUBFOLDER/NAME-maps.npz   layer1, layer2, ..: the sparse maps, [K, H + h - 1, W + w - 1]
+/// OUT/SUBFOLDER/NAME.png        the image, its reconstruction from each layer, the error
+/// OUT/table.csv, table.json     a row for each image and layer, so far
+/// ```
+///
+/// Greedily, layer `l` explains the maps that it was trained to explain: those of layer `l - 1`,
+/// rescaled. Jointly, the top maps alone explain the image through all learnt layers, under the top
+/// layer's objective.
+///
+/// Every image is read and checked before the first is worked on, and whatever can be known by then
+/// to go wrong stops it all before anything is written. An image that fails later is left out and
+/// told of in the report, see [`Report::complete`]; an interruption ends after the image in work.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
+/// [`Error::Config`] where results are there already or the options contradict the run.
+pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Report> {
+    let run = Run::read(&options.checkpoint, options.which, device)?;
+    let coder = Coder::new(&run, options, device)?;
+    let jobs = files::plan(options, &run.state)?;
+    let mut report = Report::new(options, coder.method.name(), coder.joint, jobs.len());
+    for (i, job) in jobs.iter().enumerate() {
+        match coder.infer(job) {
+            Ok(inferred) => {
+                coder.write(job, &inferred, options)?;
+                report
+                    .rows
+                    .extend(inferred.layers.into_iter().map(|l| l.row));
+            }
+            Err(Error::Backend(message)) => return Err(Error::Backend(message)),
+            Err(error) => report.failures.push(Failure {
+                image: job.image.clone(),
+                error,
+            }),
+        }
+        observer.tell(Event::Item {
+            name: job.name.clone(),
+            done: i + 1,
+            of: jobs.len(),
+        });
+        report.interrupted = observer.interrupted() && i + 1 < jobs.len();
+        report.save()?;
+        if report.interrupted {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+/// The frozen network and how it is used.
+struct Coder<'a> {
+    state: &'a State,
+    network: Network,
+    /// The layers that are solved for together, and their objective.
+    stages: Vec<(Range<usize>, Objective)>,
+    joint: bool,
+    method: Method,
+    limits: &'a Limits,
+    device: &'a Device,
+}
+
+/// The results of one image.
+struct Inferred {
+    /// The pixels, of the area that the preprocessing keeps.
+    original: Image,
+    layers: Vec<InferredLayer>,
+}
+
+struct InferredLayer {
+    row: Row,
+    codes: Image,
+    /// Pixels.
+    reconstruction: Image,
+}
+
+impl<'a> Coder<'a> {
+    fn new(run: &'a Run, options: &'a Options, device: &'a Device) -> Result<Self> {
+        let state = &run.state;
+        let Some(&top) = state.objectives.last() else {
+            return Err(Error::Checkpoint(format!(
+                "{} has learnt nothing yet; go on training it first",
+                options.checkpoint.display()
+            )));
+        };
+        let layers = state.learnt_layers();
+        let joint = options.joint || state.config.train.form == Form::Joint;
+        let stages: Vec<_> = if joint {
+            vec![(0..layers, top)]
+        } else {
+            let each = state.objectives.iter().enumerate();
+            each.map(|(l, &objective)| (l..l + 1, objective)).collect()
+        };
+        let without_gap = stages.iter().find(|(_, objective)| !objective.is_convex());
+        if let (Some(_), Some((layers, objective))) = (options.limits.gap, without_gap) {
+            return Err(Error::Config(format!(
+                "a limit on the duality gap needs p = 1, and layer {} has p = {}; limit the steps, \
+                 the seconds or the change of the objective instead",
+                layers.end, objective.p
+            )));
+        }
+        let solver = options.solver.unwrap_or(state.config.train.solver);
+        Ok(Self {
+            state,
+            network: run.learnt(),
+            stages,
+            joint,
+            method: state.config.method(solver),
+            limits: &options.limits,
+            device,
+        })
+    }
+
+    fn infer(&self, job: &Job) -> Result<Inferred> {
+        let data = &self.state.config.data;
+        let pixels = folder::read(&job.image, data.colour, data.max_side)?;
+        let (prepared, undo) = self.state.prepare.apply(&pixels)?;
+        let original = undo.invert(&prepared)?;
+        let mut target = to_tensor(&prepared, self.device);
+        let mut layers = Vec::new();
+        for (stack, objective) in &self.stages {
+            let solved = self.solve(stack.clone(), *objective, target)?;
+            let top = stack.end - 1;
+            layers.push(self.result(job, top, &solved, &prepared, (&undo, &original))?);
+            target = self.network.rescale(top, solved.maps);
+        }
+        Ok(Inferred { original, layers })
+    }
+
+    /// The maps of the top of some layers that explain `target`, `[1, C, H, W]`.
+    fn solve(
+        &self,
+        layers: Range<usize>,
+        objective: Objective,
+        target: Tensor<4>,
+    ) -> Result<Solved> {
+        let stack = self.network.part(layers);
+        let shape = stack.maps_shape(target.dims());
+        let offset = stack.synthesize(Tensor::zeros(shape, self.device));
+        let problem = Problem {
+            network: stack.flattened(),
+            images: target - offset,
+            objective,
+        };
+        let config = &self.state.config;
+        let start = FeatureMaps::start(shape, config.train.start_noise, config.seed, self.device);
+        self.method.code(&problem, start, self.limits, &mut ())
+    }
+
+    fn result(
+        &self,
+        job: &Job,
+        top: usize,
+        solved: &Solved,
+        prepared: &Image,
+        (undo, original): (&Undo, &Image),
+    ) -> Result<InferredLayer> {
+        let planes = self
+            .network
+            .part(0..top + 1)
+            .synthesize(solved.codes.clone());
+        let planes = to_image(&planes, 0)?;
+        let reconstruction = undo.invert(&planes)?;
+        let last = solved.last();
+        let row = Row {
+            image: job.name.clone(),
+            layer: top + 1,
+            objective: last.at.objective,
+            data: last.at.data,
+            penalty: last.at.penalty,
+            gap: last.at.gap,
+            snr: snr(prepared, &planes),
+            psnr: psnr(original, &reconstruction),
+            density: last.at.density,
+            steps: last.step,
+            seconds: last.seconds,
+            reason: solved.reason,
+        };
+        Ok(InferredLayer {
+            row,
+            codes: to_image(&solved.codes, 0)?,
+            reconstruction,
+        })
+    }
+
+    fn write(&self, job: &Job, inferred: &Inferred, options: &Options) -> Result<()> {
+        job.make_folder()?;
+        if let Some(path) = &job.maps {
+            let mut bundle = Bundle::default();
+            for layer in &inferred.layers {
+                let codes = Array::new(layer.codes.shape().to_vec(), layer.codes.values.clone())?;
+                bundle
+                    .arrays
+                    .insert(format!("layer{}", layer.row.layer), codes);
+            }
+            arrays::write(path, &bundle, options.overwrite)?;
+        }
+        picture::save_png(&inferred.picture(&job.name)?, &job.picture)
+    }
+}
+
+impl Inferred {
+    /// One row: the image, the reconstruction from each layer, the error of the last.
+    fn picture(&self, title: &str) -> Result<Image> {
+        let mut headers = vec!["image".to_string()];
+        let mut images = vec![self.original.clone()];
+        for layer in &self.layers {
+            headers.push(format!(
+                "layer {}: {:.1} dB",
+                layer.row.layer, layer.row.psnr
+            ));
+            images.push(layer.reconstruction.clone());
+        }
+        if let Some(last) = self.layers.last() {
+            let mut error = last.reconstruction.clone();
+            for (e, y) in error.values.iter_mut().zip(&self.original.values) {
+                *e -= y;
+            }
+            headers.push(format!("error, grey ± {:.2}", picture::peak([&error])));
+            images.push(picture::symmetric(&error, None));
+        }
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        picture::table(title, &headers, &[(String::new(), images)])
+    }
+}

@@ -1,0 +1,178 @@
+//! Which image goes where, and what speaks against it.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Options;
+use super::report::TABLES;
+use crate::data::folder;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::run::State;
+
+/// One image and its results.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub image: PathBuf,
+    /// The path below the folder of images.
+    pub name: String,
+    pub picture: PathBuf,
+    pub maps: Option<PathBuf>,
+}
+
+impl Job {
+    /// Makes the folder that the results go to.
+    pub fn make_folder(&self) -> Result<()> {
+        self.picture.parent().map_or(Ok(()), files::make_folder)
+    }
+}
+
+/// Finds the images, checks each, checks that no result is in the way, and makes the folder for them.
+///
+/// # Errors
+/// [`Error::Input`] listing the images that cannot be used, [`Error::Config`] naming a result that
+/// is there already.
+pub(super) fn plan(options: &Options, state: &State) -> Result<Vec<Job>> {
+    let images = find(options)?;
+    let jobs = jobs(options, images);
+    check_images(&jobs, state)?;
+    check_results(options, &jobs)?;
+    files::make_folder(&options.out)?;
+    Ok(jobs)
+}
+
+/// The images, without the pictures that an earlier call put into a folder among them.
+fn find(options: &Options) -> Result<Vec<PathBuf>> {
+    let mut images = folder::list(&options.images)?;
+    // Where the folder for the results is not there yet, nothing is in it.
+    let Ok(out) = fs::canonicalize(&options.out) else {
+        return Ok(images);
+    };
+    if options.images.is_dir() {
+        images.retain(|image| !fs::canonicalize(image).is_ok_and(|image| image.starts_with(&out)));
+    }
+    if images.is_empty() {
+        return Err(Error::Config(format!(
+            "all images of {} lie in {}, the folder for the results; choose another --out",
+            options.images.display(),
+            options.out.display()
+        )));
+    }
+    Ok(images)
+}
+
+/// Results are called after their image without its ending, or with it where that tells two apart.
+fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
+    let below: Vec<PathBuf> = images
+        .iter()
+        .map(|image| match image.strip_prefix(&options.images) {
+            Ok(path) if path.file_name().is_some() => path.to_path_buf(),
+            _ => PathBuf::from(image.file_name().unwrap_or(image.as_os_str())),
+        })
+        .collect();
+    // Not every file system tells upper from lower case.
+    let mut seen = HashSet::new();
+    let distinct = below.iter().all(|path| {
+        let stem = path.with_extension("");
+        seen.insert(stem.to_string_lossy().to_lowercase())
+    });
+    images
+        .into_iter()
+        .zip(below)
+        .map(|(image, path)| {
+            let stem = if distinct {
+                path.with_extension("")
+            } else {
+                path.clone()
+            };
+            let result = |ending: &str| {
+                let mut name = OsString::from(&stem);
+                name.push(ending);
+                options.out.join(name)
+            };
+            Job {
+                image,
+                name: path.to_string_lossy().into_owned(),
+                picture: result(".png"),
+                maps: options
+                    .maps_format
+                    .ending()
+                    .map(|ending| result(&format!("-maps.{ending}"))),
+            }
+        })
+        .collect()
+}
+
+/// Reads and prepares every image once, so that a broken or too small one is found before hours of
+/// work and not after.
+fn check_images(jobs: &[Job], state: &State) -> Result<()> {
+    const SHOWN: usize = 10;
+    let complaints: Vec<String> = jobs
+        .iter()
+        .filter_map(|job| check_image(&job.image, state).err())
+        .map(|error| error.to_string())
+        .collect();
+    let mut message = match complaints.len() {
+        0 => return Ok(()),
+        1 => complaints[0].clone(),
+        n => {
+            let first = &complaints[..n.min(SHOWN)];
+            format!(
+                "{n} of {} images cannot be used:\n{}",
+                jobs.len(),
+                first.join("\n")
+            )
+        }
+    };
+    if complaints.len() > SHOWN {
+        message += &format!("\nand {} more", complaints.len() - SHOWN);
+    }
+    Err(Error::Input(message))
+}
+
+fn check_image(path: &Path, state: &State) -> Result<()> {
+    let data = &state.config.data;
+    let image = folder::read(path, data.colour, data.max_side)?;
+    let name = |error| Error::Input(format!("{}: {error}", path.display()));
+    let (prepared, _) = state.prepare.apply(&image).map_err(name)?;
+    let [_, height, width] = prepared.shape();
+    match state.sizes.first() {
+        Some(&[h, w]) if height < h || width < w => Err(Error::Input(format!(
+            "{} is {height} x {width} pixels after preprocessing, smaller than the {h} x {w} \
+             filters; remove it, or train with smaller filters",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// No result may be there already; and even to overwrite them, none may be one of the images.
+fn check_results(options: &Options, jobs: &[Job]) -> Result<()> {
+    let tables = TABLES.map(|name| options.out.join(name));
+    let results = jobs
+        .iter()
+        .flat_map(|job| job.maps.iter().chain([&job.picture]))
+        .chain(&tables);
+    let images: HashSet<PathBuf> = jobs
+        .iter()
+        .filter_map(|job| fs::canonicalize(&job.image).ok())
+        .collect();
+    for result in results {
+        let there = fs::canonicalize(result);
+        if there.as_ref().is_ok_and(|path| images.contains(path)) {
+            return Err(Error::Config(format!(
+                "the result {} would replace the image of that name; choose another --out",
+                result.display()
+            )));
+        }
+        if there.is_ok() && !options.overwrite {
+            return Err(Error::Config(format!(
+                "{} exists and is not replaced: choose another --out, or pass --overwrite",
+                result.display()
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Solving a problem from a file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor};
+use serde::Serialize;
+
+use crate::arrays::{self, Bundle};
+use crate::error::Result;
+use crate::files;
+use crate::model::Evaluation;
+use crate::problem::CodingProblem;
+use crate::run::to_array;
+use crate::solve::{Limits, Method, Point, Reason, Watch};
+use crate::task::{Event, Observer};
+
+/// How a problem from a file was solved.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProblemReport {
+    /// The file.
+    pub file: PathBuf,
+    /// The solver.
+    pub solver: &'static str,
+    /// The maps that were found, summed over all images.
+    pub found: Evaluation,
+    /// The least objective, where the file tells it.
+    pub optimum: Option<f64>,
+    /// How far above the least the objective is, as a share of it: `F / F_opt - 1`.
+    pub above: Option<f64>,
+    /// Steps taken.
+    pub steps: usize,
+    /// Seconds spent solving.
+    pub seconds: f64,
+    /// Why the solver stopped.
+    pub reason: Reason,
+    /// The file that the maps were written to.
+    pub maps: Option<PathBuf>,
+}
+
+/// Solves the problem in `file`, see [`crate::problem`], from maps of zeros, and writes the maps to
+/// `out` (`.npz` or `.safetensors`, key `x`, `[K, M, H + h - 1, W + w - 1]`) if that is given.
+///
+/// An interruption ends it early; what was found until then is reported and written.
+///
+/// # Errors
+/// Those of reading and of writing; [`crate::Error::Config`] if `out` exists already and is not
+/// to be overwritten; [`crate::Error::Numeric`] where the numbers leave the finite range.
+pub fn solve_problem(
+    file: &Path,
+    method: &Method,
+    limits: &Limits,
+    out: Option<&Path>,
+    overwrite: bool,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<ProblemReport> {
+    let CodingProblem {
+        problem, optimum, ..
+    } = CodingProblem::read(file, device)?;
+    if let Some(out) = out {
+        arrays::check_path(out, overwrite)?;
+        out.parent().map_or(Ok(()), files::make_folder)?;
+    }
+    let shape = problem.network.maps_shape(problem.images.dims());
+    let start = Tensor::zeros(shape, device);
+    let mut follow = Follow {
+        observer,
+        steps: limits.steps,
+    };
+    let solved = method.code(&problem, start, limits, &mut follow)?;
+    if let Some(out) = out {
+        let mut bundle = Bundle::default();
+        bundle.arrays.insert("x".into(), to_array(&solved.codes)?);
+        arrays::write(out, &bundle, overwrite)?;
+    }
+    let last = solved.last();
+    Ok(ProblemReport {
+        file: file.to_path_buf(),
+        solver: method.name(),
+        found: last.at,
+        optimum,
+        above: optimum.map(|optimum| last.at.objective / optimum - 1.0),
+        steps: last.step,
+        seconds: last.seconds,
+        reason: solved.reason,
+        maps: out.map(Path::to_path_buf),
+    })
+}
+
+/// Hands the looks of a solver on to an observer.
+struct Follow<'a> {
+    observer: &'a mut dyn Observer,
+    steps: usize,
+}
+
+impl Watch for Follow<'_> {
+    fn looked(&mut self, point: &Point) {
+        self.observer.tell(Event::Item {
+            name: format!("objective {:.6}", point.at.objective),
+            done: point.step,
+            of: self.steps,
+        });
+    }
+
+    fn interrupted(&self) -> bool {
+        self.observer.interrupted()
+    }
+}
+
+impl fmt::Display for ProblemReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let objective = self.found.objective;
+        writeln!(f, "{}", self.file.display())?;
+        writeln!(f, "objective      {objective:.6}")?;
+        if let (Some(optimum), Some(above)) = (self.optimum, self.above) {
+            writeln!(f, "optimum        {optimum:.6}, {above:+.2e} from it")?;
+        }
+        if let Some(gap) = self.found.gap {
+            let share = gap / objective.max(1e-300);
+            writeln!(f, "duality gap    {gap:.3e}, {share:.2e} of the objective")?;
+        }
+        writeln!(f, "SNR            {:.2} dB", self.found.snr)?;
+        writeln!(f, "non-zero       {:.3} %", 100.0 * self.found.density)?;
+        let Self { solver, steps, .. } = self;
+        writeln!(f, "{solver:<15}{steps} steps, {:.2} s", self.seconds)?;
+        write!(f, "stopped as     {}", self.reason)?;
+        if let Some(maps) = &self.maps {
+            write!(f, "\nmaps           {}", maps.display())?;
+        }
+        Ok(())
+    }
+}

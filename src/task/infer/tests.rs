@@ -1,0 +1,244 @@
+//! Inference on a run of a moment.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::task::tiny;
+
+fn options(folder: &Path) -> Options {
+    Options {
+        checkpoint: folder.join("run"),
+        which: Which::Last,
+        images: folder.join("images"),
+        out: folder.join("out"),
+        solver: Some(SolverName::Fista),
+        joint: false,
+        limits: Limits {
+            steps: 30,
+            ..Limits::default()
+        },
+        maps_format: MapsFormat::Npz,
+        overwrite: false,
+    }
+}
+
+fn infer(options: &Options) -> Result<Report> {
+    run(options, &Device::flex(), &mut ())
+}
+
+fn message(options: &Options) -> String {
+    infer(options).unwrap_err().to_string()
+}
+
+#[test]
+fn greedy_and_joint_agree_with_their_files() {
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "rescale_maps = 2.0");
+    tiny::image(&folder.path().join("images/a.png"), 5, 20);
+    tiny::image(&folder.path().join("images/sub/a.png"), 6, 26);
+    let mut options = options(folder.path());
+    let greedy = infer(&options).unwrap();
+    let layers: Vec<_> = greedy
+        .rows
+        .iter()
+        .map(|r| (r.image.as_str(), r.layer))
+        .collect();
+    assert_eq!(
+        layers,
+        [
+            ("a.png", 1),
+            ("a.png", 2),
+            ("sub/a.png", 1),
+            ("sub/a.png", 2)
+        ]
+    );
+    assert!(greedy.rows.iter().all(|r| r.snr > 0.0 && r.psnr > 10.0));
+    assert_eq!(greedy.rows[0].steps, 30);
+    assert!(greedy.complete().is_ok() && !greedy.interrupted);
+    let maps = arrays::read(options.out.join("sub/a-maps.npz")).unwrap();
+    assert_eq!(maps.arrays["layer1"].shape, [3, 28, 28]);
+    assert_eq!(maps.arrays["layer2"].shape, [6, 29, 29]);
+    let used = maps.arrays["layer2"].values.iter().filter(|&&v| v != 0.0);
+    let density = used.count() as f64 / (6.0 * 29.0 * 29.0);
+    assert!((density - greedy.rows[3].density).abs() < 1e-12);
+    assert!(options.out.join("sub/a.png").exists());
+    let csv = fs::read_to_string(options.out.join("table.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 5);
+    let json = fs::read_to_string(options.out.join("table.json")).unwrap();
+    assert!(json.contains("\"reason\": \"steps\""), "{json}");
+    assert!(greedy.to_string().contains("mean"), "{greedy}");
+
+    options.out = folder.path().join("joint");
+    options.joint = true;
+    options.maps_format = MapsFormat::None;
+    let joint = infer(&options).unwrap();
+    assert_eq!(joint.rows.len(), 2);
+    assert!(joint.rows.iter().all(|r| r.layer == 2 && r.snr > 0.0));
+    assert!(!options.out.join("a-maps.npz").exists());
+}
+
+#[test]
+fn the_joint_objective_sees_the_image_through_the_rescaling() {
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "rescale_maps = 2.0");
+    tiny::image(&folder.path().join("images/a.png"), 5, 20);
+    let mut options = options(folder.path());
+    options.joint = true;
+    let report = infer(&options).unwrap();
+    let row = &report.rows[0];
+    // The data term by hand: the reconstruction that the maps in the file stand for.
+    let device = Device::flex();
+    let run = Run::read(&options.checkpoint, Which::Last, &device).unwrap();
+    let pixels = folder::read(&options.images.join("a.png"), false, None).unwrap();
+    let (prepared, _) = run.state.prepare.apply(&pixels).unwrap();
+    let maps = arrays::read(options.out.join("a-maps.npz")).unwrap();
+    let maps = &maps.arrays["layer2"];
+    let codes = Image {
+        channels: maps.shape[0],
+        height: maps.shape[1],
+        width: maps.shape[2],
+        values: maps.values.clone(),
+    };
+    let planes = run.network.synthesize(to_tensor(&codes, &device));
+    let planes = to_image(&planes, 0).unwrap();
+    let error: f64 = planes
+        .values
+        .iter()
+        .zip(&prepared.values)
+        .map(|(x, y)| f64::from(x - y).powi(2))
+        .sum();
+    let data = run.state.objectives[1].data_weight / 2.0 * error;
+    assert!((data / row.data - 1.0).abs() < 1e-3, "{data} {}", row.data);
+}
+
+#[test]
+fn a_joint_run_is_inferred_jointly() {
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "form = \"joint\"\nsolver = \"fista\"");
+    tiny::image(&folder.path().join("images/a.png"), 5, 20);
+    let report = infer(&options(folder.path())).unwrap();
+    assert!(report.joint);
+    assert_eq!(report.rows.len(), 1);
+    assert_eq!(report.rows[0].layer, 2);
+}
+
+#[test]
+fn what_can_be_known_before_stops_it_before_anything_is_written() {
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "");
+    let mut options = options(folder.path());
+    tiny::image(&options.images.join("good.png"), 1, 20);
+    fs::write(options.images.join("bad.png"), "no image").unwrap();
+    assert!(message(&options).contains("bad.png"));
+    tiny::image(&options.images.join("bad.png"), 1, 20);
+    crate::picture::save_png(&Image::zeros(1, 2, 40), options.images.join("tiny.png")).unwrap();
+    let error = message(&options);
+    assert!(
+        error.contains("tiny.png") && error.contains("smaller than the 3 x 3"),
+        "{error}"
+    );
+    assert!(!options.out.exists());
+    fs::remove_file(options.images.join("tiny.png")).unwrap();
+
+    infer(&options).unwrap();
+    assert!(message(&options).contains("is not replaced"));
+    options.overwrite = true;
+    infer(&options).unwrap();
+    // Results among the images are not taken for images, and never replace one.
+    options.out = options.images.join("out");
+    infer(&options).unwrap();
+    assert_eq!(infer(&options).unwrap().images, 2);
+    options.out = options.images.clone();
+    assert!(message(&options).contains("choose another --out"));
+    options.images = options.images.join("good.png");
+    assert!(message(&options).contains("would replace the image"));
+}
+
+#[test]
+fn names_that_differ_in_the_ending_alone_keep_it() {
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "");
+    let options = options(folder.path());
+    tiny::image(&options.images.join("a.png"), 1, 20);
+    fs::copy(options.images.join("a.png"), options.images.join("a.bmp")).unwrap();
+    infer(&options).unwrap();
+    for name in ["a.png.png", "a.bmp.png", "a.bmp-maps.npz"] {
+        assert!(options.out.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn one_failing_image_does_not_lose_the_others() {
+    /// Removes an image once the first is done.
+    struct Vandal(std::path::PathBuf);
+    impl Observer for Vandal {
+        fn tell(&mut self, _: Event) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "");
+    let options = options(folder.path());
+    for name in ["a.png", "b.png", "c.png"] {
+        tiny::image(&options.images.join(name), 1, 20);
+    }
+    let mut vandal = Vandal(options.images.join("b.png"));
+    let report = run(&options, &Device::flex(), &mut vandal).unwrap();
+    assert_eq!((report.rows.len(), report.failures.len()), (4, 1));
+    let error = report.complete().unwrap_err().to_string();
+    assert!(
+        error.contains("1 of 3 images failed") && error.contains("b.png"),
+        "{error}"
+    );
+    assert!(options.out.join("c.png").exists());
+}
+
+#[test]
+fn an_interruption_ends_after_the_image_in_work() {
+    struct Impatient;
+    impl Observer for Impatient {
+        fn interrupted(&self) -> bool {
+            true
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "");
+    let options = options(folder.path());
+    for name in ["a.png", "b.png"] {
+        tiny::image(&options.images.join(name), 1, 20);
+    }
+    let report = run(&options, &Device::flex(), &mut Impatient).unwrap();
+    assert!(report.interrupted);
+    assert!(
+        report
+            .to_string()
+            .contains("interrupted after 1 of 2 images")
+    );
+    assert!(options.out.join("a.png").exists() && !options.out.join("b.png").exists());
+}
+
+#[test]
+fn a_gap_needs_a_convex_objective() {
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "");
+    let mut options = options(folder.path());
+    tiny::image(&options.images.join("a.png"), 1, 20);
+    options.limits.gap = Some(1e-2);
+    assert_eq!(infer(&options).unwrap().rows.len(), 2);
+    let mut bundle = arrays::Bundle::default();
+    let filters = Array::new(vec![1, 1, 2, 2], vec![0.5; 4]).unwrap();
+    bundle.arrays.insert("layer1.filters".into(), filters);
+    for (name, value) in [("data_weight", 1.0), ("sparsity", 1.0), ("p", 0.8)] {
+        bundle
+            .scalars
+            .insert(format!("layer1.objective.{name}"), value);
+    }
+    let file = folder.path().join("half.npz");
+    arrays::write(&file, &bundle, false).unwrap();
+    options.checkpoint = folder.path().join("half");
+    crate::task::exchange::import(&file, None, &options.checkpoint, &Device::flex()).unwrap();
+    assert!(message(&options).contains("p = 0.8"));
+}

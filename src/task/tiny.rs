@@ -1,0 +1,30 @@
+//! A run of a moment, for the tests of what works on runs.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use super::train;
+use crate::config::Config;
+use crate::data::scenes;
+use crate::picture::save_png;
+
+/// Two grey layers on two sample scenes, one epoch each; `train` is put into its table.
+pub(super) fn run(folder: &Path, train: &str) -> PathBuf {
+    let config = format!(
+        "[data]\ncolour = false\nsample_count = 2\nsample_size = 24\n\
+         [train]\n{train}\n\
+         [[layer]]\nmaps = 3\nsize = 3\nepochs = 1\n\
+         [[layer]]\nconnect = \"singles-and-pairs\"\nsize = 2\nepochs = 1\n"
+    );
+    let path = folder.join("run");
+    let config = Config::parse(&config).unwrap();
+    train::start(config, &path, &Device::flex(), &mut ()).unwrap();
+    path
+}
+
+/// Writes a sample scene as a PNG file, with the folders above it.
+pub(super) fn image(path: &Path, seed: u64, size: usize) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    save_png(&scenes::sample(0, size, seed), path).unwrap();
+}
