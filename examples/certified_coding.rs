@@ -22,7 +22,10 @@ fn main() -> Result<()> {
     let network = Network::new(vec![layer]);
     let most = Objective::largest_useful_sparsity(1.0, &network, images.clone());
     let objective = Objective::new(1.0, 0.1 * most, 1.0)?;
-    println!("sparsity {:.3}, a tenth of the largest useful", objective.sparsity);
+    println!(
+        "sparsity {:.3}, a tenth of the largest useful",
+        objective.sparsity
+    );
 
     let start = Tensor::zeros(network.maps_shape(images.dims()), &device);
     let problem = Problem {

@@ -19,7 +19,13 @@ fn main() -> Result<()> {
     let constraint = Constraint::UnitBall;
     let network = Network::new(vec![
         Layer::random(Connectivity::full(3, 4), [5, 5], constraint, 0, &device),
-        Layer::random(Connectivity::singles_and_pairs(4), [5, 5], constraint, 1, &device),
+        Layer::random(
+            Connectivity::singles_and_pairs(4),
+            [5, 5],
+            constraint,
+            1,
+            &device,
+        ),
     ]);
     let shape = network.maps_shape(images.dims());
     let mut model = Model {
@@ -46,7 +52,11 @@ fn main() -> Result<()> {
         model = optimizer.step(0.01, model, gradients);
     }
     // Filter planes that are not connected got no gradient and are still exactly zero.
-    let unconnected = model.network.layers[1].filters.val().inner().equal_elem(0.0);
+    let unconnected = model.network.layers[1]
+        .filters
+        .val()
+        .inner()
+        .equal_elem(0.0);
     let zeros: f32 = unconnected.float().sum().into_scalar();
     println!("{zeros} filter taps are exactly zero: the unconnected planes");
     Ok(())

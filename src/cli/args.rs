@@ -52,8 +52,10 @@ pub enum Command {
         deconvnet compare --solvers split:1x10x6,split:1x1.5x29,adam:0.03,fista")]
     Compare(CompareArgs),
     /// Draw a run: filters projected to pixels, connectivity, maps, patches, curves.
-    #[command(after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
-        deconvnet visualize --checkpoint sample --image photo.jpg --images photos --out drawn")]
+    #[command(
+        after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
+        deconvnet visualize --checkpoint sample --image photo.jpg --images photos --out drawn"
+    )]
     Visualize(VisualizeArgs),
     /// Write filters, and maps if asked, as .npz or .safetensors.
     #[command(after_help = "Example:\n  \
@@ -134,7 +136,12 @@ pub struct RunArgs {
 #[derive(Debug, Args)]
 pub struct InferArgs {
     /// The run whose filters are used: its name in checkpoints, or its folder.
-    #[arg(long, value_name = "RUN", required_unless_present = "problem", requires = "images")]
+    #[arg(
+        long,
+        value_name = "RUN",
+        required_unless_present = "problem",
+        requires = "images"
+    )]
     pub checkpoint: Option<PathBuf>,
     /// Which of its checkpoints: last, best, or a step.
     #[arg(long, value_name = "WHICH", default_value = "last")]

@@ -83,8 +83,14 @@ pub fn run(arguments: Arguments) -> Result<bool> {
         Command::Export(args) => {
             let device = args.run.backend.device()?;
             let run = plan::existing(&args.run.checkpoint);
-            let done =
-                exchange::export(&run, args.run.at, &args.out, args.maps, args.overwrite, &device)?;
+            let done = exchange::export(
+                &run,
+                args.run.at,
+                &args.out,
+                args.maps,
+                args.overwrite,
+                &device,
+            )?;
             tell(&done, json, quiet)?;
             Ok(true)
         }

@@ -119,7 +119,10 @@ pub fn infer(args: &InferArgs) -> Result<Infer> {
         checkpoint: existing(run),
         which: args.at,
         images: images.clone(),
-        out: args.out.clone().unwrap_or_else(|| PathBuf::from("inferred")),
+        out: args
+            .out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("inferred")),
         solver: args.solver,
         joint: args.joint,
         limits,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, Solver};
+use super::{Problem, Solver, in_double};
 use crate::error::{Error, Result};
 use crate::model::Evaluation;
 
@@ -153,6 +153,8 @@ pub fn drive<S: Solver>(
     watch: &mut dyn Watch,
 ) -> Result<Solved> {
     let device = problem.images.device();
+    // Whoever follows a convex problem wants the certificate, not its rounding.
+    let judge = (limits.every > 0 && problem.objective.is_convex()).then(|| problem.in_double());
     let mut clock = Duration::ZERO;
     let mut curve: Vec<Point> = Vec::new();
     let mut step = 0;
@@ -177,10 +179,19 @@ pub fn drive<S: Solver>(
             let _ = device.sync();
             clock += started.elapsed();
             let codes = solver.codes(&state);
-            let each =
-                problem
-                    .objective
-                    .evaluate(&problem.network, codes.clone(), problem.images.clone());
+            let each = match &judge {
+                Some(judge) => {
+                    let codes = in_double(codes.clone());
+                    problem
+                        .objective
+                        .evaluate(&judge.network, codes, judge.images.clone())
+                }
+                None => problem.objective.evaluate(
+                    &problem.network,
+                    codes.clone(),
+                    problem.images.clone(),
+                ),
+            };
             let at = Evaluation::total(&each);
             if !at.objective.is_finite() {
                 return Err(diverged(step, at.objective));

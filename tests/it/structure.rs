@@ -26,7 +26,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "config", "store", "data", "model", "solve", "connectivity", "arrays",
+            "config",
+            "store",
+            "data",
+            "model",
+            "solve",
+            "connectivity",
+            "arrays",
         ],
     ),
     (

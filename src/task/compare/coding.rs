@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor};
 
 use super::output::{CURVES, Output, RECONSTRUCTIONS};
 use super::report::{Optimum, Report, Row, Source};
 use super::{Ear, Filters, Options, STEPS, all_images, learning, pictures, tell_done};
-use crate::backend::Backend;
 use crate::error::Result;
-use crate::model::{Evaluation, FeatureMaps, Layer, Network};
-use crate::run::{Images, to_tensor};
+use crate::model::{Evaluation, FeatureMaps};
 use crate::problem::CodingProblem;
+use crate::run::{Images, to_tensor};
 use crate::solve::{Fista, Limits, Method, Problem, Reason};
 use crate::task::{Event, Observer};
 
@@ -192,7 +190,7 @@ fn certify(problem: &Problem, observer: &mut dyn Observer) -> Result<Option<Opti
     observer.tell(Event::Note(
         "certifying the optimum by a long run of FISTA".into(),
     ));
-    let problem = precise(problem)?;
+    let problem = problem.in_double();
     let shape = problem.network.maps_shape(problem.images.dims());
     let start = Tensor::zeros(shape, (&problem.images.device(), DType::F64));
     let limits = Limits {
@@ -221,24 +219,4 @@ fn certify(problem: &Problem, observer: &mut dyn Observer) -> Result<Option<Opti
         solved.last().step
     )));
     Ok(Some(optimum))
-}
-
-/// The problem in double precision on the CPU, whatever the contenders compute on: in single
-/// precision, rounding alone can leave a gap of 1e-5 of the objective.
-fn precise(problem: &Problem) -> Result<Problem> {
-    let device = Backend::Flex.device()?;
-    let double =
-        |x: Tensor<4>| Tensor::from_data(x.into_data().convert::<f64>(), (&device, DType::F64));
-    let layers = problem.network.layers.iter().map(|layer| {
-        let filters = double(layer.filters.val());
-        Layer {
-            filters: Param::from_tensor(filters),
-            connectivity: layer.connectivity.clone(),
-        }
-    });
-    Ok(Problem {
-        network: Network::new(layers.collect()),
-        images: double(problem.images.clone()),
-        objective: problem.objective,
-    })
 }
