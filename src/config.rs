@@ -558,7 +558,7 @@ mod tests {
             ("[[layer]]\nmaps = 9\nsparsity = { of_max = 2.0 }", "of_max"),
             ("[[layer]]\nconnect = \"full\"", "maps"),
             ("[[layer]]\nmaps = 4\nconnect = \"singles\"", "gives 3 maps"),
-            ("[[layer]]\nconnect = [[1, 0]]", "1 rows"),
+            ("[[layer]]\nconnect = [[1, 1]]", "1 rows"),
             (
                 "[train]\nsolver = \"adam\"\nupdate_filters = \"epoch\"",
                 "contradicts",

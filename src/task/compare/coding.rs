@@ -120,8 +120,9 @@ fn compare(
         objective,
     } = problem;
     let shape = network.maps_shape(images.dims());
-    let zeros = Tensor::zeros(shape, &images.device());
-    let zero = objective.evaluate(network, zeros.clone(), images.clone());
+    let judge = problem.in_double();
+    let zeros = Tensor::zeros(shape, (&judge.images.device(), DType::F64));
+    let zero = objective.evaluate(&judge.network, zeros, judge.images.clone());
     let limits = options.limits(STEPS);
     let mut report = Report {
         what: options.what,

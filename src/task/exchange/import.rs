@@ -10,7 +10,7 @@ use super::{OBJECTIVE, RESCALING, key};
 use crate::arrays::{self, Bundle};
 use crate::config::{Config, Connect, ConnectName, Form, LayerConfig, Sparsity};
 use crate::connectivity::Connectivity;
-use crate::data::{Lump, Prepare};
+use crate::data::{Lump, Prepare, Preprocess};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network, Objective};
 use crate::problem::{filters_first, four_axes};
@@ -174,7 +174,11 @@ impl Source<'_> {
                      configuration to take in its place"
                 ))
             })?,
-            (None, None) => Config::default(),
+            // Filters of other tools come without the data set whose range the default would need.
+            (None, None) => Config {
+                preprocess: Preprocess::default(),
+                ..Config::default()
+            },
         };
         let stored = match texts.get("preprocess") {
             Some(text) => Some(serde_json::from_str(text).or_else(|error| {

@@ -8,6 +8,8 @@ use crate::picture::save_png;
 use crate::task::train;
 
 const TWO_LAYERS: &str = "
+    [preprocess]
+    kind = \"contrast-normalize\"
     [data]
     sample_count = 3
     sample_size = 24
@@ -127,6 +129,8 @@ fn what_cannot_be_drawn_is_told_before_anything_is() {
         assert!(matches!(error, Error::Config(_)), "{error}");
         error.to_string()
     };
+    // Learning has drawn the run already.
+    std::fs::remove_dir_all(path.join(PICTURES)).unwrap();
     for number in [0, 4] {
         let message = error(Options {
             image: Subject::Training(number),
