@@ -151,3 +151,53 @@ fn quietly<T>(f: impl FnOnce() -> T + std::panic::UnwindSafe) -> Option<T> {
     std::panic::set_hook(hook);
     result
 }
+
+/// Which backends there are and which devices answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Survey {
+    /// An entry for each backend.
+    pub backends: Vec<Surveyed>,
+}
+
+/// What was found out about one backend.
+#[derive(Clone, Debug, Serialize)]
+pub struct Surveyed {
+    /// Its name.
+    pub backend: Backend,
+    /// Whether this program was built with it.
+    pub compiled_in: bool,
+    /// Whether a device added two numbers right.
+    pub answers: bool,
+    /// The device, where it says.
+    pub device: Option<String>,
+}
+
+/// Tries every backend that is compiled in.
+pub fn survey() -> Survey {
+    let backends = Backend::ALL.map(|backend| {
+        let device = backend.device().ok();
+        Surveyed {
+            backend,
+            compiled_in: backend.compiled_in(),
+            answers: device.is_some(),
+            device: device.map(|device| format!("{device:?}")),
+        }
+    });
+    Survey {
+        backends: backends.to_vec(),
+    }
+}
+
+impl fmt::Display for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for one in &self.backends {
+            let found = match (&one.device, one.compiled_in) {
+                (Some(device), _) => device.clone(),
+                (None, true) => "compiled in, but no device answers".into(),
+                (None, false) => format!("not compiled in; build with --features {}", one.backend),
+            };
+            writeln!(f, "{:<8} {found}", one.backend.name())?;
+        }
+        Ok(())
+    }
+}

@@ -265,19 +265,27 @@ pub enum ConnectName {
 }
 
 impl Default for Config {
-    /// The experiment that `train` runs when nothing is said: two layers on the sample scenes.
+    /// What `train` does when nothing is said: the experiment of the paper, 9, 45 and 150 maps, as
+    /// the authors' tool runs it, on the sample scenes.
     fn default() -> Self {
+        let layer = |maps, connect, p| LayerConfig {
+            maps: Some(maps),
+            connect: Connect::Named(connect),
+            p,
+            ..LayerConfig::default()
+        };
         Self {
             seed: 0,
             backend: Backend::Flex,
             data: Data::default(),
-            preprocess: Preprocess::default(),
+            preprocess: Preprocess::local_mean(),
             train: Train::default(),
             checkpoint: Checkpointing::default(),
-            layers: vec![LayerConfig {
-                maps: Some(9),
-                ..LayerConfig::default()
-            }],
+            layers: vec![
+                layer(9, ConnectName::Full, 0.8),
+                layer(45, ConnectName::SinglesAndPairs, 0.8),
+                layer(150, ConnectName::RandomPairs, 1.0),
+            ],
         }
     }
 }

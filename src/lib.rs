@@ -1,8 +1,74 @@
-//! Deconvolutional networks.
+//! Deconvolutional networks: learn filters from unlabelled images so that each image is a sum of
+//! convolutions of sparse feature maps with filters shared by all images; stack such layers; infer
+//! the maps of a new image by the same optimisation.
+//!
+//! # The model
+//!
+//! Layer `l` explains the planes below it, the image's channels for `l = 1` and the feature maps of
+//! layer `l - 1` above that, by minimising over all images
+//!
+//! ```text
+//! data_weight/2 sum_c || sum_k g[c, k] z[k] * f[c, k] - y[c] ||^2  +  sparsity sum_k |z[k]|^p
+//! ```
+//!
+//! | symbol | in the code | what it is |
+//! |---|---|---|
+//! | `y` | `images` | what is explained, `[n, C, H, W]`: the image, or the maps of the layer below |
+//! | `z` | [`model::FeatureMaps`] | feature maps, each image has its own, `[n, K, H + h - 1, W + w - 1]` |
+//! | `f` | [`model::Layer::filters`] | filters, shared by all images, `[C, K, h, w]` |
+//! | `g` | [`connectivity::Connectivity`] | which map is connected to which plane, fixed, 0 or 1 |
+//! | `*` | [`conv::synthesize`] | true convolution, the 'valid' part |
+//! | `R` | [`model::Network::project`] | the whole stack, from the top maps to the image |
+//! | `lambda` | `data_weight` | weight of the data term in the paper; 1 elsewhere in the field |
+//! | `p` | [`model::Objective::p`] | exponent of the penalty, `0 < p <= 1` |
+//! | `x`, `beta` | [`solve::Split`] | the auxiliary copy of the maps and the weight that ties it to them |
+//!
+//! # An example
+//!
+//! Code an image with fixed filters, and know how far the answer is from the best there is:
+//!
+//! ```
+//! use deconvnet::{backend::Backend, connectivity::Connectivity, data::scenes, run};
+//! use deconvnet::model::{Constraint, Layer, Network, Objective};
+//! use deconvnet::solve::{Fista, Limits, Method, Problem};
+//!
+//! let device = Backend::Flex.device()?;
+//! let layer = Layer::random(Connectivity::full(3, 4), [5, 5], Constraint::UnitBall, 0, &device);
+//! let problem = Problem {
+//!     network: Network::new(vec![layer]),
+//!     images: run::to_tensor(&scenes::sample(0, 24, 7), &device),
+//!     objective: Objective::new(1.0, 0.5, 1.0)?,
+//! };
+//! let start = burn::tensor::Tensor::zeros([1, 4, 28, 28], &device);
+//! let limits = Limits { gap: Some(1e-3), ..Limits::default() };
+//! let solved = Method::Fista(Fista::default()).code(&problem, start, &limits, &mut ())?;
+//! let end = solved.last().at;
+//! assert!(end.gap.is_some_and(|gap| gap <= 1e-3 * end.objective), "{}", solved.reason);
+//! # Ok::<(), deconvnet::Error>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`backend`] | the choice of who computes |
+//! | [`connectivity`], [`conv`], [`penalty`] | the parts of the equation: `g`, `*`, `\|z\|^p` |
+//! | [`model`] | layers, networks, maps and the objective as Burn modules |
+//! | [`solve`] | the solvers for maps and filters, and the one loop that runs them |
+//! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
+//! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |
+//! | [`task`], [`cli`] | one file for each command, and the command line |
+//!
+//! # Sources
+//!
+//! - M. D. Zeiler, D. Krishnan, G. W. Taylor and R. Fergus, Deconvolutional Networks, CVPR 2010.
+//! - A. Beck and M. Teboulle, A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse
+//!   Problems, SIAM J. Imaging Sciences, 2009.
 #![warn(missing_docs)]
 
 pub mod arrays;
 pub mod backend;
+pub mod cli;
 pub mod config;
 pub mod connectivity;
 pub mod conv;

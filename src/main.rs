@@ -1,1 +1,35 @@
-fn main() {}
+//! The command: parse, run, exit code.
+
+use std::panic;
+use std::process::ExitCode;
+
+use clap::Parser;
+use deconvnet::cli::{Arguments, run};
+
+/// Exit code after an interruption, as shells have it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+/// Exit code of a bug of ours.
+const BUG: u8 = 70;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Drivers and libraries report some failures by a panic; its message is told below.
+    panic::set_hook(Box::new(|_| {}));
+    match panic::catch_unwind(|| run(arguments)) {
+        Ok(Ok(finished)) => ExitCode::from(if finished { 0 } else { INTERRUPTED }),
+        Ok(Err(error)) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied());
+            eprintln!(
+                "error: something failed that should not: {}; checkpoints written so far are \
+                 whole; please report it with the command that led here",
+                text.unwrap_or("no message")
+            );
+            ExitCode::from(BUG)
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! One layer: the filters that its feature maps are convolved with.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use rand_distr::{Distribution as _, StandardNormal};
@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::connectivity::Connectivity;
 use crate::conv;
+
+/// Burn names parameters at random unless told otherwise; with fixed names the same learning writes
+/// the same files, bit for bit.
+const FILTERS: u64 = 1_000;
 
 /// A layer of the network: filters `f` shared by all images, and the connectivity `g`.
 ///
@@ -80,8 +84,17 @@ impl Layer {
     pub fn new(filters: Tensor<4>, connectivity: Connectivity) -> Self {
         let filters = conv::reference::masked(filters, &connectivity);
         Self {
-            filters: Param::from_tensor(filters),
+            filters: Param::initialized(ParamId::from(FILTERS), filters).set_require_grad(true),
             connectivity,
+        }
+    }
+
+    /// The same layer as number `index` of a stack, from 0: its parameter is named accordingly.
+    pub(super) fn numbered(self, index: usize) -> Self {
+        let id = ParamId::from(FILTERS + index as u64);
+        Self {
+            filters: Param::initialized(id, self.filters.val()).set_require_grad(true),
+            connectivity: self.connectivity,
         }
     }
 

@@ -26,7 +26,11 @@ impl Network {
     /// A network of the given layers, without rescaling between them.
     pub fn new(layers: Vec<Layer>) -> Self {
         let rescaling = vec![None; layers.len()];
-        Self { layers, rescaling }
+        let numbered = layers.into_iter().enumerate();
+        Self {
+            layers: numbered.map(|(l, layer)| layer.numbered(l)).collect(),
+            rescaling,
+        }
     }
 
     /// The part of the stack made of `layers`.

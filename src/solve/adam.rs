@@ -1,6 +1,6 @@
 //! Burn's Adam on the data term, with the exact shrink for the penalty after each step.
 
-use burn::module::{Module, Param};
+use burn::module::{Module, Param, ParamId};
 use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
@@ -60,10 +60,10 @@ pub struct Moments {
 impl Moments {
     /// No step taken yet.
     pub fn zeros(like: &Tensor<4>) -> Self {
-        let zeros = || Param::from_tensor(like.zeros_like());
+        let zeros = |id: u64| Param::initialized(ParamId::from(id), like.zeros_like());
         Self {
-            first: zeros(),
-            second: zeros(),
+            first: zeros(1),
+            second: zeros(2),
             time: 0,
         }
     }

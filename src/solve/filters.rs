@@ -3,11 +3,11 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::fista::largest_eigenvalue;
+use super::lanczos::largest_eigenvalue;
 use super::{Dot, conjugate_gradients};
 use crate::conv;
 use crate::error::Result;
-use crate::model::{Constraint, Network};
+use crate::model::{Constraint, FeatureMaps, Network};
 
 /// Hands every batch of top maps and images, one after the other, to the function given.
 pub type Batches<'a> =
@@ -78,7 +78,7 @@ impl FilterProblem<'_> {
         Ok(filters)
     }
 
-    /// Accelerated projected gradient with restart, step 1 / L by power iteration.
+    /// Accelerated projected gradient with restart, step 1 / L by Lanczos steps.
     fn projected_gradient(
         &self,
         filters: Tensor<4>,
@@ -92,8 +92,9 @@ impl FilterProblem<'_> {
                 f.zeros_like()
             })
         };
-        // The data's own direction is rich in the largest eigenvectors, so few iterations do.
-        let norm = 1.1 * largest_eigenvalue(apply, data.clone(), 6);
+        // Not from the data: an eigenvector that the images ignore would stay unseen.
+        let start = FeatureMaps::start(filters.dims(), 1.0, 0, &filters.device());
+        let norm = 1.1 * largest_eigenvalue(apply, start.cast(filters.dtype()), 6);
         if let Some(error) = failure.into_inner() {
             return Err(error);
         }

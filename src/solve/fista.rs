@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::lanczos::largest_eigenvalue;
 use super::{Dot, Problem, Solver};
 use crate::model::{FeatureMaps, Network};
 use crate::penalty;
@@ -26,7 +27,7 @@ use crate::penalty;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fista {
-    /// The step bound `L / data_weight`; estimated by power iteration where absent.
+    /// The step bound `L / data_weight`; estimated by Lanczos steps where absent.
     pub norm: Option<f64>,
 }
 
@@ -88,8 +89,8 @@ impl Solver for Fista {
     }
 }
 
-/// An upper estimate of `||R||^2`, the largest eigenvalue of `R'R`, by power iteration from a fixed
-/// start, with 5 % to spare: the iteration approaches it from below.
+/// An upper estimate of `||R||^2`, the largest eigenvalue of `R'R`, by Lanczos steps from a fixed
+/// start, with 5 % to spare: they approach it from below.
 ///
 /// `images` is the shape `[n, C, H, W]`; one image is enough, all have the same operator.
 pub fn operator_norm(network: &Network, images: [usize; 4]) -> f64 {
@@ -98,20 +99,4 @@ pub fn operator_norm(network: &Network, images: [usize; 4]) -> f64 {
     let shape = network.maps_shape([1, c, h, w]);
     let start = FeatureMaps::start(shape, 1.0, 0, &filters.device()).cast(filters.dtype());
     1.05 * largest_eigenvalue(|z| network.lift(network.project(z)), start, 20)
-}
-
-/// The largest eigenvalue of a symmetric positive operator, from below, by power iteration.
-pub(super) fn largest_eigenvalue(
-    apply: impl Fn(Tensor<4>) -> Tensor<4>,
-    start: Tensor<4>,
-    iterations: usize,
-) -> f64 {
-    let norm = |v: &Tensor<4>| Dot::Whole.of(v.clone(), v.clone()).sqrt();
-    let mut v = start;
-    let mut size = norm(&v);
-    for _ in 0..iterations {
-        v = apply(v / size.clone().clamp_min(1e-30));
-        size = norm(&v);
-    }
-    size.into_scalar::<f64>().max(1e-12)
 }

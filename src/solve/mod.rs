@@ -10,6 +10,7 @@ mod cg;
 mod drive;
 mod filters;
 mod fista;
+mod lanczos;
 mod learn;
 mod split;
 

@@ -1,9 +1,11 @@
 //! What the commands do, one file each. They read and write through [`crate::run`], tell an
 //! [`Observer`] how far they are, and return a report; nothing here prints.
 
+pub mod compare;
 pub mod exchange;
 pub mod infer;
 pub mod train;
+pub mod visualize;
 
 #[cfg(test)]
 mod tiny;

@@ -1,5 +1,6 @@
 //! `train`: learn filters and maps from images, save as it goes, go on where it stopped.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 use serde::Serialize;
 
+use super::visualize::{PICTURES, pictures_of};
 use super::{Event, Observer};
 use crate::config::{Config, Form, Sparsity, Update};
 use crate::data::Range;
@@ -96,7 +98,11 @@ pub fn resume(
 ) -> Result<Report> {
     let run = Run::open(path, which, device)?;
     let images = Images::resume(&run.state);
-    let moments = load_moments(&run, run.state.position.stage)?;
+    let moments = if run.state.finished() {
+        Vec::new()
+    } else {
+        load_moments(&run, run.state.position.stage)?
+    };
     Session::new(run, images, moments, device).learn(observer)
 }
 
@@ -212,12 +218,12 @@ impl<'a> Session<'a> {
             self.begin_stage(observer)?;
             while self.run.state.position.epoch < self.epochs() {
                 if self.epoch(observer)? == Ended::Interrupted {
-                    return self.report(Ended::Interrupted);
+                    return self.report(Ended::Interrupted, observer);
                 }
             }
             self.end_stage(observer)?;
         }
-        self.report(Ended::Finished)
+        self.report(Ended::Finished, observer)
     }
 
     fn epochs(&self) -> usize {
@@ -543,6 +549,8 @@ impl<'a> Session<'a> {
         };
         self.run.state.rescaling.push(lump);
         self.run.network.rescaling[stage] = lump;
+        // Adam's memory belongs to the layer that is done, and no resume may look for it any more.
+        self.moments.clear();
         self.run.state.position = Position {
             stage: stage + 1,
             epoch: 0,
@@ -593,7 +601,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn report(self, ended: Ended) -> Result<Report> {
+    fn report(mut self, ended: Ended, observer: &mut dyn Observer) -> Result<Report> {
+        if ended == Ended::Finished {
+            let folder = self.run.folder.path().join(PICTURES);
+            pictures_of(&self.run, &mut self.images, self.device, &folder, observer)?;
+        }
         let trace: Vec<TraceLine> = self.run.folder.read_trace()?;
         let stages = (0..self.run.state.stages())
             .filter_map(|stage| {
@@ -620,4 +632,38 @@ fn used_maps(codes: &Tensor<4>) -> Result<Vec<bool>> {
         .try_into_vec_as::<f32>()
         .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
     Ok(values.into_iter().map(|v| v != 0.0).collect())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<6} {:>6} {:>12} {:>9} {:>10}",
+            "layer", "epochs", "objective", "SNR dB", "non-zero %"
+        )?;
+        for line in &self.stages {
+            writeln!(
+                f,
+                "{:<6} {:>6} {:>12.3} {:>9.2} {:>10.2}",
+                line.stage + 1,
+                line.epoch + 1,
+                line.after_filters,
+                line.snr,
+                100.0 * line.density
+            )?;
+        }
+        let run = self.run.display();
+        match self.ended {
+            Ended::Finished => writeln!(
+                f,
+                "finished: all epochs are done, {:.1} s; pictures are in {run}/{PICTURES}",
+                self.seconds
+            ),
+            Ended::Interrupted => writeln!(
+                f,
+                "interrupted after {:.1} s and saved; go on with: deconvnet train --resume {run}",
+                self.seconds
+            ),
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::{OBJECTIVE, RESCALING, key};
 use crate::arrays::{self, Bundle};
 use crate::config::{Config, Connect, ConnectName, Form, LayerConfig, Sparsity};
 use crate::connectivity::Connectivity;
-use crate::data::{Lump, Prepare};
+use crate::data::{Lump, Prepare, Preprocess};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network, Objective};
 use crate::problem::{filters_first, four_axes};
@@ -47,8 +47,9 @@ impl fmt::Display for Imported {
 ///
 /// Numbers of maps, filter sizes, connectivity and colour are what the filters say. The weights of
 /// the objectives are those in the file, else those of `config`. All else, the preprocessing above
-/// all, is that of `config`; without one, that of the file; without either, the default. Maps in
-/// the file are not taken over, and filters are not normalised.
+/// all, is that of `config`; without one, that of the file; without either, the default with contrast
+/// normalisation, which needs no images. Maps in the file are not taken over, and filters are not
+/// normalised.
 ///
 /// # Errors
 /// [`Error::Input`] for arrays that are missing, not finite or do not fit together;
@@ -174,7 +175,11 @@ impl Source<'_> {
                      configuration to take in its place"
                 ))
             })?,
-            (None, None) => Config::default(),
+            // The default configuration's own preprocessing is learnt from images.
+            (None, None) => Config {
+                preprocess: Preprocess::default(),
+                ..Config::default()
+            },
         };
         let stored = match texts.get("preprocess") {
             Some(text) => Some(serde_json::from_str(text).or_else(|error| {

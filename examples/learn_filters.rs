@@ -1,0 +1,63 @@
+//! Learn a layer of filters from the sample scenes, in memory, and draw them.
+//!
+//!     cargo run --release --example learn_filters
+//!
+//! The loop that `deconvnet train` runs, without the run folder: visit the images in turn, find the
+//! maps of each, update the filters.
+
+use burn::tensor::Tensor;
+use deconvnet::backend::Backend;
+use deconvnet::connectivity::Connectivity;
+use deconvnet::data::{Preprocess, scenes};
+use deconvnet::model::{Constraint, Layer, Network, Objective};
+use deconvnet::picture::{MosaicOptions, Tile, mosaic, save_png, symmetric};
+use deconvnet::solve::{FilterStep, Learner, Method, Problem, Split};
+use deconvnet::{Result, run};
+
+fn main() -> Result<()> {
+    let device = Backend::Flex.device()?;
+    let scenes = scenes::sample_set(6, 100, 1);
+    let prepare = Preprocess::local_mean().fit(scenes.iter().cloned().map(Ok))?;
+    let images = scenes
+        .iter()
+        .map(|scene| Ok(run::to_tensor(&prepare.apply(scene)?.0, &device)))
+        .collect::<Result<Vec<_>>>()?;
+
+    let constraint = Constraint::UnitPlanes;
+    let layer = Layer::random(Connectivity::full(3, 9), [7, 7], constraint, 0, &device);
+    let mut network = Network::new(vec![layer]);
+    let learner = Learner {
+        codes: Method::Split(Split::default()),
+        steps: Split::default().schedule.steps,
+        filters: FilterStep::LeastSquares { cg: 2 },
+        filter_rate: 0.0,
+        constraint,
+    };
+    let shape = network.maps_shape(images[0].dims());
+    let mut maps = vec![Tensor::zeros(shape, &device); images.len()];
+    for epoch in 1..=5 {
+        let mut snr = 0.0;
+        for (image, maps) in images.iter().zip(&mut maps) {
+            let problem = Problem {
+                network: network.clone(),
+                images: image.clone(),
+                objective: Objective::new(1.0, 1.0, 0.8)?,
+            };
+            let learnt = learner.visit(&problem, maps.clone(), true, &mut Vec::new(), &mut ())?;
+            snr += learnt.snr[0] / images.len() as f64;
+            *maps = learnt.maps;
+            network = learnt.network;
+        }
+        println!("epoch {epoch}: SNR {snr:.2} dB");
+    }
+
+    // Filters are [planes, maps, h, w]; a tile shows all planes of one map.
+    let filters = network.top().filters.val().swap_dims(0, 1);
+    let tiles = (0..9)
+        .map(|k| Ok(Tile::from(symmetric(&run::to_image(&filters, k)?, None))))
+        .collect::<Result<Vec<_>>>()?;
+    let sheet = mosaic(&tiles, &MosaicOptions::default())?;
+    save_png(&sheet, "learnt-filters.png")?;
+    println!("drawn: learnt-filters.png");
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! What can be typed. Nothing is checked here beyond its form.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::backend::Backend;
+use crate::config::SolverName;
+use crate::store::Which;
+use crate::task::compare::What;
+
+/// Learn deconvolutional networks from images: filters, sparse feature maps, pictures of both.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 2 settings, 3 images, 4 checkpoint, 5 numbers, \
+    6 backend, 7 reading or writing, 70 a bug, 130 interrupted and saved."
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print the report as JSON, and nothing else.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Learn filters and maps from images; with no images given, from built-in sample scenes.
+    #[command(after_help = "Examples:\n  deconvnet train\n  \
+        deconvnet train --data photos --backend wgpu\n  \
+        deconvnet train --config configs/fruit.toml --data photos --run mine\n  \
+        deconvnet train --resume checkpoints/mine")]
+    Train(TrainArgs),
+    /// Compare solvers from the same start with the same budget: coding, or learning.
+    #[command(after_help = "Examples:\n  deconvnet compare\n  \
+        deconvnet compare --data photos --images 2 --out photos-compared\n  \
+        deconvnet compare --what learning --solvers split,fista,adam --seconds 60\n  \
+        deconvnet compare --solvers split:1x10x6,split:1x1.5x29,adam:0.03,fista")]
+    Compare(CompareArgs),
+    /// Draw a run: filters projected to pixels, connectivity, maps, patches, curves.
+    #[command(after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
+        deconvnet visualize --checkpoint sample --image photo.jpg --images photos --out drawn")]
+    Visualize(VisualizeArgs),
+    /// List the backends that are compiled in and the devices that answer.
+    #[command(after_help = "Example:\n  deconvnet backends --json")]
+    Backends,
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  deconvnet completions bash > deconvnet.bash")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Flags of `train`. What a flag does not say, the configuration does.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// An experiment, such as configs/fruit.toml.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A folder of images (searched recursively), or one image.
+    #[arg(long, short, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Take the first so many images only.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Scale larger images down to this many pixels a side.
+    #[arg(long, value_name = "PIXELS")]
+    pub max_side: Option<usize>,
+    /// Grey instead of colour.
+    #[arg(long)]
+    pub grey: bool,
+    /// split, adam or fista.
+    #[arg(long)]
+    pub solver: Option<SolverName>,
+    /// Epochs of every layer.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Seed of everything random.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short)]
+    pub backend: Option<Backend>,
+    /// Name of the run, a new folder in checkpoints, or a path.
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<PathBuf>,
+    /// Go on with this run instead of starting one.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "limit", "max_side",
+        "grey", "solver", "epochs", "seed", "run"])]
+    pub resume: Option<PathBuf>,
+    /// Which checkpoint to resume: last, best, or a step.
+    #[arg(long, value_name = "WHICH", requires = "resume")]
+    pub at: Option<Which>,
+}
+
+/// Which run, and who computes.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The run: its name in checkpoints, or its folder.
+    #[arg(long, value_name = "RUN")]
+    pub checkpoint: PathBuf,
+    /// Which of its checkpoints: last, best, or a step.
+    #[arg(long, value_name = "WHICH", default_value = "last")]
+    pub at: Which,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short, default_value = "flex")]
+    pub backend: Backend,
+}
+
+/// Flags of `visualize`.
+#[derive(Debug, Args)]
+pub struct VisualizeArgs {
+    /// The run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Folder for the pictures; by default, pictures in the run's own.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The image whose maps are shown: a file, or the number of a training image.
+    #[arg(long, value_name = "FILE|N", default_value = "1")]
+    pub image: String,
+    /// Folder of images to search for each map's strongest places, instead of the training images.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// How many of the strongest places of each map to show.
+    #[arg(long, value_name = "N", default_value_t = 9)]
+    pub patches: usize,
+    /// Replace pictures that are there.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Flags of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// coding: maps with the filters fixed; learning: maps and filters.
+    #[arg(long, default_value = "coding")]
+    pub what: What,
+    /// An experiment; its first layer is what is compared. By default p = 1, so that the optimum is
+    /// certified.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A folder of images, or one image.
+    #[arg(long, short, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Take the filters of this run instead of learning some first.
+    #[arg(long, value_name = "RUN")]
+    pub checkpoint: Option<PathBuf>,
+    /// Compare on the problem in this file (s, D0, lmbda, boundary) instead.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "data"])]
+    pub problem: Option<PathBuf>,
+    /// Who is compared: split, split:STARTxGROWTHxSTEPS, adam, adam:RATE, fista, with commas.
+    #[arg(long, value_name = "LIST")]
+    pub solvers: Option<String>,
+    /// The most steps (coding) or epochs (learning) of each.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+    /// The most seconds of each.
+    #[arg(long)]
+    pub seconds: Option<f64>,
+    /// How many images to code, or to show.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub images: usize,
+    /// Folder for the table and the pictures.
+    #[arg(long, value_name = "DIR", default_value = "compared")]
+    pub out: PathBuf,
+    /// Replace results that are there.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short, default_value = "flex")]
+    pub backend: Backend,
+}

@@ -1,0 +1,139 @@
+//! How far a task is, on standard error: a bar on a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::run::TraceLine;
+use crate::task::{Event, Observer};
+
+/// Shows events as they come.
+pub struct Progress {
+    quiet: bool,
+    terminal: bool,
+    interrupted: Arc<AtomicBool>,
+    bar: Option<ProgressBar>,
+    stage: String,
+    epochs: usize,
+}
+
+impl Progress {
+    /// Shows nothing where `quiet`; tells tasks to stop once `interrupted` is set.
+    pub fn new(quiet: bool, interrupted: Arc<AtomicBool>) -> Self {
+        Self {
+            quiet,
+            terminal: std::io::stderr().is_terminal(),
+            interrupted,
+            bar: None,
+            stage: String::new(),
+            epochs: 0,
+        }
+    }
+
+    /// Clears the bar away.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn begin(&mut self, length: usize, done: usize) {
+        self.finish();
+        if !self.terminal {
+            return;
+        }
+        let bar = ProgressBar::new(length as u64);
+        let style =
+            ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        bar.enable_steady_tick(Duration::from_millis(200));
+        self.bar = Some(bar);
+    }
+
+    fn numbers(line: &TraceLine) -> String {
+        format!(
+            "objective {:.2}  SNR {:.2} dB  non-zero {:.2} %",
+            line.after_filters,
+            line.snr,
+            100.0 * line.density
+        )
+    }
+}
+
+impl Observer for Progress {
+    fn tell(&mut self, event: Event) {
+        if self.quiet {
+            return;
+        }
+        match event {
+            Event::Note(text) => self.say(&text),
+            Event::Stage {
+                stage,
+                stages,
+                epochs,
+                batches,
+                done,
+            } => {
+                self.stage = format!("layer {}/{stages}", stage + 1);
+                self.epochs = epochs;
+                self.begin(epochs * batches, done);
+            }
+            Event::Batch(line) => {
+                if let Some(bar) = &self.bar {
+                    bar.set_prefix(format!(
+                        "{} epoch {}/{}",
+                        self.stage,
+                        line.epoch + 1,
+                        self.epochs
+                    ));
+                    bar.set_message(Self::numbers(&line));
+                    bar.inc(1);
+                }
+            }
+            Event::Epoch(line) => {
+                let resampled = match line.resampled {
+                    0 => String::new(),
+                    n => format!("  {n} dead filters replaced"),
+                };
+                self.say(&format!(
+                    "{} epoch {}/{}  {}  {:.1} s{resampled}",
+                    self.stage,
+                    line.epoch + 1,
+                    self.epochs,
+                    Self::numbers(&line),
+                    line.seconds
+                ));
+            }
+            Event::Item { name, done, of } => {
+                if done <= 1 || self.bar.is_none() {
+                    self.begin(of, done);
+                }
+                match &self.bar {
+                    Some(bar) => {
+                        bar.set_prefix(name);
+                        bar.set_position(done as u64);
+                    }
+                    None => self.say(&format!("{done}/{of}  {name}")),
+                }
+            }
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,241 @@
+//! Finding the maps with the filters fixed.
+
+use std::path::Path;
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor};
+
+use super::output::{CURVES, Output, RECONSTRUCTIONS};
+use super::report::{Optimum, Report, Row, Source};
+use super::{Ear, Filters, Options, STEPS, all_images, learning, pictures, tell_done};
+use crate::backend::Backend;
+use crate::error::{Error, Result};
+use crate::model::{Evaluation, FeatureMaps, Layer, Network};
+use crate::run::{Images, to_tensor};
+use crate::solve::{Fista, Limits, Method, Problem, Reason};
+use crate::task::{Event, Observer};
+
+/// The run of FISTA that certifies the optimum ends after so many steps at the latest.
+const LONGEST: usize = 20_000;
+/// The share of the optimum that the certificate may leave open.
+const CERTIFICATE: f64 = 1e-6;
+
+/// What all contenders get.
+struct Case {
+    problem: Problem,
+    images: Vec<String>,
+    /// The least objective, where it is known without work.
+    known: Option<f64>,
+}
+
+pub(super) fn run(
+    options: &Options,
+    output: &Output,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    let case = match &options.filters {
+        Filters::Given(path) => given(path, device)?,
+        filters => from_images(filters, options, device, observer)?,
+    };
+    compare(&case, options, output, observer)
+}
+
+/// The problem in a file.
+fn given(path: &Path, _device: &Device) -> Result<Case> {
+    // let CodingProblem { problem, optimum } = CodingProblem::read(path, device)?;
+    // Ok(Case { problem, images: vec![path.display().to_string()], known: optimum })
+    Err(Error::Config(format!(
+        "cannot read {}: problem files are not connected yet",
+        path.display()
+    )))
+}
+
+/// Images of the data set under filters of a run, or under filters learnt first.
+fn from_images(
+    filters: &Filters,
+    options: &Options,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Case> {
+    let mut images = Images::open(&options.config)?;
+    let network = match filters {
+        Filters::FromRun(run, which) => options.filters_of(run, *which, device)?,
+        Filters::Learn | Filters::Given(_) => {
+            let all = all_images(&mut images, device)?;
+            learning::quick(options, &all, device, observer)?
+        }
+    };
+    let (chosen, names) = choose(&mut images, options.images, device, observer)?;
+    let objective = options.objective(&network, std::slice::from_ref(&chosen))?;
+    Ok(Case {
+        problem: Problem {
+            network,
+            images: chosen,
+            objective,
+        },
+        images: names,
+        known: None,
+    })
+}
+
+/// The first `count` images that have the size of the very first, as one batch.
+fn choose(
+    images: &mut Images,
+    count: usize,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<(Tensor<4>, Vec<String>)> {
+    let sources = images.sources();
+    let shape = sources.first().map(|source| source.shape);
+    let alike = |&i: &usize| Some(sources[i].shape) == shape;
+    let chosen: Vec<usize> = (0..sources.len()).filter(alike).take(count).collect();
+    if chosen.len() < count {
+        observer.tell(Event::Note(format!(
+            "only {} of the {count} images wanted have the size of the first one; \
+             the others are left out",
+            chosen.len()
+        )));
+    }
+    let batch: Vec<_> = chosen
+        .iter()
+        .map(|&i| Ok(to_tensor(&images.get(i)?, device)))
+        .collect::<Result<_>>()?;
+    let names = chosen.iter().map(|&i| images.name(i)).collect();
+    Ok((Tensor::cat(batch, 0), names))
+}
+
+/// Lets every contender solve the case from the same start and writes the results after each.
+fn compare(
+    case: &Case,
+    options: &Options,
+    output: &Output,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    let problem = &case.problem;
+    let Problem {
+        network,
+        images,
+        objective,
+    } = problem;
+    let shape = network.maps_shape(images.dims());
+    let zeros = Tensor::zeros(shape, &images.device());
+    let zero = objective.evaluate(network, zeros.clone(), images.clone());
+    let limits = options.limits(STEPS);
+    let mut report = Report {
+        what: options.what,
+        images: case.images.clone(),
+        maps: shape[1],
+        objective: *objective,
+        optimum: None,
+        steps: options.steps_of(&limits),
+        seconds: limits.seconds,
+        zero: Evaluation::total(&zero),
+        rows: Vec::new(),
+        interrupted: false,
+        out: options.out.clone(),
+    };
+    let reference = match case.known {
+        Some(value) => Some(Optimum {
+            value,
+            source: Source::Given,
+        }),
+        None if objective.is_convex() => certify(problem, observer)?,
+        None => None,
+    };
+    let mut columns = Vec::new();
+    for (i, contender) in options.contenders.iter().enumerate() {
+        if observer.interrupted() {
+            report.interrupted = true;
+            break;
+        }
+        let start = FeatureMaps::start(
+            shape,
+            options.config.train.start_noise,
+            options.config.seed,
+            &images.device(),
+        );
+        let solved = contender
+            .method
+            .code(problem, start, &limits, &mut Ear(observer))
+            .map_err(|error| contender.blame(error))?;
+        let last = solved.last();
+        report.interrupted = solved.reason == Reason::Interrupted;
+        let row = Row {
+            name: contender.name.clone(),
+            method: contender.method.clone(),
+            at: last.at,
+            own: None,
+            above: 0.0,
+            steps: last.step,
+            seconds: last.seconds,
+            reason: solved.reason,
+            each: solved.each,
+            curve: solved.curve,
+        };
+        report.add(row, reference);
+        columns.push(vec![network.project(solved.codes)]);
+        output.table(&report)?;
+        output.picture(CURVES, &pictures::coding_curves(&report)?)?;
+        let picture = pictures::reconstructions(&report, std::slice::from_ref(images), &columns)?;
+        output.picture(RECONSTRUCTIONS, &picture)?;
+        tell_done(observer, options, i);
+    }
+    Ok(report)
+}
+
+/// The best lower bound of the objective that a long run of FISTA proves; none if interrupted.
+fn certify(problem: &Problem, observer: &mut dyn Observer) -> Result<Option<Optimum>> {
+    observer.tell(Event::Note(
+        "certifying the optimum by a long run of FISTA".into(),
+    ));
+    let problem = precise(problem)?;
+    let shape = problem.network.maps_shape(problem.images.dims());
+    let start = Tensor::zeros(shape, (&problem.images.device(), DType::F64));
+    let limits = Limits {
+        steps: LONGEST,
+        gap: Some(CERTIFICATE),
+        every: 20,
+        ..Limits::default()
+    };
+    let fista = Method::Fista(Fista::default());
+    let solved = fista.code(&problem, start, &limits, &mut Ear(observer))?;
+    if solved.reason == Reason::Interrupted {
+        return Ok(None);
+    }
+    let looks = || solved.curve.iter().map(|point| point.at);
+    let bounds = looks().filter_map(|at| Some(at.objective - at.gap?));
+    let value = bounds.fold(f64::NEG_INFINITY, f64::max);
+    let reached = looks().map(|at| at.objective).fold(f64::INFINITY, f64::min);
+    let optimum = Optimum {
+        value,
+        source: Source::Certified {
+            within: (reached - value) / value.abs().max(f64::MIN_POSITIVE),
+        },
+    };
+    observer.tell(Event::Note(format!(
+        "{optimum}, after {} steps",
+        solved.last().step
+    )));
+    Ok(Some(optimum))
+}
+
+/// The problem in double precision on the CPU, whatever the contenders compute on: in single
+/// precision, rounding alone can leave a gap of 1e-5 of the objective.
+fn precise(problem: &Problem) -> Result<Problem> {
+    let device = Backend::Flex.device()?;
+    let double =
+        |x: Tensor<4>| Tensor::from_data(x.into_data().convert::<f64>(), (&device, DType::F64));
+    let layers = problem.network.layers.iter().map(|layer| {
+        let filters = double(layer.filters.val());
+        Layer {
+            filters: Param::from_tensor(filters),
+            connectivity: layer.connectivity.clone(),
+        }
+    });
+    Ok(Problem {
+        network: Network::new(layers.collect()),
+        images: double(problem.images.clone()),
+        objective: problem.objective,
+    })
+}

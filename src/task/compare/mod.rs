@@ -1,0 +1,258 @@
+//! `compare`: solvers against each other, from the same start, on the same images, with the same
+//! budget of steps or seconds.
+//!
+//! - Coding: the filters are fixed and each contender looks for the maps. For p = 1 the problem is
+//!   convex, so the least objective is known and certified by a duality gap.
+//! - Learning: each contender learns the filters of one layer. Whatever it found is judged by the
+//!   same yardstick: all images coded anew by FISTA under its filters.
+//!
+//! Looking at the objective is never counted as time spent. The results are written after every
+//! contender, so that a later failure loses nothing.
+
+mod coding;
+mod contender;
+mod learning;
+mod output;
+mod pictures;
+mod report;
+
+pub use contender::Contender;
+pub use report::{Optimum, Report, Row, Source};
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Event, Observer};
+use crate::config::{Config, Sparsity};
+use crate::error::{Error, Result};
+use crate::model::{Layer, Network, Objective};
+use crate::run::{Images, Run, to_tensor};
+use crate::solve::{Limits, Watch};
+use crate::store::Which;
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// Finding the maps with the filters fixed.
+    #[default]
+    Coding,
+    /// Learning the filters.
+    Learning,
+}
+
+impl FromStr for What {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "coding" => Ok(Self::Coding),
+            "learning" => Ok(Self::Learning),
+            other => Err(Error::Config(format!(
+                "'{other}' cannot be compared; choose coding or learning"
+            ))),
+        }
+    }
+}
+
+/// Where the filters come from: those that are kept for coding, those to start from for learning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filters {
+    /// The first layer of a run.
+    FromRun(PathBuf, Which),
+    /// Coding: learnt first, from the same data set, as the configuration says. Learning: random.
+    Learn,
+    /// A problem file, which brings its image and weights along (coding only).
+    Given(PathBuf),
+}
+
+/// What to compare, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Data, preprocessing, layer 1 and the settings of the solvers.
+    pub config: Config,
+    /// The filters.
+    pub filters: Filters,
+    /// Coding or learning.
+    pub what: What,
+    /// The solvers, in the order of the table.
+    pub contenders: Vec<Contender>,
+    /// The most steps (coding) or epochs (learning) of each. Without this and `seconds`: 200 steps,
+    /// or the epochs of the layer.
+    pub steps: Option<usize>,
+    /// The most seconds of each, looking at the objective not counted.
+    pub seconds: Option<f64>,
+    /// Coding: how many images to code, all of one size. Learning: how many to show.
+    pub images: usize,
+    /// The folder for the results.
+    pub out: PathBuf,
+    /// Whether to replace results that are there.
+    pub overwrite: bool,
+}
+
+/// Steps of each contender at coding where no budget is given.
+const STEPS: usize = 200;
+
+/// Compares, and writes `table.csv`, `table.json`, `curves.png`, `reconstructions.png` and, for
+/// learning, `filters.png` to the folder `out`.
+///
+/// An interruption ends it after the step in progress; the report then tells what was done so far.
+///
+/// # Errors
+/// [`Error::Config`] for options that contradict each other or results that would be replaced,
+/// before any work; those of reading images and filters; [`Error::Numeric`] where a contender
+/// diverges; [`Error::Io`] where the results cannot be written.
+pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Report> {
+    options.check()?;
+    let output = output::Output::claim(&options.out, options.what, options.overwrite)?;
+    match options.what {
+        What::Coding => coding::run(options, &output, device, observer),
+        What::Learning => learning::run(options, &output, device, observer),
+    }
+}
+
+impl Options {
+    /// Coding with the usual contenders and budget, filters learnt first.
+    pub fn new(config: Config, what: What, out: impl Into<PathBuf>) -> Self {
+        Self {
+            contenders: Contender::usual(what, &config),
+            config,
+            filters: Filters::Learn,
+            what,
+            steps: None,
+            seconds: None,
+            images: 2,
+            out: out.into(),
+            overwrite: false,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let fail = |message: String| Err(Error::Config(message));
+        self.config.check()?;
+        if self.contenders.is_empty() {
+            return fail("there is nothing to compare; name at least one solver".into());
+        }
+        for (i, contender) in self.contenders.iter().enumerate() {
+            if self.contenders[..i]
+                .iter()
+                .any(|c| c.name == contender.name)
+            {
+                return fail(format!(
+                    "'{}' is to be compared twice; name every solver once",
+                    contender.name
+                ));
+            }
+        }
+        if self.images == 0 {
+            return fail("0 images are to be compared on; choose at least 1".into());
+        }
+        if self.steps == Some(0) {
+            return fail("the budget is 0 steps; give each solver at least 1".into());
+        }
+        if let Some(seconds) = self.seconds
+            && !(seconds.is_finite() && seconds > 0.0)
+        {
+            return fail(format!(
+                "the budget is {seconds} seconds; it must be above 0"
+            ));
+        }
+        if self.what == What::Learning
+            && let Filters::Given(path) = &self.filters
+        {
+            return fail(format!(
+                "{} holds fixed filters, which leaves nothing to learn; compare coding instead",
+                path.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The budget; without one, `otherwise` steps.
+    fn limits(&self, otherwise: usize) -> Limits {
+        let unlimited = self.seconds.map(|_| usize::MAX);
+        Limits {
+            steps: self.steps.or(unlimited).unwrap_or(otherwise),
+            seconds: self.seconds,
+            every: 1,
+            ..Limits::default()
+        }
+    }
+
+    /// The steps of the budget, where it has any.
+    fn steps_of(&self, limits: &Limits) -> Option<usize> {
+        (limits.steps < usize::MAX).then_some(limits.steps)
+    }
+
+    /// Layer 1 with random filters, the same for every contender.
+    fn random_filters(&self, device: &Device) -> Result<Network> {
+        let config = &self.config;
+        let connectivity = config.connectivities()?.swap_remove(0);
+        let size = [config.layers[0].size; 2];
+        let constraint = config.train.constraint;
+        let layer = Layer::random(connectivity, size, constraint, config.seed, device);
+        Ok(Network::new(vec![layer]))
+    }
+
+    /// Layer 1 of a run, if it explains images of as many channels as the configuration reads.
+    fn filters_of(&self, run: &std::path::Path, which: Which, device: &Device) -> Result<Network> {
+        let network = Run::read(run, which, device)?.network.part(0..1);
+        let planes = network.top().connectivity.planes();
+        let channels = if self.config.data.colour { 3 } else { 1 };
+        if planes != channels {
+            return Err(Error::Config(format!(
+                "the filters of {} are for images of {planes} channels, but data.colour = {} \
+                 gives {channels}; change data.colour",
+                run.display(),
+                self.config.data.colour
+            )));
+        }
+        Ok(network)
+    }
+
+    /// The weights of layer 1, with a relative sparsity worked out from these filters and images.
+    fn objective(&self, network: &Network, images: &[Tensor<4>]) -> Result<Objective> {
+        let layer = &self.config.layers[0];
+        let sparsity = match layer.sparsity {
+            Sparsity::Weight(weight) => weight,
+            Sparsity::OfMax { of_max } => {
+                let largest = |images: &Tensor<4>| {
+                    Objective::largest_useful_sparsity(layer.data_weight, network, images.clone())
+                };
+                of_max * images.iter().map(largest).fold(0.0, f64::max)
+            }
+        };
+        Objective::new(layer.data_weight, sparsity, layer.p)
+    }
+}
+
+/// All images of the data set, `[1, C, H, W]` each.
+fn all_images(images: &mut Images, device: &Device) -> Result<Vec<Tensor<4>>> {
+    (0..images.sources().len())
+        .map(|i| Ok(to_tensor(&images.get(i)?, device)))
+        .collect()
+}
+
+/// Lets a solver hear that the task is to stop.
+struct Ear<'a>(&'a dyn Observer);
+
+impl Watch for Ear<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}
+
+/// Tells that a contender is done.
+fn tell_done(observer: &mut dyn Observer, options: &Options, i: usize) {
+    observer.tell(Event::Item {
+        name: options.contenders[i].name.clone(),
+        done: i + 1,
+        of: options.contenders.len(),
+    });
+}
+
+#[cfg(test)]
+mod tests;

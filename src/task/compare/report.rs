@@ -1,0 +1,386 @@
+//! The results: rows, the reference they are measured against, a table and a sentence.
+
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::What;
+use crate::model::{Evaluation, Objective};
+use crate::solve::{Method, Point, Reason, Schedule};
+
+/// What a comparison found. Objectives are sums over the images, SNR and density are means.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What was compared.
+    pub what: What,
+    /// The images, by name.
+    pub images: Vec<String>,
+    /// How many feature maps explain each.
+    pub maps: usize,
+    /// The objective that all of them minimise.
+    pub objective: Objective,
+    /// What the objectives are measured against; absent as long as there is nothing.
+    pub optimum: Option<Optimum>,
+    /// The most steps (coding) or epochs (learning) of each, where they are limited.
+    pub steps: Option<usize>,
+    /// The most seconds of each, where they are limited.
+    pub seconds: Option<f64>,
+    /// All maps zero, for comparison.
+    pub zero: Evaluation,
+    /// The contenders that are done, in their order.
+    pub rows: Vec<Row>,
+    /// Whether somebody asked to stop before the end.
+    pub interrupted: bool,
+    /// The folder with table and pictures.
+    pub out: PathBuf,
+}
+
+/// The least objective, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Optimum {
+    /// At most every objective of the report.
+    pub value: f64,
+    /// How it is known.
+    pub source: Source,
+}
+
+/// How the least objective is known.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A lower bound proved by the dual problem.
+    Certified {
+        /// How far above it the best objective seen is, as a share: the bound is no lower than that.
+        within: f64,
+    },
+    /// It came with the problem.
+    Given,
+    /// It is only the lowest that any contender reached.
+    Best,
+}
+
+/// How one contender fared.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Its settings.
+    pub method: Method,
+    /// Coding: its answer. Learning: the images coded anew by FISTA under its filters.
+    #[serde(flatten)]
+    pub at: Evaluation,
+    /// Learning: the objective of its own codes.
+    pub own: Option<f64>,
+    /// How far the objective is above the optimum, as a share of it.
+    pub above: f64,
+    /// Steps (coding) or epochs (learning) taken.
+    pub steps: usize,
+    /// Seconds spent solving.
+    pub seconds: f64,
+    /// Why it stopped.
+    pub reason: Reason,
+    /// The answer for each image.
+    pub each: Vec<Evaluation>,
+    /// The objective from the start to the end.
+    pub curve: Vec<Point>,
+}
+
+impl Report {
+    /// Adds a contender and measures all of them anew.
+    ///
+    /// `reference` is what is known of the optimum beforehand. No objective may lie below the
+    /// optimum: single precision can put one there by a rounding, or the file that gave it was wrong.
+    pub(super) fn add(&mut self, row: Row, reference: Option<Optimum>) {
+        self.rows.push(row);
+        let lowest = self
+            .rows
+            .iter()
+            .map(|row| row.at.objective)
+            .fold(f64::INFINITY, f64::min);
+        let optimum = match reference {
+            Some(Optimum { value, source }) => Optimum {
+                value: value.min(lowest),
+                source,
+            },
+            None => Optimum {
+                value: lowest,
+                source: Source::Best,
+            },
+        };
+        for row in &mut self.rows {
+            row.above = optimum.share_above(row.at.objective);
+        }
+        self.optimum = Some(optimum);
+    }
+
+    /// One line for each contender, after a line for all maps zero; numbers in full.
+    pub fn to_csv(&self) -> String {
+        let mut csv = "solver,objective,data,penalty,own,above,gap,snr_db,density,steps,seconds,\
+                       stopped_because\n"
+            .to_owned();
+        let number = |x: Option<f64>| x.map(|x| x.to_string()).unwrap_or_default();
+        let mut line = |name: &str, at: &Evaluation, row: Option<&Row>| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                csv,
+                "{},{},{},{},{},{},{},{},{},{},{},{}",
+                quoted(name),
+                at.objective,
+                at.data,
+                at.penalty,
+                number(row.and_then(|row| row.own)),
+                number(self.above(at, row)),
+                number(at.gap),
+                at.snr,
+                at.density,
+                row.map_or(0, |row| row.steps),
+                row.map_or(0.0, |row| row.seconds),
+                row.map(|row| row.reason.to_string()).unwrap_or_default(),
+            );
+        };
+        line(ZERO, &self.zero, None);
+        for row in &self.rows {
+            line(&row.name, &row.at, Some(row));
+        }
+        csv
+    }
+
+    fn above(&self, at: &Evaluation, row: Option<&Row>) -> Option<f64> {
+        match row {
+            Some(row) => Some(row.above),
+            None => self.optimum.map(|o| o.share_above(at.objective)),
+        }
+    }
+
+    /// What was compared and on what terms, a line each.
+    fn head(&self) -> Vec<String> {
+        let Objective {
+            data_weight,
+            sparsity,
+            p,
+        } = self.objective;
+        let images = match self.images.len() {
+            1 => "1 image".to_owned(),
+            n => format!("{n} images"),
+        };
+        let (task, unit) = match self.what {
+            What::Coding => (
+                format!("Coding {images} with {} fixed filters", self.maps),
+                "steps",
+            ),
+            What::Learning => (
+                format!("Learning {} filters from {images}", self.maps),
+                "epochs",
+            ),
+        };
+        let steps = self.steps.map(|steps| format!("{steps} {unit}"));
+        let seconds = self.seconds.map(|seconds| format!("{seconds} seconds"));
+        let budget: Vec<_> = steps.into_iter().chain(seconds).collect();
+        let mut lines = vec![
+            format!("{task}, at most {} each.", budget.join(" or ")),
+            format!(
+                "Objective: {data_weight}/2 ‖R z − y‖² + {} ∑ |z|{}, summed over images.",
+                short(sparsity),
+                match p {
+                    1.0 => String::new(),
+                    p => format!("^{p}"),
+                }
+            ),
+        ];
+        match (self.what, &self.optimum) {
+            (What::Coding, Some(optimum)) => lines.push(format!("{optimum}.")),
+            (What::Coding, None) => {}
+            (What::Learning, _) => lines.push(
+                "All images are coded anew by FISTA to judge the filters; own codes: \
+                 each image when it was last visited."
+                    .into(),
+            ),
+        }
+        let split = |row: &Row| matches!(row.method, Method::Split(_));
+        if self.what == What::Coding && self.rows.iter().any(split) {
+            lines.push(
+                "A step of split is one beta with its conjugate gradients; \
+                 it ends with its schedule, split:START x GROWTH x STEPS."
+                    .into(),
+            );
+        }
+        lines
+    }
+
+    /// The table, the first row its header.
+    fn cells(&self) -> Vec<Vec<String>> {
+        let learning = self.what == What::Learning;
+        let above = match self.optimum.map(|o| o.source) {
+            Some(Source::Best) | None => "above the best",
+            Some(_) => "above optimum",
+        };
+        let (fifth, steps) = match learning {
+            true => ("own codes", "epochs"),
+            false => ("gap", "steps"),
+        };
+        let header = ["solver", "objective", above, fifth];
+        let header = header.into_iter().chain(["SNR dB", "density", steps]);
+        let header = header.chain(["seconds", "stopped because"]);
+        let line = |name: &str, at: &Evaluation, row: Option<&Row>| {
+            let optional = |x: Option<f64>| x.map_or("-".to_owned(), significant);
+            vec![
+                name.to_owned(),
+                significant(at.objective),
+                self.above(at, row).map_or("-".to_owned(), percent),
+                optional(match learning {
+                    true => row.and_then(|row| row.own),
+                    false => at.gap,
+                }),
+                decibels(at.snr),
+                percent(at.density),
+                row.map_or("-".to_owned(), |row| row.steps.to_string()),
+                row.map_or("-".to_owned(), |row| format!("{:.2}", row.seconds)),
+                row.map_or("-".to_owned(), |row| row.reason.to_string()),
+            ]
+        };
+        let mut table = vec![header.map(str::to_owned).collect()];
+        table.push(line(ZERO, &self.zero, None));
+        let rows = self.rows.iter();
+        table.extend(rows.map(|row| line(&row.name, &row.at, Some(row))));
+        table
+    }
+
+    /// What the numbers say, in a sentence or two.
+    fn conclusion(&self) -> String {
+        let by_objective = |a: &&Row, b: &&Row| a.at.objective.total_cmp(&b.at.objective);
+        let Some(best) = self.rows.iter().min_by(by_objective) else {
+            return "It was interrupted before any solver was done.".into();
+        };
+        let mut text = match (self.what, self.optimum.map(|o| o.source)) {
+            (What::Learning, _) => format!(
+                "{} learnt the filters that explain the images best.",
+                best.name
+            ),
+            (_, Some(Source::Best) | None) => {
+                format!("{} reached the lowest objective.", best.name)
+            }
+            (_, Some(Source::Certified { .. } | Source::Given)) => format!(
+                "{} came closest, {} above the optimum.",
+                best.name,
+                percent(best.above)
+            ),
+        };
+        let published = |row: &&Row| matches!(&row.method, Method::Split(split) if split.schedule == Schedule::default());
+        let worst = self.rows.iter().max_by(by_objective);
+        let other = match self.what {
+            What::Coding => self.rows.iter().find(published).or(worst),
+            What::Learning => worst,
+        };
+        if let Some(row) = other.filter(|row| row.name != best.name) {
+            let who = match self.what == What::Coding && published(&row) {
+                true => format!("The published beta schedule ({})", row.name),
+                false => row.name.clone(),
+            };
+            let than = match self.optimum.map(|o| o.source) {
+                Some(Source::Best) | None => "that",
+                Some(_) => "it",
+            };
+            let _ = write!(text, " {who} ended {} above {than}", percent(row.above));
+            text += match row.at.objective > self.zero.objective {
+                true => ", worse than all maps zero.",
+                false => ".",
+            };
+        }
+        text
+    }
+}
+
+/// The name of the row for comparison.
+const ZERO: &str = "all maps zero";
+
+impl Optimum {
+    /// How far `objective` is above, as a share of the optimum.
+    pub fn share_above(&self, objective: f64) -> f64 {
+        (objective - self.value) / self.value.abs().max(f64::MIN_POSITIVE)
+    }
+}
+
+impl fmt::Display for Optimum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = significant(self.value);
+        match self.source {
+            Source::Certified { within } => write!(
+                f,
+                "Optimum: {value}, certified by a duality gap of {within:.0e} of it"
+            ),
+            Source::Given => write!(f, "Optimum: {value}, given with the problem"),
+            Source::Best => write!(f, "Lowest objective: {value}; the optimum is not known"),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.head() {
+            writeln!(f, "{line}")?;
+        }
+        let cells = self.cells();
+        let columns = cells.first().map_or(0, Vec::len);
+        let width = |column: usize| {
+            let widths = cells.iter().map(|row| row[column].chars().count());
+            widths.max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in &cells {
+            let mut line = String::new();
+            for (i, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                // Words to the left, numbers to the right.
+                match i == 0 || i + 1 == columns {
+                    true => write!(line, "{cell:width$}  ")?,
+                    false => write!(line, "{cell:>width$}  ")?,
+                }
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        write!(f, "{}", self.conclusion())
+    }
+}
+
+/// Six significant digits, or powers of ten where the number is very small or large.
+fn significant(x: f64) -> String {
+    if x == 0.0 {
+        return "0".into();
+    }
+    match x.abs().log10().floor() {
+        digits if (-3.0..6.0).contains(&digits) => format!("{x:.*}", (5.0 - digits) as usize),
+        _ => format!("{x:.2e}"),
+    }
+}
+
+/// [`significant`] without zeros at the end.
+fn short(x: f64) -> String {
+    let text = significant(x);
+    match text.contains('.') && !text.contains('e') {
+        true => text.trim_end_matches('0').trim_end_matches('.').into(),
+        false => text,
+    }
+}
+
+/// Two digits, and no sign on what is rounded to zero.
+fn decibels(snr: f64) -> String {
+    format!("{:.2}", (100.0 * snr).round() / 100.0 + 0.0)
+}
+
+/// A share in per cent, with as many digits as can matter.
+pub(super) fn percent(share: f64) -> String {
+    match 100.0 * share {
+        0.0 => "0 %".into(),
+        p if p < 0.001 => "< 0.001 %".into(),
+        p if p < 1.0 => format!("{p:.3} %"),
+        p => format!("{p:.1} %"),
+    }
+}
+
+/// A field of a CSV file.
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}

@@ -1,0 +1,183 @@
+//! Whole comparisons on tiny sample scenes.
+
+use super::*;
+use crate::solve::Reason;
+
+/// Scenes of 20 x 20 pixels and 4 filters of 5 x 5.
+fn options(what: What, folder: &tempfile::TempDir) -> Options {
+    let mut config = Config::default();
+    config.data.sample_size = 20;
+    config.data.sample_count = 3;
+    config.train.solver = crate::config::SolverName::Fista;
+    let layer = &mut config.layers[0];
+    layer.maps = Some(4);
+    layer.size = 5;
+    layer.epochs = 1;
+    layer.sparsity = Sparsity::OfMax { of_max: 0.1 };
+    let mut options = Options::new(config, what, folder.path().join("out"));
+    options.steps = Some(if what == What::Coding { 150 } else { 2 });
+    options
+}
+
+fn device() -> Device {
+    crate::backend::Backend::Flex.device().unwrap()
+}
+
+fn row<'a>(report: &'a Report, name: &str) -> &'a Row {
+    report.rows.iter().find(|row| row.name == name).unwrap()
+}
+
+/// Stops the task at once.
+struct Impatient;
+
+impl Observer for Impatient {
+    fn interrupted(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn fista_ends_nearest_to_the_certified_optimum_and_the_published_schedule_far_above() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(What::Coding, &folder);
+    options.contenders = Contender::list("split:1x10x6,adam:0.01,fista", &options.config).unwrap();
+    let report = run(&options, &device(), &mut ()).unwrap();
+    let optimum = report.optimum.unwrap();
+    assert!(matches!(optimum.source, Source::Certified { within } if within <= 1e-6));
+    for row in &report.rows {
+        assert!(row.above >= 0.0 && optimum.value <= row.at.objective);
+        assert_eq!((row.curve[0].step, row.curve[0].at), (0, report.zero));
+        assert_eq!(row.each.len(), 2);
+        assert!(row.above <= row.at.gap.unwrap() / optimum.value + 1e-6);
+    }
+    let (split, fista) = (row(&report, "split:1x10x6"), row(&report, "fista"));
+    assert!(report.rows.iter().all(|row| fista.above <= row.above));
+    assert!(fista.above < 1e-4 && split.above > 0.01);
+    assert_eq!((split.steps, split.reason), (6, Reason::Schedule));
+    assert_eq!((fista.steps, fista.reason), (150, Reason::Steps));
+
+    let text = report.to_string();
+    assert!(text.contains("fista came closest"), "{text}");
+    assert!(
+        text.contains("The published beta schedule (split:1x10x6) ended"),
+        "{text}"
+    );
+    let csv = std::fs::read_to_string(options.out.join("table.csv")).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 5);
+    assert!(lines[1].starts_with("all maps zero,") && lines[4].starts_with("fista,"));
+    let fields = |line: &str| line.split(',').count();
+    assert!(lines.iter().all(|line| fields(line) == fields(lines[0])));
+    let json = std::fs::read_to_string(options.out.join("table.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["rows"][2]["curve"].as_array().unwrap().len(), 151);
+    for name in ["curves.png", "reconstructions.png"] {
+        assert!(options.out.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn without_a_convex_problem_the_best_contender_is_the_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(What::Coding, &folder);
+    options.config.layers[0].p = 0.8;
+    options.steps = Some(10);
+    options.images = 9;
+    let report = run(&options, &device(), &mut ()).unwrap();
+    assert_eq!(report.images.len(), 3);
+    assert_eq!(report.optimum.unwrap().source, Source::Best);
+    let least = |a: f64, b: f64| a.min(b);
+    assert_eq!(
+        report.rows.iter().map(|row| row.above).reduce(least),
+        Some(0.0)
+    );
+    let text = report.to_string();
+    assert!(text.contains("reached the lowest objective."), "{text}");
+}
+
+#[test]
+fn learning_improves_on_the_start_and_keeps_the_constraint() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(What::Learning, &folder);
+    let report = run(&options, &device(), &mut ()).unwrap();
+    assert_eq!(report.rows.len(), 3);
+    for row in &report.rows {
+        let start = row.curve[0].at.objective;
+        assert_eq!(start, report.rows[0].curve[0].at.objective);
+        assert!(row.at.objective < start, "{}", row.name);
+        assert_eq!((row.steps, row.curve.len(), row.each.len()), (2, 3, 3));
+        assert!(row.own.is_some() && row.above >= 0.0);
+    }
+    let text = report.to_string();
+    assert!(
+        text.contains("learnt the filters that explain the images best"),
+        "{text}"
+    );
+    for name in ["curves.png", "reconstructions.png", "filters.png"] {
+        assert!(options.out.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn the_budget_may_be_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    for what in [What::Coding, What::Learning] {
+        let mut options = options(what, &folder);
+        options.contenders = Contender::list("fista", &options.config).unwrap();
+        (options.steps, options.seconds) = (None, Some(1e-6));
+        options.overwrite = true;
+        let report = run(&options, &device(), &mut ()).unwrap();
+        assert_eq!(report.rows[0].reason, Reason::Seconds);
+        assert_eq!((report.steps, report.seconds), (None, Some(1e-6)));
+    }
+}
+
+#[test]
+fn results_are_not_replaced_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(What::Coding, &folder);
+    std::fs::create_dir_all(&options.out).unwrap();
+    std::fs::write(options.out.join("curves.png"), "mine").unwrap();
+    let error = run(&options, &device(), &mut ()).unwrap_err();
+    assert!(error.to_string().contains("curves.png exists"), "{error}");
+    assert_eq!(
+        std::fs::read(options.out.join("curves.png")).unwrap(),
+        b"mine"
+    );
+}
+
+#[test]
+fn an_interruption_ends_it_early_with_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    for what in [What::Coding, What::Learning] {
+        let options = options(what, &folder);
+        let report = run(&options, &device(), &mut Impatient).unwrap();
+        assert!(report.interrupted && report.rows.is_empty());
+        assert!(report.to_string().contains("interrupted"));
+    }
+}
+
+#[test]
+fn contradictions_are_found_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = options(What::Learning, &folder);
+    type Spoil = fn(&mut Options);
+    let cases: [(Spoil, &str); 6] = [
+        (|o| o.contenders.clear(), "nothing to compare"),
+        (|o| o.contenders.extend_from_within(..1), "compared twice"),
+        (|o| o.images = 0, "0 images"),
+        (|o| o.steps = Some(0), "0 steps"),
+        (|o| o.seconds = Some(-1.0), "-1 seconds"),
+        (
+            |o| o.filters = Filters::Given("problem.npz".into()),
+            "fixed filters",
+        ),
+    ];
+    for (spoil, word) in cases {
+        let mut bad = good.clone();
+        spoil(&mut bad);
+        let error = run(&bad, &device(), &mut ()).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+        assert!(!bad.out.exists());
+    }
+}

@@ -1,0 +1,113 @@
+//! Making images and maps fit a sheet.
+
+use crate::data::Image;
+
+/// Images are brought to at most this side, and zoomed as near to it as whole zooms allow; pixels.
+const SIDE: usize = 240;
+/// The share of values that may be brighter than a sheet can show.
+const OVER: f64 = 0.005;
+
+/// The magnitude that all but the largest few values of `images` stay below: a lone extreme value
+/// must not turn the rest to grey.
+pub(super) fn limit<'a>(images: impl IntoIterator<Item = &'a Image>) -> f32 {
+    let mut magnitudes: Vec<f32> = images
+        .into_iter()
+        .flat_map(|image| image.values.iter().map(|v| v.abs()))
+        .collect();
+    let over = (OVER * magnitudes.len() as f64) as usize;
+    match magnitudes.len().checked_sub(over + 1) {
+        Some(rank) => *magnitudes.select_nth_unstable_by(rank, f32::total_cmp).1,
+        None => 0.0,
+    }
+}
+
+/// A single white pixel, for a place on a sheet that stays empty.
+pub(super) fn paper() -> Image {
+    Image {
+        values: vec![1.0],
+        ..Image::zeros(1, 1, 1)
+    }
+}
+
+/// How many times a pixel of [`shrunk`] `image` is to be drawn.
+pub(super) fn zoom(image: &Image) -> usize {
+    let side = image.height.max(image.width).div_ceil(block(image));
+    (SIDE / side.max(1)).max(1)
+}
+
+/// An image too large for a sheet, as the means of blocks; others as they are.
+pub(super) fn shrunk(image: &Image) -> Image {
+    blocks(image, block(image), |values| {
+        values.iter().sum::<f32>() / values.len() as f32
+    })
+}
+
+/// Plane `k` of `maps`, shrunk like [`shrunk`] but to the value of largest magnitude of each block:
+/// a lone unit must not fade.
+pub(super) fn shrunk_map(maps: &Image, k: usize) -> Image {
+    let map = Image {
+        channels: 1,
+        values: maps.plane(k).to_vec(),
+        ..*maps
+    };
+    blocks(&map, block(&map), |values| {
+        let larger = |a: f32, &b: &f32| if b.abs() > a.abs() { b } else { a };
+        values.iter().fold(0.0, larger)
+    })
+}
+
+/// The side of the blocks that `image` is shrunk by.
+fn block(image: &Image) -> usize {
+    image.height.max(image.width).div_ceil(SIDE).max(1)
+}
+
+/// One value for each `size x size` block; blocks at the far borders may be smaller.
+fn blocks(image: &Image, size: usize, value: impl Fn(&[f32]) -> f32) -> Image {
+    let [channels, height, width] = image.shape();
+    let mut small = Image::zeros(channels, height.div_ceil(size), width.div_ceil(size));
+    let columns = small.width;
+    let mut block = Vec::with_capacity(size * size);
+    for c in 0..channels {
+        let plane = image.plane(c);
+        for (at, out) in small.plane_mut(c).iter_mut().enumerate() {
+            let (top, left) = (at / columns * size, at % columns * size);
+            block.clear();
+            for row in plane.chunks(width).skip(top).take(size) {
+                block.extend_from_slice(&row[left..(left + size).min(width)]);
+            }
+            *out = value(&block);
+        }
+    }
+    small
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_keep_the_mean_of_an_image_and_the_strongest_unit_of_a_map() {
+        let mut image = Image::zeros(1, 2 * SIDE, 2 * SIDE - 1);
+        image.values[1] = -4.0;
+        let last = image.values.len() - 1;
+        image.values[last] = 2.0;
+        let map = shrunk_map(&image, 0);
+        assert_eq!(map.shape(), [1, SIDE, SIDE]);
+        assert_eq!([map.values[0], map.values[SIDE * SIDE - 1]], [-4.0, 2.0]);
+        // The last block is two rows of a single column.
+        let small = shrunk(&image);
+        assert_eq!(
+            [small.values[0], small.values[SIDE * SIDE - 1]],
+            [-1.0, 1.0]
+        );
+    }
+
+    #[test]
+    fn the_limit_overlooks_a_lone_extreme() {
+        let mut image = Image::zeros(1, 1, 1000);
+        image.values.fill(-2.0);
+        image.values[7] = 100.0;
+        assert_eq!(limit([&image]), 2.0);
+        assert_eq!(limit([]), 0.0);
+    }
+}

@@ -1,0 +1,49 @@
+//! The folder that pictures go to.
+
+use std::path::PathBuf;
+
+use super::Report;
+use crate::data::Image;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::picture::save_png;
+
+/// A folder of pictures, and what was written to it.
+pub(super) struct Gallery {
+    folder: PathBuf,
+    overwrite: bool,
+    files: Vec<PathBuf>,
+}
+
+impl Gallery {
+    /// Makes the folder; without `overwrite`, files that are in it are never replaced.
+    pub(super) fn new(folder: PathBuf, overwrite: bool) -> Result<Self> {
+        files::make_folder(&folder)?;
+        Ok(Self {
+            folder,
+            overwrite,
+            files: Vec::new(),
+        })
+    }
+
+    /// Writes `picture` to the file `name`.
+    pub(super) fn save(&mut self, name: &str, picture: &Image) -> Result<()> {
+        let path = self.folder.join(name);
+        if path.exists() && !self.overwrite {
+            return Err(Error::Config(format!(
+                "{} exists; choose another folder, or say that it may be overwritten",
+                path.display()
+            )));
+        }
+        save_png(picture, &path)?;
+        self.files.push(path);
+        Ok(())
+    }
+
+    pub(super) fn into_report(self) -> Report {
+        Report {
+            folder: self.folder,
+            files: self.files,
+        }
+    }
+}

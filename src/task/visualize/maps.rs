@@ -1,0 +1,114 @@
+//! The maps of one image, and what each adds to it.
+
+use burn::tensor::Tensor;
+
+use super::coded::Coded;
+use super::display::{self, shrunk};
+use super::gallery::Gallery;
+use crate::data::Image;
+use crate::error::Result;
+use crate::model::Network;
+use crate::picture::{MosaicOptions, Tile, diverging, mosaic, symmetric};
+use crate::run::{Run, to_image};
+
+/// Maps shown, and how many of them side by side.
+const SHOWN: usize = 12;
+const COLUMNS: usize = 6;
+
+/// Draws `maps-layerN.png` for each layer that `coded` has maps of.
+pub(super) fn draw(run: &Run, coded: &Coded, gallery: &mut Gallery) -> Result<()> {
+    for (layer, codes) in &coded.codes {
+        let network = run.network.part(0..layer + 1);
+        let picture = sheet(&network, coded, codes)?;
+        gallery.save(&format!("maps-layer{}.png", layer + 1), &picture)?;
+    }
+    Ok(())
+}
+
+/// Pairs of rows: maps from the strongest on, and under each what it adds. The column in front
+/// holds the image over the sum of all maps.
+fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
+    let maps = to_image(codes, 0)?;
+    let strength = strengths(&maps);
+    let all: f64 = strength.iter().sum();
+    let strongest: Vec<usize> = ranked(&strength).into_iter().take(SHOWN).collect();
+    let adds: Vec<Image> = strongest
+        .iter()
+        .map(|&k| Ok(shrunk(&contribution(network, codes, k)?)))
+        .collect::<Result<_>>()?;
+    let sum = to_image(&network.synthesize(codes.clone()), 0)?;
+
+    // Shrinking averages much of a prepared image away, so its brightness is set after that.
+    let prepared = shrunk(&coded.prepared);
+    let limit = Some(display::limit([&prepared]));
+    let in_front = [
+        [
+            Tile::new(shrunk(&coded.pixels()?), "image"),
+            Tile::new(shrunk(&coded.undo.invert(&sum)?), "from all maps"),
+        ],
+        [
+            Tile::new(symmetric(&prepared, limit), "prepared"),
+            Tile::new(symmetric(&shrunk(&sum), limit), "from all maps"),
+        ],
+    ];
+    let strongest_added = Some(display::limit(&adds));
+    let mut pairs = strongest.iter().zip(&adds).map(|(&k, added)| {
+        let share = 100.0 * strength[k] / all.max(f64::MIN_POSITIVE);
+        let map = display::shrunk_map(&maps, k);
+        [
+            Tile::new(diverging(&map, None), format!("map {k}: {share:.1} %")),
+            Tile::new(symmetric(added, strongest_added), "adds"),
+        ]
+    });
+    let paper = Tile::from(display::paper());
+    let mut tiles = Vec::new();
+    for front in in_front.into_iter().take(strongest.len().div_ceil(COLUMNS)) {
+        let mut columns = vec![front];
+        columns.extend(pairs.by_ref().take(COLUMNS));
+        columns.resize(1 + COLUMNS, [paper.clone(), paper.clone()]);
+        for row in 0..2 {
+            tiles.extend(columns.iter().map(|pair| pair[row].clone()));
+        }
+    }
+    let options = MosaicOptions {
+        title: format!(
+            "{}, layer {}: its strongest maps (share of all magnitudes) and what each adds",
+            coded.name,
+            network.layers.len()
+        ),
+        columns: Some(1 + COLUMNS),
+        zoom: Some(display::zoom(&maps)),
+    };
+    mosaic(&tiles, &options)
+}
+
+/// The sum of magnitudes of each map: what the sparsity term makes it pay for, with p = 1.
+pub(super) fn strengths(maps: &Image) -> Vec<f64> {
+    (0..maps.channels)
+        .map(|k| maps.plane(k).iter().map(|v| f64::from(v.abs())).sum())
+        .collect()
+}
+
+/// The indices of `strength`, from the strongest on.
+pub(super) fn ranked(strength: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..strength.len()).collect();
+    order.sort_by(|&a, &b| strength[b].total_cmp(&strength[a]));
+    order
+}
+
+/// What map `k` alone adds to the prepared image, `[C, H, W]`: its projection, with the scales
+/// between the layers undone. Shifts are no map's own.
+fn contribution(network: &Network, codes: &Tensor<4>, k: usize) -> Result<Image> {
+    let [n, _, h, w] = codes.dims();
+    let place = [0..n, k..k + 1, 0..h, 0..w];
+    let alone = codes
+        .zeros_like()
+        .slice_assign(place.clone(), codes.clone().slice(place));
+    let below = network.rescaling.len() - 1;
+    let scale: f64 = network.rescaling[..below]
+        .iter()
+        .flatten()
+        .map(|lump| lump.scale)
+        .product();
+    to_image(&(network.project(alone) / scale), 0)
+}

@@ -1,0 +1,255 @@
+//! `visualize`: what a run has learnt, as pictures.
+//!
+//! | file | what it shows |
+//! |---|---|
+//! | `curves.png` | objective, SNR and density against epochs |
+//! | `filters-layerN.png` | the filters of a layer, projected down to pixels |
+//! | `connectivity-layerN.png` | which maps of the layer below each map is connected to |
+//! | `maps-layerN.png` | the strongest maps of an image, and what each adds to it |
+//! | `reconstructions.png` | images beside what each layer makes of them |
+//! | `patches-layerN.png` | the places of many images where a map is strongest |
+
+mod coded;
+mod curves;
+mod display;
+mod filters;
+mod gallery;
+mod maps;
+mod patches;
+mod reconstructions;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::{Event, Observer};
+use crate::data::folder;
+use crate::error::{Error, Result};
+use crate::run::{Images, Run};
+use crate::store::Which;
+use coded::Coded;
+use gallery::Gallery;
+
+pub use filters::{projected_filters, receptive_field};
+
+/// The folder for pictures within a run folder.
+pub const PICTURES: &str = "pictures";
+/// How many images `reconstructions.png` shows.
+const RECONSTRUCTED: usize = 4;
+/// How many of the strongest places of each map are shown if nothing is said.
+const PATCHES: usize = 9;
+/// The most patches in a row that can still be told apart on a sheet.
+const MOST_PATCHES: usize = 20;
+
+/// What to draw, and where to.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The run folder.
+    pub checkpoint: PathBuf,
+    /// Which of its checkpoints.
+    pub which: Which,
+    /// The folder for the pictures; the run's own, [`PICTURES`], where absent.
+    pub out: Option<PathBuf>,
+    /// Whether to replace files in a folder that is not the run's own.
+    pub overwrite: bool,
+    /// The image whose maps are shown.
+    pub image: Subject,
+    /// A folder of images to search for the strongest places; the training images where absent.
+    pub images: Option<PathBuf>,
+    /// How many of the strongest places of each map to show.
+    pub patches_per_map: usize,
+}
+
+/// The image whose maps are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A training image by its number, from 1, with the maps that the run has stored for it.
+    Training(usize),
+    /// A file; its maps are found with the solver and the weights of the run.
+    File(PathBuf),
+}
+
+impl Options {
+    /// The last checkpoint of a run, its training images, and the run's own folder for pictures.
+    pub fn new(checkpoint: impl Into<PathBuf>) -> Self {
+        Self {
+            checkpoint: checkpoint.into(),
+            which: Which::Last,
+            out: None,
+            overwrite: false,
+            image: Subject::Training(1),
+            images: None,
+            patches_per_map: PATCHES,
+        }
+    }
+}
+
+/// The pictures that were drawn.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Their folder.
+    pub folder: PathBuf,
+    /// Their files, in the order they were drawn.
+    pub files: Vec<PathBuf>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} pictures", self.files.len())?;
+        self.files
+            .iter()
+            .try_for_each(|file| write!(f, "\n  {}", file.display()))
+    }
+}
+
+/// Draws a run.
+///
+/// # Errors
+/// [`Error::Config`] for a training image that does not exist, an impossible number of patches, or
+/// a picture that would replace a file outside of the run; and everything that can be wrong with
+/// the checkpoint, the images and the folder.
+pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Report> {
+    if !(1..=MOST_PATCHES).contains(&options.patches_per_map) {
+        return Err(Error::Config(format!(
+            "cannot show {} patches for each map; choose 1 to {MOST_PATCHES}",
+            options.patches_per_map
+        )));
+    }
+    let run = Run::read(&options.checkpoint, options.which, device)?;
+    let mut images = Images::resume(&run.state);
+    let own = options.checkpoint.join(PICTURES);
+    let (folder, overwrite) = match &options.out {
+        Some(out) if *out != own => (out.clone(), options.overwrite),
+        _ => (own, true),
+    };
+    let subject = match &options.image {
+        Subject::Training(number) => Source::Stored(training_image(&run, *number)?),
+        Subject::File(path) => {
+            // Finding its maps comes late; that it cannot be read is to be told before anything
+            // is drawn.
+            let data = &run.state.config.data;
+            folder::read(path, data.colour, data.max_side)?;
+            Source::File(path.clone())
+        }
+    };
+    let searched = match &options.images {
+        Some(path) => folder::list(path)?.into_iter().map(Source::File).collect(),
+        None => stored(&run),
+    };
+    let mut artist = Artist {
+        run: &run,
+        images: &mut images,
+        device,
+        gallery: Gallery::new(folder, overwrite)?,
+    };
+    artist.draw(&subject, &searched, options.patches_per_map, observer)?;
+    Ok(artist.gallery.into_report())
+}
+
+/// Draws a run at hand, from its training images and the maps stored for them, into the folder
+/// `out`, over what is there.
+///
+/// # Errors
+/// As [`run`].
+pub fn pictures_of(
+    run: &Run,
+    images: &mut Images,
+    device: &Device,
+    out: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    let searched = stored(run);
+    let mut artist = Artist {
+        run,
+        images,
+        device,
+        gallery: Gallery::new(out.to_path_buf(), true)?,
+    };
+    artist.draw(&Source::Stored(0), &searched, PATCHES, observer)?;
+    Ok(artist.gallery.into_report())
+}
+
+/// Where an image and its maps come from.
+#[derive(PartialEq)]
+enum Source {
+    /// Training image, from 0.
+    Stored(usize),
+    File(PathBuf),
+}
+
+fn stored(run: &Run) -> Vec<Source> {
+    (0..run.state.images.len()).map(Source::Stored).collect()
+}
+
+/// The index of training image `number`, which counts from 1.
+fn training_image(run: &Run, number: usize) -> Result<usize> {
+    let count = run.state.images.len();
+    number.checked_sub(1).filter(|&i| i < count).ok_or_else(|| {
+        Error::Config(format!(
+            "there is no training image {number}; choose 1 to {count}, or give a file"
+        ))
+    })
+}
+
+/// All that drawing needs.
+struct Artist<'a> {
+    run: &'a Run,
+    images: &'a mut Images,
+    device: &'a Device,
+    gallery: Gallery,
+}
+
+impl Artist<'_> {
+    /// Draws everything; the cheap and always possible pictures first.
+    fn draw(
+        &mut self,
+        subject: &Source,
+        searched: &[Source],
+        patches_per_map: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let run = self.run;
+        self.gallery.save("curves.png", &curves::draw(run)?)?;
+        let filters = filters::draw(run, &mut self.gallery)?;
+        let first = self.coded(subject, observer)?;
+        maps::draw(run, &first, &mut self.gallery)?;
+
+        let mut search = patches::Search::new(run, patches_per_map);
+        let mut reconstructed = vec![first];
+        for (done, source) in searched.iter().enumerate() {
+            if observer.interrupted() {
+                observer.tell(Event::Note(format!(
+                    "interrupted: the patches come from the first {done} images"
+                )));
+                break;
+            }
+            let other = (source != subject)
+                .then(|| self.coded(source, observer))
+                .transpose()?;
+            let coded = other.as_ref().unwrap_or(&reconstructed[0]);
+            search.add(coded)?;
+            observer.tell(Event::Item {
+                name: coded.name.clone(),
+                done: done + 1,
+                of: searched.len(),
+            });
+            if reconstructed.len() < RECONSTRUCTED {
+                reconstructed.extend(other);
+            }
+        }
+        search.draw(&filters, &mut self.gallery)?;
+        let picture = reconstructions::draw(run, &reconstructed)?;
+        self.gallery.save("reconstructions.png", &picture)
+    }
+
+    fn coded(&mut self, source: &Source, observer: &dyn Observer) -> Result<Coded> {
+        match source {
+            Source::Stored(i) => Coded::stored(self.run, self.images, *i, self.device),
+            Source::File(path) => Coded::from_file(self.run, path, self.device, observer),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The places of many images where a map is strongest.
+
+use super::coded::{Coded, top_layers};
+use super::filters::receptive_field;
+use super::gallery::Gallery;
+use super::maps::ranked;
+use crate::data::Image;
+use crate::error::Result;
+use crate::picture::{symmetric, table};
+use crate::run::{Run, to_image};
+
+/// Maps shown of each layer.
+const SHOWN: usize = 16;
+
+/// The strongest places so far, image by image.
+pub(super) struct Search {
+    layers: Vec<LayerSearch>,
+    per_map: usize,
+}
+
+struct LayerSearch {
+    layer: usize,
+    field: [usize; 2],
+    maps: Vec<MapSearch>,
+}
+
+/// The strongest places of one map, those above zero and those below: its filter and its values may
+/// both be turned round, so that either kind can be the one that matters.
+#[derive(Clone, Default)]
+struct MapSearch {
+    strength: f64,
+    signs: [Vec<Place>; 2],
+}
+
+#[derive(Clone)]
+struct Place {
+    value: f32,
+    patch: Image,
+}
+
+impl Search {
+    /// To find `per_map` places for each map.
+    pub(super) fn new(run: &Run, per_map: usize) -> Self {
+        let layer = |layer: usize| {
+            let network = run.network.part(0..layer + 1);
+            LayerSearch {
+                layer,
+                field: receptive_field(&network),
+                maps: vec![MapSearch::default(); network.top().connectivity.maps()],
+            }
+        };
+        Self {
+            layers: top_layers(run).into_iter().map(layer).collect(),
+            per_map,
+        }
+    }
+
+    /// Looks at one more image.
+    pub(super) fn add(&mut self, coded: &Coded) -> Result<()> {
+        let pixels = coded.pixels()?;
+        for (layer, codes) in &coded.codes {
+            let maps = to_image(codes, 0)?;
+            let search = self.layers.iter_mut().find(|search| search.layer == *layer);
+            let Some(LayerSearch {
+                field, maps: found, ..
+            }) = search
+            else {
+                continue;
+            };
+            for (k, map) in found.iter_mut().enumerate() {
+                map.add(maps.plane(k), maps.width, &pixels, *field, self.per_map);
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws `patches-layerN.png`: a row for each of the maps used most, its filter in front.
+    pub(super) fn draw(self, filters: &[Vec<Image>], gallery: &mut Gallery) -> Result<()> {
+        let numbers: Vec<String> = (1..=self.per_map).map(|n| n.to_string()).collect();
+        let mut headers = vec!["filter"];
+        headers.extend(numbers.iter().map(String::as_str));
+        for LayerSearch { layer, maps, .. } in self.layers {
+            let strength: Vec<f64> = maps.iter().map(|map| map.strength).collect();
+            let used = ranked(&strength).into_iter().filter(|&k| strength[k] > 0.0);
+            let rows: Vec<(String, Vec<Image>)> = used
+                .take(SHOWN)
+                .map(|k| (format!("map {k}"), maps[k].row(&filters[layer][k])))
+                .collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let title = format!("Layer {}: where each map is strongest", layer + 1);
+            let picture = table(&title, &headers, &rows)?;
+            gallery.save(&format!("patches-layer{}.png", layer + 1), &picture)?;
+        }
+        Ok(())
+    }
+}
+
+impl MapSearch {
+    /// Takes in the map `values` of one image.
+    fn add(
+        &mut self,
+        values: &[f32],
+        width: usize,
+        pixels: &Image,
+        field: [usize; 2],
+        count: usize,
+    ) {
+        self.strength += values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+        for (sign, places) in [1.0, -1.0].into_iter().zip(&mut self.signs) {
+            for (at, value) in peaks(values, width, sign, field, count) {
+                if places.len() == count && places[count - 1].value >= value {
+                    break;
+                }
+                let patch = patch(pixels, [at / width, at % width], field);
+                let rank = places.partition_point(|place| place.value >= value);
+                places.insert(rank, Place { value, patch });
+                places.truncate(count);
+            }
+        }
+    }
+
+    /// The filter, with the sign of the places that matter more, and the patches of those.
+    fn row(&self, filter: &Image) -> Vec<Image> {
+        let [above, below] = &self.signs;
+        let sum = |places: &[Place]| places.iter().map(|place| place.value).sum::<f32>();
+        let (sign, places) = match sum(above) >= sum(below) {
+            true => (1.0, above),
+            false => (-1.0, below),
+        };
+        let mut filter = symmetric(filter, None);
+        for v in &mut filter.values {
+            *v = 0.5 + sign * (*v - 0.5);
+        }
+        let patches = places.iter().map(|place| place.patch.clone());
+        std::iter::once(filter).chain(patches).collect()
+    }
+}
+
+/// The `count` strongest places of `sign * values`, as index and magnitude.
+///
+/// Only units whose field lies within the image count, because there is nothing to compare those at
+/// the borders with; and none within half a field of a stronger one, because it would show the same
+/// again.
+fn peaks(
+    values: &[f32],
+    width: usize,
+    sign: f32,
+    [field_height, field_width]: [usize; 2],
+    count: usize,
+) -> Vec<(usize, f32)> {
+    let height = values.len() / width;
+    // A map is larger than the image by R - 1.
+    let rows = field_height - 1..(height + 1).saturating_sub(field_height);
+    let columns = field_width - 1..(width + 1).saturating_sub(field_width);
+    let mut candidates: Vec<(usize, f32)> = rows
+        .flat_map(|i| columns.clone().map(move |j| i * width + j))
+        .map(|at| (at, sign * values[at]))
+        .filter(|(_, v)| *v > 0.0)
+        .collect();
+    candidates.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let near = |a: usize, b: usize| {
+        2 * (a / width).abs_diff(b / width) < field_height
+            && 2 * (a % width).abs_diff(b % width) < field_width
+    };
+    let mut found: Vec<(usize, f32)> = Vec::with_capacity(count);
+    for (at, value) in candidates {
+        if found.len() == count {
+            break;
+        }
+        if !found.iter().any(|&(other, _)| near(at, other)) {
+            found.push((at, value));
+        }
+    }
+    found
+}
+
+/// The pixels that the unit at row `i`, column `j` of a map reaches: rows `i - (R - 1)` to `i`, and
+/// columns alike, because the map of a 'valid' convolution begins `R - 1` before the image.
+fn patch(pixels: &Image, [i, j]: [usize; 2], [height, width]: [usize; 2]) -> Image {
+    let (top, left) = (i + 1 - height, j + 1 - width);
+    let mut patch = Image::zeros(pixels.channels, height, width);
+    for c in 0..pixels.channels {
+        let rows = pixels.plane(c).chunks(pixels.width).skip(top);
+        for (out, row) in patch.plane_mut(c).chunks_mut(width).zip(rows) {
+            out.copy_from_slice(&row[left..left + width]);
+        }
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData};
+
+    use super::*;
+    use crate::backend::Backend;
+    use crate::connectivity::Connectivity;
+    use crate::model::{Layer, Network};
+
+    /// Two layers of one map whose filters have a single tap each: a unit makes a single dot.
+    fn pointer(taps: [[usize; 2]; 2]) -> Network {
+        let device = Backend::Flex.device().unwrap();
+        let layer = |[i, j]: [usize; 2]| {
+            let mut filter = [0.0_f32; 12];
+            filter[4 * i + j] = 1.0;
+            let filters =
+                Tensor::from_data(TensorData::new(filter.to_vec(), [1, 1, 3, 4]), &device);
+            Layer::new(filters, Connectivity::full(1, 1))
+        };
+        Network::new(taps.map(layer).to_vec())
+    }
+
+    #[test]
+    fn a_patch_shows_what_the_unit_makes() {
+        let network = pointer([[0, 3], [2, 1]]);
+        let field = receptive_field(&network);
+        assert_eq!(field, [5, 7]);
+        let shape = network.maps_shape([1, 1, 20, 30]);
+        let [.., height, width] = shape;
+        let (i, j) = (9, 17);
+        let mut maps = vec![0.0_f32; height * width];
+        maps[i * width + j] = 2.0;
+        let device = Backend::Flex.device().unwrap();
+        let dot = network.project(Tensor::from_data(
+            TensorData::new(maps.clone(), shape),
+            &device,
+        ));
+        let dot = to_image(&dot, 0).unwrap();
+        assert_eq!(dot.shape(), [1, 20, 30]);
+
+        let found = peaks(&maps, width, 1.0, field, 9);
+        assert_eq!(found, [(i * width + j, 2.0)]);
+        let patch = patch(&dot, [i, j], field);
+        // The taps of both layers add up: row 0 + 2, column 3 + 1.
+        let mut expected = vec![0.0; 35];
+        expected[2 * 7 + 4] = 2.0;
+        assert_eq!(patch.values, expected);
+    }
+
+    #[test]
+    fn units_near_a_stronger_one_or_reaching_over_the_border_do_not_count() {
+        // An image of 6 x 8 under a field of 3 x 3: maps of 8 x 10.
+        let mut map = vec![0.0_f32; 80];
+        map[0] = 9.0; // Over the border.
+        map[5 * 10 + 7] = 8.0; // The last one inside.
+        map[5 * 10 + 8] = 7.0; // Over the border.
+        map[4 * 10 + 6] = 6.0; // Too near to the first.
+        map[2 * 10 + 2] = 5.0; // The first one inside.
+        map[2 * 10 + 6] = -4.0; // Of the other sign.
+        let find = |sign| peaks(&map, 10, sign, [3, 3], 9);
+        assert_eq!(find(1.0), [(57, 8.0), (22, 5.0)]);
+        assert_eq!(find(-1.0), [(26, 4.0)]);
+        // A field larger than the image has no place in it.
+        assert!(peaks(&map, 10, 1.0, [7, 7], 9).is_empty());
+    }
+}

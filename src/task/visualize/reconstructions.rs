@@ -1,0 +1,60 @@
+//! Images beside what each layer makes of them.
+
+use super::coded::{Coded, top_layers};
+use super::display::{limit, shrunk};
+use crate::data::Image;
+use crate::error::Result;
+use crate::picture::{symmetric, table};
+use crate::run::{Run, to_image};
+
+/// Two rows for each image: in pixels, with the preprocessing undone, and as the network sees it.
+///
+/// The first row gets back, for nothing, what the preprocessing took out (local means above all),
+/// so the second is the honest one.
+pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
+    let layers = top_layers(run);
+    let headers: Vec<String> = std::iter::once("image".to_string())
+        .chain(
+            layers
+                .iter()
+                .map(|layer| format!("from layer {}", layer + 1)),
+        )
+        .collect();
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let mut rows = Vec::new();
+    for coded in images {
+        let seen = shrunk(&coded.prepared);
+        let limit = Some(limit([&seen]));
+        let mut pixels = vec![shrunk(&coded.pixels()?)];
+        let mut prepared = vec![symmetric(&seen, limit)];
+        let mut ratios = Vec::new();
+        for (layer, codes) in &coded.codes {
+            let network = run.network.part(0..layer + 1);
+            let sum = to_image(&network.synthesize(codes.clone()), 0)?;
+            ratios.push(format!("{:.1}", snr(&coded.prepared, &sum)));
+            pixels.push(shrunk(&coded.undo.invert(&sum)?));
+            prepared.push(symmetric(&shrunk(&sum), limit));
+        }
+        let label = match ratios.is_empty() {
+            true => "prepared".to_string(),
+            false => format!("prepared, SNR {} dB", ratios.join(", ")),
+        };
+        rows.push((coded.name.clone(), pixels));
+        rows.push((label, prepared));
+    }
+    let title =
+        "Reconstructions: in pixels, with the preprocessing undone; as the network sees them";
+    table(title, &headers, &rows)
+}
+
+/// `10 log10(sum (y - mean y)^2 / sum (y - u)^2)` in dB.
+fn snr(image: &Image, reconstruction: &Image) -> f64 {
+    let y = || image.values.iter().map(|&v| f64::from(v));
+    let mean = y().sum::<f64>() / image.values.len() as f64;
+    let variation: f64 = y().map(|v| (v - mean).powi(2)).sum();
+    let error: f64 = y()
+        .zip(&reconstruction.values)
+        .map(|(v, &u)| (v - f64::from(u)).powi(2))
+        .sum();
+    10.0 * (variation.max(1e-30) / error.max(1e-30)).log10()
+}

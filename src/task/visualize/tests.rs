@@ -1,0 +1,152 @@
+//! A small run, drawn.
+
+use super::*;
+use crate::backend::Backend;
+use crate::config::Config;
+use crate::data::scenes;
+use crate::picture::save_png;
+use crate::task::train;
+
+const TWO_LAYERS: &str = "
+    [data]
+    sample_count = 3
+    sample_size = 24
+    [train]
+    solver = \"fista\"
+    steps = 5
+    [[layer]]
+    maps = 4
+    size = 3
+    sparsity = { of_max = 0.1 }
+    epochs = 1
+    [[layer]]
+    connect = \"singles-and-pairs\"
+    size = 3
+    sparsity = { of_max = 0.1 }
+    epochs = 1";
+
+/// A run folder that learning has just finished, in a folder that lives as long as the test.
+fn trained(config: &str) -> (tempfile::TempDir, PathBuf, Device) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let device = Backend::Flex.device().unwrap();
+    train::start(Config::parse(config).unwrap(), &path, &device, &mut ()).unwrap();
+    (folder, path, device)
+}
+
+fn names(report: &Report) -> Vec<String> {
+    let name = |file: &PathBuf| file.file_name().unwrap().to_string_lossy().into_owned();
+    report.files.iter().map(name).collect()
+}
+
+const ALL: [&str; 9] = [
+    "curves.png",
+    "filters-layer1.png",
+    "filters-layer2.png",
+    "connectivity-layer2.png",
+    "maps-layer1.png",
+    "maps-layer2.png",
+    "patches-layer1.png",
+    "patches-layer2.png",
+    "reconstructions.png",
+];
+
+#[test]
+fn a_run_is_drawn_into_its_own_folder_again_and_again() {
+    let (_folder, path, device) = trained(TWO_LAYERS);
+    let options = Options::new(&path);
+    for _ in 0..2 {
+        let report = super::run(&options, &device, &mut ()).unwrap();
+        assert_eq!(names(&report), ALL);
+        assert!(
+            report
+                .files
+                .iter()
+                .all(|file| file.starts_with(path.join(PICTURES)))
+        );
+        assert!(report.files.iter().all(|file| file.is_file()));
+    }
+}
+
+#[test]
+fn files_elsewhere_are_kept_unless_told_otherwise() {
+    let (folder, path, device) = trained(TWO_LAYERS);
+    let out = folder.path().join("elsewhere");
+    let mut options = Options {
+        out: Some(out.clone()),
+        ..Options::new(&path)
+    };
+    super::run(&options, &device, &mut ()).unwrap();
+    let error = super::run(&options, &device, &mut ()).unwrap_err();
+    assert!(error.to_string().contains("curves.png exists"), "{error}");
+    options.overwrite = true;
+    assert_eq!(names(&super::run(&options, &device, &mut ()).unwrap()), ALL);
+}
+
+#[test]
+fn files_that_the_run_never_saw_get_maps_of_their_own() {
+    let (folder, path, device) = trained(TWO_LAYERS);
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    let file = images.join("new.png");
+    save_png(&scenes::sample(7, 40, 1), &file).unwrap();
+    let options = Options {
+        image: Subject::File(file.clone()),
+        images: Some(images),
+        ..Options::new(&path)
+    };
+    assert_eq!(names(&super::run(&options, &device, &mut ()).unwrap()), ALL);
+
+    let run = Run::read(&path, Which::Last, &device).unwrap();
+    let coded = Coded::from_file(&run, &file, &device, &()).unwrap();
+    let shapes: Vec<_> = coded.codes.iter().map(|(_, codes)| codes.dims()).collect();
+    assert_eq!(shapes, [[1, 4, 42, 42], [1, 10, 44, 44]]);
+    let used = |(_, codes): &(usize, burn::tensor::Tensor<4>)| {
+        codes.clone().abs().max().into_scalar::<f32>() > 0.0
+    };
+    assert!(coded.codes.iter().all(used));
+}
+
+#[test]
+fn the_joint_form_has_maps_at_the_top_only() {
+    let joint = TWO_LAYERS.replace("[train]", "[train]\nform = \"joint\"");
+    let (_folder, path, device) = trained(&joint);
+    let report = super::run(&Options::new(&path), &device, &mut ()).unwrap();
+    let expected: Vec<&str> = ALL
+        .into_iter()
+        .filter(|name| !matches!(*name, "maps-layer1.png" | "patches-layer1.png"))
+        .collect();
+    assert_eq!(names(&report), expected);
+}
+
+#[test]
+fn what_cannot_be_drawn_is_told_before_anything_is() {
+    let (_folder, path, device) = trained(TWO_LAYERS);
+    let error = |options: Options| {
+        let error = super::run(&options, &device, &mut ()).unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error}");
+        error.to_string()
+    };
+    for number in [0, 4] {
+        let message = error(Options {
+            image: Subject::Training(number),
+            ..Options::new(&path)
+        });
+        assert!(message.contains("choose 1 to 3"), "{message}");
+    }
+    let message = error(Options {
+        patches_per_map: 0,
+        ..Options::new(&path)
+    });
+    assert!(message.contains("0 patches"), "{message}");
+    let options = Options {
+        image: Subject::File("no-such-image.png".into()),
+        ..Options::new(&path)
+    };
+    let message = super::run(&options, &device, &mut ()).unwrap_err();
+    assert!(
+        message.to_string().contains("no-such-image.png"),
+        "{message}"
+    );
+    assert!(!path.join(PICTURES).exists());
+}

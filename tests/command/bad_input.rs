@@ -1,0 +1,158 @@
+//! Whatever is wrong is told in one message that says what, where, and what to do.
+
+use std::fs;
+use std::path::Path;
+
+use super::support::{config, run};
+
+/// Runs the command and checks exit code and message; no panic, no backtrace.
+#[track_caller]
+fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&str]) {
+    let (got, _, err) = run(folder, arguments);
+    assert_eq!(got, code, "{arguments:?}: {err}");
+    for word in words {
+        assert!(
+            err.contains(word),
+            "{arguments:?} should say '{word}': {err}"
+        );
+    }
+    assert!(!err.contains("panicked"), "{err}");
+}
+
+fn png(path: &Path, size: u32) {
+    image::RgbImage::from_fn(size, size, |x, y| {
+        image::Rgb([x as u8 * 7, y as u8 * 5, 90])
+    })
+    .save(path)
+    .unwrap();
+}
+
+#[test]
+fn folders_and_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("empty")).unwrap();
+    fs::create_dir(folder.join("broken")).unwrap();
+    png(&folder.join("broken/good.png"), 40);
+    fs::write(folder.join("broken/cut.png"), b"\x89PNG\r\n\x1a\nnot much").unwrap();
+    fs::create_dir(folder.join("small")).unwrap();
+    png(&folder.join("small/tiny.png"), 4);
+    fs::create_dir(folder.join("zero")).unwrap();
+    fs::write(folder.join("zero/empty.jpg"), b"").unwrap();
+    for (data, words) in [
+        ("nowhere", &["nowhere"][..]),
+        ("empty", &["empty", "png"]),
+        ("broken", &["cut.png"]),
+        ("small", &["tiny.png", "smaller", "7 x 7"]),
+        ("zero", &["empty.jpg"]),
+    ] {
+        let (code, _, err) = run(folder, &["train", "--data", data, "--run", "r"]);
+        assert!(code == 3 || code == 7, "{data}: {code} {err}");
+        for word in words {
+            assert!(err.contains(word), "{data} should say '{word}': {err}");
+        }
+        assert!(
+            !folder.join("checkpoints/r").exists(),
+            "{data} left a run behind"
+        );
+    }
+}
+
+#[test]
+fn settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let write = |text: &str| fs::write(folder.join("c.toml"), text).unwrap();
+    let train = &["train", "-c", "c.toml"];
+    refused(folder, &["train", "-c", "none.toml"], 7, &["none.toml"]);
+    write("[train]\nsolvr = \"split\"");
+    refused(
+        folder,
+        train,
+        2,
+        &["c.toml", "solvr", "did you mean `solver`?"],
+    );
+    write("[[layer]]\nmaps = 9\np = 2.0");
+    refused(folder, train, 2, &["layer 1", "p is 2"]);
+    write("[train\n");
+    refused(folder, train, 2, &["c.toml", "line 1"]);
+    refused(
+        folder,
+        &["train", "--solver", "newton"],
+        2,
+        &["newton", "split, adam or fista"],
+    );
+    refused(folder, &["train", "--backend", "tpu"], 2, &["tpu", "flex"]);
+    refused(
+        folder,
+        &["train", "--resume", "x", "--epochs", "3"],
+        2,
+        &["--resume"],
+    );
+}
+
+#[test]
+fn a_backend_that_is_not_compiled_in() {
+    let folder = tempfile::tempdir().unwrap();
+    if cfg!(feature = "cuda") {
+        eprintln!("skipped: cuda is compiled in");
+        return;
+    }
+    let words = &["cuda", "not compiled", "--features cuda"];
+    refused(folder.path(), &["train", "--backend", "cuda"], 6, words);
+}
+
+#[test]
+fn an_existing_run_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    config(folder, "");
+    let train = [
+        "train",
+        "-c",
+        "small.toml",
+        "--epochs",
+        "1",
+        "--run",
+        "r",
+        "--quiet",
+    ];
+    let (code, out, err) = run(folder, &train);
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    let before = fs::read(folder.join("checkpoints/r/checkpoint.json")).unwrap();
+    refused(folder, &train, 2, &["checkpoints/r", "--resume", "another"]);
+    let after = fs::read(folder.join("checkpoints/r/checkpoint.json")).unwrap();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn checkpoints_that_are_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    config(folder, "");
+    refused(folder, &["train", "--resume", "none"], 4, &["none"]);
+    let (code, _, err) = run(folder, &["train", "-c", "small.toml", "--run", "r"]);
+    assert_eq!(code, 0, "{err}");
+    let manifest = folder.join("checkpoints/r/checkpoint.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+
+    fs::write(&manifest, &text[..text.len() / 2]).unwrap();
+    refused(folder, &["train", "--resume", "r"], 4, &["checkpoint.json"]);
+    fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 99")).unwrap();
+    refused(folder, &["train", "--resume", "r"], 4, &["99"]);
+    // Shapes that do not fit the arrays.
+    fs::write(
+        &manifest,
+        text.replace("\"sizes\": [", "\"sizes\": [[3, 3],"),
+    )
+    .unwrap();
+    refused(folder, &["train", "--resume", "r"], 4, &["does not fit"]);
+
+    fs::write(&manifest, &text).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let blob = value["blobs"]["filters"]["file"].as_str().unwrap();
+    let path = folder.join("checkpoints/r/blobs").join(blob);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+    refused(folder, &["train", "--resume", "r"], 4, &["filters"]);
+}

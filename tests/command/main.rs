@@ -1,0 +1,5 @@
+//! The command itself, as a person runs it: exit codes, messages, Ctrl-C, kill -9.
+
+mod bad_input;
+mod stopping;
+mod support;

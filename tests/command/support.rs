@@ -1,0 +1,53 @@
+//! Running the command and looking at what it left.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The command, in a folder of its own.
+pub fn deconvnet(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deconvnet"));
+    command.current_dir(folder);
+    command
+}
+
+/// Exit code, standard output and standard error of a run.
+pub fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = deconvnet(folder)
+        .args(arguments)
+        .output()
+        .expect("the command starts");
+    (
+        status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&stdout).into_owned(),
+        String::from_utf8_lossy(&stderr).into_owned(),
+    )
+}
+
+/// The checksum of every array of a run's newest checkpoint, by name.
+pub fn checksums(run: &Path) -> BTreeMap<String, u64> {
+    let text = std::fs::read_to_string(run.join("checkpoint.json")).expect("a checkpoint");
+    let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    manifest["blobs"]
+        .as_object()
+        .expect("blobs")
+        .iter()
+        .map(|(name, blob)| (name.clone(), blob["crc32"].as_u64().expect("crc32")))
+        .collect()
+}
+
+/// A small experiment on sample scenes; `more` is added to its `[train]`.
+pub fn config(folder: &Path, more: &str) {
+    let text = format!(
+        "[data]\nsample_count = 3\nsample_size = 32\n\n[checkpoint]\nevery_seconds = 0.0\n\n\
+         [train]\nsteps = 4\n{more}\n\n\
+         [[layer]]\nmaps = 4\nsize = 5\nepochs = 4\nsparsity = {{ of_max = 0.1 }}\n\n\
+         [[layer]]\nconnect = \"singles-and-pairs\"\nsize = 5\nepochs = 3\n\
+         sparsity = {{ of_max = 0.1 }}\n"
+    );
+    std::fs::write(folder.join("small.toml"), text).expect("the config is written");
+}

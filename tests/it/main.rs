@@ -1,0 +1,12 @@
+//! Tests of the library as a whole, through its public interface: one program, because linking
+//! is slow.
+
+mod backends;
+mod conv;
+mod model;
+mod penalty;
+mod reference;
+mod resume;
+mod solve;
+mod structure;
+mod support;

@@ -1,0 +1,137 @@
+//! Against the independent NumPy rendering of the 2010 training loop.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use deconvnet::arrays::{self, Bundle};
+use deconvnet::config::{Config, LayerConfig};
+use deconvnet::connectivity::Connectivity;
+use deconvnet::data::Preprocess;
+use deconvnet::model::{Constraint, Layer, Network, Objective};
+use deconvnet::solve::{FilterStep, Learner, Learnt, Method, Problem, Split};
+use deconvnet::task::train;
+
+use crate::support::*;
+
+/// Single precision in another order of summation, over six times two conjugate gradient steps.
+const FLOAT: f64 = 2e-5;
+
+struct Fixture {
+    path: PathBuf,
+    bundle: Bundle,
+}
+
+impl Fixture {
+    /// Written by `scripts/reference_step.py`.
+    fn read() -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference_step.npz");
+        let bundle = arrays::read(&path).expect("the fixture");
+        Self { path, bundle }
+    }
+
+    fn values(&self, name: &str) -> Vec<f64> {
+        let array = self.bundle.array(name, &self.path).expect("an array");
+        array.values.iter().map(|&v| f64::from(v)).collect()
+    }
+
+    /// An array of three axes as an image of a batch of one, or one of four as it is.
+    fn tensor(&self, name: &str) -> Tensor<4> {
+        let array = self.bundle.array(name, &self.path).expect("an array");
+        let mut shape = array.shape.clone();
+        if shape.len() == 3 {
+            shape.insert(0, 1);
+        }
+        let data = TensorData::new(array.values.clone(), shape);
+        Tensor::from_data(data, &Device::flex())
+    }
+
+    /// One visit with everything as the reference has it.
+    fn visit(&self, p: f64, dtype: DType) -> Learnt {
+        let filters = self.tensor("F").cast(dtype);
+        let [planes, maps, ..] = filters.dims();
+        let problem = Problem {
+            network: Network::new(vec![Layer::new(filters, Connectivity::full(planes, maps))]),
+            images: self.tensor("y").cast(dtype),
+            objective: Objective::new(1.0, 1.0, p).expect("a sound objective"),
+        };
+        let learner = Learner {
+            codes: Method::Split(Split::default()),
+            steps: 6,
+            filters: FilterStep::LeastSquares { cg: 2 },
+            filter_rate: 0.0,
+            constraint: Constraint::UnitPlanes,
+        };
+        let start = self.tensor("z").cast(dtype);
+        learner
+            .visit(&problem, start, true, &mut Vec::new(), &mut ())
+            .expect("finite numbers")
+    }
+}
+
+#[test]
+fn one_visit_equals_the_references_to_float_precision() {
+    let fixture = Fixture::read();
+    for (name, p) in [("sparse", 0.8), ("l1", 1.0)] {
+        for dtype in [DType::F32, DType::F64] {
+            let learnt = fixture.visit(p, dtype);
+            let filters = learnt.network.layers[0].filters.val();
+            for (part, got) in [("x", learnt.codes), ("z", learnt.maps), ("F", filters)] {
+                let wanted = fixture.values(&format!("{name}_{part}"));
+                let what = format!("{part} for p = {p}, {dtype:?}");
+                assert_near(&values(&got), &wanted, FLOAT, &what);
+                if part == "x" {
+                    let zeros = |x: &[f64]| x.iter().map(|&x| x == 0.0).collect::<Vec<_>>();
+                    assert_eq!(
+                        zeros(&values(&got)),
+                        zeros(&wanted),
+                        "{what}: where it is zero"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The mean SNR of the fifth epoch with the 2010 settings. Another random stream, and another
+/// decoder of the photographs, move it by hundredths; a wrong sign or flip moves it a lot.
+#[track_caller]
+fn assert_snr_of_2010(set: &str, wanted: f64) {
+    let Some(images) = shared(&format!("data/{set}")) else {
+        return;
+    };
+    let mut config = Config {
+        preprocess: Preprocess::local_mean(),
+        layers: vec![LayerConfig {
+            maps: Some(9),
+            size: 7,
+            p: 0.8,
+            epochs: 5,
+            ..LayerConfig::default()
+        }],
+        ..Config::default()
+    };
+    config.data.images = Some(images);
+    config.train.resample_dead = false;
+    config.checkpoint.every_seconds = 1e9;
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let report = train::start(config, &run, &Device::flex(), &mut ()).expect("a run");
+    let last = &report.stages[0];
+    assert_eq!((last.epoch, last.images), (4, 10));
+    println!("{set}: {:.3} dB for {wanted} dB", last.snr);
+    assert!(
+        (last.snr - wanted).abs() <= 0.15,
+        "{set}: {:.3} dB, not {wanted} dB",
+        last.snr
+    );
+}
+
+#[test]
+fn the_fruit_photographs_reach_the_references_snr() {
+    assert_snr_of_2010("fruit", 2.67);
+}
+
+#[test]
+fn the_city_photographs_reach_the_references_snr() {
+    assert_snr_of_2010("city", 3.45);
+}

@@ -1,0 +1,7 @@
+//! The solvers against problems whose answer is known.
+
+mod drive;
+mod filters;
+mod learn;
+mod maps;
+mod systems;

@@ -1,0 +1,224 @@
+//! The filters with the maps fixed, against normal equations written out.
+
+use burn::tensor::Tensor;
+use deconvnet::model::{Constraint, Network};
+use deconvnet::solve::{FilterProblem, FilterStep};
+
+use crate::support::dense::Dense;
+use crate::support::scenario::Stack;
+use crate::support::*;
+
+/// A stack, the top maps and images of two batches (of 2 and of 1 image), and a layer to solve for.
+struct Setting {
+    network: Network,
+    batches: Vec<(Tensor<4>, Tensor<4>)>,
+    layer: usize,
+}
+
+impl Setting {
+    fn draw(stack: Stack, layer: usize, seed: u64) -> Self {
+        let network = stack.network(seed);
+        let mut rng = rng(seed + 50);
+        let mut batch = |n| {
+            let image = [n, 2, 7, 6];
+            let maps = network.maps_shape(image);
+            (random(maps, &mut rng), random(image, &mut rng))
+        };
+        let batches = vec![batch(2), batch(1)];
+        Self {
+            network,
+            batches,
+            layer,
+        }
+    }
+
+    fn solve(&self, step: FilterStep, constraint: Constraint) -> Tensor<4> {
+        let batches = |visit: &mut dyn FnMut(Tensor<4>, Tensor<4>) -> deconvnet::Result<()>| {
+            for (maps, images) in &self.batches {
+                visit(maps.clone(), images.clone())?;
+            }
+            Ok(())
+        };
+        let problem = FilterProblem {
+            network: &self.network,
+            layer: self.layer,
+            batches: &batches,
+            constraint,
+        };
+        problem.solve(step).expect("batches that can be read")
+    }
+
+    fn filters(&self) -> Tensor<4> {
+        self.network.layers[self.layer].filters.val()
+    }
+
+    /// The reconstructions of all batches with other filters in the layer.
+    fn images(&self, filters: Tensor<4>) -> Vec<f64> {
+        let mut network = self.network.clone();
+        network.layers[self.layer] = network.layers[self.layer].with_filters(filters);
+        let each = self.batches.iter();
+        each.flat_map(|(maps, _)| values(&network.project(maps.clone())))
+            .collect()
+    }
+
+    fn targets(&self) -> Vec<f64> {
+        let each = self.batches.iter();
+        each.flat_map(|(_, images)| values(images)).collect()
+    }
+
+    /// Half the squared error with these filters.
+    fn error(&self, filters: Tensor<4>) -> f64 {
+        let images = self.images(filters);
+        let r: Vec<f64> = images
+            .iter()
+            .zip(self.targets())
+            .map(|(a, b)| a - b)
+            .collect();
+        0.5 * dot(&r, &r)
+    }
+
+    /// The unconstrained least squares over the connected planes, by the normal equations.
+    fn best(&self) -> Tensor<4> {
+        let shape = self.filters().dims();
+        let g = &self.network.layers[self.layer].connectivity;
+        let taps = shape[2] * shape[3];
+        let free: Vec<usize> = (0..shape.iter().product())
+            .filter(|i| g.connects(i / taps / g.maps(), i / taps % g.maps()))
+            .collect();
+        let matrix = Dense::of(shape.iter().product(), |f| self.images(tensor(f, shape)));
+        tensor(&matrix.least_squares(&self.targets(), &free), shape)
+    }
+}
+
+/// Every layer of every stack.
+fn settings(seed: u64) -> Vec<(String, Setting)> {
+    let mut all = Vec::new();
+    for stack in Stack::ALL {
+        for layer in 0..stack.network(0).layers.len() {
+            all.push((
+                format!("{stack:?} {layer}"),
+                Setting::draw(stack, layer, seed),
+            ));
+        }
+    }
+    all
+}
+
+#[test]
+fn enough_conjugate_gradients_solve_the_least_squares_of_every_layer() {
+    for (what, setting) in settings(40) {
+        for constraint in [Constraint::UnitPlanes, Constraint::UnitBall] {
+            let unknowns = setting.filters().shape().num_elements();
+            let step = FilterStep::LeastSquares { cg: 3 * unknowns };
+            let got = setting.solve(step, constraint);
+            let wanted = constraint.project(setting.best());
+            assert_near(&values(&got), &values(&wanted), 1e-6, &what);
+        }
+    }
+}
+
+#[test]
+fn a_few_conjugate_gradients_already_lower_the_error() {
+    for (what, setting) in settings(41) {
+        // Twice as large as any filter may get, so that the constraint does not act.
+        let large = |f: Tensor<4>| f * 1e-3;
+        let small = Setting {
+            batches: setting
+                .batches
+                .iter()
+                .map(|(maps, images)| (maps.clone(), large(images.clone())))
+                .collect(),
+            ..setting
+        };
+        let mut last = small.error(small.filters());
+        for cg in 1..=4 {
+            let filters = small.solve(FilterStep::LeastSquares { cg }, Constraint::UnitBall);
+            let error = small.error(filters);
+            assert!(error < last, "{what}: {cg} steps, {error} after {last}");
+            last = error;
+        }
+    }
+}
+
+#[test]
+fn projected_gradient_never_raises_the_error_within_the_ball() {
+    for seed in 0..6 {
+        for (what, setting) in settings(42 + seed) {
+            let start = setting.error(setting.filters());
+            let mut reached = f64::INFINITY;
+            for steps in [1, 2, 3, 5, 8, 20] {
+                let step = FilterStep::ProjectedGradient { steps };
+                let filters = setting.solve(step, Constraint::UnitBall);
+                let again = Constraint::UnitBall.project(filters.clone());
+                assert_near(&values(&again), &values(&filters), 1e-12, "inside the ball");
+                reached = setting.error(filters);
+                assert!(
+                    reached <= start,
+                    "{what}, {steps} steps: {reached} from {start}"
+                );
+            }
+            assert!(reached < 0.99 * start, "{what}: it does not move");
+        }
+    }
+}
+
+/// The step length comes from a power iteration. One that starts where the largest eigenvalue is
+/// invisible would take steps that are too long.
+#[test]
+fn projected_gradient_never_raises_the_error_where_the_images_ignore_the_strongest_map() {
+    let network = Stack::Full.network(47);
+    let mut network = network.part(0..1);
+    // One tap, three maps: the first much stronger than the others, and unseen in the images.
+    let g = network.layers[0].connectivity.clone();
+    let filters = tensor(&[0.4, 0.3, -0.2, 0.1, 0.2, 0.3], [2, 3, 1, 1]);
+    network.layers[0] = deconvnet::model::Layer::new(filters, g);
+    let pattern = |f: fn(usize) -> f64| (0..16).map(f).collect::<Vec<_>>();
+    let strong = pattern(|i| if i % 2 == 0 { 3.0 } else { -3.0 });
+    let weak = pattern(|i| if i / 2 % 2 == 0 { 1.0 } else { -1.0 });
+    let other = pattern(|i| if i / 4 % 2 == 0 { 1.0 } else { -1.0 });
+    let maps = tensor(
+        &[strong, weak.clone(), other.clone()].concat(),
+        [1, 3, 4, 4],
+    );
+    let images = tensor(&[weak, other].concat(), [1, 2, 4, 4]) * 0.3;
+    let setting = Setting {
+        network,
+        batches: vec![(maps, images)],
+        layer: 0,
+    };
+    let start = setting.error(setting.filters());
+    for steps in 1..=10 {
+        let step = FilterStep::ProjectedGradient { steps };
+        let reached = setting.error(setting.solve(step, Constraint::UnitBall));
+        assert!(reached <= start, "{steps} steps: {reached} from {start}");
+    }
+}
+
+#[test]
+fn enough_projected_gradients_reach_the_least_squares_where_the_ball_allows_it() {
+    for (what, setting) in settings(48) {
+        let small = Setting {
+            batches: setting
+                .batches
+                .iter()
+                .map(|(maps, images)| (maps.clone(), images.clone() * 0.05))
+                .collect(),
+            ..setting
+        };
+        let best = small.best();
+        let inside = Constraint::UnitBall.project(best.clone());
+        assert_near(
+            &values(&inside),
+            &values(&best),
+            1e-12,
+            "a best inside the ball",
+        );
+        let step = FilterStep::ProjectedGradient { steps: 1500 };
+        let got = small.solve(step, Constraint::UnitBall);
+        let (reached, least) = (small.error(got), small.error(best));
+        assert!(
+            reached <= least * (1.0 + 1e-6),
+            "{what}: {reached} for {least}"
+        );
+    }
+}

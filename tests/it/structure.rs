@@ -1,0 +1,210 @@
+//! Which module may use which: the arrows go down only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every module of `src`, lowest first, with all that it may use; everything may use `error`.
+/// Nothing stands below what uses it.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("files", &[]),
+    ("backend", &[]),
+    ("connectivity", &[]),
+    ("penalty", &[]),
+    ("data", &[]),
+    ("arrays", &["files"]),
+    ("store", &["files"]),
+    ("picture", &["data", "files"]),
+    ("conv", &["connectivity", "backend"]),
+    ("model", &["conv", "penalty", "connectivity", "data"]),
+    ("solve", &["model", "conv", "penalty"]),
+    (
+        "config",
+        &["backend", "connectivity", "data", "model", "solve"],
+    ),
+    (
+        "run",
+        &["config", "store", "data", "model", "solve", "connectivity"],
+    ),
+    (
+        "problem",
+        &["config", "data", "model", "solve", "arrays", "connectivity"],
+    ),
+    (
+        "task",
+        &[
+            "run", "config", "solve", "store", "data", "picture", "arrays", "problem", "model",
+            "files", "backend", "connectivity",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "task", "run", "config", "solve", "store", "data", "picture", "arrays", "problem",
+            "model", "files", "backend",
+        ],
+    ),
+];
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// The module right under the root that a file belongs to.
+fn module_of(file: &Path) -> String {
+    let first = file.iter().next().expect("a path").to_string_lossy();
+    first.trim_end_matches(".rs").to_string()
+}
+
+/// The code of a file without comments and without what follows its `#[cfg(test)]`.
+fn code(text: &str) -> String {
+    let product = text.split("#[cfg(test)]\nmod tests {").next();
+    let lines = product.unwrap_or_default().lines();
+    let code = lines.map(|line| line.split("//").next().unwrap_or_default());
+    code.collect::<Vec<_>>().join("\n")
+}
+
+/// The names that follow `crate::`, alone or in braces.
+fn used(code: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (at, start) in code.match_indices("crate::") {
+        // `mycrate::` is something else.
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let rest = &code[at + start.len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => names.extend(heads(list)),
+            None => names.extend(identifier(rest)),
+        }
+    }
+    names
+}
+
+/// The first name of each part of a list up to its closing brace.
+fn heads(list: &str) -> Vec<String> {
+    let (mut depth, mut part, mut parts) = (0, String::new(), Vec::new());
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => parts.push(std::mem::take(&mut part)),
+            _ => {}
+        }
+        part.push(c);
+    }
+    parts.push(part);
+    let trimmed = parts.iter().map(|p| p.trim_start_matches([',', ' ', '\n']));
+    trimmed.filter_map(identifier).collect()
+}
+
+fn identifier(text: &str) -> Option<String> {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let name = &text[..end.unwrap_or(text.len())];
+    (!name.is_empty()).then(|| name.to_string())
+}
+
+/// Each module with the modules that it uses, and the file where it does.
+fn arrows() -> BTreeMap<(String, String), PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    assert!(files.len() > 20, "the sources were found");
+    let mut arrows = BTreeMap::new();
+    for path in files {
+        let file = path.strip_prefix(&root).expect("below src").to_path_buf();
+        let name = file.file_name().expect("a name").to_string_lossy();
+        if name == "tests.rs" || name.ends_with("_tests.rs") {
+            continue;
+        }
+        let from = module_of(&file);
+        let text = fs::read_to_string(&path).expect("a source");
+        for mut to in used(&code(&text)) {
+            // `crate::Error` and `crate::Result` come from there.
+            if to.starts_with(char::is_uppercase) {
+                to = "error".into();
+            }
+            if to != from {
+                arrows.insert((from.clone(), to), file.clone());
+            }
+        }
+    }
+    arrows
+}
+
+#[test]
+fn modules_use_only_what_stands_below_them() {
+    let allowed: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for ((from, to), file) in arrows() {
+        if ["main", "lib"].contains(&from.as_str()) || to == "error" {
+            continue;
+        }
+        match allowed.get(from.as_str()) {
+            None => wrong.push(format!("`{from}` is not in the table ({})", file.display())),
+            Some(list) if !list.contains(&to.as_str()) => {
+                wrong.push(format!("`{from}` may not use `{to}` ({})", file.display()));
+            }
+            Some(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_module_is_in_the_table() {
+    let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
+    for line in lib.expect("src/lib.rs").lines() {
+        let line = line.trim_start_matches("pub ");
+        if let Some(name) = line.strip_prefix("mod ").and_then(|l| l.strip_suffix(';')) {
+            assert!(
+                ALLOWED.iter().any(|(n, _)| *n == name),
+                "`{name}` is not in the table"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_table_has_no_circle() {
+    for (place, (name, below)) in ALLOWED.iter().enumerate() {
+        for used in *below {
+            let known = ALLOWED[..place].iter().any(|(lower, _)| lower == used);
+            assert!(
+                known,
+                "`{name}` uses `{used}`, which does not stand below it"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_reader_of_uses_finds_them_all() {
+    let text = "use crate::{Error, files::{self, walk}, data::Image};\n\
+                // crate::cli is not used\n\
+                fn f() -> crate::run::Run { $crate::solve::x() }\n\
+                use mycrate::other; use crate::conv;\n\
+                #[cfg(test)]\nmod tests {\n use crate::task; }";
+    let found: Vec<_> = used(&code(text)).into_iter().collect();
+    assert_eq!(found, ["Error", "conv", "data", "files", "run", "solve"]);
+}
+
+#[test]
+fn the_sources_do_use_each_other() {
+    let arrows = arrows();
+    for (from, to) in [("task", "run"), ("solve", "conv"), ("model", "error")] {
+        assert!(
+            arrows.contains_key(&(from.into(), to.into())),
+            "{from} -> {to}"
+        );
+    }
+}
