@@ -33,10 +33,19 @@ pub fn smooth_value(maps: Tensor<4>, p: f64) -> Tensor<1> {
 /// For the paper's `|x|^p + beta/2 (x - v)^2`, `weight = 1 / beta`. See [`shrink_by`].
 pub fn shrink(v: Tensor<4>, weight: f64, p: f64) -> Tensor<4> {
     if p == 1.0 {
-        return v.clone() - v.clamp(-weight, weight);
+        return v.clone() - shrinkage(v, weight, p);
     }
     let weight = Tensor::full([1, 1, 1, 1], weight, (&v.device(), v.dtype()));
     shrink_by(v, weight, p)
+}
+
+/// What [`shrink`] takes away, `v - shrink(v)`. For p = 1 it is `v` clamped to `weight`, and more
+/// exact than the difference.
+pub fn shrinkage(v: Tensor<4>, weight: f64, p: f64) -> Tensor<4> {
+    if p == 1.0 {
+        return v.clamp(-weight, weight);
+    }
+    v.clone() - shrink(v, weight, p)
 }
 
 /// [`shrink`] with a weight for each element.

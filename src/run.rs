@@ -7,7 +7,6 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::arrays::Array;
 use crate::config::{Config, Form};
 use crate::connectivity::Connectivity;
 use crate::data::{Image, Lump, Prepare, folder, scenes};
@@ -469,18 +468,6 @@ pub fn to_image(batch: &Tensor<4>, n: usize) -> Result<Image> {
         width,
         values,
     })
-}
-
-/// A tensor as a plain array of the same shape.
-///
-/// # Errors
-/// [`Error::Backend`] where the device cannot hand it over.
-pub fn to_array(tensor: &Tensor<4>) -> Result<Array> {
-    let values = tensor
-        .clone()
-        .try_into_vec_as::<f32>()
-        .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
-    Array::new(tensor.dims().to_vec(), values)
 }
 
 /// Sums of an epoch as its line in the trace.

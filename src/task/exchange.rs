@@ -26,12 +26,12 @@ pub use import::{Imported, import};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
 use crate::arrays::{self, Array, Bundle};
 use crate::error::{Error, Result};
-use crate::run::{Run, to_array, to_image};
+use crate::run::{Run, to_image};
 use crate::store::Which;
 
 /// What was exported.
@@ -97,6 +97,18 @@ pub fn export(
 /// The name of something that belongs to a layer, `l` from 0.
 fn key(l: usize, name: &str) -> String {
     format!("layer{}.{name}", l + 1)
+}
+
+/// A tensor as a plain array of the same shape.
+///
+/// # Errors
+/// [`Error::Backend`] where the device cannot hand it over.
+pub(super) fn to_array(tensor: &Tensor<4>) -> Result<Array> {
+    let values = tensor
+        .clone()
+        .try_into_vec_as::<f32>()
+        .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
+    Array::new(tensor.dims().to_vec(), values)
 }
 
 const RESCALING: [&str; 2] = ["rescaling.shift", "rescaling.scale"];

@@ -12,8 +12,8 @@ use crate::picture::save_png;
 /// Two grey layers on two sample scenes, one epoch each; `train` is put into its table.
 pub(super) fn run(folder: &Path, train: &str) -> PathBuf {
     let config = format!(
-        "[preprocess]\nkind = \"contrast-normalize\"\n\
-         [data]\ncolour = false\nsample_count = 2\nsample_size = 24\n\
+        "[data]\ncolour = false\nsample_count = 2\nsample_size = 24\n\
+         [preprocess]\nkind = \"contrast-normalize\"\n\
          [train]\n{train}\n\
          [[layer]]\nmaps = 3\nsize = 3\nepochs = 1\n\
          [[layer]]\nconnect = \"singles-and-pairs\"\nsize = 2\nepochs = 1\n"

@@ -47,8 +47,9 @@ impl fmt::Display for Imported {
 ///
 /// Numbers of maps, filter sizes, connectivity and colour are what the filters say. The weights of
 /// the objectives are those in the file, else those of `config`. All else, the preprocessing above
-/// all, is that of `config`; without one, that of the file; without either, the default. Maps in
-/// the file are not taken over, and filters are not normalised.
+/// all, is that of `config`; without one, that of the file; without either, the default with contrast
+/// normalisation, which needs no images. Maps in the file are not taken over, and filters are not
+/// normalised.
 ///
 /// # Errors
 /// [`Error::Input`] for arrays that are missing, not finite or do not fit together;
@@ -174,7 +175,7 @@ impl Source<'_> {
                      configuration to take in its place"
                 ))
             })?,
-            // Filters of other tools come without the data set whose range the default would need.
+            // The default configuration's own preprocessing is learnt from images.
             (None, None) => Config {
                 preprocess: Preprocess::default(),
                 ..Config::default()

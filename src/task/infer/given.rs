@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::files;
 use crate::model::Evaluation;
 use crate::problem::CodingProblem;
-use crate::run::to_array;
 use crate::solve::{Limits, Method, Point, Reason, Watch};
+use crate::task::exchange::to_array;
 use crate::task::{Event, Observer};
 
 /// How a problem from a file was solved.
