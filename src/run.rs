@@ -136,12 +136,19 @@ impl Images {
             }
             None => vec![None; config.data.sample_count],
         };
-        let prepare = config.preprocess.fit(
-            paths
-                .iter()
-                .enumerate()
-                .map(|(i, path)| raw(config, path.as_deref(), i)),
-        )?;
+        let bare = Prepare {
+            kind: config.preprocess.clone(),
+            lump: None,
+        };
+        let prepare = config
+            .preprocess
+            .fit(paths.iter().enumerate().map(|(i, path)| {
+                let image = raw(config, path.as_deref(), i)?;
+                // The preprocessing itself does not know which file is too small for it.
+                bare.output_size(image.height, image.width)
+                    .map_err(|error| blame(path.as_deref(), error))?;
+                Ok(image)
+            }))?;
         let mut images = Self {
             config: config.clone(),
             prepare,
@@ -228,11 +235,19 @@ impl Images {
 
     fn prepared(&self, path: Option<&Path>, i: usize) -> Result<Image> {
         let image = raw(&self.config, path, i)?;
-        let (prepared, _) = self.prepare.apply(&image).map_err(|error| match path {
-            Some(path) => Error::Input(format!("{}: {error}", path.display())),
-            None => error,
-        })?;
+        let (prepared, _) = self
+            .prepare
+            .apply(&image)
+            .map_err(|error| blame(path, error))?;
         Ok(prepared)
+    }
+}
+
+/// Puts the name of the file before a message about its image.
+fn blame(path: Option<&Path>, error: Error) -> Error {
+    match path {
+        Some(path) => Error::Input(format!("{}: {error}", path.display())),
+        None => error,
     }
 }
 

@@ -37,13 +37,17 @@ fn folders_and_images() {
     fs::write(folder.join("broken/cut.png"), b"\x89PNG\r\n\x1a\nnot much").unwrap();
     fs::create_dir(folder.join("small")).unwrap();
     png(&folder.join("small/tiny.png"), 4);
+    // The 5 x 5 local mean leaves 5 x 5 pixels of these.
+    fs::create_dir(folder.join("fewer")).unwrap();
+    png(&folder.join("fewer/nine.png"), 9);
     fs::create_dir(folder.join("zero")).unwrap();
     fs::write(folder.join("zero/empty.jpg"), b"").unwrap();
     for (data, words) in [
         ("nowhere", &["nowhere"][..]),
         ("empty", &["empty", "png"]),
         ("broken", &["cut.png"]),
-        ("small", &["tiny.png", "smaller", "7 x 7"]),
+        ("small", &["tiny.png", "larger images"]),
+        ("fewer", &["nine.png", "smaller", "7 x 7"]),
         ("zero", &["empty.jpg"]),
     ] {
         let (code, _, err) = run(folder, &["train", "--data", data, "--run", "r"]);

@@ -3,3 +3,4 @@
 mod bad_input;
 mod stopping;
 mod support;
+mod workflow;
