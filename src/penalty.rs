@@ -2,14 +2,16 @@
 
 use burn::tensor::Tensor;
 
-/// The penalty of each image, `sum_k |z_k|^p`.
+/// The penalty of each element, `|z|^p`.
 ///
 /// # Shapes
-/// maps `[n, K, h, w]` -> `[n, 1, 1, 1]`.
+/// any -> the same.
 pub fn value(maps: Tensor<4>, p: f64) -> Tensor<4> {
-    let a = maps.abs();
-    let each = if p == 1.0 { a } else { a.powf_scalar(p) };
-    each.sum_dim(3).sum_dim(2).sum_dim(1)
+    if p == 1.0 {
+        maps.abs()
+    } else {
+        maps.abs().powf_scalar(p)
+    }
 }
 
 /// The penalty made safe to differentiate, `sum (z^2 + eps)^(p/2)` with `eps = 1e-12`: the gradient

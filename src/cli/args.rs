@@ -113,7 +113,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "limit", "max_side",
         "grey", "solver", "epochs", "seed", "run"])]
     pub resume: Option<PathBuf>,
-    /// Which checkpoint to resume: last, best, or a step.
+    /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
     #[arg(long, value_name = "WHICH", requires = "resume")]
     pub at: Option<Which>,
 }
@@ -290,6 +290,6 @@ pub struct CompareArgs {
     #[arg(long)]
     pub overwrite: bool,
     /// flex, ndarray, wgpu, vulkan, metal or cuda.
-    #[arg(long, short, default_value = "flex")]
-    pub backend: Backend,
+    #[arg(long, short)]
+    pub backend: Option<Backend>,
 }

@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::backend::{self, Backend};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::solve::Reason;
 use crate::task::train::{self, Ended};
 use crate::task::{Observer, compare, exchange, infer, visualize};
 
@@ -58,27 +59,27 @@ pub fn run(arguments: Arguments) -> Result<bool> {
                     progress.finish();
                     tell(&report, json, quiet)?;
                     report.complete()?;
+                    Ok(!report.interrupted)
                 }
                 plan::Infer::Problem {
                     file,
                     method,
                     limits,
                 } => {
-                    let out = args.out.as_deref();
                     let report = infer::solve_problem(
                         &file,
                         &method,
                         &limits,
-                        out,
+                        args.out.as_deref(),
                         args.overwrite,
                         &device,
                         &mut progress,
                     )?;
                     progress.finish();
                     tell(&report, json, quiet)?;
+                    Ok(report.reason != Reason::Interrupted)
                 }
             }
-            Ok(!progress.interrupted())
         }
         Command::Export(args) => {
             let device = args.run.backend.device()?;
@@ -111,14 +112,14 @@ pub fn run(arguments: Arguments) -> Result<bool> {
         }
         Command::Compare(args) => {
             let options = plan::compare(&args)?;
-            let device = args.backend.device()?;
+            let device = options.config.backend.device()?;
             let report = compare::run(&options, &device, &mut progress)?;
             progress.finish();
             tell(&report, json, quiet)?;
             Ok(!report.interrupted)
         }
         Command::Backends => {
-            tell(&backend::survey(), json, false)?;
+            tell(&backend::survey(), json, quiet)?;
             Ok(true)
         }
         Command::Completions { shell } => {

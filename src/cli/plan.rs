@@ -136,6 +136,7 @@ fn limits(args: &LimitArgs) -> Result<Limits> {
         ("--seconds", args.seconds),
         ("--gap", args.gap),
         ("--change", args.change),
+        ("--target", args.target),
     ] {
         if let Some(value) = value
             && !(value.is_finite() && value >= 0.0)
@@ -144,6 +145,13 @@ fn limits(args: &LimitArgs) -> Result<Limits> {
                 "{flag} is {value}; it must be 0 or above"
             )));
         }
+    }
+    if args.every == 0 && (args.gap.is_some() || args.change.is_some() || args.target.is_some()) {
+        return Err(Error::Config(
+            "--every 0 never looks at the objective before the end, so --gap, --change and \
+             --target could not stop it; give --every 1 or more"
+                .into(),
+        ));
     }
     Ok(Limits {
         steps: args.steps,
@@ -184,6 +192,7 @@ pub fn compare(args: &CompareArgs) -> Result<compare::Options> {
         }
     };
     config.data.images = args.data.clone().or(config.data.images);
+    config.backend = args.backend.unwrap_or(config.backend);
     let contenders = match &args.solvers {
         Some(list) => Contender::list(list, &config)?,
         None => Contender::usual(args.what, &config),

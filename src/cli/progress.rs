@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -18,6 +18,12 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     stage: String,
     epochs: usize,
+    /// When the layer was begun or resumed, and with how many visits of images behind it.
+    begun: Instant,
+    before: usize,
+    /// Visits of images to this layer: done, and in all epochs.
+    done: usize,
+    all: usize,
 }
 
 impl Progress {
@@ -30,6 +36,10 @@ impl Progress {
             bar: None,
             stage: String::new(),
             epochs: 0,
+            begun: Instant::now(),
+            before: 0,
+            done: 0,
+            all: 0,
         }
     }
 
@@ -64,6 +74,19 @@ impl Progress {
         self.bar = Some(bar);
     }
 
+    /// The seconds left for this layer, at the pace of this session.
+    fn left(&self) -> String {
+        let visited = self.done.saturating_sub(self.before);
+        match self.all.saturating_sub(self.done) {
+            0 => String::new(),
+            _ if visited == 0 => String::new(),
+            rest => {
+                let pace = self.begun.elapsed().as_secs_f64() / visited as f64;
+                format!(", {:.0} s left", pace * rest as f64)
+            }
+        }
+    }
+
     fn numbers(line: &TraceLine) -> String {
         format!(
             "objective {:.2}  SNR {:.2} dB  non-zero {:.2} %",
@@ -85,14 +108,19 @@ impl Observer for Progress {
                 stage,
                 stages,
                 epochs,
-                batches,
+                images,
                 done,
             } => {
                 self.stage = format!("layer {}/{stages}", stage + 1);
                 self.epochs = epochs;
-                self.begin(epochs * batches, done);
+                self.begun = Instant::now();
+                self.before = done;
+                self.done = done;
+                self.all = epochs * images;
+                self.begin(self.all, done);
             }
             Event::Batch(line) => {
+                self.done += line.images;
                 if let Some(bar) = &self.bar {
                     bar.set_prefix(format!(
                         "{} epoch {}/{}",
@@ -101,7 +129,7 @@ impl Observer for Progress {
                         self.epochs
                     ));
                     bar.set_message(Self::numbers(&line));
-                    bar.inc(1);
+                    bar.inc(line.images as u64);
                 }
             }
             Event::Epoch(line) => {
@@ -110,12 +138,13 @@ impl Observer for Progress {
                     n => format!("  {n} dead filters replaced"),
                 };
                 self.say(&format!(
-                    "{} epoch {}/{}  {}  {:.1} s{resampled}",
+                    "{} epoch {}/{}  {}  {:.1} s{}{resampled}",
                     self.stage,
                     line.epoch + 1,
                     self.epochs,
                     Self::numbers(&line),
-                    line.seconds
+                    line.seconds,
+                    self.left()
                 ));
             }
             Event::Item { name, done, of } => {

@@ -9,8 +9,8 @@
 //! filter_gradient:  adjoint in f: <filter_gradient(z, r), f> = <r, z * f>
 //! ```
 //!
-//! The three are the partial derivatives of one trilinear form, `<r, z * f>`, so each is the
-//! derivative of the others and all are differentiable to any order by Burn's autodiff.
+//! The three are the partial derivatives of one trilinear form, `<r, z * f>`, so the derivatives of
+//! each are the other two: that is all that autodiff needs.
 //!
 //! On the CPU backends they run the kernels of [`cpu`]; elsewhere, and to check those, the plain
 //! Burn operations of [`reference`].
@@ -37,6 +37,10 @@ use crate::connectivity::Connectivity;
 ///
 /// # Shapes
 /// maps `[n, K, H + h - 1, W + w - 1]`, filters `[C, K, h, w]` -> `[n, C, H, W]`.
+///
+/// # Panics
+/// Where the filters do not have the planes and maps of `g`: shapes are a matter of the program, not
+/// of its input.
 pub fn synthesize(maps: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Tensor<4> {
     check_filters(&filters, g);
     if !is_cpu(&maps.device()) {
@@ -54,6 +58,9 @@ pub fn synthesize(maps: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Tens
 ///
 /// # Shapes
 /// residual `[n, C, H, W]`, filters `[C, K, h, w]` -> `[n, K, H + h - 1, W + w - 1]`.
+///
+/// # Panics
+/// As [`synthesize`].
 pub fn analyze(residual: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Tensor<4> {
     check_filters(&filters, g);
     if !is_cpu(&residual.device()) {

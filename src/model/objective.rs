@@ -132,11 +132,7 @@ impl Objective {
     ) -> Vec<Evaluation> {
         let residual = images.clone() - network.project(maps.clone());
         let squares = sums(residual.clone().square());
-        let penalties = if self.p == 1.0 {
-            sums(maps.clone().abs())
-        } else {
-            sums(maps.clone().abs().powf_scalar(self.p))
-        };
+        let penalties = sums(penalty::value(maps.clone(), self.p));
         let gaps = self
             .is_convex()
             .then(|| self.dual(network, residual, images.clone()));
@@ -155,7 +151,7 @@ impl Objective {
                     penalty,
                     gap: gaps.as_ref().map(|dual| data + penalty - dual[i]),
                     // A perfect fit or a flat image has no finite ratio; a very large one will do.
-                    snr: 10.0 * (variation.max(1e-30) / squares[i].max(1e-30)).log10(),
+                    snr: 10.0 * (at_least(variation, 1e-30) / at_least(squares[i], 1e-30)).log10(),
                     density: used[i] / (k * h * w) as f64,
                 }
             })
@@ -172,8 +168,8 @@ impl Objective {
             .map(|i| {
                 // D = <theta, y> - 1/2 ||theta||^2 with theta = scale * r, largest where scale is
                 // <r, y> / ||r||^2, as far as theta stays feasible.
-                let feasible = w / steepest[i].max(1e-300);
-                let scale = (r_y[i] / r_r[i].max(1e-300)).clamp(-feasible, feasible);
+                let feasible = w / at_least(steepest[i], 1e-300);
+                let scale = (r_y[i] / at_least(r_r[i], 1e-300)).clamp(-feasible, feasible);
                 self.data_weight * (scale * r_y[i] - 0.5 * scale * scale * r_r[i])
             })
             .collect()
@@ -182,10 +178,7 @@ impl Objective {
     /// The smallest `sparsity` for which all maps of all these images are zero (p = 1):
     /// `data_weight * ||R' y||_inf`.
     pub fn largest_useful_sparsity(data_weight: f64, network: &Network, images: Tensor<4>) -> f64 {
-        data_weight
-            * largest(network.lift(images))
-                .into_iter()
-                .fold(0.0, f64::max)
+        data_weight * largest(network.lift(images)).into_iter().fold(0.0, larger)
     }
 }
 
@@ -222,6 +215,17 @@ fn largest(x: Tensor<4>) -> Vec<f64> {
     let n = x.dims()[0];
     let rows: Vec<f64> = x.abs().max_dim(3).into_data().iter::<f64>().collect();
     rows.chunks(rows.len() / n)
-        .map(|image| image.iter().copied().fold(0.0, f64::max))
+        .map(|image| image.iter().copied().fold(0.0, larger))
         .collect()
+}
+
+/// The larger of two numbers, or NaN if either is: what is not a number must not look like a good
+/// one.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
+/// `x`, but not below `floor`; NaN stays NaN.
+fn at_least(x: f64, floor: f64) -> f64 {
+    if x < floor { floor } else { x }
 }

@@ -3,21 +3,13 @@
 use super::axis::Axis;
 use super::canvas::{Canvas, FAINT_INK, INK};
 use super::colour::{Colour, rgb};
-use super::frame::{Entry, Field, draw_dashes, draw_head};
+use super::frame::{Entry, Field, LABEL, LINE, MARGIN, draw_dashes, draw_head};
 use crate::data::Image;
 use crate::{Error, Result};
 
 /// Width and height of a single plot and of one among several; in pixels, as all lengths here.
 const SINGLE: (usize, usize) = (1200, 720);
 const SHARED: (usize, usize) = (800, 560);
-/// Around a plot.
-pub(super) const MARGIN: usize = 24;
-/// Height of a line of text.
-pub(super) const LABEL: f32 = 24.0;
-/// Width of a curve.
-pub(super) const LINE: f32 = 3.0;
-/// Between a number and its axis.
-pub(super) const SPACE: usize = 10;
 /// Series of no more points than this show each of them.
 const MARKED: usize = 30;
 

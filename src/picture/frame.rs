@@ -3,10 +3,17 @@
 use super::axis::Axis;
 use super::canvas::{Canvas, FAINT_INK, INK};
 use super::colour::{Colour, rgb};
-use super::curves::{LABEL, LINE, MARGIN, SPACE};
 use super::layout::TITLE;
 use super::text;
 
+/// Around a plot.
+pub(super) const MARGIN: usize = 24;
+/// Height of a line of text.
+pub(super) const LABEL: f32 = 24.0;
+/// Width of a curve.
+pub(super) const LINE: f32 = 3.0;
+/// Between a number and its axis.
+pub(super) const SPACE: usize = 10;
 const GRID: Colour = rgb(0xd8dee4);
 const FAINT_GRID: Colour = rgb(0xeff2f5);
 /// The most rows that a legend takes; the last one only says how many entries are missing.

@@ -68,6 +68,13 @@ impl Moments {
         }
     }
 
+    /// Forgets a part, as if nothing had been seen of it.
+    pub fn forget(&mut self, part: [std::ops::Range<usize>; 4]) {
+        let blank = |x: Tensor<4>| x.slice_fill(part.clone(), 0.0);
+        self.first = self.first.clone().map(blank);
+        self.second = self.second.clone().map(blank);
+    }
+
     fn state(&self) -> Option<AdamState<4>> {
         (self.time > 0).then(|| {
             AdamState::new(AdaptiveMomentumState::new(

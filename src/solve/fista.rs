@@ -16,8 +16,8 @@ use crate::penalty;
 /// ```
 ///
 /// Each image of a batch has its own momentum, which starts anew whenever it points uphill,
-/// `<v - x', x' - x> > 0`. For p = 1 it converges to the least objective; for p < 1 to a
-/// stationary point.
+/// `<v - x', x' - x> > 0`. For p = 1 it converges to the least objective; for p < 1,
+/// where that is not known to hold, it is a heuristic that settles in practice.
 ///
 /// Near the optimum the moves are smaller than the rounding of the maps, the sooner the larger `L`
 /// is. What rounding loses of one is carried over to the next (Kahan summation); without that, in

@@ -85,13 +85,14 @@ impl Learner {
             network
         };
         let after_filters = objective.evaluate(&network, codes.clone(), images.clone());
-        let snr = objective.evaluate(&network, maps.clone(), images.clone());
-        let total = Evaluation::total(&after_filters);
-        if !total.objective.is_finite() {
+        let going_on = objective.evaluate(&network, maps.clone(), images.clone());
+        // The codes may be finite while the maps that go on are not.
+        let objectives =
+            [&after_codes, &after_filters, &going_on].map(|each| Evaluation::total(each).objective);
+        if let Some(wild) = objectives.into_iter().find(|f| !f.is_finite()) {
             return Err(Error::Numeric(format!(
-                "learning diverged: the objective became {}; try a smaller learning rate, \
-                 more conjugate gradient steps, or less data_weight",
-                total.objective
+                "learning diverged: the objective became {wild}; try a smaller learning rate, \
+                 more conjugate gradient steps, or less data_weight"
             )));
         }
         Ok(Learnt {
@@ -100,7 +101,7 @@ impl Learner {
             maps,
             after_codes,
             after_filters,
-            snr: snr.iter().map(|e| e.snr).collect(),
+            snr: going_on.iter().map(|e| e.snr).collect(),
         })
     }
 

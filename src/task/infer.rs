@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::model::{FeatureMaps, Network, Objective};
 use crate::picture;
 use crate::run::{Run, State, to_image, to_tensor};
-use crate::solve::{Limits, Method, Problem, Solved};
+use crate::solve::{Limits, Method, Problem, Reason, Solved, Watch};
 use crate::store::Which;
 
 /// What to infer, from what, and where to.
@@ -111,7 +111,8 @@ impl FromStr for MapsFormat {
 ///
 /// Every image is read and checked before the first is worked on, and whatever can be known by then
 /// to go wrong stops it all before anything is written. An image that fails later is left out and
-/// told of in the report, see [`Report::complete`]; an interruption ends after the image in work.
+/// told of in the report, see [`Report::complete`]. An interruption ends it after the step in
+/// progress; of the image in work nothing is written.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
@@ -122,12 +123,17 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     let jobs = files::plan(options, &run.state)?;
     let mut report = Report::new(options, coder.method.name(), coder.joint, jobs.len());
     for (i, job) in jobs.iter().enumerate() {
-        match coder.infer(job) {
-            Ok(inferred) => {
+        match coder.infer(job, observer) {
+            Ok(Some(inferred)) => {
                 coder.write(job, &inferred, options)?;
                 report
                     .rows
                     .extend(inferred.layers.into_iter().map(|l| l.row));
+            }
+            Ok(None) => {
+                report.interrupted = true;
+                report.save()?;
+                break;
             }
             Err(Error::Backend(message)) => return Err(Error::Backend(message)),
             Err(error) => report.failures.push(Failure {
@@ -159,6 +165,15 @@ struct Coder<'a> {
     method: Method,
     limits: &'a Limits,
     device: &'a Device,
+}
+
+/// Lets a solver hear that the task is to stop.
+struct Ear<'a>(&'a dyn Observer);
+
+impl Watch for Ear<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
 }
 
 /// The results of one image.
@@ -212,7 +227,8 @@ impl<'a> Coder<'a> {
         })
     }
 
-    fn infer(&self, job: &Job) -> Result<Inferred> {
+    /// None where an interruption left the image half done.
+    fn infer(&self, job: &Job, observer: &dyn Observer) -> Result<Option<Inferred>> {
         let data = &self.state.config.data;
         let pixels = folder::read(&job.image, data.colour, data.max_side)?;
         let (prepared, undo) = self.state.prepare.apply(&pixels)?;
@@ -220,12 +236,15 @@ impl<'a> Coder<'a> {
         let mut target = to_tensor(&prepared, self.device);
         let mut layers = Vec::new();
         for (stack, objective) in &self.stages {
-            let solved = self.solve(stack.clone(), *objective, target)?;
+            let solved = self.solve(stack.clone(), *objective, target, observer)?;
+            if solved.reason == Reason::Interrupted {
+                return Ok(None);
+            }
             let top = stack.end - 1;
             layers.push(self.result(job, top, &solved, &prepared, (&undo, &original))?);
             target = self.network.rescale(top, solved.maps);
         }
-        Ok(Inferred { original, layers })
+        Ok(Some(Inferred { original, layers }))
     }
 
     /// The maps of the top of some layers that explain `target`, `[1, C, H, W]`.
@@ -234,6 +253,7 @@ impl<'a> Coder<'a> {
         layers: Range<usize>,
         objective: Objective,
         target: Tensor<4>,
+        observer: &dyn Observer,
     ) -> Result<Solved> {
         let stack = self.network.part(layers);
         let shape = stack.maps_shape(target.dims());
@@ -245,7 +265,8 @@ impl<'a> Coder<'a> {
         };
         let config = &self.state.config;
         let start = FeatureMaps::start(shape, config.train.start_noise, config.seed, self.device);
-        self.method.code(&problem, start, self.limits, &mut ())
+        let watch = &mut Ear(observer);
+        self.method.code(&problem, start, self.limits, watch)
     }
 
     fn result(

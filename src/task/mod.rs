@@ -17,7 +17,7 @@ use crate::run::TraceLine;
 pub enum Event {
     /// A remark in words.
     Note(String),
-    /// A stage of learning begins: its number from 0, how many there are, batches in all epochs.
+    /// A stage of learning begins: its number from 0, how many there are, images in an epoch.
     Stage {
         /// The stage, from 0.
         stage: usize,
@@ -25,9 +25,9 @@ pub enum Event {
         stages: usize,
         /// Epochs of the stage.
         epochs: usize,
-        /// Batches of one epoch.
-        batches: usize,
-        /// Batches done already, over all epochs.
+        /// Images visited in each epoch.
+        images: usize,
+        /// Images visited already, over all epochs.
         done: usize,
     },
     /// A batch is done.

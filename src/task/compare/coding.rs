@@ -52,23 +52,30 @@ fn given(path: &Path, device: &Device) -> Result<Case> {
     })
 }
 
-/// Images of the data set under filters of a run, or under filters learnt first.
+/// Images under filters of a run, prepared and weighted as there, or under filters learnt first.
 fn from_images(
     filters: &Filters,
     options: &Options,
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Case> {
-    let mut images = Images::open(&options.config)?;
-    let network = match filters {
-        Filters::FromRun(run, which) => options.filters_of(run, *which, device)?,
+    let (mut images, network, weights) = match filters {
+        Filters::FromRun(run, which) => {
+            let (images, network, objective) = options.of_run(run, *which, device)?;
+            (images, network, Some(objective))
+        }
         Filters::Learn | Filters::Given(_) => {
+            let mut images = Images::open(&options.config)?;
             let all = all_images(&mut images, device)?;
-            learning::quick(options, &all, device, observer)?
+            let network = learning::quick(options, &all, device, observer)?;
+            (images, network, None)
         }
     };
     let (chosen, names) = choose(&mut images, options.images, device, observer)?;
-    let objective = options.objective(&network, std::slice::from_ref(&chosen))?;
+    let objective = match weights {
+        Some(objective) => objective,
+        None => options.objective(&network, std::slice::from_ref(&chosen))?,
+    };
     Ok(Case {
         problem: Problem {
             network,

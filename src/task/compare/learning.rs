@@ -52,14 +52,22 @@ pub(super) fn run(
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
-    let mut images = Images::open(&options.config)?;
-    let network = match &options.filters {
-        Filters::FromRun(run, which) => options.filters_of(run, *which, device)?,
-        Filters::Learn | Filters::Given(_) => options.random_filters(device)?,
+    let (mut images, network, weights) = match &options.filters {
+        Filters::FromRun(run, which) => {
+            let (images, network, objective) = options.of_run(run, *which, device)?;
+            (images, network, Some(objective))
+        }
+        Filters::Learn | Filters::Given(_) => {
+            let images = Images::open(&options.config)?;
+            (images, options.random_filters(device)?, None)
+        }
     };
     let all = all_images(&mut images, device)?;
     let case = Case {
-        objective: options.objective(&network, &all)?,
+        objective: match weights {
+            Some(objective) => objective,
+            None => options.objective(&network, &all)?,
+        },
         network,
         images: &all,
         options,

@@ -20,7 +20,7 @@ mod table;
 pub use contender::Contender;
 pub use report::{Optimum, Report, Row, Source};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor};
@@ -62,7 +62,8 @@ impl FromStr for What {
 /// Where the filters come from: those that are kept for coding, those to start from for learning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filters {
-    /// The first layer of a run.
+    /// The first layer of a run, with its weights. The images are read and prepared as the run does
+    /// it, and are its own where the configuration names none.
     FromRun(PathBuf, Which),
     /// Coding: learnt first, from the same data set, as the configuration says. Learning: random.
     Learn,
@@ -73,7 +74,8 @@ pub enum Filters {
 /// What to compare, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Data, preprocessing, layer 1 and the settings of the solvers.
+    /// Data, preprocessing, layer 1 and the settings of the solvers. Under the filters of a run only
+    /// the settings of the solvers, the epochs, and the place and number of the images matter.
     pub config: Config,
     /// The filters.
     pub filters: Filters,
@@ -198,20 +200,30 @@ impl Options {
         Ok(Network::new(vec![layer]))
     }
 
-    /// Layer 1 of a run, if it explains images of as many channels as the configuration reads.
-    fn filters_of(&self, run: &std::path::Path, which: Which, device: &Device) -> Result<Network> {
-        let network = Run::read(run, which, device)?.network.part(0..1);
-        let planes = network.top().connectivity.planes();
-        let channels = if self.config.data.colour { 3 } else { 1 };
-        if planes != channels {
-            return Err(Error::Config(format!(
-                "the filters of {} are for images of {planes} channels, but data.colour = {} \
-                 gives {channels}; change data.colour",
-                run.display(),
-                self.config.data.colour
+    /// Layer 1 of a run, its objective, and the images as the run sees them.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for the run, those of [`Images::prepared_by`] for the images.
+    fn of_run(
+        &self,
+        path: &Path,
+        which: Which,
+        device: &Device,
+    ) -> Result<(Images, Network, Objective)> {
+        let Run { state, network, .. } = Run::read(path, which, device)?;
+        let Some(&objective) = state.objectives.first() else {
+            return Err(Error::Checkpoint(format!(
+                "{} has learnt nothing yet; go on training it first",
+                path.display()
             )));
+        };
+        let mut config = state.config;
+        if let Some(images) = &self.config.data.images {
+            config.data.images = Some(images.clone());
+            config.data.limit = self.config.data.limit;
         }
-        Ok(network)
+        let images = Images::prepared_by(&config, state.prepare)?;
+        Ok((images, network.part(0..1), objective))
     }
 
     /// The weights of layer 1, with a relative sparsity worked out from these filters and images.

@@ -1,7 +1,9 @@
 //! Whole comparisons on tiny sample scenes.
 
 use super::*;
+use crate::data::folder;
 use crate::solve::Reason;
+use crate::task::{tiny, train};
 
 /// Scenes of 20 x 20 pixels and 4 filters of 5 x 5.
 fn options(what: What, folder: &tempfile::TempDir) -> Options {
@@ -95,6 +97,37 @@ fn without_a_convex_problem_the_best_contender_is_the_reference() {
     );
     let text = report.to_string();
     assert!(text.contains("reached the lowest objective."), "{text}");
+}
+
+#[test]
+fn from_a_run_come_filters_weights_and_preprocessing() {
+    let folder = tempfile::tempdir().unwrap();
+    for what in [What::Coding, What::Learning] {
+        let mut options = options(what, &folder);
+        let mut config = options.config.clone();
+        config.data.colour = false;
+        config.layers[0].p = 0.8;
+        config.layers[0].data_weight = 3.0;
+        let path = folder.path().join(format!("{what:?}"));
+        train::start(config, &path, &device(), &mut ()).unwrap();
+        let state = Run::read(&path, Which::Last, &device()).unwrap().state;
+        options.filters = Filters::FromRun(path, Which::Last);
+        options.contenders = Contender::list("fista", &options.config).unwrap();
+        (options.steps, options.images, options.overwrite) = (Some(1), 3, true);
+        let own = run(&options, &device(), &mut ()).unwrap();
+        assert_eq!((own.objective, own.images.len()), (state.objectives[0], 3));
+
+        // Another image does not change what the preprocessing has learnt.
+        let file = folder.path().join("other.png");
+        tiny::image(&file, 5, 24);
+        let pixels = folder::read(&file, false, None).unwrap();
+        let (prepared, _) = state.prepare.apply(&pixels).unwrap();
+        let squares = prepared.values.iter().map(|&v| f64::from(v).powi(2));
+        let expected = state.objectives[0].data_weight / 2.0 * squares.sum::<f64>();
+        options.config.data.images = Some(file);
+        let other = run(&options, &device(), &mut ()).unwrap();
+        assert!((other.zero.data / expected - 1.0).abs() < 1e-4);
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// The images that have no rows because something went wrong.
     pub failures: Vec<Failure>,
-    /// Whether somebody asked to stop before the last image.
+    /// Whether somebody asked to stop before the last image was done.
     pub interrupted: bool,
 }
 

@@ -197,27 +197,37 @@ fn one_failing_image_does_not_lose_the_others() {
 }
 
 #[test]
-fn an_interruption_ends_after_the_image_in_work() {
-    struct Impatient;
+fn an_interruption_drops_the_image_in_work() {
+    /// Waits for so many images.
+    struct Impatient(usize);
     impl Observer for Impatient {
+        fn tell(&mut self, _: Event) {
+            self.0 -= 1;
+        }
         fn interrupted(&self) -> bool {
-            true
+            self.0 == 0
         }
     }
     let folder = TempDir::new().unwrap();
     tiny::run(folder.path(), "");
-    let options = options(folder.path());
-    for name in ["a.png", "b.png"] {
+    let mut options = options(folder.path());
+    let images = ["a.png", "b.png"];
+    for name in images {
         tiny::image(&options.images.join(name), 1, 20);
     }
-    let report = run(&options, &Device::flex(), &mut Impatient).unwrap();
-    assert!(report.interrupted);
-    assert!(
-        report
-            .to_string()
-            .contains("interrupted after 1 of 2 images")
-    );
-    assert!(options.out.join("a.png").exists() && !options.out.join("b.png").exists());
+    for done in [0, 1] {
+        options.out = folder.path().join(format!("out{done}"));
+        let report = run(&options, &Device::flex(), &mut Impatient(done)).unwrap();
+        assert!(report.interrupted);
+        let text = report.to_string();
+        assert!(
+            text.contains(&format!("interrupted after {done} of 2 images")),
+            "{text}"
+        );
+        let written = images.map(|name| options.out.join(name).exists());
+        assert_eq!(written, [done > 0, false]);
+        assert!(options.out.join("table.csv").exists());
+    }
 }
 
 #[test]

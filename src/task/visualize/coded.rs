@@ -127,10 +127,7 @@ fn code(
             objective: *objective,
         };
         let solved = learner.codes.code(&problem, start, &limits, watch)?;
-        target = match run.network.rescaling[top] {
-            Some(lump) => (solved.maps - lump.shift) * lump.scale,
-            None => solved.maps,
-        };
+        target = run.network.rescale(top, solved.maps);
         codes.push((top, solved.codes));
     }
     Ok(codes)

@@ -6,9 +6,13 @@ use crate::error::Result;
 use crate::picture::{Axes, Panel, Series, panels};
 use crate::run::{Run, TraceLine};
 
-/// Objective, SNR and density against epochs: a row of plots for each stage.
-pub(super) fn draw(run: &Run) -> Result<Image> {
+/// Objective, SNR and density against epochs: a row of plots for each stage. Nothing where learning
+/// has left no trace.
+pub(super) fn draw(run: &Run) -> Result<Option<Image>> {
     let trace: Vec<TraceLine> = run.folder.read_trace()?;
+    if trace.is_empty() {
+        return Ok(None);
+    }
     let stages = run.state.objectives.len().max(1);
     let rows: Vec<Panel> = (0..stages)
         .flat_map(|stage| {
@@ -19,7 +23,7 @@ pub(super) fn draw(run: &Run) -> Result<Image> {
             row(&stage_name(run, stage), &epochs)
         })
         .collect();
-    panels(&rows, 3)
+    panels(&rows, 3).map(Some)
 }
 
 fn stage_name(run: &Run, stage: usize) -> String {

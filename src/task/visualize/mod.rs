@@ -8,6 +8,9 @@
 //! | `maps-layerN.png` | the strongest maps of an image, and what each adds to it |
 //! | `reconstructions.png` | images beside what each layer makes of them |
 //! | `patches-layerN.png` | the places of many images where a map is strongest |
+//!
+//! A run that was imported has no images and no curves; of it the last three are drawn from the
+//! images that are given, if any are.
 
 mod coded;
 mod curves;
@@ -67,7 +70,8 @@ pub struct Options {
 /// The image whose maps are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A training image by its number, from 1, with the maps that the run has stored for it.
+    /// A training image by its number, from 1, with the maps that the run has stored for it; none
+    /// where the run has no images.
     Training(usize),
     /// A file; its maps are found with the solver and the weights of the run.
     File(PathBuf),
@@ -106,7 +110,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Draws a run.
+/// Draws a run; of one without images, what needs none and what the given ones allow.
 ///
 /// # Errors
 /// [`Error::Config`] for a training image that does not exist, an impossible number of patches, or
@@ -127,13 +131,21 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
         _ => (own, true),
     };
     let subject = match &options.image {
-        Subject::Training(number) => Source::Stored(training_image(&run, *number)?),
+        Subject::Training(_) if run.state.images.is_empty() => {
+            observer.tell(Event::Note(
+                "the run has no images of its own; give some to see maps, patches and \
+                 reconstructions"
+                    .into(),
+            ));
+            None
+        }
+        Subject::Training(number) => Some(Source::Stored(training_image(&run, *number)?)),
         Subject::File(path) => {
             // Finding its maps comes late; that it cannot be read is to be told before anything
             // is drawn.
             let data = &run.state.config.data;
             folder::read(path, data.colour, data.max_side)?;
-            Source::File(path.clone())
+            Some(Source::File(path.clone()))
         }
     };
     let searched = match &options.images {
@@ -146,7 +158,12 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
         device,
         gallery: Gallery::new(folder, overwrite)?,
     };
-    artist.draw(&subject, &searched, options.patches_per_map, observer)?;
+    artist.draw(
+        subject.as_ref(),
+        &searched,
+        options.patches_per_map,
+        observer,
+    )?;
     Ok(artist.gallery.into_report())
 }
 
@@ -169,7 +186,7 @@ pub fn pictures_of(
         device,
         gallery: Gallery::new(out.to_path_buf(), true)?,
     };
-    artist.draw(&Source::Stored(0), &searched, PATCHES, observer)?;
+    artist.draw(searched.first(), &searched, PATCHES, observer)?;
     Ok(artist.gallery.into_report())
 }
 
@@ -204,22 +221,27 @@ struct Artist<'a> {
 }
 
 impl Artist<'_> {
-    /// Draws everything; the cheap and always possible pictures first.
+    /// Draws everything that the images at hand allow; the cheap and always possible pictures first.
     fn draw(
         &mut self,
-        subject: &Source,
+        subject: Option<&Source>,
         searched: &[Source],
         patches_per_map: usize,
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let run = self.run;
-        self.gallery.save("curves.png", &curves::draw(run)?)?;
+        if let Some(picture) = curves::draw(run)? {
+            self.gallery.save("curves.png", &picture)?;
+        }
         let filters = filters::draw(run, &mut self.gallery)?;
-        let first = self.coded(subject, observer)?;
-        maps::draw(run, &first, &mut self.gallery)?;
+        let mut reconstructed = Vec::new();
+        if let Some(subject) = subject {
+            let first = self.coded(subject, observer)?;
+            maps::draw(run, &first, &mut self.gallery)?;
+            reconstructed.push(first);
+        }
 
         let mut search = patches::Search::new(run, patches_per_map);
-        let mut reconstructed = vec![first];
         for (done, source) in searched.iter().enumerate() {
             if observer.interrupted() {
                 observer.tell(Event::Note(format!(
@@ -227,10 +249,10 @@ impl Artist<'_> {
                 )));
                 break;
             }
-            let other = (source != subject)
+            let other = (Some(source) != subject)
                 .then(|| self.coded(source, observer))
                 .transpose()?;
-            let coded = other.as_ref().unwrap_or(&reconstructed[0]);
+            let coded = other.as_ref().unwrap_or_else(|| &reconstructed[0]);
             search.add(coded)?;
             observer.tell(Event::Item {
                 name: coded.name.clone(),
@@ -242,6 +264,9 @@ impl Artist<'_> {
             }
         }
         search.draw(&filters, &mut self.gallery)?;
+        if reconstructed.is_empty() {
+            return Ok(());
+        }
         let picture = reconstructions::draw(run, &reconstructed)?;
         self.gallery.save("reconstructions.png", &picture)
     }

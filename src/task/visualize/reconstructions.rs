@@ -2,7 +2,7 @@
 
 use super::coded::{Coded, top_layers};
 use super::display::{limit, shrunk};
-use crate::data::Image;
+use crate::data::{Image, snr};
 use crate::error::Result;
 use crate::picture::{symmetric, table};
 use crate::run::{Run, to_image};
@@ -45,16 +45,4 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
     let title =
         "Reconstructions: in pixels, with the preprocessing undone; as the network sees them";
     table(title, &headers, &rows)
-}
-
-/// `10 log10(sum (y - mean y)^2 / sum (y - u)^2)` in dB.
-fn snr(image: &Image, reconstruction: &Image) -> f64 {
-    let y = || image.values.iter().map(|&v| f64::from(v));
-    let mean = y().sum::<f64>() / image.values.len() as f64;
-    let variation: f64 = y().map(|v| (v - mean).powi(2)).sum();
-    let error: f64 = y()
-        .zip(&reconstruction.values)
-        .map(|(v, &u)| (v - f64::from(u)).powi(2))
-        .sum();
-    10.0 * (variation.max(1e-30) / error.max(1e-30)).log10()
 }

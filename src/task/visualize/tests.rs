@@ -5,7 +5,7 @@ use crate::backend::Backend;
 use crate::config::Config;
 use crate::data::scenes;
 use crate::picture::save_png;
-use crate::task::train;
+use crate::task::{exchange, train};
 
 const TWO_LAYERS: &str = "
     [preprocess]
@@ -107,6 +107,41 @@ fn files_that_the_run_never_saw_get_maps_of_their_own() {
         codes.clone().abs().max().into_scalar::<f32>() > 0.0
     };
     assert!(coded.codes.iter().all(used));
+}
+
+#[test]
+fn an_imported_run_is_drawn_from_what_there_is() {
+    let (folder, path, device) = trained(TWO_LAYERS);
+    let file = folder.path().join("run.npz");
+    exchange::export(&path, Which::Last, &file, false, false, &device).unwrap();
+    let path = folder.path().join("imported");
+    exchange::import(&file, None, &path, &device).unwrap();
+    let expect = |options: &Options, starts: &[&str]| {
+        let report = super::run(options, &device, &mut ()).unwrap();
+        let drawn = |name: &&str| starts.iter().any(|start| name.starts_with(start));
+        let expected: Vec<&str> = ALL.into_iter().filter(drawn).collect();
+        assert_eq!(names(&report), expected);
+    };
+    let mut options = Options::new(&path);
+    let always = ["filters", "connectivity"];
+    expect(&options, &always);
+    let run = Run::read(&path, Which::Last, &device).unwrap();
+    let (mut images, out) = (Images::resume(&run.state), path.join(PICTURES));
+    let report = pictures_of(&run, &mut images, &device, &out, &mut ()).unwrap();
+    assert_eq!(report.files.len(), 3);
+
+    let image = folder.path().join("new.png");
+    save_png(&scenes::sample(7, 40, 1), &image).unwrap();
+    options.images = Some(image.clone());
+    expect(
+        &options,
+        &[&always[..], &["patches", "reconstructions"]].concat(),
+    );
+    (options.image, options.images) = (Subject::File(image), None);
+    expect(
+        &options,
+        &[&always[..], &["maps", "reconstructions"]].concat(),
+    );
 }
 
 #[test]

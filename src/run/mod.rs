@@ -1,5 +1,7 @@
 //! A run: what a checkpoint holds, and its way to and from the run folder.
 
+mod images;
+
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -9,11 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Form};
 use crate::connectivity::Connectivity;
-use crate::data::{Image, Lump, Prepare, folder, scenes};
+use crate::data::{Image, Lump, Prepare};
 use crate::error::{Error, Result};
 use crate::model::{Evaluation, FeatureMaps, Layer, Network, Objective};
 use crate::solve::Moments;
 use crate::store::{RunFolder, Which};
+pub use images::{CACHE_BYTES, Images};
 
 /// Where learning has come to: what is to be done next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,166 +111,6 @@ pub struct TraceLine {
     pub resampled: usize,
     /// Seconds spent learning so far.
     pub seconds: f64,
-}
-
-/// The images of a run, prepared; kept in memory if they are few, read again otherwise.
-#[derive(Debug)]
-pub struct Images {
-    config: Config,
-    prepare: Prepare,
-    sources: Vec<Source>,
-    cache: Vec<Option<Image>>,
-}
-
-/// Prepared images are kept in memory up to this many bytes in all.
-const CACHE_BYTES: usize = 512 << 20;
-
-impl Images {
-    /// Finds the images of a configuration, learns the preprocessing from them, and checks them.
-    ///
-    /// # Errors
-    /// [`Error::Input`] or [`Error::Io`] for images that cannot be used.
-    pub fn open(config: &Config) -> Result<Self> {
-        let paths = match &config.data.images {
-            Some(path) => {
-                let mut files = folder::list(path)?;
-                files.truncate(config.data.limit.unwrap_or(usize::MAX));
-                files.into_iter().map(Some).collect()
-            }
-            None => vec![None; config.data.sample_count],
-        };
-        let bare = Prepare {
-            kind: config.preprocess.clone(),
-            lump: None,
-        };
-        let prepare = config
-            .preprocess
-            .fit(paths.iter().enumerate().map(|(i, path)| {
-                let image = raw(config, path.as_deref(), i)?;
-                // The preprocessing itself does not know which file is too small for it.
-                bare.output_size(image.height, image.width)
-                    .map_err(|error| blame(path.as_deref(), error))?;
-                Ok(image)
-            }))?;
-        let mut images = Self {
-            config: config.clone(),
-            prepare,
-            sources: Vec::new(),
-            cache: vec![None; paths.len()],
-        };
-        let mut bytes = 0;
-        for (i, path) in paths.into_iter().enumerate() {
-            let image = images.prepared(path.as_deref(), i)?;
-            images.sources.push(Source {
-                shape: image.shape(),
-                crc32: checksum(&image),
-                path,
-            });
-            bytes += 4 * image.values.len();
-            images.cache[i] = (bytes <= CACHE_BYTES).then_some(image);
-        }
-        Ok(images)
-    }
-
-    /// The images of a run that is resumed; each is compared with its checksum when it is read.
-    pub fn resume(state: &State) -> Self {
-        Self {
-            config: state.config.clone(),
-            prepare: state.prepare.clone(),
-            sources: state.images.clone(),
-            cache: vec![None; state.images.len()],
-        }
-    }
-
-    /// What is known of each image.
-    pub fn sources(&self) -> &[Source] {
-        &self.sources
-    }
-
-    /// The preprocessing.
-    pub fn prepare(&self) -> &Prepare {
-        &self.prepare
-    }
-
-    /// Image `i` as it was read, pixels in `[0, 1]`.
-    ///
-    /// # Errors
-    /// Those of reading it.
-    pub fn raw(&self, i: usize) -> Result<Image> {
-        raw(&self.config, self.sources[i].path.as_deref(), i)
-    }
-
-    /// Image `i`, prepared.
-    ///
-    /// # Errors
-    /// [`Error::Input`] where it is no longer the image that the run began with.
-    pub fn get(&mut self, i: usize) -> Result<Image> {
-        if let Some(image) = &self.cache[i] {
-            return Ok(image.clone());
-        }
-        let source = &self.sources[i];
-        let image = self.prepared(source.path.as_deref(), i)?;
-        if checksum(&image) != source.crc32 {
-            return Err(Error::Input(format!(
-                "{} is not the image that this run began with; put the old file back, \
-                 or start a new run",
-                self.name(i)
-            )));
-        }
-        let all: usize = self
-            .sources
-            .iter()
-            .map(|s| s.shape.iter().product::<usize>())
-            .sum();
-        if 4 * all <= CACHE_BYTES {
-            self.cache[i] = Some(image.clone());
-        }
-        Ok(image)
-    }
-
-    /// The name of image `i` for messages and pictures.
-    pub fn name(&self, i: usize) -> String {
-        match &self.sources[i].path {
-            Some(path) => path.display().to_string(),
-            None => format!("sample scene {}", i + 1),
-        }
-    }
-
-    fn prepared(&self, path: Option<&Path>, i: usize) -> Result<Image> {
-        let image = raw(&self.config, path, i)?;
-        let (prepared, _) = self
-            .prepare
-            .apply(&image)
-            .map_err(|error| blame(path, error))?;
-        Ok(prepared)
-    }
-}
-
-/// Puts the name of the file before a message about its image.
-fn blame(path: Option<&Path>, error: Error) -> Error {
-    match path {
-        Some(path) => Error::Input(format!("{}: {error}", path.display())),
-        None => error,
-    }
-}
-
-fn raw(config: &Config, path: Option<&Path>, i: usize) -> Result<Image> {
-    let data = &config.data;
-    match path {
-        Some(path) => folder::read(path, data.colour, data.max_side),
-        None => {
-            let image = scenes::sample(i, data.sample_size, config.seed);
-            Ok(if data.colour { image } else { image.grey() })
-        }
-    }
-}
-
-fn checksum(image: &Image) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    for value in &image.values {
-        hasher.update(&value.to_le_bytes());
-    }
-    hasher.finalize()
 }
 
 impl State {

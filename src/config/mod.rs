@@ -1,5 +1,9 @@
 //! The configuration of a run: a TOML file, checked once, then stored in the checkpoint.
 
+mod check;
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -142,7 +146,7 @@ pub struct Train {
     pub cg_filters: usize,
     /// Steps on each visit of a batch by fista and adam.
     pub steps: usize,
-    /// Gradient steps of fista on the filters.
+    /// Gradient steps of fista on the filters; 0 leaves them as they began.
     pub filter_steps: usize,
     /// Learning rates and decays of adam.
     pub adam: Adam,
@@ -231,7 +235,8 @@ impl Default for LayerConfig {
 pub enum Sparsity {
     /// The weight itself.
     Weight(f64),
-    /// A share of `lambda_max`, the least weight that makes all maps zero under the first filters.
+    /// A share of `lambda_max`, the least weight that makes all maps zero under the first filters at
+    /// p = 1.
     OfMax {
         /// The share, between 0 and 1.
         of_max: f64,
@@ -312,7 +317,7 @@ impl Config {
     /// As [`Config::read`].
     pub fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text)
-            .map_err(|error| Error::Config(with_suggestion(&error.to_string())))?;
+            .map_err(|error| Error::Config(check::with_suggestion(&error.to_string())))?;
         config.check()?;
         Ok(config)
     }
@@ -320,71 +325,6 @@ impl Config {
     /// As TOML, every key spelt out.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_default()
-    }
-
-    /// Checks every number and every pair of settings that could contradict each other.
-    ///
-    /// # Errors
-    /// [`Error::Config`], naming the key.
-    pub fn check(&self) -> Result<()> {
-        let fail = |message: String| Err(Error::Config(message));
-        self.preprocess.check()?;
-        let train = &self.train;
-        for (key, value) in [
-            ("data.sample_count", self.data.sample_count),
-            ("train.batch", train.batch),
-            ("train.cg", train.cg),
-            ("train.cg_filters", train.cg_filters),
-            ("train.steps", train.steps),
-            ("train.beta.steps", train.beta.steps),
-            ("checkpoint.keep", self.checkpoint.keep),
-        ] {
-            if value == 0 {
-                return fail(format!("{key} is 0; it must be at least 1"));
-            }
-        }
-        for (key, value) in [
-            ("train.beta.start", train.beta.start),
-            ("train.beta.growth", train.beta.growth),
-            ("train.adam.rate", train.adam.rate),
-            ("train.filter_rate", train.filter_rate),
-        ] {
-            if !(value.is_finite() && value > 0.0) {
-                return fail(format!("{key} is {value}; it must be above 0"));
-            }
-        }
-        for (key, value) in [
-            ("train.rescale_maps", train.rescale_maps),
-            ("train.start_noise", train.start_noise),
-            ("checkpoint.every_seconds", self.checkpoint.every_seconds),
-        ] {
-            if !(value.is_finite() && value >= 0.0) {
-                return fail(format!("{key} is {value}; it must be 0 or above"));
-            }
-        }
-        for (key, value) in [
-            ("train.adam.beta_1", train.adam.beta_1),
-            ("train.adam.beta_2", train.adam.beta_2),
-        ] {
-            if !(0.0..1.0).contains(&value) {
-                return fail(format!("{key} is {value}; it must lie from 0 to below 1"));
-            }
-        }
-        if self.layers.is_empty() {
-            return fail("there is no [[layer]]; describe at least one".into());
-        }
-        if train.solver == SolverName::Adam && train.update_filters == Update::Epoch {
-            return fail(
-                "train.solver = \"adam\" moves maps and filters together, which contradicts \
-                 train.update_filters = \"epoch\"; use \"batch\", or solver \"fista\" or \"split\""
-                    .into(),
-            );
-        }
-        self.connectivities()?;
-        for (l, layer) in self.layers.iter().enumerate() {
-            layer.check(l + 1)?;
-        }
-        Ok(())
     }
 
     /// The connectivity of every layer, from the image up.
@@ -441,29 +381,6 @@ impl Config {
 }
 
 impl LayerConfig {
-    fn check(&self, number: usize) -> Result<()> {
-        let complaint = if self.size == 0 {
-            "size is 0; filters need at least 1 tap".to_string()
-        } else if self.epochs == 0 {
-            "epochs is 0; visit every image at least once".to_string()
-        } else {
-            let weight = match self.sparsity {
-                Sparsity::Weight(weight) => weight,
-                Sparsity::OfMax { of_max } if of_max > 0.0 && of_max < 1.0 => of_max,
-                Sparsity::OfMax { of_max } => {
-                    return Err(Error::Config(format!(
-                        "layer {number}: sparsity.of_max is {of_max}; it must lie between 0 and 1"
-                    )));
-                }
-            };
-            match crate::model::Objective::new(self.data_weight, weight, self.p) {
-                Ok(_) => return Ok(()),
-                Err(error) => error.to_string(),
-            }
-        };
-        Err(Error::Config(format!("layer {number}: {complaint}")))
-    }
-
     fn connectivity(&self, planes: usize, seed: u64) -> Result<Connectivity> {
         let needed = || {
             self.maps.filter(|&maps| maps > 0).ok_or_else(|| {
@@ -496,94 +413,5 @@ impl LayerConfig {
             ))),
             _ => Ok(g),
         }
-    }
-}
-
-/// Adds "did you mean" to a message about an unknown key.
-fn with_suggestion(message: &str) -> String {
-    let quoted = |text: &str| {
-        let mut parts = text.split('`');
-        let mut found = Vec::new();
-        while let (Some(_), Some(name)) = (parts.next(), parts.next()) {
-            found.push(name.to_string());
-        }
-        found
-    };
-    let Some((_, list)) = message.split_once("unknown field") else {
-        return message.to_string();
-    };
-    let names = quoted(list);
-    let nearest = names.split_first().and_then(|(wrong, right)| {
-        right
-            .iter()
-            .max_by(|a, b| {
-                strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b))
-            })
-            .filter(|name| strsim::jaro_winkler(wrong, name) > 0.6)
-    });
-    match nearest {
-        Some(name) => format!("{}\ndid you mean `{name}`?", message.trim_end()),
-        None => message.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_survives_toml() {
-        let config = Config::default();
-        assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
-    }
-
-    #[test]
-    fn an_unknown_key_gets_the_nearest_right_one() {
-        let error = Config::parse("[train]\nsolvr = \"fista\"").unwrap_err();
-        assert!(
-            error.to_string().contains("did you mean `solver`?"),
-            "{error}"
-        );
-        let error = Config::parse("[[layer]]\nmaps = 9\nepoch = 3").unwrap_err();
-        assert!(
-            error.to_string().contains("did you mean `epochs`?"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn contradictions_are_named() {
-        for (text, word) in [
-            ("[[layer]]\nmaps = 9\np = 1.5", "p is 1.5"),
-            ("[[layer]]\nmaps = 9\nsparsity = { of_max = 2.0 }", "of_max"),
-            ("[[layer]]\nconnect = \"full\"", "maps"),
-            ("[[layer]]\nmaps = 4\nconnect = \"singles\"", "gives 3 maps"),
-            ("[[layer]]\nconnect = [[1, 1]]", "1 rows"),
-            (
-                "[train]\nsolver = \"adam\"\nupdate_filters = \"epoch\"",
-                "contradicts",
-            ),
-            ("[train]\nbatch = 0", "train.batch"),
-            ("layer = []", "[[layer]]"),
-        ] {
-            let error = Config::parse(text).expect_err(text).to_string();
-            assert!(error.contains(word), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn the_papers_connectivity_goes_from_9_to_45_to_150_maps() {
-        let config = Config::parse(
-            "[[layer]]\nmaps = 9\n[[layer]]\nconnect = \"singles-and-pairs\"\n\
-             [[layer]]\nmaps = 150\nconnect = \"random-pairs\"",
-        )
-        .unwrap();
-        let pairs: Vec<_> = config
-            .connectivities()
-            .unwrap()
-            .iter()
-            .map(|g| (g.maps(), g.pairs()))
-            .collect();
-        assert_eq!(pairs, [(9, 27), (45, 81), (150, 300)]);
     }
 }

@@ -1,0 +1,128 @@
+//! What a configuration has to satisfy, and what is said where it does not.
+
+use super::{Config, LayerConfig, SolverName, Sparsity, Update};
+use crate::error::{Error, Result};
+use crate::model::Objective;
+
+impl Config {
+    /// Checks every number and every pair of settings that could contradict each other.
+    ///
+    /// # Errors
+    /// [`Error::Config`], naming the key.
+    pub fn check(&self) -> Result<()> {
+        let fail = |message: String| Err(Error::Config(message));
+        self.preprocess.check()?;
+        let train = &self.train;
+        for (key, value) in [
+            ("data.sample_count", self.data.sample_count),
+            ("data.sample_size", self.data.sample_size),
+            ("data.limit", self.data.limit.unwrap_or(1)),
+            ("data.max_side", self.data.max_side.unwrap_or(1)),
+            ("train.batch", train.batch),
+            ("train.cg", train.cg),
+            ("train.cg_filters", train.cg_filters),
+            ("train.steps", train.steps),
+            ("train.beta.steps", train.beta.steps),
+            ("checkpoint.keep", self.checkpoint.keep),
+        ] {
+            if value == 0 {
+                return fail(format!("{key} is 0; it must be at least 1"));
+            }
+        }
+        for (key, value) in [
+            ("train.beta.start", train.beta.start),
+            ("train.beta.growth", train.beta.growth),
+            ("train.adam.rate", train.adam.rate),
+            ("train.filter_rate", train.filter_rate),
+        ] {
+            if !(value.is_finite() && value > 0.0) {
+                return fail(format!("{key} is {value}; it must be above 0"));
+            }
+        }
+        for (key, value) in [
+            ("train.rescale_maps", train.rescale_maps),
+            ("train.start_noise", train.start_noise),
+            ("checkpoint.every_seconds", self.checkpoint.every_seconds),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return fail(format!("{key} is {value}; it must be 0 or above"));
+            }
+        }
+        for (key, value) in [
+            ("train.adam.beta_1", train.adam.beta_1),
+            ("train.adam.beta_2", train.adam.beta_2),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return fail(format!("{key} is {value}; it must lie from 0 to below 1"));
+            }
+        }
+        if self.layers.is_empty() {
+            return fail("there is no [[layer]]; describe at least one".into());
+        }
+        if train.solver == SolverName::Adam && train.update_filters == Update::Epoch {
+            return fail(
+                "train.solver = \"adam\" moves maps and filters together, which contradicts \
+                 train.update_filters = \"epoch\"; use \"batch\", or solver \"fista\" or \"split\""
+                    .into(),
+            );
+        }
+        self.connectivities()?;
+        for (l, layer) in self.layers.iter().enumerate() {
+            layer.check(l + 1)?;
+        }
+        Ok(())
+    }
+}
+
+impl LayerConfig {
+    fn check(&self, number: usize) -> Result<()> {
+        let complaint = if self.size == 0 {
+            "size is 0; filters need at least 1 tap".to_string()
+        } else if self.epochs == 0 {
+            "epochs is 0; visit every image at least once".to_string()
+        } else {
+            let weight = match self.sparsity {
+                Sparsity::Weight(weight) => weight,
+                Sparsity::OfMax { of_max } if of_max > 0.0 && of_max < 1.0 => of_max,
+                Sparsity::OfMax { of_max } => {
+                    return Err(Error::Config(format!(
+                        "layer {number}: sparsity.of_max is {of_max}; it must lie between 0 and 1"
+                    )));
+                }
+            };
+            match Objective::new(self.data_weight, weight, self.p) {
+                Ok(_) => return Ok(()),
+                Err(error) => error.to_string(),
+            }
+        };
+        Err(Error::Config(format!("layer {number}: {complaint}")))
+    }
+}
+
+/// Adds "did you mean" to a message about an unknown key.
+pub(super) fn with_suggestion(message: &str) -> String {
+    let quoted = |text: &str| {
+        let mut parts = text.split('`');
+        let mut found = Vec::new();
+        while let (Some(_), Some(name)) = (parts.next(), parts.next()) {
+            found.push(name.to_string());
+        }
+        found
+    };
+    let Some((_, list)) = message.split_once("unknown field") else {
+        return message.to_string();
+    };
+    let names = quoted(list);
+    let nearest = names.split_first().and_then(|(wrong, right)| {
+        right
+            .iter()
+            .max_by(|a, b| {
+                strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b))
+            })
+            .filter(|name| strsim::jaro_winkler(wrong, name) > 0.6)
+    });
+    match nearest {
+        Some(name) => format!("{}\ndid you mean `{name}`?", message.trim_end()),
+        None => message.to_string(),
+    }
+}

@@ -1,0 +1,59 @@
+//! Settings that are right, and settings that are not.
+
+use super::*;
+
+#[test]
+fn the_default_survives_toml() {
+    let config = Config::default();
+    assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+}
+
+#[test]
+fn an_unknown_key_gets_the_nearest_right_one() {
+    let error = Config::parse("[train]\nsolvr = \"fista\"").unwrap_err();
+    assert!(
+        error.to_string().contains("did you mean `solver`?"),
+        "{error}"
+    );
+    let error = Config::parse("[[layer]]\nmaps = 9\nepoch = 3").unwrap_err();
+    assert!(
+        error.to_string().contains("did you mean `epochs`?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn contradictions_are_named() {
+    for (text, word) in [
+        ("[[layer]]\nmaps = 9\np = 1.5", "p is 1.5"),
+        ("[[layer]]\nmaps = 9\nsparsity = { of_max = 2.0 }", "of_max"),
+        ("[[layer]]\nconnect = \"full\"", "maps"),
+        ("[[layer]]\nmaps = 4\nconnect = \"singles\"", "gives 3 maps"),
+        ("[[layer]]\nconnect = [[1, 1]]", "1 rows"),
+        (
+            "[train]\nsolver = \"adam\"\nupdate_filters = \"epoch\"",
+            "contradicts",
+        ),
+        ("[train]\nbatch = 0", "train.batch"),
+        ("layer = []", "[[layer]]"),
+    ] {
+        let error = Config::parse(text).expect_err(text).to_string();
+        assert!(error.contains(word), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_papers_connectivity_goes_from_9_to_45_to_150_maps() {
+    let config = Config::parse(
+        "[[layer]]\nmaps = 9\n[[layer]]\nconnect = \"singles-and-pairs\"\n\
+         [[layer]]\nmaps = 150\nconnect = \"random-pairs\"",
+    )
+    .unwrap();
+    let pairs: Vec<_> = config
+        .connectivities()
+        .unwrap()
+        .iter()
+        .map(|g| (g.maps(), g.pairs()))
+        .collect();
+    assert_eq!(pairs, [(9, 27), (45, 81), (150, 300)]);
+}

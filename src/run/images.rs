@@ -1,0 +1,191 @@
+//! The images of a run: found, prepared, and recognised again on a resume.
+
+use std::path::{Path, PathBuf};
+
+use super::{Source, State};
+use crate::config::Config;
+use crate::data::{Image, Prepare, folder, scenes};
+use crate::error::{Error, Result};
+
+/// The images of a run, prepared; kept in memory if they are few, read again otherwise.
+#[derive(Debug)]
+pub struct Images {
+    config: Config,
+    prepare: Prepare,
+    sources: Vec<Source>,
+    cache: Vec<Option<Image>>,
+}
+
+/// Prepared images are kept in memory up to this many bytes in all.
+pub const CACHE_BYTES: usize = 512 << 20;
+
+impl Images {
+    /// Finds the images of a configuration, learns the preprocessing from them, and checks them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] or [`Error::Io`] for images that cannot be used.
+    pub fn open(config: &Config) -> Result<Self> {
+        let paths = paths(config)?;
+        let bare = Prepare {
+            kind: config.preprocess.clone(),
+            lump: None,
+        };
+        let images = paths.iter().enumerate().map(|(i, path)| {
+            let image = raw(config, path.as_deref(), i)?;
+            // The preprocessing itself does not know which file is too small for it.
+            bare.output_size(image.height, image.width)
+                .map_err(|error| blame(path.as_deref(), error))?;
+            Ok(image)
+        });
+        let prepare = config.preprocess.fit(images)?;
+        Self::check(config, prepare, paths)
+    }
+
+    /// Finds the images of a configuration, for a preprocessing that was learnt from others.
+    ///
+    /// # Errors
+    /// As [`Images::open`].
+    pub fn prepared_by(config: &Config, prepare: Prepare) -> Result<Self> {
+        Self::check(config, prepare, paths(config)?)
+    }
+
+    fn check(config: &Config, prepare: Prepare, paths: Vec<Option<PathBuf>>) -> Result<Self> {
+        let mut images = Self {
+            config: config.clone(),
+            prepare,
+            sources: Vec::new(),
+            cache: vec![None; paths.len()],
+        };
+        let mut bytes = 0;
+        for (i, path) in paths.into_iter().enumerate() {
+            let image = images.prepared(path.as_deref(), i)?;
+            images.sources.push(Source {
+                shape: image.shape(),
+                crc32: checksum(&image),
+                path,
+            });
+            bytes += 4 * image.values.len();
+            images.cache[i] = (bytes <= CACHE_BYTES).then_some(image);
+        }
+        Ok(images)
+    }
+
+    /// The images of a run that is resumed; each is compared with its checksum when it is read.
+    pub fn resume(state: &State) -> Self {
+        Self {
+            config: state.config.clone(),
+            prepare: state.prepare.clone(),
+            sources: state.images.clone(),
+            cache: vec![None; state.images.len()],
+        }
+    }
+
+    /// What is known of each image.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The preprocessing.
+    pub fn prepare(&self) -> &Prepare {
+        &self.prepare
+    }
+
+    /// Image `i` as it was read, pixels in `[0, 1]`.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn raw(&self, i: usize) -> Result<Image> {
+        raw(&self.config, self.sources[i].path.as_deref(), i)
+    }
+
+    /// Image `i`, prepared.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it is no longer the image that the run began with.
+    pub fn get(&mut self, i: usize) -> Result<Image> {
+        if let Some(image) = &self.cache[i] {
+            return Ok(image.clone());
+        }
+        let source = &self.sources[i];
+        let image = self.prepared(source.path.as_deref(), i)?;
+        if checksum(&image) != source.crc32 {
+            return Err(Error::Input(format!(
+                "{} is not the image that this run began with; put the old file back, \
+                 or start a new run",
+                self.name(i)
+            )));
+        }
+        let all: usize = self
+            .sources
+            .iter()
+            .map(|s| s.shape.iter().product::<usize>())
+            .sum();
+        if 4 * all <= CACHE_BYTES {
+            self.cache[i] = Some(image.clone());
+        }
+        Ok(image)
+    }
+
+    /// The name of image `i` for messages and pictures.
+    pub fn name(&self, i: usize) -> String {
+        match &self.sources[i].path {
+            Some(path) => path.display().to_string(),
+            None => format!("sample scene {}", i + 1),
+        }
+    }
+
+    fn prepared(&self, path: Option<&Path>, i: usize) -> Result<Image> {
+        let image = raw(&self.config, path, i)?;
+        let (prepared, _) = self
+            .prepare
+            .apply(&image)
+            .map_err(|error| blame(path, error))?;
+        Ok(prepared)
+    }
+}
+
+/// The files of a configuration, absolute, so that a run can be resumed from any folder; `None` for
+/// each sample scene.
+fn paths(config: &Config) -> Result<Vec<Option<PathBuf>>> {
+    let data = &config.data;
+    let Some(folder) = &data.images else {
+        return Ok(vec![None; data.sample_count]);
+    };
+    let mut files = folder::list(folder)?;
+    files.truncate(data.limit.unwrap_or(usize::MAX));
+    files
+        .into_iter()
+        .map(|file| {
+            std::path::absolute(&file)
+                .map(Some)
+                .map_err(Error::io("find", file))
+        })
+        .collect()
+}
+
+/// Puts the name of the file before a message about its image.
+fn blame(path: Option<&Path>, error: Error) -> Error {
+    match path {
+        Some(path) => Error::Input(format!("{}: {error}", path.display())),
+        None => error,
+    }
+}
+
+fn raw(config: &Config, path: Option<&Path>, i: usize) -> Result<Image> {
+    let data = &config.data;
+    match path {
+        Some(path) => folder::read(path, data.colour, data.max_side),
+        None => {
+            let image = scenes::sample(i, data.sample_size, config.seed);
+            Ok(if data.colour { image } else { image.grey() })
+        }
+    }
+}
+
+fn checksum(image: &Image) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for value in &image.values {
+        hasher.update(&value.to_le_bytes());
+    }
+    hasher.finalize()
+}

@@ -1,0 +1,212 @@
+//! `train`: learn filters and maps from images, save as it goes, go on where it stopped.
+
+mod dead;
+mod session;
+mod visit;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::visualize::PICTURES;
+use super::Observer;
+use crate::config::{Config, SolverName};
+use crate::error::{Error, Result};
+use crate::model::{Layer, Network};
+use crate::run::{
+    CACHE_BYTES, EpochSums, Images, Position, Run, Source, State, TraceLine, load_moments,
+};
+use crate::store::{RunFolder, Which};
+use session::Session;
+
+/// What a training session ended with.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Why it ended.
+    pub ended: Ended,
+    /// The last epoch of every stage that has one.
+    pub stages: Vec<TraceLine>,
+    /// Filters replaced because no image used them.
+    pub resampled: usize,
+    /// Seconds spent learning, over all sessions.
+    pub seconds: f64,
+}
+
+/// Why a training session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// All epochs of all layers are done.
+    Finished,
+    /// Somebody asked to stop; the run can be resumed.
+    Interrupted,
+}
+
+/// Starts a new run in the folder `path`, which must not hold one.
+///
+/// # Errors
+/// Everything that can be wrong with images, settings, the folder and the numbers.
+pub fn start(
+    config: Config,
+    path: &Path,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    config.check()?;
+    let images = Images::open(&config)?;
+    let connectivity = config.connectivities()?;
+    let sizes: Vec<_> = config.layers.iter().map(|l| [l.size; 2]).collect();
+    check_sizes(&images, &sizes)?;
+    let folder = RunFolder::create(path)?;
+    let state = State {
+        prepare: images.prepare().clone(),
+        images: images.sources().to_vec(),
+        connectivity,
+        sizes,
+        objectives: Vec::new(),
+        rescaling: Vec::new(),
+        position: Position::default(),
+        epoch: EpochSums::default(),
+        best: None,
+        adam_steps: Vec::new(),
+        resampled: 0,
+        seconds: 0.0,
+        config,
+    };
+    let network = first_filters(&state, device);
+    let run = Run {
+        folder,
+        state,
+        network,
+    };
+    Session::new(run, images, Vec::new(), device).learn(observer)
+}
+
+/// Goes on with the run in the folder `path`, as if it had never stopped.
+///
+/// # Errors
+/// As [`start`], and where the checkpoint is damaged.
+pub fn resume(
+    path: &Path,
+    which: Which,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Report> {
+    // All of it is read before anything is written: going on from an older checkpoint drops those
+    // that came after it.
+    let run = Run::read(path, which, device)?;
+    let mut images = Images::resume(&run.state);
+    let moments = if run.state.finished() {
+        Vec::new()
+    } else {
+        for i in 0..run.state.images.len() {
+            images.get(i)?;
+        }
+        load_moments(&run, run.state.position.stage)?
+    };
+    let run = Run::open(path, which, device)?;
+    Session::new(run, images, moments, device).learn(observer)
+}
+
+/// An estimate of the memory that learning takes at its peak, and of the disk, in bytes.
+///
+/// A solver's step holds about a dozen tensors of the size of a batch's maps; the maps of all other
+/// images are on disk, once for each checkpoint that is kept and for the one being made.
+pub fn estimate(state: &State, network: &Network) -> (usize, usize) {
+    const TENSORS: usize = 14;
+    let Config {
+        train, checkpoint, ..
+    } = &state.config;
+    let batch = train.batch.min(state.images.len());
+    let copies = match train.solver {
+        // The sparse copy beside the maps.
+        SolverName::Split => 2,
+        SolverName::Adam | SolverName::Fista => 1,
+    };
+    let size = |shape: [usize; 4]| 4 * shape.iter().product::<usize>();
+    let image = |n: usize, s: &Source| [n, s.shape[0], s.shape[1], s.shape[2]];
+    let (mut memory, mut disk) = (0, 0);
+    for stage in 0..state.stages() {
+        let stack = network.part(0..state.layers_of(stage).end);
+        let maps = |n: usize, s: &Source| size(stack.maps_shape(image(n, s)));
+        let largest = state.images.iter().map(|s| maps(batch, s)).max();
+        memory = memory.max(TENSORS * largest.unwrap_or(0));
+        let all: usize = state.images.iter().map(|s| maps(1, s)).sum();
+        // Only the stage in progress has several revisions.
+        disk = (disk + copies * all).max(copies * all * (checkpoint.keep + 2));
+    }
+    let images: usize = state.images.iter().map(|s| size(image(1, s))).sum();
+    (memory + images.min(CACHE_BYTES), disk)
+}
+
+/// Every image, and the maps of every layer below the top, must be at least as large as the filters
+/// that are to explain them.
+fn check_sizes(images: &Images, sizes: &[[usize; 2]]) -> Result<()> {
+    for (i, source) in images.sources().iter().enumerate() {
+        let [_, mut height, mut width] = source.shape;
+        for (l, &[h, w]) in sizes.iter().enumerate() {
+            if height < h || width < w {
+                return Err(Error::Input(format!(
+                    "{}: what layer {} has to explain is {height} x {width} after preprocessing, \
+                     smaller than its {h} x {w} filters; remove the image, or choose smaller \
+                     filters",
+                    images.name(i),
+                    l + 1
+                )));
+            }
+            (height, width) = (height + h - 1, width + w - 1);
+        }
+    }
+    Ok(())
+}
+
+fn first_filters(state: &State, device: &Device) -> Network {
+    let config = &state.config;
+    let layers = state.connectivity.iter().zip(&state.sizes).enumerate();
+    Network::new(
+        layers
+            .map(|(l, (g, &size))| {
+                let seed = config.seed.wrapping_add(l as u64);
+                Layer::random(g.clone(), size, config.train.constraint, seed, device)
+            })
+            .collect(),
+    )
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<6} {:>6} {:>12} {:>9} {:>10}",
+            "layer", "epochs", "objective", "SNR dB", "non-zero %"
+        )?;
+        for line in &self.stages {
+            writeln!(
+                f,
+                "{:<6} {:>6} {:>12.3} {:>9.2} {:>10.2}",
+                line.stage + 1,
+                line.epoch + 1,
+                line.after_filters,
+                line.snr,
+                100.0 * line.density
+            )?;
+        }
+        let run = self.run.display();
+        match self.ended {
+            Ended::Finished => writeln!(
+                f,
+                "finished: all epochs are done, {:.1} s; pictures are in {run}/{PICTURES}",
+                self.seconds
+            ),
+            Ended::Interrupted => writeln!(
+                f,
+                "interrupted after {:.1} s and saved; go on with: deconvnet train --resume {run}",
+                self.seconds
+            ),
+        }
+    }
+}

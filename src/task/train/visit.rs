@@ -1,0 +1,185 @@
+//! The visit of a batch, and what is left for the end of an epoch.
+
+use std::cell::RefCell;
+
+use burn::tensor::Tensor;
+use rand::RngExt;
+
+use super::session::{START, Session, dice};
+use crate::config::Update;
+use crate::error::{Error, Result};
+use crate::model::{Evaluation, FeatureMaps, Network};
+use crate::run::{EpochSums, TraceLine, codes_name, maps_name, save};
+use crate::solve::{Method, Problem};
+use crate::task::{Event, Observer};
+
+impl Session<'_> {
+    /// Codes a batch, updates the filters if it is their turn, and stores the maps.
+    pub(super) fn visit(&mut self, b: usize, batch: &[usize]) -> Result<TraceLine> {
+        let stage = self.run.state.position.stage;
+        let layers = self.run.state.layers_of(stage);
+        let top = layers.end - 1;
+        let stack = self.run.network.part(layers.clone());
+        let images = self.gather(batch, |session, i| session.target(i))?;
+        let maps = self.gather(batch, |session, i| session.maps_or_start(&stack, top, i))?;
+        let problem = Problem {
+            network: stack,
+            images,
+            objective: self.run.state.objectives[stage],
+        };
+        let update = self.run.state.config.train.update_filters == Update::Batch;
+        let before = self.moments.clone();
+        let visited = self
+            .learner
+            .visit(&problem, maps, update, &mut self.moments, &mut ());
+        let learnt = match visited {
+            Ok(learnt) => learnt,
+            Err(error) => {
+                self.moments = before;
+                return Err(self.save_before(error)?);
+            }
+        };
+        for (layer, new) in layers.clone().zip(learnt.network.layers) {
+            self.run.network.layers[layer] = new;
+        }
+        let sparse_copy = matches!(self.learner.codes, Method::Split(_));
+        for (n, &i) in batch.iter().enumerate() {
+            let one = |maps: &Tensor<4>| FeatureMaps::new(maps.clone().narrow(0, n, 1));
+            self.run
+                .folder
+                .put(&maps_name(top, i), &save(one(&learnt.maps))?)?;
+            if sparse_copy {
+                self.run
+                    .folder
+                    .put(&codes_name(top, i), &save(one(&learnt.codes))?)?;
+            }
+        }
+        let used = used_maps(&learnt.codes)?;
+        let state = &mut self.run.state;
+        state.epoch.used.resize(used.len(), false);
+        for (so_far, now) in state.epoch.used.iter_mut().zip(used) {
+            *so_far |= now;
+        }
+        state
+            .epoch
+            .add(&learnt.after_codes, &learnt.after_filters, &learnt.snr);
+        let mut sums = EpochSums::default();
+        sums.add(&learnt.after_codes, &learnt.after_filters, &learnt.snr);
+        Ok(sums.line(self.run.state.position, Some(b), self.seconds()))
+    }
+
+    fn gather(
+        &mut self,
+        batch: &[usize],
+        mut one: impl FnMut(&mut Self, usize) -> Result<Tensor<4>>,
+    ) -> Result<Tensor<4>> {
+        let parts: Vec<_> = batch.iter().map(|&i| one(self, i)).collect::<Result<_>>()?;
+        Ok(Tensor::cat(parts, 0))
+    }
+
+    fn maps_or_start(&mut self, stack: &Network, top: usize, i: usize) -> Result<Tensor<4>> {
+        if self.run.has_maps(top, i) {
+            return self.run.maps(top, i, self.device);
+        }
+        let target = self.target(i)?.dims();
+        let state = &self.run.state;
+        let seed = dice(state, START, i as u64).random();
+        let shape = stack.maps_shape(target);
+        Ok(FeatureMaps::start(
+            shape,
+            state.config.train.start_noise,
+            seed,
+            self.device,
+        ))
+    }
+
+    /// Updates the filters if they waited for the end of the epoch, replaces dead ones, writes the
+    /// epoch's line and saves.
+    pub(super) fn end_epoch(
+        &mut self,
+        batches: &[Vec<usize>],
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        if self.run.state.config.train.update_filters == Update::Epoch {
+            self.update_filters_from_all(batches)?;
+        }
+        let last = self.run.state.position.epoch + 1 == self.epochs();
+        let resampled = if self.run.state.config.train.resample_dead && !last {
+            self.resample_dead()?
+        } else {
+            0
+        };
+        let seconds = self.seconds();
+        let state = &mut self.run.state;
+        state.resampled += resampled;
+        let mut line = state.epoch.line(state.position, None, seconds);
+        line.resampled = resampled;
+        let best = state.best.is_none_or(|best| line.after_filters < best);
+        if best {
+            state.best = Some(line.after_filters);
+        }
+        state.epoch = EpochSums::default();
+        state.position.epoch += 1;
+        state.position.batch = 0;
+        self.run.folder.append_trace(&line)?;
+        self.commit(best)?;
+        observer.tell(Event::Epoch(line));
+        Ok(())
+    }
+
+    /// One update of the filters from all images, read batch by batch.
+    fn update_filters_from_all(&mut self, batches: &[Vec<usize>]) -> Result<()> {
+        let stage = self.run.state.position.stage;
+        let layers = self.run.state.layers_of(stage);
+        let top = layers.end - 1;
+        let stack = self.run.network.part(layers.clone());
+        let learner = self.learner.clone();
+        let session = RefCell::new(self);
+        let network = learner.update_filters(stack, &|visit| {
+            for batch in batches {
+                let mut session = session.borrow_mut();
+                let images = session.gather(batch, |session, i| session.target(i))?;
+                let device = session.device;
+                let maps = session.gather(batch, |session, i| session.run.maps(top, i, device))?;
+                visit(maps, images)?;
+            }
+            Ok(())
+        })?;
+        let session = session.into_inner();
+        let objective = session.run.state.objectives[stage];
+        let (mut after, mut snr, mut going_on) = (0.0, 0.0, 0.0);
+        for batch in batches {
+            let device = session.device;
+            let images = session.gather(batch, |session, i| session.target(i))?;
+            let codes = session.gather(batch, |session, i| session.run.codes(top, i, device))?;
+            let maps = session.gather(batch, |session, i| session.run.maps(top, i, device))?;
+            let codes = objective.evaluate(&network, codes, images.clone());
+            let maps = objective.evaluate(&network, maps, images);
+            after += Evaluation::total(&codes).objective;
+            going_on += Evaluation::total(&maps).objective;
+            snr += maps.iter().map(|e| e.snr).sum::<f64>();
+        }
+        if !(after + going_on).is_finite() {
+            return Err(session.save_before(Error::Numeric(
+                "the update of the filters at the end of the epoch diverged; try more conjugate \
+                 gradient steps or less data_weight"
+                    .into(),
+            ))?);
+        }
+        for (layer, new) in layers.zip(network.layers) {
+            session.run.network.layers[layer] = new;
+        }
+        session.run.state.epoch.after_filters = after;
+        session.run.state.epoch.snr = snr;
+        Ok(())
+    }
+}
+
+/// Which maps have a non-zero element in a batch.
+fn used_maps(codes: &Tensor<4>) -> Result<Vec<bool>> {
+    let strongest = codes.clone().abs().max_dim(3).max_dim(2).max_dim(0);
+    let values = strongest
+        .try_into_vec_as::<f32>()
+        .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
+    Ok(values.into_iter().map(|v| v != 0.0).collect())
+}
