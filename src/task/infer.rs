@@ -18,7 +18,7 @@ use burn::tensor::{Device, Tensor};
 use self::files::Job;
 pub use self::given::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row};
-use super::{Event, Observer};
+use super::{Ear, Event, Observer};
 use crate::arrays::{self, Array, Bundle};
 use crate::config::{Form, SolverName};
 use crate::data::{Image, Undo, folder, psnr, snr};
@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::model::{FeatureMaps, Network, Objective};
 use crate::picture;
 use crate::run::{Run, State, to_image, to_tensor};
-use crate::solve::{Limits, Method, Problem, Reason, Solved, Watch};
+use crate::solve::{Limits, Method, Problem, Reason, Solved};
 use crate::store::Which;
 
 /// What to infer, from what, and where to.
@@ -165,15 +165,6 @@ struct Coder<'a> {
     method: Method,
     limits: &'a Limits,
     device: &'a Device,
-}
-
-/// Lets a solver hear that the task is to stop.
-struct Ear<'a>(&'a dyn Observer);
-
-impl Watch for Ear<'_> {
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
-    }
 }
 
 /// The results of one image.

@@ -11,6 +11,7 @@ pub mod visualize;
 mod tiny;
 
 use crate::run::TraceLine;
+use crate::solve::Watch;
 
 /// Something worth telling while a task runs.
 #[derive(Clone, Debug)]
@@ -58,3 +59,12 @@ pub trait Observer {
 
 /// Nobody follows.
 impl Observer for () {}
+
+/// Lets a solver ask an observer whether to stop.
+struct Ear<'a>(&'a dyn Observer);
+
+impl Watch for Ear<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}

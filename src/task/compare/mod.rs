@@ -26,12 +26,12 @@ use std::str::FromStr;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Observer};
+use super::{Ear, Event, Observer};
 use crate::config::{Config, Sparsity};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network, Objective};
 use crate::run::{Images, Run, to_tensor};
-use crate::solve::{Limits, Watch};
+use crate::solve::Limits;
 use crate::store::Which;
 
 /// What is compared.
@@ -247,15 +247,6 @@ fn all_images(images: &mut Images, device: &Device) -> Result<Vec<Tensor<4>>> {
     (0..images.sources().len())
         .map(|i| Ok(to_tensor(&images.get(i)?, device)))
         .collect()
-}
-
-/// Lets a solver hear that the task is to stop.
-struct Ear<'a>(&'a dyn Observer);
-
-impl Watch for Ear<'_> {
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
-    }
 }
 
 /// Tells that a contender is done.

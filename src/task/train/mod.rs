@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::visualize::PICTURES;
 use super::Observer;
+use super::visualize::PICTURES;
 use crate::config::{Config, SolverName};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network};

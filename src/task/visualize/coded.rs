@@ -9,7 +9,7 @@ use crate::data::{Image, Undo, folder};
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, to_tensor};
 use crate::solve::{Limits, Problem, Watch};
-use crate::task::Observer;
+use crate::task::{Ear, Observer};
 
 /// An image with its sparse maps.
 pub(super) struct Coded {
@@ -65,7 +65,7 @@ impl Coded {
         let raw = folder::read(path, data.colour, data.max_side)?;
         let (prepared, undo) = run.state.prepare.apply(&raw).map_err(in_file)?;
         Ok(Self {
-            codes: code(run, &prepared, device, &mut Stop(observer))?,
+            codes: code(run, &prepared, device, &mut Ear(observer))?,
             name: short(&name),
             prepared,
             undo,
@@ -83,15 +83,6 @@ pub(super) fn top_layers(run: &Run) -> Vec<usize> {
     (0..run.state.objectives.len())
         .map(|stage| run.state.layers_of(stage).end - 1)
         .collect()
-}
-
-/// Passes a wish to stop on to a solver.
-struct Stop<'a>(&'a dyn Observer);
-
-impl Watch for Stop<'_> {
-    fn interrupted(&self) -> bool {
-        self.0.interrupted()
-    }
 }
 
 /// The codes of each stage: the first explains the image, each other one the rescaled maps of the
