@@ -253,10 +253,10 @@ impl<T: Scalar> Strip<'_, T> {
                 }
             }
         }
-        for r in 0..R {
-            for v in 0..V {
+        for (r, row) in sum.into_iter().enumerate() {
+            for (v, x) in row.into_iter().enumerate() {
                 let at = (i + r) * self.width + j + v * lanes;
-                T::store(simd, sum[r][v], &mut self.out[at..]);
+                T::store(simd, x, &mut self.out[at..]);
             }
         }
     }
@@ -380,19 +380,19 @@ impl<T: Scalar> Taps<'_, T> {
             for v in 0..vectors {
                 let j = (v * lanes).min(width - lanes);
                 let x: [_; B] = std::array::from_fn(|q| T::load(simd, &z[j + b + q..]));
-                for p in 0..A {
+                for (p, row) in sum.iter_mut().enumerate() {
                     let at = first - p * vectors * lanes + v * lanes;
                     let y = T::load(simd, &r[at..]);
-                    for q in 0..B {
-                        sum[p][q] = T::mul_add(simd, x[q], y, sum[p][q]);
+                    for (tap, &x) in row.iter_mut().zip(&x) {
+                        *tap = T::mul_add(simd, x, y, *tap);
                     }
                 }
             }
         }
-        for p in 0..A {
-            for q in 0..B {
+        for (p, row) in sum.into_iter().enumerate() {
+            for (q, x) in row.into_iter().enumerate() {
                 let at = (h - 1 - a - p) * w + (w - 1 - b - q);
-                self.out[at] = self.out[at] + T::sum(simd, sum[p][q]);
+                self.out[at] = self.out[at] + T::sum(simd, x);
             }
         }
     }

@@ -169,7 +169,9 @@ impl Objective {
                 // D = <theta, y> - 1/2 ||theta||^2 with theta = scale * r, largest where scale is
                 // <r, y> / ||r||^2, as far as theta stays feasible.
                 let feasible = w / at_least(steepest[i], 1e-300);
-                let scale = (r_y[i] / at_least(r_r[i], 1e-300)).clamp(-feasible, feasible);
+                let scale = (r_y[i] / at_least(r_r[i], 1e-300))
+                    .min(feasible)
+                    .max(-feasible);
                 self.data_weight * (scale * r_y[i] - 0.5 * scale * scale * r_r[i])
             })
             .collect()

@@ -139,9 +139,9 @@ fn what_does_not_fit_is_named() {
         ("layer1.objective.sparsity", -1.0),
         ("layer1.objective.p", 1.0),
     ];
-    refused(&[first.clone()], &weights, "sparsity is -1");
+    refused(std::slice::from_ref(&first), &weights, "sparsity is -1");
     refused(
-        &[first.clone()],
+        std::slice::from_ref(&first),
         &weights[..2],
         "no number `layer1.objective.p`",
     );

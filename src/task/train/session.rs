@@ -275,10 +275,10 @@ impl<'a> Session<'a> {
         let trace: Vec<TraceLine> = self.run.folder.read_trace()?;
         let stages = (0..self.run.state.stages())
             .filter_map(|stage| {
-                let epochs = trace
-                    .iter()
-                    .filter(|l| l.stage == stage && l.batch.is_none());
-                epochs.last().cloned()
+                let mut lines = trace.iter().rev();
+                lines
+                    .find(|l| l.stage == stage && l.batch.is_none())
+                    .cloned()
             })
             .collect();
         Ok(Report {

@@ -107,8 +107,6 @@ fn explicit(planes: usize, maps: usize, rng: &mut ChaCha8Rng) -> Connectivity {
     for row in &mut rows {
         row.fill_with(|| u8::from(rng.random_bool(0.4)));
     }
-    for k in 0..maps {
-        rows[rng.random_range(0..planes)][k] = 1;
-    }
+    (0..maps).for_each(|k| rows[rng.random_range(0..planes)][k] = 1);
     Connectivity::matrix(&rows).expect("rows of 0 and 1")
 }
