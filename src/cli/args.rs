@@ -149,7 +149,8 @@ pub struct InferArgs {
     /// A folder of images (searched recursively), or one image.
     #[arg(long, value_name = "DIR", requires = "checkpoint")]
     pub images: Option<PathBuf>,
-    /// Solve the coding problem in this file (s, D0, lmbda, boundary) instead.
+    /// Solve the coding problem in this file instead: images s [K, C, H, W], filters D0 [M, C, h, w],
+    /// weight lmbda, text boundary = "valid".
     #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
     pub problem: Option<PathBuf>,
     /// Folder for the results; with --problem, a file for the maps.
@@ -247,7 +248,7 @@ pub struct VisualizeArgs {
     /// How many of the strongest places of each map to show.
     #[arg(long, value_name = "N", default_value_t = 9)]
     pub patches: usize,
-    /// Replace pictures that are there.
+    /// Replace pictures in --out; the run's own are always drawn anew.
     #[arg(long)]
     pub overwrite: bool,
 }

@@ -82,7 +82,7 @@ impl Progress {
             _ if visited == 0 => String::new(),
             rest => {
                 let pace = self.begun.elapsed().as_secs_f64() / visited as f64;
-                format!(", {:.0} s left", pace * rest as f64)
+                format!(", {:.0} s left in this layer", pace * rest as f64)
             }
         }
     }
@@ -105,13 +105,12 @@ impl Observer for Progress {
         match event {
             Event::Note(text) => self.say(&text),
             Event::Stage {
-                stage,
-                stages,
+                name,
                 epochs,
                 images,
                 done,
             } => {
-                self.stage = format!("layer {}/{stages}", stage + 1);
+                self.stage = name;
                 self.epochs = epochs;
                 self.begun = Instant::now();
                 self.before = done;

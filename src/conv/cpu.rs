@@ -1,6 +1,6 @@
 //! The three products on the CPU: direct, blocked in registers, over the connected planes only.
 //!
-//! All three reduce to two loops over plain slices, [`correlate`] and [`cross_correlate`], which the
+//! All three reduce to two loops over plain slices, `correlate` and `cross_correlate`, which the
 //! CPU backends share. The widest vector unit present (AVX-512, AVX2, NEON, or none) is chosen when
 //! the program runs. Nothing is unfolded; the one copy made is a residual padded by zeros. Work is
 //! split over planes in a fixed way, so that the bits do not depend on the number of threads.

@@ -13,7 +13,7 @@
 //! each are the other two: that is all that autodiff needs.
 //!
 //! On the CPU backends they run the kernels of [`cpu`]; elsewhere, and to check those, the plain
-//! Burn operations of [`reference`].
+//! Burn operations of [`mod@reference`].
 //!
 //! # Shapes
 //! - maps: `[batch, maps, height + h - 1, width + w - 1]`

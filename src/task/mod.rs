@@ -18,12 +18,10 @@ use crate::solve::Watch;
 pub enum Event {
     /// A remark in words.
     Note(String),
-    /// A stage of learning begins: its number from 0, how many there are, images in an epoch.
+    /// A stage of learning begins.
     Stage {
-        /// The stage, from 0.
-        stage: usize,
-        /// How many there are.
-        stages: usize,
+        /// Which layers it learns, in words.
+        name: String,
         /// Epochs of the stage.
         epochs: usize,
         /// Images visited in each epoch.

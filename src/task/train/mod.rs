@@ -195,6 +195,10 @@ impl fmt::Display for Report {
                 100.0 * line.density
             )?;
         }
+        writeln!(
+            f,
+            "SNR is that of a layer's own input: the prepared image for layer 1, the maps below for others"
+        )?;
         let run = self.run.display();
         match self.ended {
             Ended::Finished => writeln!(

@@ -100,8 +100,10 @@ impl<'a> Session<'a> {
         }
         let state = &self.run.state;
         observer.tell(Event::Stage {
-            stage,
-            stages: state.stages(),
+            name: match state.layers_of(stage) {
+                layers if layers.len() > 1 => format!("layers 1 to {} together", layers.end),
+                layers => format!("layer {}/{}", layers.end, state.stages()),
+            },
             epochs: self.epochs(),
             images: state.images.len(),
             done: state.position.epoch * state.images.len() + state.epoch.images,

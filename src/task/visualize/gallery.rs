@@ -31,7 +31,7 @@ impl Gallery {
         let path = self.folder.join(name);
         if path.exists() && !self.overwrite {
             return Err(Error::Config(format!(
-                "{} exists; choose another folder, or say that it may be overwritten",
+                "{} exists; choose another folder, or give --overwrite",
                 path.display()
             )));
         }
