@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use deconvnet::arrays::{self, Bundle};
+use deconvnet::backend::Backend;
 use deconvnet::config::{Config, LayerConfig};
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::Preprocess;
 use deconvnet::model::{Constraint, Layer, Network, Objective};
-use deconvnet::solve::{FilterStep, Learner, Learnt, Method, Problem, Split};
+use deconvnet::problem::CodingProblem;
+use deconvnet::solve::{
+    FilterStep, Fista, Learner, Learnt, Limits, Method, Problem, Reason, Split,
+};
 use deconvnet::task::train;
 
 use crate::support::*;
@@ -134,4 +138,42 @@ fn the_fruit_photographs_reach_the_references_snr() {
 #[test]
 fn the_city_photographs_reach_the_references_snr() {
     assert_snr_of_2010("city", 3.45);
+}
+
+/// The least objective is in the file, certified by a long run of another program in double
+/// precision.
+#[test]
+fn fista_reaches_the_certified_optimum_on_every_cpu_backend_and_says_so() {
+    let Some(file) = shared("rivals/code_colour_fruit.npz") else {
+        return;
+    };
+    let mut backends = vec![Backend::Flex];
+    if Backend::Ndarray.compiled_in() {
+        backends.push(Backend::Ndarray);
+    }
+    for backend in backends {
+        let device = backend.device().expect("a CPU is there");
+        let CodingProblem {
+            problem, optimum, ..
+        } = CodingProblem::read(&file, &device).expect("a problem");
+        let optimum = optimum.expect("F_opt");
+        let shape = problem.network.maps_shape(problem.images.dims());
+        let limits = Limits {
+            steps: 3000,
+            gap: Some(1e-5),
+            every: 50,
+            ..Limits::default()
+        };
+        let solved = Method::Fista(Fista::default())
+            .code(&problem, Tensor::zeros(shape, &device), &limits, &mut ())
+            .expect("finite numbers");
+        let found = solved.last().at;
+        assert_eq!(solved.reason, Reason::Gap, "{backend}");
+        assert!(found.gap.expect("p = 1") <= 1e-5 * found.objective);
+        assert!(
+            (found.objective - optimum).abs() <= 1e-5 * optimum,
+            "{backend}: {} instead of {optimum}",
+            found.objective
+        );
+    }
 }
