@@ -1,5 +1,8 @@
 //! The kernels of [`super::cpu`] as a Burn backend extension, with their autodiff.
 
+// burn-ndarray is to go in favour of flex; until then it is one flag away.
+#![cfg_attr(feature = "ndarray", allow(deprecated))]
+
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -11,7 +14,6 @@ use super::cpu::{self, Scalar, Sizes};
 use crate::connectivity::Connectivity;
 
 /// The three products on a backend's own tensors; see [`super`] for what they are.
-#[cfg_attr(feature = "ndarray", allow(deprecated))]
 #[backend_extension(Flex, NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub trait ConvolutionOps: Backend {
     /// [`super::synthesize`].
@@ -34,6 +36,37 @@ pub trait ConvolutionOps: Backend {
         residual: FloatTensor<Self>,
         g: Connectivity,
     ) -> FloatTensor<Self>;
+}
+
+/// The three products of a backend whose tensors lie in plain memory, by the kernels of [`cpu`].
+macro_rules! on_the_cpu {
+    ($backend:ty) => {
+        impl ConvolutionOps for $backend {
+            fn synthesize(
+                maps: FloatTensor<Self>,
+                filters: FloatTensor<Self>,
+                g: Connectivity,
+            ) -> FloatTensor<Self> {
+                synthesize::<Self>(maps, filters, g)
+            }
+
+            fn analyze(
+                residual: FloatTensor<Self>,
+                filters: FloatTensor<Self>,
+                g: Connectivity,
+            ) -> FloatTensor<Self> {
+                analyze::<Self>(residual, filters, g)
+            }
+
+            fn filter_gradient(
+                maps: FloatTensor<Self>,
+                residual: FloatTensor<Self>,
+                g: Connectivity,
+            ) -> FloatTensor<Self> {
+                filter_gradient::<Self>(maps, residual, g)
+            }
+        }
+    };
 }
 
 /// A backend whose tensors lie in plain memory.
@@ -68,7 +101,6 @@ impl InMemory for Flex {
 }
 
 #[cfg(feature = "ndarray")]
-#[allow(deprecated)]
 mod ndarray {
     use burn::backend::{NdArray, ops::FloatTensorOps};
     use burn_ndarray::NdArrayTensor;
@@ -104,58 +136,10 @@ mod ndarray {
         }
     }
 
-    impl ConvolutionOps for NdArray {
-        fn synthesize(
-            maps: FloatTensor<Self>,
-            filters: FloatTensor<Self>,
-            g: Connectivity,
-        ) -> FloatTensor<Self> {
-            synthesize::<Self>(maps, filters, g)
-        }
-
-        fn analyze(
-            residual: FloatTensor<Self>,
-            filters: FloatTensor<Self>,
-            g: Connectivity,
-        ) -> FloatTensor<Self> {
-            analyze::<Self>(residual, filters, g)
-        }
-
-        fn filter_gradient(
-            maps: FloatTensor<Self>,
-            residual: FloatTensor<Self>,
-            g: Connectivity,
-        ) -> FloatTensor<Self> {
-            filter_gradient::<Self>(maps, residual, g)
-        }
-    }
+    on_the_cpu!(NdArray);
 }
 
-impl ConvolutionOps for Flex {
-    fn synthesize(
-        maps: FloatTensor<Self>,
-        filters: FloatTensor<Self>,
-        g: Connectivity,
-    ) -> FloatTensor<Self> {
-        synthesize::<Self>(maps, filters, g)
-    }
-
-    fn analyze(
-        residual: FloatTensor<Self>,
-        filters: FloatTensor<Self>,
-        g: Connectivity,
-    ) -> FloatTensor<Self> {
-        analyze::<Self>(residual, filters, g)
-    }
-
-    fn filter_gradient(
-        maps: FloatTensor<Self>,
-        residual: FloatTensor<Self>,
-        g: Connectivity,
-    ) -> FloatTensor<Self> {
-        filter_gradient::<Self>(maps, residual, g)
-    }
-}
+on_the_cpu!(Flex);
 
 /// Runs a kernel of [`cpu`] on two tensors of the same type, `f32` or `f64`.
 macro_rules! run {

@@ -1,5 +1,7 @@
 //! The filters of one layer with the maps fixed: a least-squares problem.
 
+use std::cell::RefCell;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -55,27 +57,17 @@ impl FilterProblem<'_> {
     pub fn solve(&self, step: FilterStep) -> Result<Tensor<4>> {
         let filters = self.network.layers[self.layer].filters.val();
         let data = self.sum(|maps, images| self.gradient(maps, images))?;
-        let filters = match step {
+        match step {
             FilterStep::LeastSquares { cg } => {
-                // The closure of the solver cannot fail; the first failure is kept for after it.
-                let failure = std::cell::RefCell::new(None);
-                let apply = |f: Tensor<4>| {
-                    self.normal(&f).unwrap_or_else(|error| {
-                        failure.borrow_mut().get_or_insert(error);
-                        f.zeros_like()
-                    })
-                };
-                let found = conjugate_gradients(apply, data, filters, cg, Dot::Whole);
-                if let Some(error) = failure.into_inner() {
-                    return Err(error);
-                }
-                self.constraint.project(found)
+                let found = self.with_normal(|apply| {
+                    conjugate_gradients(apply, data, filters, cg, Dot::Whole)
+                })?;
+                Ok(self.constraint.project(found))
             }
             FilterStep::ProjectedGradient { steps } => {
-                self.projected_gradient(filters, data, steps)?
+                self.projected_gradient(filters, data, steps)
             }
-        };
-        Ok(filters)
+        }
     }
 
     /// Accelerated projected gradient with restart, step 1 / L by Lanczos steps.
@@ -85,19 +77,10 @@ impl FilterProblem<'_> {
         data: Tensor<4>,
         steps: usize,
     ) -> Result<Tensor<4>> {
-        let failure = std::cell::RefCell::new(None);
-        let apply = |f: Tensor<4>| {
-            self.normal(&f).unwrap_or_else(|error| {
-                failure.borrow_mut().get_or_insert(error);
-                f.zeros_like()
-            })
-        };
         // Not from the data: an eigenvector that the images ignore would stay unseen.
         let start = FeatureMaps::start(filters.dims(), 1.0, 0, &filters.device());
-        let norm = 1.1 * largest_eigenvalue(apply, start.cast(filters.dtype()), 6);
-        if let Some(error) = failure.into_inner() {
-            return Err(error);
-        }
+        let start = start.cast(filters.dtype());
+        let norm = 1.1 * self.with_normal(|apply| largest_eigenvalue(apply, start, 6))?;
         let (mut x, mut v, mut t) = (filters.clone(), filters, 1.0_f64);
         for _ in 0..steps {
             let gradient = self.normal(&v)? - data.clone();
@@ -113,6 +96,22 @@ impl FilterProblem<'_> {
             x = next;
         }
         Ok(x)
+    }
+
+    /// Lends the normal operator to a solver whose operators cannot fail: the first failure is kept
+    /// for after it.
+    fn with_normal<T>(
+        &self,
+        solve: impl FnOnce(&dyn Fn(Tensor<4>) -> Tensor<4>) -> T,
+    ) -> Result<T> {
+        let failure = RefCell::new(None);
+        let solved = solve(&|filters| {
+            self.normal(&filters).unwrap_or_else(|error| {
+                failure.borrow_mut().get_or_insert(error);
+                filters.zeros_like()
+            })
+        });
+        failure.into_inner().map_or(Ok(solved), Err)
     }
 
     /// The normal operator, `f -> A'A f`, `A f = R(f) z`.
