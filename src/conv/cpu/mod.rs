@@ -1,0 +1,167 @@
+//! The three products on the CPU: direct, blocked in registers, over the connected planes only.
+//!
+//! All three reduce to two loops over plain slices, [`correlate`](mod@correlate) and
+//! [`cross_correlate`](mod@taps), which the CPU backends share. The widest vector unit present
+//! (AVX-512, AVX2, NEON, or none) is chosen when the program runs. Nothing is unfolded; the one copy
+//! made is of a residual. Every sum is taken in an order that the sizes alone decide, so that the
+//! bits do not depend on the number of threads.
+
+mod correlate;
+mod scalar;
+mod taps;
+
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+
+pub use correlate::{Finish, Keep};
+pub use scalar::Scalar;
+
+use correlate::{Link, correlate};
+use scalar::MOST_LANES;
+use taps::cross_correlate;
+
+use crate::connectivity::Connectivity;
+
+/// The sizes of one product. `planes = g.planes()`, `maps = g.maps()`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Images in the batch.
+    pub batch: usize,
+    /// Height and width of the image, `N_r x N_c`.
+    pub image: [usize; 2],
+    /// Height and width of the filters.
+    pub filter: [usize; 2],
+}
+
+impl Sizes {
+    /// Height and width of the maps: image + filter - 1.
+    pub fn map(&self) -> [usize; 2] {
+        [0, 1].map(|d| self.image[d] + self.filter[d] - 1)
+    }
+
+    /// The filter plane between plane `c` and map `k`.
+    fn taps<'a, T>(&self, filters: &'a [T], g: &Connectivity, c: usize, k: usize) -> &'a [T] {
+        let taps = self.filter[0] * self.filter[1];
+        &filters[(c * g.maps() + k) * taps..][..taps]
+    }
+}
+
+/// Planes of an input, row by row: `planes` for each image.
+#[derive(Clone, Copy)]
+struct Input<'a, T> {
+    values: &'a [T],
+    planes: usize,
+    size: [usize; 2],
+}
+
+/// `out[n, c] = sum_k z[n, k] * f[c, k]` over the connected maps, the 'valid' part.
+pub fn synthesize<T: Scalar>(maps: &[T], filters: &[T], g: &Connectivity, s: Sizes) -> Vec<T> {
+    let links: Vec<Vec<_>> = (0..g.planes())
+        .map(|c| {
+            let link = |k| Link {
+                input: k,
+                // Reversed taps turn a correlation into a true convolution.
+                weights: s.taps(filters, g, c, k).iter().rev().copied().collect(),
+            };
+            g.maps_of(c).into_iter().map(link).collect()
+        })
+        .collect();
+    let (maps, size) = with_slack(maps, s.map(), s.filter, s.image);
+    let input = Input {
+        values: &maps,
+        planes: g.maps(),
+        size,
+    };
+    correlate(input, &links, s, s.image, &Keep)
+}
+
+/// `out[n, k] = sum_c r[n, c] (x) f[c, k]` over the connected planes, the 'full' correlation: the
+/// adjoint of [`synthesize`] in the maps.
+pub fn analyze<T: Scalar>(residual: &[T], filters: &[T], g: &Connectivity, s: Sizes) -> Vec<T> {
+    analyze_and(residual, filters, g, s, &Keep)
+}
+
+/// [`analyze`], whose results pass through `finish` while they are in the first cache.
+pub fn analyze_and<T: Scalar>(
+    residual: &[T],
+    filters: &[T],
+    g: &Connectivity,
+    s: Sizes,
+    finish: &impl Finish<T>,
+) -> Vec<T> {
+    let links: Vec<Vec<_>> = (0..g.maps())
+        .map(|k| {
+            let link = |c| Link {
+                input: c,
+                weights: s.taps(filters, g, c, k).to_vec(),
+            };
+            g.planes_of(k).into_iter().map(link).collect()
+        })
+        .collect();
+    let [h, w] = s.filter;
+    let [height, width] = s.map();
+    let padded = [height + h - 1, width.max(MOST_LANES) + w - 1];
+    let residual = pad(residual, s.image, [h - 1, w - 1], padded);
+    let input = Input {
+        values: &residual,
+        planes: g.planes(),
+        size: padded,
+    };
+    correlate(input, &links, s, s.map(), finish)
+}
+
+/// `out[c, k, a, b] = sum_{n, i, j} r[n, c, i, j] z[n, k, i + h - 1 - a, j + w - 1 - b]`, zero where
+/// unconnected: the adjoint of [`synthesize`] in the filters.
+pub fn filter_gradient<T: Scalar>(
+    maps: &[T],
+    residual: &[T],
+    g: &Connectivity,
+    s: Sizes,
+) -> Vec<T> {
+    let taps: usize = s.filter.iter().product();
+    let mut out = vec![T::ZERO; g.planes() * g.maps() * taps];
+    let pair = |i| [i / g.maps(), i % g.maps()];
+    let (pairs, outs): (Vec<_>, Vec<_>) = (0..)
+        .map(pair)
+        .zip(out.chunks_exact_mut(taps))
+        .filter(|&([c, k], _)| g.connects(c, k))
+        .unzip();
+    let (maps, size) = with_slack(maps, s.map(), s.filter, s.image);
+    let maps = Input {
+        values: &maps,
+        planes: g.maps(),
+        size,
+    };
+    cross_correlate(maps, residual, g.planes(), s, &pairs, outs);
+    out
+}
+
+/// Copies planes of `size` into planes of zeros of `padded`, `margin` rows and columns in.
+fn pad<T: Scalar>(x: &[T], size: [usize; 2], margin: [usize; 2], padded: [usize; 2]) -> Vec<T> {
+    let mut out = vec![T::ZERO; x.len() / (size[0] * size[1]) * padded[0] * padded[1]];
+    out.par_chunks_mut(padded[0] * padded[1])
+        .zip(x.par_chunks(size[0] * size[1]))
+        .for_each(|(out, x)| {
+            let rows = out.chunks_exact_mut(padded[1]).skip(margin[0]);
+            for (out, x) in rows.zip(x.chunks_exact(size[1])) {
+                out[margin[1]..margin[1] + size[1]].copy_from_slice(x);
+            }
+        });
+    out
+}
+
+/// The maps as they are, or, for images narrower than a vector may be, with rows long enough that
+/// a vector from each column of the image stays within them. With their size.
+fn with_slack<T: Scalar>(
+    maps: &[T],
+    size: [usize; 2],
+    filter: [usize; 2],
+    image: [usize; 2],
+) -> (Cow<'_, [T]>, [usize; 2]) {
+    if image[1] >= MOST_LANES {
+        return (maps.into(), size);
+    }
+    let wide = [size[0], MOST_LANES + filter[1] - 1];
+    (pad(maps, size, [0, 0], wide).into(), wide)
+}
