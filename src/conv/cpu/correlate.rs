@@ -34,7 +34,7 @@ impl<T: Scalar> Finish<T> for Keep {
 }
 
 /// `out[n, o, i, j] = sum over links of o, a, b: weights[a, b] input[n, link, i + a, j + b]`, then
-/// what `finish` makes of it. Rows of the input are at least [`MOST_LANES`] + w - 1 long.
+/// what `finish` makes of it; rows of the input count from `margin` rows of zeros on. Rows of the input are at least [`MOST_LANES`] + w - 1 long.
 pub(super) fn correlate<T: Scalar>(
     input: Input<T>,
     links: &[Vec<Link<T>>],
@@ -58,13 +58,15 @@ pub(super) fn correlate<T: Scalar>(
             let n = o / links.len();
             let sources = links[o % links.len()].iter().map(|link| {
                 let at = (n * input.planes + link.input) * plane;
-                let from = s * strip * input.size[1];
-                (&input.values[at + from..at + plane], &link.weights[..])
+                (&input.values[at..at + plane], &link.weights[..])
             });
             Arch::new().dispatch(Strip {
                 sources: &sources.collect::<Vec<_>>(),
+                rows: input.size[0],
                 stride: input.size[1],
+                margin: input.margin,
                 filter,
+                top: s * strip,
                 width,
                 at: (o * height + s * strip) * width,
                 out: rows,
@@ -78,11 +80,14 @@ pub(super) fn correlate<T: Scalar>(
 const ROWS: usize = 4;
 const VECTORS: usize = 4;
 
-/// A strip of rows of one output plane: `sources` hold the input from the strip's first row on.
+/// A strip of rows of one output plane, from row `top` and place `at` on.
 struct Strip<'a, T, F> {
     sources: &'a [(&'a [T], &'a [T])],
+    rows: usize,
     stride: usize,
+    margin: usize,
     filter: [usize; 2],
+    top: usize,
     width: usize,
     at: usize,
     out: &'a mut [T],
@@ -105,9 +110,10 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
         let lanes = T::lanes::<S>();
         let vectors = self.width.div_ceil(lanes);
         let columns = vectors.div_ceil(VECTORS.min(self.width / lanes).max(1));
-        for column in 0..columns {
+        // Backwards: the last vectors start early where they would pass the end of the row, and
+        // leave what they redo to the column before.
+        for column in (0..columns).rev() {
             let [from, to] = [column, column + 1].map(|c| c * vectors / columns);
-            // The last vectors start early where they would pass the end of the row.
             let fresh = from * lanes..(to * lanes).min(self.width);
             match to - from {
                 1 => self.column::<S, 1>(simd, fresh),
@@ -122,13 +128,13 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
     fn column<S: Simd, const V: usize>(&mut self, simd: S, fresh: Range<usize>) {
         let height = self.out.len() / self.width;
         let mut i = 0;
-        while i + 4 <= height {
-            self.block::<S, 4, V>(simd, i, &fresh);
-            i += 4;
-        }
         while i < height {
-            self.block::<S, 1, V>(simd, i, &fresh);
-            i += 1;
+            // The last block may redo rows above it.
+            i += match height {
+                1 => self.block::<S, 1, V>(simd, i, i, &fresh),
+                2..4 => self.block::<S, 2, V>(simd, i.min(height - 2), i, &fresh),
+                _ => self.block::<S, 4, V>(simd, i.min(height - 4), i, &fresh),
+            };
         }
     }
 
@@ -138,16 +144,22 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
         &mut self,
         simd: S,
         i: usize,
+        new: usize,
         fresh: &Range<usize>,
-    ) {
+    ) -> usize {
         let [h, w] = self.filter;
         let lanes = T::lanes::<S>();
         let j = fresh.end.max(V * lanes) - V * lanes;
         let mut sum = [[T::splat(simd, T::ZERO); V]; R];
+        // Rows of zeros around the input are left out.
+        let row = self.top + i;
+        let first = self.margin.saturating_sub(row);
+        let last = (h + R - 1).min(self.rows + self.margin - row);
         for &(source, weights) in self.sources {
             // Row m of the input meets tap row m - r in output row r.
-            for m in 0..h + R - 1 {
-                let row = &source[(i + m) * self.stride + j..][..w - 1 + V * lanes];
+            for m in first..last {
+                let at = (row + m - self.margin) * self.stride + j;
+                let row = &source[at..][..w - 1 + V * lanes];
                 let (low, high) = ((m + 1).saturating_sub(h), R.min(m + 1));
                 macro_rules! spans {
                     ($(($L:literal, $H:literal)),*) => {
@@ -173,26 +185,24 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
             }
         }
         for (r, row) in sum.into_iter().enumerate() {
+            if i + r < new {
+                continue;
+            }
             let at = (i + r) * self.width;
             let out = &mut self.out[at..at + self.width];
-            if fresh.len() == V * lanes {
-                for (v, x) in row.into_iter().enumerate() {
+            for (v, x) in row.into_iter().enumerate() {
+                if self.width >= lanes {
                     T::store(simd, x, &mut out[j + v * lanes..]);
-                }
-            } else {
-                for (v, x) in row.into_iter().enumerate() {
+                } else {
                     let mut values = [T::ZERO; MOST_LANES];
                     T::store(simd, x, &mut values);
-                    let start = j + v * lanes;
-                    let new = fresh.start.max(start)..fresh.end.min(start + lanes);
-                    if !new.is_empty() {
-                        out[new.clone()].copy_from_slice(&values[new.start - start..new.end - start]);
-                    }
+                    out.copy_from_slice(&values[..out.len()]);
                 }
             }
             let at = self.at + at + fresh.start;
             self.finish.finish(simd, at, &mut out[fresh.clone()]);
         }
+        R
     }
 }
 
@@ -207,12 +217,15 @@ fn span<T: Scalar, S: Simd, const R: usize, const V: usize, const L: usize, cons
     sum: &mut [[T::Vector<S>; V]; R],
 ) {
     let lanes = T::lanes::<S>();
-    let taps: [&[T]; R] = std::array::from_fn(|r| match (L..H).contains(&r) {
-        true => &weights[(m - r) * w..][..w],
-        false => &[],
-    });
+    let mut taps = [&weights[..0]; R];
+    for r in L..H {
+        taps[r] = &weights[(m - r) * w..][..w];
+    }
     for b in 0..w {
-        let x: [_; V] = std::array::from_fn(|v| T::load(simd, &row[b + v * lanes..]));
+        let mut x = [T::splat(simd, T::ZERO); V];
+        for v in 0..V {
+            x[v] = T::load(simd, &row[b + v * lanes..]);
+        }
         for r in L..H {
             let f = T::splat(simd, taps[r][b]);
             for v in 0..V {

@@ -47,12 +47,14 @@ impl Sizes {
     }
 }
 
-/// Planes of an input, row by row: `planes` for each image.
+/// Planes of an input, row by row: `planes` for each image, with `margin` rows of zeros above and
+/// below that are not stored.
 #[derive(Clone, Copy)]
 struct Input<'a, T> {
     values: &'a [T],
     planes: usize,
     size: [usize; 2],
+    margin: usize,
 }
 
 /// `out[n, c] = sum_k z[n, k] * f[c, k]` over the connected maps, the 'valid' part.
@@ -72,6 +74,7 @@ pub fn synthesize<T: Scalar>(maps: &[T], filters: &[T], g: &Connectivity, s: Siz
         values: &maps,
         planes: g.maps(),
         size,
+        margin: 0,
     };
     correlate(input, &links, s, s.image, &Keep)
 }
@@ -100,13 +103,13 @@ pub fn analyze_and<T: Scalar>(
         })
         .collect();
     let [h, w] = s.filter;
-    let [height, width] = s.map();
-    let padded = [height + h - 1, width.max(MOST_LANES) + w - 1];
-    let residual = pad(residual, s.image, [h - 1, w - 1], padded);
+    let padded = [s.image[0], s.map()[1].max(MOST_LANES) + w - 1];
+    let residual = pad(residual, s.image, w - 1, padded[1]);
     let input = Input {
         values: &residual,
         planes: g.planes(),
         size: padded,
+        margin: h - 1,
     };
     correlate(input, &links, s, s.map(), finish)
 }
@@ -132,20 +135,20 @@ pub fn filter_gradient<T: Scalar>(
         values: &maps,
         planes: g.maps(),
         size,
+        margin: 0,
     };
     cross_correlate(maps, residual, g.planes(), s, &pairs, outs);
     out
 }
 
-/// Copies planes of `size` into planes of zeros of `padded`, `margin` rows and columns in.
-fn pad<T: Scalar>(x: &[T], size: [usize; 2], margin: [usize; 2], padded: [usize; 2]) -> Vec<T> {
-    let mut out = vec![T::ZERO; x.len() / (size[0] * size[1]) * padded[0] * padded[1]];
-    out.par_chunks_mut(padded[0] * padded[1])
+/// Copies planes of `size` into planes of zeros with longer rows, `margin` columns in.
+fn pad<T: Scalar>(x: &[T], size: [usize; 2], margin: usize, stride: usize) -> Vec<T> {
+    let mut out = vec![T::ZERO; x.len() / size[1] * stride];
+    out.par_chunks_mut(size[0] * stride)
         .zip(x.par_chunks(size[0] * size[1]))
         .for_each(|(out, x)| {
-            let rows = out.chunks_exact_mut(padded[1]).skip(margin[0]);
-            for (out, x) in rows.zip(x.chunks_exact(size[1])) {
-                out[margin[1]..margin[1] + size[1]].copy_from_slice(x);
+            for (out, x) in out.chunks_exact_mut(stride).zip(x.chunks_exact(size[1])) {
+                out[margin..margin + size[1]].copy_from_slice(x);
             }
         });
     out
@@ -162,6 +165,6 @@ fn with_slack<T: Scalar>(
     if image[1] >= MOST_LANES {
         return (maps.into(), size);
     }
-    let wide = [size[0], MOST_LANES + filter[1] - 1];
-    (pad(maps, size, [0, 0], wide).into(), wide)
+    let stride = MOST_LANES + filter[1] - 1;
+    (pad(maps, size, 0, stride).into(), [size[0], stride])
 }

@@ -27,6 +27,7 @@ struct Residual<T> {
     planes: usize,
     size: [usize; 2],
     stride: usize,
+    start: usize,
     zeros: Vec<T>,
 }
 
@@ -34,10 +35,11 @@ impl<T: Scalar> Residual<T> {
     fn new(values: &[T], planes: usize, size: [usize; 2], lanes: usize) -> Self {
         let [height, width] = size;
         let stride = width.next_multiple_of(lanes);
-        let mut packed = vec![T::ZERO; values.len() / width * stride];
+        let mut packed = vec![T::ZERO; values.len() / width * stride + 64];
+        let start = packed.as_ptr().align_offset(64).min(64);
         let whole = width - width % lanes;
         let tail = if whole == 0 { 0 } else { stride - (width - whole) };
-        packed
+        packed[start..]
             .par_chunks_mut(height * stride)
             .zip(values.par_chunks(height * width))
             .for_each(|(to, from)| {
@@ -51,6 +53,7 @@ impl<T: Scalar> Residual<T> {
             planes,
             size,
             stride,
+            start,
             zeros: vec![T::ZERO; stride],
         }
     }
@@ -58,7 +61,7 @@ impl<T: Scalar> Residual<T> {
     /// Plane `c` of image `n`.
     fn plane(&self, n: usize, c: usize) -> &[T] {
         let plane = self.size[0] * self.stride;
-        &self.values[(n * self.planes + c) * plane..][..plane]
+        &self.values[self.start + (n * self.planes + c) * plane..][..plane]
     }
 }
 
@@ -210,16 +213,19 @@ impl<T: Scalar> Taps<'_, T> {
                 let z = &self.maps.values[plane + (m + a) * map_width + b..];
                 let z = &z[..map_width - b];
                 // Row m + a of the map meets row m - p of the residual in tap row a + p.
-                let r: [&[T]; A] = std::array::from_fn(|p| {
-                    match m >= start + p && m - p < end {
-                        true => &residual[(m - p) * stride..][..stride],
-                        false => &self.residual.zeros[..stride],
+                let mut r = [&self.residual.zeros[..stride]; A];
+                for p in 0..A {
+                    if m >= start + p && m - p < end {
+                        r[p] = &residual[(m - p) * stride..][..stride];
                     }
-                });
+                }
                 let mut v = 0;
                 while v < stride {
                     let j = v.min(width.max(lanes) - lanes);
-                    let x: [_; B] = std::array::from_fn(|q| T::load(simd, &z[j + q..]));
+                    let mut x = [T::splat(simd, T::ZERO); B];
+                    for q in 0..B {
+                        x[q] = T::load(simd, &z[j + q..]);
+                    }
                     for p in 0..A {
                         let y = T::load(simd, &r[p][v..]);
                         for q in 0..B {
