@@ -9,7 +9,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::scalar::{MOST_LANES, Scalar};
+use super::scalar::{MOST_LANES, Scalar, most_beside_four};
 use super::{Input, Sizes};
 
 /// One input plane of an output plane, with the taps that lead from the one to the other.
@@ -76,9 +76,11 @@ pub(super) fn correlate<T: Scalar>(
     out
 }
 
-/// Rows and vectors of the largest block.
+/// Values of the input that the columns of blocks worked on together share at most.
+const SHARED: usize = 1 << 12;
+
+/// Rows of the largest block.
 const ROWS: usize = 4;
-const VECTORS: usize = 4;
 
 /// A strip of rows of one output plane, from row `top` and place `at` on.
 struct Strip<'a, T, F> {
@@ -104,37 +106,50 @@ impl<T: Scalar, F: Finish<T>> WithSimd for Strip<'_, T, F> {
 }
 
 impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
-    /// Columns of blocks as wide as registers allow, and as even as the width allows.
+    /// Columns of blocks, so many at a time that the rows of the input that they share stay in the
+    /// first cache from one row of blocks to the next.
     #[inline(always)]
     fn run<S: Simd>(&mut self, simd: S) {
         let lanes = T::lanes::<S>();
         let vectors = self.width.div_ceil(lanes);
-        let columns = vectors.div_ceil(VECTORS.min(self.width / lanes).max(1));
-        // Backwards: the last vectors start early where they would pass the end of the row, and
-        // leave what they redo to the column before.
-        for column in (0..columns).rev() {
-            let [from, to] = [column, column + 1].map(|c| c * vectors / columns);
-            let fresh = from * lanes..(to * lanes).min(self.width);
-            match to - from {
-                1 => self.column::<S, 1>(simd, fresh),
-                2 => self.column::<S, 2>(simd, fresh),
-                3 => self.column::<S, 3>(simd, fresh),
-                _ => self.column::<S, 4>(simd, fresh),
+        let most = most_beside_four::<S>();
+        let columns = vectors.div_ceil(most.min(self.width / lanes).max(1));
+        let height = self.out.len() / self.width;
+        let shared = self.sources.len() * (self.filter[0] + ROWS) * most * lanes;
+        let group = (SHARED / shared).max(1);
+        // The last column first: its vectors start early where they would pass the end of the row,
+        // and leave what they redo to the column before.
+        let order: Vec<usize> = (columns - 1..columns).chain(0..columns - 1).collect();
+        for group in order.chunks(group) {
+            let mut i = 0;
+            while i < height {
+                for &column in group {
+                    let [from, to] = [column, column + 1].map(|c| c * vectors / columns);
+                    let fresh = from * lanes..(to * lanes).min(self.width);
+                    // The last block may redo rows above it.
+                    match to - from {
+                        1 => self.row::<S, 1>(simd, i, fresh),
+                        2 => self.row::<S, 2>(simd, i, fresh),
+                        3 => self.row::<S, 3>(simd, i, fresh),
+                        _ => self.row::<S, 4>(simd, i, fresh),
+                    }
+                }
+                i += match height {
+                    1 => 1,
+                    2..4 => 2,
+                    _ => 4,
+                };
             }
         }
     }
 
     #[inline(always)]
-    fn column<S: Simd, const V: usize>(&mut self, simd: S, fresh: Range<usize>) {
-        let height = self.out.len() / self.width;
-        let mut i = 0;
-        while i < height {
-            // The last block may redo rows above it.
-            i += match height {
-                1 => self.block::<S, 1, V>(simd, i, i, &fresh),
-                2..4 => self.block::<S, 2, V>(simd, i.min(height - 2), i, &fresh),
-                _ => self.block::<S, 4, V>(simd, i.min(height - 4), i, &fresh),
-            };
+    fn row<S: Simd, const V: usize>(&mut self, simd: S, i: usize, fresh: Range<usize>) {
+        // The last block may redo rows above it.
+        match self.out.len() / self.width {
+            1 => self.block::<S, 1, V>(simd, i, i, fresh),
+            height @ 2..4 => self.block::<S, 2, V>(simd, i.min(height - 2), i, fresh),
+            height => self.block::<S, 4, V>(simd, i.min(height - 4), i, fresh),
         }
     }
 
@@ -145,8 +160,8 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
         simd: S,
         i: usize,
         new: usize,
-        fresh: &Range<usize>,
-    ) -> usize {
+        fresh: Range<usize>,
+    ) {
         let [h, w] = self.filter;
         let lanes = T::lanes::<S>();
         let j = fresh.end.max(V * lanes) - V * lanes;
@@ -202,7 +217,6 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
             let at = self.at + at + fresh.start;
             self.finish.finish(simd, at, &mut out[fresh.clone()]);
         }
-        R
     }
 }
 

@@ -9,11 +9,11 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::scalar::Scalar;
+use super::scalar::{Scalar, most_beside_four};
 use super::{Input, Sizes};
 
-/// Most rows and columns of taps of a block.
-const BLOCK: usize = 4;
+/// Most rows of taps of a block.
+const ROWS: usize = 4;
 
 /// Values of a map that a strip holds at most, so that the passes over it find it in the cache.
 const STRIP: usize = 1 << 15;
@@ -158,7 +158,8 @@ impl<T: Scalar> WithSimd for Taps<'_, T> {
     /// The taps in blocks as large as registers allow, and as even as the filter allows.
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let [rows, columns] = self.filter.map(|taps| taps.div_ceil(BLOCK));
+        let rows = self.filter[0].div_ceil(ROWS);
+        let columns = self.filter[1].div_ceil(most_beside_four::<S>());
         for i in 0..rows {
             let [a, a_end] = [i, i + 1].map(|i| i * self.filter[0] / rows);
             for j in 0..columns {
