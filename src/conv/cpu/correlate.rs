@@ -9,7 +9,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::scalar::{MOST_LANES, Scalar, most_beside_four};
+use super::scalar::{MOST_LANES, Scalar};
 use super::{Input, Sizes};
 
 /// One input plane of an output plane, with the taps that lead from the one to the other.
@@ -112,7 +112,8 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
     fn run<S: Simd>(&mut self, simd: S) {
         let lanes = T::lanes::<S>();
         let vectors = self.width.div_ceil(lanes);
-        let most = most_beside_four::<S>();
+        // With three, the compiler already spills some of 16 registers.
+        let most = if S::REGISTER_COUNT >= 32 { 4 } else { 2 };
         let columns = vectors.div_ceil(most.min(self.width / lanes).max(1));
         let height = self.out.len() / self.width;
         let shared = self.sources.len() * (self.filter[0] + ROWS) * most * lanes;

@@ -5,12 +5,6 @@ use pulp::Simd;
 /// No vector unit holds more numbers than this in a register: 512 bits of `f32`.
 pub(super) const MOST_LANES: usize = 16;
 
-/// How many columns of sums of four rows fit into the registers, with a vector for each column
-/// and one for the row beside them.
-pub(super) fn most_beside_four<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 4 } else { 3 }
-}
-
 /// A real number that fits the vector unit: `f32` or `f64`.
 pub trait Scalar: Copy + Send + Sync + std::ops::Add<Output = Self> + 'static {
     /// Nought.

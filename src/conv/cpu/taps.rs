@@ -9,7 +9,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::scalar::{Scalar, most_beside_four};
+use super::scalar::Scalar;
 use super::{Input, Sizes};
 
 /// Most rows of taps of a block.
@@ -159,7 +159,7 @@ impl<T: Scalar> WithSimd for Taps<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let rows = self.filter[0].div_ceil(ROWS);
-        let columns = self.filter[1].div_ceil(most_beside_four::<S>());
+        let columns = self.filter[1].div_ceil(if S::REGISTER_COUNT >= 32 { 4 } else { 3 });
         for i in 0..rows {
             let [a, a_end] = [i, i + 1].map(|i| i * self.filter[0] / rows);
             for j in 0..columns {
