@@ -79,4 +79,22 @@ pub fn shrink_by(v: Tensor<4>, weight: Tensor<4>, p: f64) -> Tensor<4> {
     v.sign() * x.mask_fill(zero, 0.0)
 }
 
+/// [`shrink`] of a single number.
+pub fn shrink_number(v: f64, weight: f64, p: f64) -> f64 {
+    let a = v.abs();
+    if p == 1.0 {
+        return (a - weight).max(0.0).copysign(v);
+    }
+    let jump = (2.0 * (1.0 - p) * weight).powf(1.0 / (2.0 - p));
+    if a <= jump * (2.0 - p) / (2.0 * (1.0 - p)) {
+        return 0.0;
+    }
+    let mut x = a;
+    for _ in 0..NEWTON_STEPS {
+        let q = p * weight * x.powf(p - 2.0);
+        x -= (q * x + x - a) / (q * (p - 1.0) + 1.0);
+    }
+    x.copysign(v)
+}
+
 const NEWTON_STEPS: usize = 4;

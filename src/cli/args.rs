@@ -94,7 +94,7 @@ pub struct TrainArgs {
     /// Grey instead of colour.
     #[arg(long)]
     pub grey: bool,
-    /// split, adam or fista.
+    /// split, adam, fista or descent.
     #[arg(long)]
     pub solver: Option<SolverName>,
     /// Epochs of every layer.
@@ -156,7 +156,7 @@ pub struct InferArgs {
     /// Folder for the results; with --problem, a file for the maps.
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
-    /// split, adam or fista; by default the run's own, or fista with --problem.
+    /// split, adam, fista or descent; by default the run's own, or descent with --problem.
     #[arg(long)]
     pub solver: Option<SolverName>,
     /// All layers together instead of one after the other.
@@ -194,9 +194,9 @@ pub struct LimitArgs {
     /// Once the objective is at most this.
     #[arg(long, value_name = "OBJECTIVE")]
     pub target: Option<f64>,
-    /// Look at the objective every so many steps.
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub every: usize,
+    /// Look at the objective every so many steps; by default 10, or 1 with descent.
+    #[arg(long, value_name = "N")]
+    pub every: Option<usize>,
 }
 
 /// Flags of `export`.
@@ -272,7 +272,8 @@ pub struct CompareArgs {
     /// Compare on the problem in this file (s, D0, lmbda, boundary) instead.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "data"])]
     pub problem: Option<PathBuf>,
-    /// Who is compared: split, split:STARTxGROWTHxSTEPS, adam, adam:RATE, fista, with commas.
+    /// Who is compared: split, split:STARTxGROWTHxSTEPS, adam, adam:RATE, fista, descent, with
+    /// commas.
     #[arg(long, value_name = "LIST")]
     pub solvers: Option<String>,
     /// The most steps (coding) or epochs (learning) of each.

@@ -100,12 +100,12 @@ pub enum Infer {
 /// # Errors
 /// [`Error::Config`] where it is not said what to infer.
 pub fn infer(args: &InferArgs) -> Result<Infer> {
-    let limits = limits(&args.limits)?;
     if let Some(file) = &args.problem {
+        let solver = args.solver.unwrap_or(SolverName::Descent);
         return Ok(Infer::Problem {
             file: file.clone(),
-            method: Config::default().method(args.solver.unwrap_or(SolverName::Fista)),
-            limits,
+            method: Config::default().method(solver),
+            limits: limits(&args.limits, Some(solver))?,
         });
     }
     let (Some(run), Some(images)) = (&args.checkpoint, &args.images) else {
@@ -125,13 +125,13 @@ pub fn infer(args: &InferArgs) -> Result<Infer> {
             .unwrap_or_else(|| PathBuf::from("inferred")),
         solver: args.solver,
         joint: args.joint,
-        limits,
+        limits: limits(&args.limits, args.solver)?,
         maps_format: args.maps,
         overwrite: args.overwrite,
     }))
 }
 
-fn limits(args: &LimitArgs) -> Result<Limits> {
+fn limits(args: &LimitArgs, solver: Option<SolverName>) -> Result<Limits> {
     for (flag, value) in [
         ("--seconds", args.seconds),
         ("--gap", args.gap),
@@ -146,7 +146,13 @@ fn limits(args: &LimitArgs) -> Result<Limits> {
             )));
         }
     }
-    if args.every == 0 && (args.gap.is_some() || args.change.is_some() || args.target.is_some()) {
+    // A step of descent is a round of several sweeps.
+    let usual = match solver {
+        Some(SolverName::Descent) => 1,
+        _ => 10,
+    };
+    let every = args.every.unwrap_or(usual);
+    if every == 0 && (args.gap.is_some() || args.change.is_some() || args.target.is_some()) {
         return Err(Error::Config(
             "--every 0 never looks at the objective before the end, so --gap, --change and \
              --target could not stop it; give --every 1 or more"
@@ -159,7 +165,7 @@ fn limits(args: &LimitArgs) -> Result<Limits> {
         gap: args.gap,
         change: args.change,
         target: args.target,
-        every: args.every,
+        every,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::connectivity::Connectivity;
 use crate::data::Preprocess;
 use crate::error::{Error, Result};
 use crate::model::Constraint;
-use crate::solve::{Adam, FilterStep, Fista, Learner, Method, Schedule, Split};
+use crate::solve::{Adam, Descent, FilterStep, Fista, Learner, Method, Schedule, Split};
 
 /// Everything that decides a run. Every key has a default; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,6 +89,8 @@ pub enum SolverName {
     Adam,
     /// Accelerated proximal gradient.
     Fista,
+    /// Coordinate descent on a working set.
+    Descent,
 }
 
 impl std::str::FromStr for SolverName {
@@ -99,8 +101,9 @@ impl std::str::FromStr for SolverName {
             "split" => Ok(Self::Split),
             "adam" => Ok(Self::Adam),
             "fista" => Ok(Self::Fista),
+            "descent" => Ok(Self::Descent),
             other => Err(Error::Config(format!(
-                "there is no solver '{other}'; choose split, adam or fista"
+                "there is no solver '{other}'; choose split, adam, fista or descent"
             ))),
         }
     }
@@ -351,15 +354,17 @@ impl Config {
             codes: self.method(train.solver),
             steps: match train.solver {
                 SolverName::Split => train.beta.steps,
-                SolverName::Adam | SolverName::Fista => train.steps,
+                SolverName::Adam | SolverName::Fista | SolverName::Descent => train.steps,
             },
             filters: match train.solver {
                 SolverName::Split => FilterStep::LeastSquares {
                     cg: train.cg_filters,
                 },
-                SolverName::Adam | SolverName::Fista => FilterStep::ProjectedGradient {
-                    steps: train.filter_steps,
-                },
+                SolverName::Adam | SolverName::Fista | SolverName::Descent => {
+                    FilterStep::ProjectedGradient {
+                        steps: train.filter_steps,
+                    }
+                }
             },
             filter_rate: train.filter_rate,
             constraint: train.constraint,
@@ -376,6 +381,7 @@ impl Config {
             }),
             SolverName::Adam => Method::Adam(train.adam),
             SolverName::Fista => Method::Fista(Fista::default()),
+            SolverName::Descent => Method::Descent(Descent::default()),
         }
     }
 }

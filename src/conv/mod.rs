@@ -24,6 +24,7 @@
 
 pub mod cpu;
 mod extension;
+pub mod patch;
 pub mod reference;
 
 use burn::backend::Dispatch;

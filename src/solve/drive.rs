@@ -57,6 +57,8 @@ pub enum Reason {
     Seconds,
     /// The beta schedule has ended.
     Schedule,
+    /// The solver finds nothing left to move.
+    Settled,
     /// Somebody asked to stop.
     Interrupted,
 }
@@ -71,6 +73,7 @@ impl Reason {
             Self::Steps => "steps",
             Self::Seconds => "seconds",
             Self::Schedule => "schedule",
+            Self::Settled => "settled",
             Self::Interrupted => "interrupted",
         }
     }
@@ -85,6 +88,7 @@ impl fmt::Display for Reason {
             Self::Steps => "the steps are used up",
             Self::Seconds => "the seconds are used up",
             Self::Schedule => "the beta schedule has ended",
+            Self::Settled => "nothing moves any more",
             Self::Interrupted => "it was interrupted",
         })
     }

@@ -7,6 +7,7 @@
 
 mod adam;
 mod cg;
+mod descent;
 mod drive;
 mod filters;
 mod fista;
@@ -16,6 +17,7 @@ mod split;
 
 pub use adam::{Adam, Moments};
 pub use cg::{Dot, conjugate_gradients};
+pub use descent::{Descent, DescentState};
 pub use drive::{Limits, Point, Reason, Solved, Watch, drive};
 pub use filters::{FilterProblem, FilterStep};
 pub use fista::{Fista, operator_norm};
@@ -25,7 +27,7 @@ pub use split::{Schedule, Split};
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Layer, Network, Objective};
 
 /// Find the maps `z` of given images with the filters fixed:
@@ -99,6 +101,8 @@ pub enum Method {
     Adam(Adam),
     /// Accelerated proximal gradient, which converges.
     Fista(Fista),
+    /// Coordinate descent, for one layer: the fastest.
+    Descent(Descent),
 }
 
 impl Method {
@@ -108,13 +112,15 @@ impl Method {
             Self::Split(_) => "split",
             Self::Adam(_) => "adam",
             Self::Fista(_) => "fista",
+            Self::Descent(_) => "descent",
         }
     }
 
     /// Runs the solver from `start` until a limit or its own end.
     ///
     /// # Errors
-    /// [`crate::Error::Numeric`] where the numbers leave the finite range.
+    /// [`crate::Error::Numeric`] where the numbers leave the finite range; [`crate::Error::Config`]
+    /// for [`Descent`] on a stack of layers.
     pub fn code(
         &self,
         problem: &Problem,
@@ -126,6 +132,11 @@ impl Method {
             Self::Split(solver) => drive(solver, problem, start, limits, watch),
             Self::Adam(solver) => drive(solver, problem, start, limits, watch),
             Self::Fista(solver) => drive(solver, problem, start, limits, watch),
+            Self::Descent(_) if problem.network.layers.len() > 1 => Err(Error::Config(
+                "descent works on one layer at a time; for several layers together use fista"
+                    .into(),
+            )),
+            Self::Descent(solver) => drive(solver, problem, start, limits, watch),
         }
     }
 }

@@ -6,9 +6,13 @@ use pulp::Simd;
 pub(super) const MOST_LANES: usize = 16;
 
 /// A real number that fits the vector unit: `f32` or `f64`.
-pub trait Scalar: Copy + Send + Sync + std::ops::Add<Output = Self> + 'static {
+pub trait Scalar:
+    Copy + Send + Sync + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> + 'static
+{
     /// Nought.
     const ZERO: Self;
+    /// One.
+    const ONE: Self;
     /// A vector register's worth of numbers.
     type Vector<S: Simd>: Copy;
     /// How many numbers a register holds.
@@ -34,6 +38,7 @@ macro_rules! scalar {
     ($t:ty, $vector:ident, $lanes:ident, $splat:ident, $mul_add:ident, $sum:ident) => {
         impl Scalar for $t {
             const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
             type Vector<S: Simd> = S::$vector;
 
             #[inline(always)]

@@ -49,9 +49,9 @@ impl Contender {
                     ))
                 })?;
             }
-            (Method::Fista(_), Some(variant)) => {
+            (Method::Fista(_) | Method::Descent(_), Some(variant)) => {
                 return Err(Error::Config(format!(
-                    "fista has no variant '{variant}'; write fista alone"
+                    "{solver} has no variant '{variant}'; write {solver} alone"
                 )));
             }
         }
@@ -124,6 +124,7 @@ impl Contender {
             }
             Method::Adam(_) => SolverName::Adam,
             Method::Fista(_) => SolverName::Fista,
+            Method::Descent(_) => SolverName::Descent,
         };
         Learner {
             codes: self.method.clone(),

@@ -165,7 +165,7 @@ impl Report {
         };
         let published = |row: &&Row| match &row.method {
             Method::Split(split) => split.schedule == Schedule::default(),
-            Method::Adam(_) | Method::Fista(_) => false,
+            Method::Adam(_) | Method::Fista(_) | Method::Descent(_) => false,
         };
         let worst = self.rows.iter().max_by(by_objective);
         let other = match self.what {

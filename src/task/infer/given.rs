@@ -34,6 +34,8 @@ pub struct ProblemReport {
     pub seconds: f64,
     /// Why the solver stopped.
     pub reason: Reason,
+    /// Every look at the objective, from before the first step to the end.
+    pub curve: Vec<Point>,
     /// The file that the maps were written to.
     pub maps: Option<PathBuf>,
 }
@@ -84,6 +86,7 @@ pub fn solve_problem(
         steps: last.step,
         seconds: last.seconds,
         reason: solved.reason,
+        curve: solved.curve,
         maps: out.map(Path::to_path_buf),
     })
 }

@@ -125,7 +125,7 @@ pub fn estimate(state: &State, network: &Network) -> (usize, usize) {
     let copies = match train.solver {
         // The sparse copy beside the maps.
         SolverName::Split => 2,
-        SolverName::Adam | SolverName::Fista => 1,
+        SolverName::Adam | SolverName::Fista | SolverName::Descent => 1,
     };
     let size = |shape: [usize; 4]| 4 * shape.iter().product::<usize>();
     let image = |n: usize, s: &Source| [n, s.shape[0], s.shape[1], s.shape[2]];

@@ -105,7 +105,9 @@ fn code(
         let visits = match train.solver {
             // Its schedule begins anew at every visit.
             SolverName::Split => 1,
-            SolverName::Adam | SolverName::Fista => run.state.config.layers[top].epochs,
+            SolverName::Adam | SolverName::Fista | SolverName::Descent => {
+                run.state.config.layers[top].epochs
+            }
         };
         let limits = Limits {
             steps: visits * learner.steps,

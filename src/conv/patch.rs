@@ -1,0 +1,298 @@
+//! The products of one layer at single places of its maps.
+//!
+//! A sparse map element `z[k, i, j]` touches one patch of the image, through the filters of its map:
+//! its atom. What the whole-image products of [`super`] do for all elements, [`Atoms`] does for one:
+//!
+//! ```text
+//! add:        r[c, i + a - (h - 1), j + b - (w - 1)] += amount f[c, k, a, b]       for all c, a, b
+//! correlate:  sum over c, a, b of  r[c, i + a - (h - 1), j + b - (w - 1)] f[c, k, a, b]
+//! ```
+//!
+//! over the connected planes `c` and the pixels inside the image. The image lies on a canvas with a
+//! margin of zeros, see [`Frame`], so that patches that stick out of it need no care.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::cpu::{Scalar, Sizes};
+use crate::connectivity::Connectivity;
+
+/// Taps are handled in runs of so many, the rows of a filter filled up by zeros: the width of the
+/// vector unit that all but the oldest x86 processors have. Wider vectors would mostly be padding.
+const RUN: usize = 8;
+
+/// An element of the maps of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The map, `k`.
+    pub map: u32,
+    /// Its row, `0 <= i < H + h - 1`.
+    pub row: u32,
+    /// Its column, `0 <= j < W + w - 1`.
+    pub column: u32,
+}
+
+/// How the planes of an image lie on a canvas: row by row, the planes of a row one after the other,
+/// with `h - 1` rows and `w - 1` columns of zeros on each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    planes: usize,
+    image: [usize; 2],
+    filter: [usize; 2],
+    stride: usize,
+}
+
+impl Frame {
+    /// For images of `planes` planes under filters as in `sizes`.
+    pub fn new(planes: usize, sizes: Sizes) -> Self {
+        let [_, width] = sizes.image;
+        let [_, w] = sizes.filter;
+        Self {
+            planes,
+            image: sizes.image,
+            filter: sizes.filter,
+            // The last patch begins in column W + w - 2 and is read in whole runs.
+            stride: width + w - 1 + w.next_multiple_of(RUN),
+        }
+    }
+
+    /// Rows of the canvas.
+    pub fn rows(&self) -> usize {
+        self.image[0] + 2 * (self.filter[0] - 1)
+    }
+
+    /// Numbers in a row of the canvas.
+    pub fn row_len(&self) -> usize {
+        self.planes * self.stride
+    }
+
+    /// Height and width of the maps.
+    pub fn map(&self) -> [usize; 2] {
+        [0, 1].map(|d| self.image[d] + self.filter[d] - 1)
+    }
+
+    /// Where row `y` of plane `c` of the image lies on the canvas.
+    pub fn image_row(&self, c: usize, y: usize) -> Range<usize> {
+        let [h, w] = self.filter;
+        let start = (y + h - 1) * self.row_len() + c * self.stride + w - 1;
+        start..start + self.image[1]
+    }
+
+    /// A canvas with the planes `[C, H, W]` of an image on it.
+    pub fn canvas<T: Scalar>(&self, planes: &[T]) -> Vec<T> {
+        let [height, width] = self.image;
+        let mut canvas = vec![T::ZERO; self.rows() * self.row_len()];
+        for (row, values) in planes.chunks_exact(width).enumerate() {
+            canvas[self.image_row(row / height, row % height)].copy_from_slice(values);
+        }
+        canvas
+    }
+
+    /// The planes `[C, H, W]` of the image on a canvas.
+    pub fn planes<T: Scalar>(&self, canvas: &[T]) -> Vec<T> {
+        let rows = (0..self.planes).flat_map(|c| (0..self.image[0]).map(move |y| (c, y)));
+        rows.flat_map(|(c, y)| &canvas[self.image_row(c, y)])
+            .copied()
+            .collect()
+    }
+
+    /// Whether the whole patch of a place lies inside the image.
+    fn is_inner(&self, place: Place) -> bool {
+        let inside =
+            |at: u32, d: usize| (self.filter[d] - 1..self.image[d]).contains(&(at as usize));
+        inside(place.row, 0) && inside(place.column, 1)
+    }
+}
+
+/// A run of taps: where it lies from the first element of its patch on, and in which column.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    at: usize,
+    column: usize,
+}
+
+/// The taps of one map.
+#[derive(Clone, Debug)]
+struct Atom<T> {
+    runs: Range<usize>,
+    /// How many runs a row has over all planes.
+    each_row: usize,
+    /// The squared norm.
+    energy: T,
+}
+
+/// The filters of a layer, one atom for each map, laid out for products at single places.
+#[derive(Clone, Debug)]
+pub struct Atoms<T> {
+    frame: Frame,
+    atoms: Vec<Atom<T>>,
+    runs: Vec<Run>,
+    taps: Vec<T>,
+    /// For each column of the canvas, 1 in the image and 0 in the margin.
+    inside: Vec<T>,
+}
+
+impl<T: Scalar> Atoms<T> {
+    /// From filters `[planes, maps, h, w]`.
+    pub fn new(filters: &[T], g: &Connectivity, sizes: Sizes) -> Self {
+        let frame = Frame::new(g.planes(), sizes);
+        let [h, w] = sizes.filter;
+        let (mut atoms, mut runs, mut taps) = (Vec::new(), Vec::new(), Vec::new());
+        for k in 0..g.maps() {
+            let planes = g.planes_of(k);
+            let first = runs.len();
+            for a in 0..h {
+                for &c in &planes {
+                    let row = &filters[((c * g.maps() + k) * h + a) * w..][..w];
+                    for (i, part) in row.chunks(RUN).enumerate() {
+                        let column = i * RUN;
+                        let at = a * frame.row_len() + c * frame.stride + column;
+                        runs.push(Run { at, column });
+                        taps.extend_from_slice(part);
+                        taps.resize(runs.len() * RUN, T::ZERO);
+                    }
+                }
+            }
+            let own: &[T] = &taps[first * RUN..];
+            atoms.push(Atom {
+                runs: first..runs.len(),
+                each_row: (runs.len() - first) / h,
+                energy: own.iter().fold(T::ZERO, |sum, &tap| sum + tap * tap),
+            });
+        }
+        let mut inside = vec![T::ZERO; frame.stride + RUN];
+        inside[w - 1..][..sizes.image[1]].fill(T::ONE);
+        Self {
+            frame,
+            atoms,
+            runs,
+            taps,
+            inside,
+        }
+    }
+
+    /// How the image lies on the canvas.
+    pub fn frame(&self) -> Frame {
+        self.frame
+    }
+
+    /// The squared norm of the part of an atom that lies inside the image.
+    pub fn energy(&self, place: Place) -> T {
+        let (runs, inner) = self.touched(place);
+        if inner {
+            return self.atoms[place.map as usize].energy;
+        }
+        let mut sum = T::ZERO;
+        for i in runs {
+            let inside = &self.inside[place.column as usize + self.runs[i].column..][..RUN];
+            for (&tap, &inside) in self.taps[i * RUN..][..RUN].iter().zip(inside) {
+                sum = sum + tap * tap * inside;
+            }
+        }
+        sum
+    }
+
+    /// The product of the atom of a place with the canvas, of which `part` begins at row `top`.
+    #[inline(always)]
+    pub fn correlate<S: Simd>(&self, simd: S, part: &[T], top: usize, place: Place) -> T {
+        let patch = &part[self.origin(place, top)..];
+        let range = self.atoms[place.map as usize].runs.clone();
+        let runs = &self.runs[range.clone()];
+        let taps = &self.taps[range.start * RUN..range.end * RUN];
+        let mut sums = [T::splat(simd, T::ZERO); 4];
+        let (runs, last_runs) = runs.as_chunks::<4>();
+        let (taps, last_taps) = taps.split_at(runs.len() * 4 * RUN);
+        for (runs, taps) in runs.iter().zip(taps.chunks_exact(4 * RUN)) {
+            for (q, sum) in sums.iter_mut().enumerate() {
+                let values = &patch[runs[q].at..][..RUN];
+                *sum = multiply_add(simd, values, &taps[q * RUN..][..RUN], *sum);
+            }
+        }
+        for (run, taps) in last_runs.iter().zip(last_taps.chunks_exact(RUN)) {
+            sums[0] = multiply_add(simd, &patch[run.at..][..RUN], taps, sums[0]);
+        }
+        let one = T::splat(simd, T::ONE);
+        let [a, b, c, d] = sums;
+        let halves = [T::mul_add(simd, one, a, b), T::mul_add(simd, one, c, d)];
+        T::sum(simd, T::mul_add(simd, one, halves[0], halves[1]))
+    }
+
+    /// Adds a multiple of the atom of a place to the canvas, of which `part` begins at row `top`.
+    /// The margin stays zero.
+    #[inline(always)]
+    pub fn add<S: Simd>(&self, simd: S, part: &mut [T], top: usize, place: Place, amount: T) {
+        let (runs, inner) = self.touched(place);
+        let origin = self.origin(place, top);
+        let taps = &self.taps[runs.start * RUN..runs.end * RUN];
+        let amount = T::splat(simd, amount);
+        let lanes = T::lanes::<S>();
+        if inner {
+            let patch = &mut part[origin..];
+            for (run, taps) in self.runs[runs].iter().zip(taps.chunks_exact(RUN)) {
+                let values = &mut patch[run.at..][..RUN];
+                for b in (0..RUN).step_by(lanes) {
+                    let tap = T::load(simd, &taps[b..]);
+                    let sum = T::mul_add(simd, amount, tap, T::load(simd, &values[b..]));
+                    T::store(simd, sum, &mut values[b..]);
+                }
+            }
+        } else {
+            // The origin of a patch that begins above the part is never reached: its first rows
+            // are in the margin.
+            for (run, taps) in self.runs[runs].iter().zip(taps.chunks_exact(RUN)) {
+                let values = &mut part[origin + run.at..][..RUN];
+                let inside = &self.inside[place.column as usize + run.column..][..RUN];
+                for b in (0..RUN).step_by(lanes) {
+                    let tap = T::load(simd, &taps[b..]);
+                    let inside = T::load(simd, &inside[b..]);
+                    let tap = T::mul_add(simd, tap, inside, T::splat(simd, T::ZERO));
+                    let sum = T::mul_add(simd, amount, tap, T::load(simd, &values[b..]));
+                    T::store(simd, sum, &mut values[b..]);
+                }
+            }
+        }
+    }
+
+    fn origin(&self, place: Place, top: usize) -> usize {
+        (place.row as usize - top) * self.frame.row_len() + place.column as usize
+    }
+
+    /// The runs of the atom of a place in rows inside the image, and whether all of it is inside.
+    #[inline(always)]
+    fn touched(&self, place: Place) -> (Range<usize>, bool) {
+        let Atom { runs, each_row, .. } = &self.atoms[place.map as usize];
+        if self.frame.is_inner(place) {
+            return (runs.clone(), true);
+        }
+        let ([h, _], row) = (self.frame.filter, place.row as usize);
+        let first = (h - 1).saturating_sub(row);
+        let end = h.min(self.frame.image[0] + h - 1 - row);
+        (
+            runs.start + first * each_row..runs.start + end * each_row,
+            false,
+        )
+    }
+}
+
+#[inline(always)]
+fn multiply_add<T: Scalar, S: Simd>(
+    simd: S,
+    a: &[T],
+    b: &[T],
+    mut sum: T::Vector<S>,
+) -> T::Vector<S> {
+    for i in (0..RUN).step_by(T::lanes::<S>()) {
+        sum = T::mul_add(simd, T::load(simd, &a[i..]), T::load(simd, &b[i..]), sum);
+    }
+    sum
+}
+
+/// Runs `op` with the vector unit that fits a [`RUN`].
+pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return Simd::vectorize(simd, op);
+    }
+    pulp::Arch::new().dispatch(op)
+}

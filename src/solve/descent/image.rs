@@ -1,0 +1,193 @@
+//! The maps of one image by coordinate descent.
+
+use pulp::{Simd, WithSimd};
+
+use super::shared::{Element, Elements, Real, Shared, real, to_f64};
+use crate::conv::cpu;
+use crate::conv::patch::dispatch;
+
+/// The weight of the penalty falls to this share from round to round, until it is the problem's.
+const FALL: f64 = 0.6;
+/// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
+const SWEEPS: usize = 6;
+const DROP: f64 = 0.3;
+/// Moves of at most so many roundings of the weight are none.
+const STILL: f64 = 4.0;
+
+/// One image: the elements that are worked on, and what they leave unexplained.
+#[derive(Clone, Debug)]
+pub(super) struct Image<T> {
+    /// The image, on the canvas.
+    image: Vec<T>,
+    /// The image less what the elements explain, on the canvas.
+    pub residual: Vec<T>,
+    /// Between rounds, the elements that are not zero.
+    pub elements: Elements<T>,
+    /// The present weight of the penalty.
+    weight: f64,
+    settled: bool,
+}
+
+impl<T: Real> Image<T> {
+    /// From the planes of the image `[C, H, W]` and the maps to start from.
+    pub fn new(shared: &Shared<T>, planes: &[T], maps: &[T]) -> Self {
+        let mut elements = vec![Vec::new(); shared.strips.count()];
+        for (place, value) in shared.select(maps, |value| value != T::zero()) {
+            elements[shared.strips.of(place.row)].push(Element {
+                place,
+                value,
+                energy: shared.atoms.energy(place),
+            });
+        }
+        let image = shared.atoms.frame().canvas(planes);
+        let cold = elements.iter().all(Vec::is_empty);
+        let mut new = Self {
+            residual: image.clone(),
+            image,
+            elements,
+            // Maps that were found before need no approach.
+            weight: if cold { f64::INFINITY } else { shared.weight },
+            settled: false,
+        };
+        new.refresh(shared);
+        new
+    }
+
+    /// Whether the last round had nothing left to do.
+    pub fn settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Writes the maps, `[K, H + h - 1, W + w - 1]`, over zeros.
+    pub fn write(&self, shared: &Shared<T>, maps: &mut [T]) {
+        for element in self.elements.iter().flatten() {
+            maps[shared.index(element.place)] = element.value;
+        }
+    }
+
+    /// One round: take in the elements that the gradient calls for, sweep over all, drop those that
+    /// are zero; at the weight of the problem, a Newton step on those that are not.
+    pub fn round(&mut self, shared: &Shared<T>) {
+        if self.settled {
+            return;
+        }
+        let taken = self.take_in(shared);
+        let moved = self.sweeps(shared);
+        for strip in &mut self.elements {
+            strip.retain(|element| element.value != T::zero());
+        }
+        if self.weight > shared.weight {
+            return;
+        }
+        if shared.p == 1.0 {
+            self.newton(shared);
+        }
+        // Moves of single elements add up their rounding.
+        self.refresh(shared);
+        self.settled = taken == 0 && moved <= STILL * to_f64(T::epsilon()) * shared.weight;
+    }
+
+    /// Lowers the weight and takes every element into the working set that it no longer holds at
+    /// zero; returns how many.
+    fn take_in(&mut self, shared: &Shared<T>) -> usize {
+        let planes = shared.atoms.frame().planes(&self.residual);
+        let mut gradient = cpu::analyze(&planes, &shared.filters, &shared.g, shared.sizes);
+        if !self.weight.is_finite() {
+            self.weight = to_f64(gradient.iter().fold(T::zero(), |m, g| m.max(g.abs())));
+        }
+        self.weight = (FALL * self.weight).max(shared.weight);
+        for element in self.elements.iter().flatten() {
+            gradient[shared.index(element.place)] = T::zero();
+        }
+        let weight = real(self.weight);
+        // What is not above this is held at zero, whatever its energy.
+        let least = if shared.p == 1.0 { weight } else { T::zero() };
+        let mut taken = 0;
+        for (place, pull) in shared.select(&gradient, |pull| pull.abs() > least) {
+            let energy = shared.atoms.energy(place);
+            if energy > T::zero() && shared.best(pull, energy, weight) != T::zero() {
+                taken += 1;
+                self.elements[shared.strips.of(place.row)].push(Element {
+                    place,
+                    value: T::zero(),
+                    energy,
+                });
+            }
+        }
+        taken
+    }
+
+    /// Sweeps until the largest move has dropped; returns that of the last sweep.
+    fn sweeps(&mut self, shared: &Shared<T>) -> f64 {
+        let first = self.sweep(shared);
+        let mut moved = first;
+        for _ in 1..SWEEPS {
+            moved = self.sweep(shared);
+            if moved <= DROP * first {
+                break;
+            }
+        }
+        moved
+    }
+
+    /// Moves every element of the working set once; returns the largest move, as the gradient of
+    /// its own element sees it.
+    fn sweep(&mut self, shared: &Shared<T>) -> f64 {
+        let weight = real(self.weight);
+        let work = |part: &mut [T], top: usize, elements: &mut Vec<Element<T>>| {
+            dispatch(Sweep {
+                shared,
+                part,
+                top,
+                elements,
+                weight,
+            })
+        };
+        let moves = shared
+            .strips
+            .change(&mut self.residual, &mut self.elements, work);
+        to_f64(moves.into_iter().fold(T::zero(), T::max))
+    }
+
+    /// Works out the residual anew.
+    pub fn refresh(&mut self, shared: &Shared<T>) {
+        self.residual.copy_from_slice(&self.image);
+        let strip = |strip: &Vec<Element<T>>| strip.iter().map(|element| -element.value).collect();
+        let minus: Vec<Vec<T>> = self.elements.iter().map(strip).collect();
+        shared.add(&mut self.residual, &self.elements, &minus);
+    }
+}
+
+/// A sweep over the elements of one strip.
+struct Sweep<'a, T> {
+    shared: &'a Shared<T>,
+    part: &'a mut [T],
+    top: usize,
+    elements: &'a mut [Element<T>],
+    weight: T,
+}
+
+impl<T: Real> WithSimd for Sweep<'_, T> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> T {
+        let atoms = &self.shared.atoms;
+        let mut largest = T::zero();
+        for element in self.elements {
+            let Element {
+                place,
+                value,
+                energy,
+            } = *element;
+            let pull = atoms.correlate(simd, self.part, self.top, place) + energy * value;
+            let best = self.shared.best(pull, energy, self.weight);
+            if best != value {
+                atoms.add(simd, self.part, self.top, place, value - best);
+                element.value = best;
+                largest = largest.max((best - value).abs() * energy);
+            }
+        }
+        largest
+    }
+}

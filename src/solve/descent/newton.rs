@@ -1,0 +1,124 @@
+//! A Newton step on the elements that are not zero.
+
+use super::image::Image;
+use super::shared::{Element, Real, Shared, Values, real, to_f64};
+
+/// Conjugate gradients that work out the step.
+const CONJUGATE: usize = 10;
+/// Share of the squared residual at which they end.
+const ENOUGH: f64 = 1e-6;
+/// How often the step is halved before it is given up.
+const HALVINGS: usize = 6;
+
+impl<T: Real> Image<T> {
+    /// As long as no sign changes the objective (p = 1) is a quadratic in the elements `z` that are
+    /// not zero, with atoms `A`:
+    ///
+    /// ```text
+    /// 1/2 || r - A d ||^2 + weight <sign(z), z + d>,   A'A d = A'r - weight sign(z)
+    /// ```
+    ///
+    /// Single moves find out which elements are not zero, and are slow to find their values where
+    /// atoms are much alike; conjugate gradients are quick. Elements that would change their sign
+    /// stop at zero, and the step is halved until the objective falls.
+    pub fn newton(&mut self, shared: &Shared<T>) {
+        let weight: T = real(shared.weight);
+        let pulls = shared.correlate(&self.residual, &self.elements);
+        let slope = |element: &Element<T>, pull: T| pull - weight * element.value.signum();
+        let slopes = self.with(&pulls, slope);
+        let step = self.conjugate_gradients(shared, slopes);
+        let before = self.objective(shared, &self.residual, &self.values());
+        let mut length = T::one();
+        for _ in 0..=HALVINGS {
+            let stop = |element: &Element<T>, step: T| {
+                let moved = element.value + length * step;
+                if moved * element.value > T::zero() {
+                    moved
+                } else {
+                    T::zero()
+                }
+            };
+            let values = self.with(&step, stop);
+            let minus = self.with(&values, |element, value| element.value - value);
+            let mut residual = self.residual.clone();
+            shared.add(&mut residual, &self.elements, &minus);
+            if self.objective(shared, &residual, &values) < before {
+                self.residual = residual;
+                let all = self.elements.iter_mut().flatten();
+                for (element, value) in all.zip(values.into_iter().flatten()) {
+                    element.value = value;
+                }
+                return;
+            }
+            length = length / (T::one() + T::one());
+        }
+    }
+
+    /// Solves `A'A d = slopes`, preconditioned by the energies.
+    fn conjugate_gradients(&self, shared: &Shared<T>, mut r: Values<T>) -> Values<T> {
+        let divided = |r: &Values<T>| self.with(r, |element, r| r / element.energy);
+        let mut d = self.with(&r, |_, _| T::zero());
+        let mut direction = divided(&r);
+        let mut rho = dot(&r, &direction);
+        let enough = ENOUGH * rho;
+        let mut canvas = self.residual.clone();
+        for _ in 0..CONJUGATE {
+            if rho <= enough {
+                break;
+            }
+            canvas.fill(T::zero());
+            shared.add(&mut canvas, &self.elements, &direction);
+            let q = shared.correlate(&canvas, &self.elements);
+            let alpha = rho / dot(&direction, &q);
+            add_multiple(&mut d, real(alpha), &direction);
+            add_multiple(&mut r, real(-alpha), &q);
+            let y = divided(&r);
+            let new = dot(&r, &y);
+            scale_and_add(&mut direction, real(new / rho), &y);
+            rho = new;
+        }
+        d
+    }
+
+    fn values(&self) -> Values<T> {
+        let strip = |strip: &Vec<Element<T>>| strip.iter().map(|element| element.value).collect();
+        self.elements.iter().map(strip).collect()
+    }
+
+    /// `f` of each element and its number.
+    fn with(&self, numbers: &Values<T>, f: impl Fn(&Element<T>, T) -> T) -> Values<T> {
+        let strips = self.elements.iter().zip(numbers);
+        strips
+            .map(|(elements, numbers)| {
+                let pairs = elements.iter().zip(numbers);
+                pairs.map(|(element, &number)| f(element, number)).collect()
+            })
+            .collect()
+    }
+
+    /// `1/2 ||residual||^2 + weight sum |values|`
+    fn objective(&self, shared: &Shared<T>, residual: &[T], values: &Values<T>) -> f64 {
+        let squares: f64 = residual.iter().map(|&r| to_f64(r) * to_f64(r)).sum();
+        let sizes: f64 = values.iter().flatten().map(|&v| to_f64(v).abs()).sum();
+        0.5 * squares + shared.weight * sizes
+    }
+}
+
+fn dot<T: Real>(a: &Values<T>, b: &Values<T>) -> f64 {
+    let pairs = a.iter().flatten().zip(b.iter().flatten());
+    pairs.map(|(&a, &b)| to_f64(a) * to_f64(b)).sum()
+}
+
+/// `y += factor x`
+fn add_multiple<T: Real>(y: &mut Values<T>, factor: T, x: &Values<T>) {
+    for (y, &x) in y.iter_mut().flatten().zip(x.iter().flatten()) {
+        *y = *y + factor * x;
+    }
+}
+
+/// `y = factor y + x`
+fn scale_and_add<T: Real>(y: &mut Values<T>, factor: T, x: &Values<T>) {
+    for (y, &x) in y.iter_mut().flatten().zip(x.iter().flatten()) {
+        *y = factor * *y + x;
+    }
+}

@@ -1,0 +1,79 @@
+//! Work on one image by many at once: strips of rows, every other one at the same time.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::conv::patch::Frame;
+
+/// The rows of the maps cut into strips.
+///
+/// The patches of a strip reach `h - 1` rows of the canvas further down than it does itself; as long
+/// as no strip is lower than that, strips of the same parity touch nothing in common. The cut is
+/// decided by the sizes alone, so that the results do not depend on the number of threads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strips {
+    frame: Frame,
+    height: usize,
+    reach: usize,
+}
+
+impl Strips {
+    /// Low enough that a strip of the canvas stays in the first cache.
+    const LEAST: usize = 8;
+
+    pub fn new(frame: Frame) -> Self {
+        let reach = frame.rows() - frame.map()[0];
+        Self {
+            frame,
+            height: reach.max(Self::LEAST),
+            reach,
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.frame.map()[0].div_ceil(self.height)
+    }
+
+    /// The strip that a row of the maps lies in.
+    pub fn of(&self, row: u32) -> usize {
+        row as usize / self.height
+    }
+
+    /// Lets `work` change each strip's part of the canvas, which begins at the row that it is told,
+    /// and its own share of `each`.
+    pub fn change<T: Send, A: Send, R: Send>(
+        &self,
+        canvas: &mut [T],
+        each: &mut [A],
+        work: impl Fn(&mut [T], usize, &mut A) -> R + Sync,
+    ) -> Vec<R> {
+        let mut results = Vec::with_capacity(each.len());
+        for parity in 0..2 {
+            let mut rest = &mut canvas[..];
+            let mut taken = 0;
+            let mut parts = Vec::new();
+            for (s, own) in each.iter_mut().enumerate().skip(parity).step_by(2) {
+                let rows = self.touched(s);
+                let range = [rows.start, rows.end].map(|row| row * self.frame.row_len());
+                let (part, below) =
+                    std::mem::take(&mut rest)[range[0] - taken..].split_at_mut(range[1] - range[0]);
+                (rest, taken) = (below, range[1]);
+                parts.push((part, rows.start, own));
+            }
+            results.par_extend(
+                parts
+                    .into_par_iter()
+                    .map(|(part, top, own)| work(part, top, own)),
+            );
+        }
+        results
+    }
+
+    /// The rows of the canvas that a strip's patches lie in.
+    fn touched(&self, strip: usize) -> Range<usize> {
+        let top = strip * self.height;
+        top..(top + self.height + self.reach).min(self.frame.rows())
+    }
+}
