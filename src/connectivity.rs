@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 ///
 /// Cheap to clone. An unconnected filter plane does not exist for the kernels: they neither read it
 /// nor give it a gradient, so it stays exactly zero under every solver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Matrix", into = "Matrix")]
 pub struct Connectivity {
     planes: usize,

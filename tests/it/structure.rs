@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("arrays", &["files"]),
     ("store", &["files"]),
     ("picture", &["data", "files"]),
-    ("conv", &["connectivity", "backend"]),
+    ("conv", &["connectivity", "backend", "penalty"]),
     ("model", &["conv", "penalty", "connectivity", "data"]),
     ("solve", &["model", "conv", "penalty"]),
     (
