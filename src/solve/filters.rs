@@ -81,18 +81,20 @@ impl FilterProblem<'_> {
         let start = FeatureMaps::start(filters.dims(), 1.0, 0, &filters.device());
         let start = start.cast(filters.dtype());
         let norm = 1.1 * self.with_normal(|apply| largest_eigenvalue(apply, start, 6))?;
-        let (mut x, mut v, mut t) = (filters.clone(), filters, 1.0_f64);
+        // Also the momentum stays on the device: a number read back would make every step wait for it.
+        let mut t: Tensor<4> = Tensor::ones([1; 4], (&filters.device(), filters.dtype()));
+        let (mut x, mut v) = (filters.clone(), filters);
         for _ in 0..steps {
             let gradient = self.normal(&v)? - data.clone();
             let next = self.constraint.project(v.clone() - gradient / norm);
             let moved = next.clone() - x;
-            let uphill: f64 = Dot::Whole.of(v - next.clone(), moved.clone()).into_scalar();
-            let t_next = 0.5 * (1.0 + (1.0 + 4.0 * t * t).sqrt());
-            if uphill > 0.0 {
-                (v, t) = (next.clone(), 1.0);
-            } else {
-                (v, t) = (next.clone() + moved * ((t - 1.0) / t_next), t_next);
-            }
+            let uphill = Dot::Whole
+                .of(v - next.clone(), moved.clone())
+                .greater_elem(0.0);
+            let t_next = ((t.clone().square() * 4.0 + 1.0).sqrt() + 1.0) / 2.0;
+            let momentum = ((t - 1.0) / t_next.clone()).mask_fill(uphill.clone(), 0.0);
+            v = next.clone() + moved * momentum;
+            t = t_next.mask_fill(uphill, 1.0);
             x = next;
         }
         Ok(x)
