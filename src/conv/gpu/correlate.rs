@@ -162,11 +162,11 @@ fn correlate<Q: Size>(
     groups: &[u32],
     geometry: &Geometry,
     place: &Place,
+    tile: &mut Shared<[f32]>,
     sums: &mut Array<Vector<f32, Q>>,
     #[comptime] rows: usize,
     #[comptime] flip: bool,
 ) {
-    let mut tile = Shared::<[f32]>::new_slice(comptime!(PITCH * (TILE + rows - 1)));
     let mut taps = Shared::<[Vector<f32, Q>]>::new_slice(comptime!(rows * MOST));
     let group = place.group as usize;
     let members = geometry.groups as usize + 1 + group * Q::value();
@@ -183,7 +183,7 @@ fn correlate<Q: Size>(
                 sync_cube();
                 load_tile(
                     input,
-                    &mut tile,
+                    tile,
                     base,
                     place.top + a - geometry.pad_y,
                     place.left + b - geometry.pad_x,
@@ -206,13 +206,45 @@ fn correlate<Q: Size>(
                     columns = MOST as u32;
                 }
                 for column in 0..columns as usize {
-                    multiply::<Q>(&tile, &taps, sums, corner + column, column * rows, rows);
+                    multiply::<Q>(&*tile, &taps, sums, corner + column, column * rows, rows);
                 }
                 b += MOST as u32;
             }
             a += rows as u32;
         }
     }
+    // The tile is free for other use.
+    sync_cube();
+}
+
+/// Lays a unit's sums of one output into the tile, where it alone reads them: what follows is a loop
+/// then, not as many copies of its code as there are sums, which takes long to compile.
+#[cube]
+fn lay_down<Q: Size>(
+    sums: &Array<Vector<f32, Q>>,
+    tile: &mut Shared<[f32]>,
+    corner: usize,
+    #[comptime] q: usize,
+) {
+    #[unroll]
+    for i in 0..STRIP {
+        tile[corner + i * TILE] = sums[i].extract(q);
+    }
+}
+
+/// Where a unit's pixels are: its column, its first row, and the row after its last, within the plane.
+#[cube]
+fn strip(place: &Place, height: usize, width: usize) -> (usize, usize, usize) {
+    let x = (place.left + UNIT_POS_X) as usize;
+    let first = (place.top + UNIT_POS_Y * STRIP as u32) as usize;
+    let mut last = first + STRIP;
+    if last > height {
+        last = height;
+    }
+    if x >= width || first > height {
+        last = first;
+    }
+    (x, first, last)
 }
 
 /// One column of taps.
@@ -255,34 +287,32 @@ fn product<Q: Size>(
     }
     let place = place(&geometry);
     let mut sums = Array::<Vector<f32, Q>>::new(STRIP);
+    let mut tile = Shared::<[f32]>::new_slice(comptime!(PITCH * (TILE + rows - 1)));
     correlate::<Q>(
-        input, filters, groups, &geometry, &place, &mut sums, rows, flip,
+        input, filters, groups, &geometry, &place, &mut tile, &mut sums, rows, flip,
     );
 
     let members = geometry.groups as usize + 1 + place.group as usize * Q::value();
-    let x = (place.left + UNIT_POS_X) as usize;
+    let corner = UNIT_POS_Y as usize * (STRIP * TILE) + UNIT_POS_X as usize;
+    let (x, first, last) = strip(&place, output.shape(2), output.shape(3));
     #[unroll]
-    for i in 0..STRIP {
-        let y = (place.top + UNIT_POS_Y * STRIP as u32) as usize + i;
-        if x < output.shape(3) && y < output.shape(2) {
-            #[unroll]
-            for q in 0..Q::value() {
-                let member = groups[members + q];
-                if member != NONE {
-                    let at = offset(&*output, place.image, member, y, x);
-                    output[at] = sums[i].extract(q);
-                }
+    for q in 0..Q::value() {
+        let member = groups[members + q];
+        if member != NONE {
+            lay_down::<Q>(&sums, &mut tile, corner, q);
+            let start = start(&*output, place.image, member, x);
+            let down = output.stride(2);
+            for y in first..last {
+                output[start + y * down] = tile[corner + (y - first) * TILE];
             }
         }
     }
 }
 
+/// Where a column of a plane starts.
 #[cube]
-fn offset(tensor: &Tensor<f32>, image: u32, plane: u32, y: usize, x: usize) -> usize {
-    image as usize * tensor.stride(0)
-        + plane as usize * tensor.stride(1)
-        + y * tensor.stride(2)
-        + x * tensor.stride(3)
+fn start(tensor: &Tensor<f32>, image: u32, plane: u32, x: usize) -> usize {
+    image as usize * tensor.stride(0) + plane as usize * tensor.stride(1) + x * tensor.stride(3)
 }
 
 /// `analyze`, and with what it gives the whole proximal step, see [`super::prox`]; each workgroup
@@ -308,30 +338,33 @@ fn product_and_step<Q: Size>(
     }
     let place = place(&geometry);
     let mut sums = Array::<Vector<f32, Q>>::new(STRIP);
+    let mut tile = Shared::<[f32]>::new_slice(comptime!(PITCH * (TILE + rows - 1)));
     correlate::<Q>(
-        residual, filters, groups, &geometry, &place, &mut sums, rows, false,
+        residual, filters, groups, &geometry, &place, &mut tile, &mut sums, rows, false,
     );
 
     let members = geometry.groups as usize + 1 + place.group as usize * Q::value();
+    let corner = UNIT_POS_Y as usize * (STRIP * TILE) + UNIT_POS_X as usize;
+    let (column, first, last) = strip(&place, next.shape(2), next.shape(3));
     let momentum = momentum[place.image as usize * momentum.stride(0)];
-    let column = (place.left + UNIT_POS_X) as usize;
     let mut part = 0.0f32;
     #[unroll]
-    for i in 0..STRIP {
-        let row = (place.top + UNIT_POS_Y * STRIP as u32) as usize + i;
-        if column < next.shape(3) && row < next.shape(2) {
-            #[unroll]
-            for q in 0..Q::value() {
-                let member = groups[members + q];
-                if member != NONE {
-                    let now = x[offset(x, place.image, member, row, column)];
-                    let then = before[offset(before, place.image, member, row, column)];
-                    let v = fma(momentum, now - then, now);
-                    let new = shrink_one(v - length * sums[i].extract(q), &shrink, soft);
-                    part += (v - new) * (new - now);
-                    let at = offset(&*next, place.image, member, row, column);
-                    next[at] = new;
-                }
+    for q in 0..Q::value() {
+        let member = groups[members + q];
+        if member != NONE {
+            lay_down::<Q>(&sums, &mut tile, corner, q);
+            let from_x = start(x, place.image, member, column);
+            let from_before = start(before, place.image, member, column);
+            let to = start(&*next, place.image, member, column);
+            let down = next.stride(2);
+            for row in first..last {
+                let now = x[from_x + row * x.stride(2)];
+                let then = before[from_before + row * before.stride(2)];
+                let v = fma(momentum, now - then, now);
+                let descended = v - length * tile[corner + (row - first) * TILE];
+                let new = shrink_one(descended, &shrink, soft);
+                part += (v - new) * (new - now);
+                next[to + row * down] = new;
             }
         }
     }
