@@ -115,17 +115,17 @@ mod shapes {
     use super::Connectivity;
 
     pub fn planes_shape(maps: &Shape, filters: &Shape, g: &Connectivity) -> Shape {
-        let ([n, _, height, width], [.., h, w]) = (maps.dims(), filters.dims());
+        let ([n, _, height, width], [.., h, w]) = (maps.dims::<4>(), filters.dims::<4>());
         Shape::from([n, g.planes(), height + 1 - h, width + 1 - w])
     }
 
     pub fn maps_shape(residual: &Shape, filters: &Shape, g: &Connectivity) -> Shape {
-        let ([n, _, height, width], [.., h, w]) = (residual.dims(), filters.dims());
+        let ([n, _, height, width], [.., h, w]) = (residual.dims::<4>(), filters.dims::<4>());
         Shape::from([n, g.maps(), height + h - 1, width + w - 1])
     }
 
     pub fn filters_shape(maps: &Shape, residual: &Shape, g: &Connectivity) -> Shape {
-        let ([_, _, map_h, map_w], [.., height, width]) = (maps.dims(), residual.dims());
+        let ([_, _, map_h, map_w], [.., height, width]) = (maps.dims::<4>(), residual.dims::<4>());
         Shape::from([g.planes(), g.maps(), map_h + 1 - height, map_w + 1 - width])
     }
 }
