@@ -93,10 +93,11 @@ impl Groups {
 
 /// The number of outputs that share a pass which costs least over all runs of alike outputs.
 ///
-/// What a pass costs is estimated from the instructions of the inner loop: per tap 64 multiply-adds
-/// for each output and about 1.4 loads from shared memory for every 4 of the first output's.
+/// What a pass costs is an estimate, from the instructions for a column of 8 taps: 23 loads from shared
+/// memory or 64 multiply-adds for each output, four of which take as long as a load, whichever is more,
+/// and 10 for bringing the tile there.
 fn best_width(runs: &[(Vec<usize>, Vec<usize>)]) -> usize {
-    const COSTS: [(usize, usize); 3] = [(1, 26), (2, 36), (4, 64)];
+    const COSTS: [(usize, usize); 3] = [(1, 33), (2, 42), (4, 74)];
     let total = |(width, cost): &(usize, usize)| -> usize {
         let passes = runs
             .iter()

@@ -38,10 +38,10 @@ pub(super) fn shrink_one(v: f32, shrink: &Shrink, #[comptime] soft: bool) -> f32
         v - v.clamp(-shrink.weight, shrink.weight)
     } else {
         let a = v.abs();
-        let mut x = 0.0f32;
-        // The other way round, what is not a number would become zero.
-        if !(a <= shrink.jump) {
-            x = a;
+        let mut x = a;
+        if a <= shrink.jump {
+            x = 0.0f32;
+        } else {
             #[unroll]
             for _ in 0..NEWTON_STEPS {
                 let q = shrink.weight * shrink.p * x.powf(shrink.p - 2.0);
@@ -73,8 +73,8 @@ pub(super) fn total(value: f32, #[comptime] units: usize) -> f32 {
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn shrink_all(v: &[f32], output: &mut [f32], count: u32, shrink: Shrink, #[comptime] soft: bool) {
-    if ABSOLUTE_POS < count as usize {
+fn shrink_all(v: &[f32], output: &mut [f32], shrink: Shrink, #[comptime] soft: bool) {
+    if ABSOLUTE_POS < output.len() {
         output[ABSOLUTE_POS] = shrink_one(v[ABSOLUTE_POS], &shrink, soft);
     }
 }
@@ -117,7 +117,6 @@ pub(super) fn launch_shrink(v: CubeTensor, weight: f64, p: f64) -> CubeTensor {
             super::address_type([&v, &output]),
             v.into_buffer_arg(),
             output.clone().into_buffer_arg(),
-            count as u32,
             shrink,
             soft,
         );
