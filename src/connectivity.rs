@@ -1,5 +1,6 @@
 //! Which map of a layer is connected to which plane of the layer below: the binary `g_l` of the paper.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::index::sample};
@@ -145,6 +146,13 @@ impl Connectivity {
     /// The matrix as numbers, `planes x maps`, row by row.
     pub fn values(&self) -> Vec<f32> {
         self.connected.iter().map(|&g| f32::from(g)).collect()
+    }
+}
+
+/// By its size alone: looking one up is to cost no pass over the matrix, and equal ones mostly share it.
+impl Hash for Connectivity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.planes, self.maps).hash(state);
     }
 }
 

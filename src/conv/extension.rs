@@ -1,4 +1,4 @@
-//! The kernels of [`super::cpu`] as a Burn backend extension, with their autodiff.
+//! The kernels of [`super::cpu`] and [`super::gpu`] as a Burn backend extension, with their autodiff.
 
 // burn-ndarray is to go in favour of flex; until then it is one flag away.
 #![cfg_attr(feature = "ndarray", allow(deprecated))]
@@ -12,11 +12,20 @@ use burn::tensor::{DType, Element, TensorData};
 
 use super::cpu::{self, Scalar, Sizes};
 use crate::connectivity::Connectivity;
+#[cfg(feature = "fusion")]
+use shapes::{filters_shape, maps_shape, planes_shape};
 
 /// The three products on a backend's own tensors; see [`super`] for what they are.
-#[backend_extension(Flex, NdArray: cfg(feature = "ndarray"), Autodiff)]
+#[backend_extension(
+    Flex,
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(any(feature = "wgpu", feature = "cuda")),
+    Autodiff,
+    Fusion: cfg(feature = "fusion")
+)]
 pub trait ConvolutionOps: Backend {
     /// [`super::synthesize`].
+    #[fusion(dtype = maps, shape = planes_shape(maps, filters, g))]
     fn synthesize(
         maps: FloatTensor<Self>,
         filters: FloatTensor<Self>,
@@ -24,6 +33,7 @@ pub trait ConvolutionOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// [`super::analyze`].
+    #[fusion(dtype = residual, shape = maps_shape(residual, filters, g))]
     fn analyze(
         residual: FloatTensor<Self>,
         filters: FloatTensor<Self>,
@@ -31,11 +41,39 @@ pub trait ConvolutionOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// [`super::filter_gradient`].
+    #[fusion(dtype = maps, shape = filters_shape(maps, residual, g))]
     fn filter_gradient(
         maps: FloatTensor<Self>,
         residual: FloatTensor<Self>,
         g: Connectivity,
     ) -> FloatTensor<Self>;
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+impl ConvolutionOps for burn_cubecl::CubeBackend {
+    fn synthesize(
+        maps: FloatTensor<Self>,
+        filters: FloatTensor<Self>,
+        g: Connectivity,
+    ) -> FloatTensor<Self> {
+        super::gpu::synthesize(maps, filters, &g)
+    }
+
+    fn analyze(
+        residual: FloatTensor<Self>,
+        filters: FloatTensor<Self>,
+        g: Connectivity,
+    ) -> FloatTensor<Self> {
+        super::gpu::analyze(residual, filters, &g)
+    }
+
+    fn filter_gradient(
+        maps: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        g: Connectivity,
+    ) -> FloatTensor<Self> {
+        super::gpu::filter_gradient(maps, residual, &g)
+    }
 }
 
 /// The three products of a backend whose tensors lie in plain memory, by the kernels of [`cpu`].
@@ -67,6 +105,29 @@ macro_rules! on_the_cpu {
             }
         }
     };
+}
+
+/// The shapes of the three results, for a backend that runs them later.
+#[cfg(feature = "fusion")]
+mod shapes {
+    use burn::tensor::Shape;
+
+    use super::Connectivity;
+
+    pub fn planes_shape(maps: &Shape, filters: &Shape, g: &Connectivity) -> Shape {
+        let ([n, _, height, width], [.., h, w]) = (maps.dims::<4>(), filters.dims::<4>());
+        Shape::from([n, g.planes(), height + 1 - h, width + 1 - w])
+    }
+
+    pub fn maps_shape(residual: &Shape, filters: &Shape, g: &Connectivity) -> Shape {
+        let ([n, _, height, width], [.., h, w]) = (residual.dims::<4>(), filters.dims::<4>());
+        Shape::from([n, g.maps(), height + h - 1, width + w - 1])
+    }
+
+    pub fn filters_shape(maps: &Shape, residual: &Shape, g: &Connectivity) -> Shape {
+        let ([_, _, map_h, map_w], [.., height, width]) = (maps.dims::<4>(), residual.dims::<4>());
+        Shape::from([g.planes(), g.maps(), map_h + 1 - height, map_w + 1 - width])
+    }
 }
 
 /// A backend whose tensors lie in plain memory.

@@ -12,8 +12,8 @@
 //! The three are the partial derivatives of one trilinear form, `<r, z * f>`, so the derivatives of
 //! each are the other two: that is all that autodiff needs.
 //!
-//! On the CPU backends they run the kernels of [`cpu`]; elsewhere, and to check those, the plain
-//! Burn operations of [`mod@reference`].
+//! On the CPU backends they run the kernels of [`cpu`]; on GPUs, in single precision, those of `gpu`;
+//! else, and to check both, the plain Burn operations of [`mod@reference`].
 //!
 //! # Shapes
 //! - maps: `[batch, maps, height + h - 1, width + w - 1]`
@@ -24,11 +24,14 @@
 
 pub mod cpu;
 mod extension;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod gpu;
 pub mod patch;
+pub mod proximal;
 pub mod reference;
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use extension::ConvolutionOps;
 
 use crate::backend::is_cpu;
@@ -44,7 +47,7 @@ use crate::connectivity::Connectivity;
 /// of its input.
 pub fn synthesize(maps: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Tensor<4> {
     check_filters(&filters, g);
-    if !is_cpu(&maps.device()) {
+    if !has_kernels(&maps) {
         return reference::synthesize(maps, filters, g);
     }
     Tensor::from_dispatch(Dispatch::synthesize(
@@ -64,7 +67,7 @@ pub fn synthesize(maps: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Tens
 /// As [`synthesize`].
 pub fn analyze(residual: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Tensor<4> {
     check_filters(&filters, g);
-    if !is_cpu(&residual.device()) {
+    if !has_kernels(&residual) {
         return reference::analyze(residual, filters, g);
     }
     Tensor::from_dispatch(Dispatch::analyze(
@@ -79,7 +82,7 @@ pub fn analyze(residual: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Ten
 /// # Shapes
 /// maps `[n, K, H + h - 1, W + w - 1]`, residual `[n, C, H, W]` -> `[C, K, h, w]`.
 pub fn filter_gradient(maps: Tensor<4>, residual: Tensor<4>, g: &Connectivity) -> Tensor<4> {
-    if !is_cpu(&maps.device()) {
+    if !has_kernels(&maps) {
         return reference::filter_gradient(maps, residual, g);
     }
     Tensor::from_dispatch(Dispatch::filter_gradient(
@@ -87,6 +90,11 @@ pub fn filter_gradient(maps: Tensor<4>, residual: Tensor<4>, g: &Connectivity) -
         residual.into_dispatch(),
         g.clone(),
     ))
+}
+
+/// Whether there are kernels for a tensor. Few GPUs compute in double precision, so theirs are single.
+fn has_kernels(x: &Tensor<4>) -> bool {
+    is_cpu(&x.device()) || x.dtype() == DType::F32
 }
 
 fn check_filters(filters: &Tensor<4>, g: &Connectivity) {

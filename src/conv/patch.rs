@@ -254,6 +254,48 @@ impl<T: Scalar> Atoms<T> {
         }
     }
 
+    /// Adds a multiple of the patch of a place to taps laid out as in here, see [`Atoms::blank`]:
+    /// what one element adds to [`super::filter_gradient`].
+    #[inline(always)]
+    pub fn collect<S: Simd>(&self, simd: S, canvas: &[T], place: Place, amount: T, taps: &mut [T]) {
+        let patch = &canvas[self.origin(place, 0)..];
+        let range = self.atoms[place.map as usize].runs.clone();
+        let taps = &mut taps[range.start * RUN..range.end * RUN];
+        let amount = T::splat(simd, amount);
+        for (run, taps) in self.runs[range].iter().zip(taps.chunks_exact_mut(RUN)) {
+            let values = &patch[run.at..][..RUN];
+            for b in (0..RUN).step_by(T::lanes::<S>()) {
+                let value = T::load(simd, &values[b..]);
+                let sum = T::mul_add(simd, amount, value, T::load(simd, &taps[b..]));
+                T::store(simd, sum, &mut taps[b..]);
+            }
+        }
+    }
+
+    /// Taps of zero, laid out as in here.
+    pub fn blank(&self) -> Vec<T> {
+        vec![T::ZERO; self.taps.len()]
+    }
+
+    /// Taps laid out as in here, as filters `[planes, maps, h, w]`.
+    pub fn filters(&self, taps: &[T], g: &Connectivity) -> Vec<T> {
+        let [h, w] = self.frame.filter;
+        let mut filters = vec![T::ZERO; g.planes() * g.maps() * h * w];
+        let mut runs = taps.chunks_exact(RUN);
+        for k in 0..g.maps() {
+            let planes = g.planes_of(k);
+            for a in 0..h {
+                for &c in &planes {
+                    let row = &mut filters[((c * g.maps() + k) * h + a) * w..][..w];
+                    for (part, run) in row.chunks_mut(RUN).zip(&mut runs) {
+                        part.copy_from_slice(&run[..part.len()]);
+                    }
+                }
+            }
+        }
+        filters
+    }
+
     fn origin(&self, place: Place, top: usize) -> usize {
         (place.row as usize - top) * self.frame.row_len() + place.column as usize
     }

@@ -131,11 +131,32 @@ impl Objective {
         images: Tensor<4>,
     ) -> Vec<Evaluation> {
         let residual = images.clone() - network.project(maps.clone());
-        let squares = sums(residual.clone().square());
-        let penalties = sums(penalty::value(maps.clone(), self.p));
-        let gaps = self
+        let duals = self
             .is_convex()
-            .then(|| self.dual(network, residual, images.clone()));
+            .then(|| self.dual(network, residual.clone(), images.clone()));
+        self.evaluations(residual, maps, images, duals)
+    }
+
+    /// [`Objective::evaluate`] without the gap, which costs as much again.
+    pub fn measure(
+        &self,
+        network: &Network,
+        maps: Tensor<4>,
+        images: Tensor<4>,
+    ) -> Vec<Evaluation> {
+        let residual = images.clone() - network.project(maps.clone());
+        self.evaluations(residual, maps, images, None)
+    }
+
+    fn evaluations(
+        &self,
+        residual: Tensor<4>,
+        maps: Tensor<4>,
+        images: Tensor<4>,
+        duals: Option<Vec<f64>>,
+    ) -> Vec<Evaluation> {
+        let squares = sums(residual.square());
+        let penalties = sums(penalty::value(maps.clone(), self.p));
         let [n, k, h, w] = maps.dims();
         let used = sums(maps.not_equal_elem(0.0).float());
         let (first, second) = (sums(images.clone()), sums(images.clone().square()));
@@ -149,7 +170,7 @@ impl Objective {
                     objective: data + penalty,
                     data,
                     penalty,
-                    gap: gaps.as_ref().map(|dual| data + penalty - dual[i]),
+                    gap: duals.as_ref().map(|dual| data + penalty - dual[i]),
                     // A perfect fit or a flat image has no finite ratio; a very large one will do.
                     snr: 10.0 * (at_least(variation, 1e-30) / at_least(squares[i], 1e-30)).log10(),
                     density: used[i] / (k * h * w) as f64,

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::lanczos::largest_eigenvalue;
-use super::{Dot, conjugate_gradients};
+use super::{Dot, SparseBatch, conjugate_gradients};
 use crate::conv;
 use crate::error::Result;
 use crate::model::{Constraint, FeatureMaps, Network};
@@ -26,6 +26,8 @@ pub struct FilterProblem<'a> {
     pub layer: usize,
     /// The maps and images.
     pub batches: &'a Batches<'a>,
+    /// The same maps and images where those are one sparse batch of one layer, which is faster.
+    pub sparse: Option<&'a SparseBatch>,
     /// What the filters have to satisfy.
     pub constraint: Constraint,
 }
@@ -56,7 +58,10 @@ impl FilterProblem<'_> {
     /// Those of reading a batch.
     pub fn solve(&self, step: FilterStep) -> Result<Tensor<4>> {
         let filters = self.network.layers[self.layer].filters.val();
-        let data = self.sum(|maps, images| self.gradient(maps, images))?;
+        let data = match self.sparse {
+            Some(sparse) => sparse.data(),
+            None => self.sum(|maps, images| self.gradient(maps, images))?,
+        };
         match step {
             FilterStep::LeastSquares { cg } => {
                 let found = self.with_normal(|apply| {
@@ -81,18 +86,20 @@ impl FilterProblem<'_> {
         let start = FeatureMaps::start(filters.dims(), 1.0, 0, &filters.device());
         let start = start.cast(filters.dtype());
         let norm = 1.1 * self.with_normal(|apply| largest_eigenvalue(apply, start, 6))?;
-        let (mut x, mut v, mut t) = (filters.clone(), filters, 1.0_f64);
+        // Also the momentum stays on the device: a number read back would make every step wait for it.
+        let mut t: Tensor<4> = Tensor::ones([1; 4], (&filters.device(), filters.dtype()));
+        let (mut x, mut v) = (filters.clone(), filters);
         for _ in 0..steps {
             let gradient = self.normal(&v)? - data.clone();
             let next = self.constraint.project(v.clone() - gradient / norm);
             let moved = next.clone() - x;
-            let uphill: f64 = Dot::Whole.of(v - next.clone(), moved.clone()).into_scalar();
-            let t_next = 0.5 * (1.0 + (1.0 + 4.0 * t * t).sqrt());
-            if uphill > 0.0 {
-                (v, t) = (next.clone(), 1.0);
-            } else {
-                (v, t) = (next.clone() + moved * ((t - 1.0) / t_next), t_next);
-            }
+            let uphill = Dot::Whole
+                .of(v - next.clone(), moved.clone())
+                .greater_elem(0.0);
+            let t_next = ((t.clone().square() * 4.0 + 1.0).sqrt() + 1.0) / 2.0;
+            let momentum = ((t - 1.0) / t_next.clone()).mask_fill(uphill.clone(), 0.0);
+            v = next.clone() + moved * momentum;
+            t = t_next.mask_fill(uphill, 1.0);
             x = next;
         }
         Ok(x)
@@ -116,6 +123,9 @@ impl FilterProblem<'_> {
 
     /// The normal operator, `f -> A'A f`, `A f = R(f) z`.
     fn normal(&self, filters: &Tensor<4>) -> Result<Tensor<4>> {
+        if let Some(sparse) = self.sparse {
+            return Ok(sparse.normal(filters));
+        }
         let g = &self.network.layers[self.layer].connectivity;
         let below = self.network.part(0..self.layer);
         self.sum(|maps, _| {

@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::adam::{Adam, Moments, data_gradient, gradient_of};
-use super::{FilterProblem, FilterStep, Limits, Method, Problem, Watch};
+use super::filters::Batches;
+use super::{FilterProblem, FilterStep, Limits, Method, Problem, SparseBatch, Watch};
 use crate::error::{Error, Result};
 use crate::model::{Constraint, Evaluation, FeatureMaps, Model, Network};
 
@@ -76,16 +77,23 @@ impl Learner {
                 (solved.codes, solved.maps, network.clone())
             }
         };
-        let after_codes = objective.evaluate(&network, codes.clone(), images.clone());
+        let measure = |network: &Network, maps: &Tensor<4>| {
+            objective.measure(network, maps.clone(), images.clone())
+        };
+        let after_codes = measure(&network, &codes);
         let network = if update && !matches!(self.codes, Method::Adam(_)) {
-            let maps = maps.clone();
-            let images = images.clone();
-            self.update_filters(network, &move |visit| visit(maps.clone(), images.clone()))?
+            let sparse = SparseBatch::new(problem, &maps);
+            let batches: &Batches = &|visit| visit(maps.clone(), images.clone());
+            self.update_filters(network, batches, sparse.as_ref())?
         } else {
             network
         };
-        let after_filters = objective.evaluate(&network, codes.clone(), images.clone());
-        let going_on = objective.evaluate(&network, maps.clone(), images.clone());
+        let after_filters = measure(&network, &codes);
+        let going_on = match &self.codes {
+            Method::Split(_) => measure(&network, &maps),
+            // What goes on is the codes themselves.
+            Method::Adam(_) | Method::Fista(_) | Method::Descent(_) => after_filters.clone(),
+        };
         // The codes may be finite while the maps that go on are not.
         let objectives =
             [&after_codes, &after_filters, &going_on].map(|each| Evaluation::total(each).objective);
@@ -105,20 +113,23 @@ impl Learner {
         })
     }
 
-    /// Updates the filters of every layer of the stack in turn, the image side first.
+    /// Updates the filters of every layer of the stack in turn, the image side first. `sparse` holds
+    /// the same as `batches`, where that is one sparse batch of one layer.
     ///
     /// # Errors
     /// Those of reading a batch.
     pub fn update_filters(
         &self,
         mut network: Network,
-        batches: &super::filters::Batches<'_>,
+        batches: &Batches,
+        sparse: Option<&SparseBatch>,
     ) -> Result<Network> {
         for layer in 0..network.layers.len() {
             let filters = FilterProblem {
                 network: &network,
                 layer,
                 batches,
+                sparse,
                 constraint: self.constraint,
             }
             .solve(self.filters)?;

@@ -17,9 +17,9 @@ mod split;
 
 pub use adam::{Adam, Moments};
 pub use cg::{Dot, conjugate_gradients};
-pub use descent::{Descent, DescentState};
+pub use descent::{Descent, DescentState, SparseBatch};
 pub use drive::{Limits, Point, Reason, Solved, Watch, drive};
-pub use filters::{FilterProblem, FilterStep};
+pub use filters::{Batches, FilterProblem, FilterStep};
 pub use fista::{Fista, operator_norm};
 pub use learn::{Learner, Learnt};
 pub use split::{Schedule, Split};

@@ -16,9 +16,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("arrays", &["files"]),
     ("store", &["files"]),
     ("picture", &["data", "files"]),
-    ("conv", &["connectivity", "backend"]),
+    ("conv", &["connectivity", "backend", "penalty"]),
     ("model", &["conv", "penalty", "connectivity", "data"]),
-    ("solve", &["model", "conv", "penalty"]),
+    (
+        "solve",
+        &["model", "conv", "penalty", "connectivity", "backend"],
+    ),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],

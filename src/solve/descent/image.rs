@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::shared::{Element, Elements, Real, Shared, real, to_f64};
+use super::shared::{Element, Elements, Real, Shared, each, real, to_f64};
 use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
@@ -11,7 +11,7 @@ const FALL: f64 = 0.6;
 /// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
 const SWEEPS: usize = 6;
 const DROP: f64 = 0.3;
-/// Moves of at most so many roundings of the weight are none.
+/// Moves of at most so many roundings of the largest gradient there was are none.
 const STILL: f64 = 4.0;
 
 /// One image: the elements that are worked on, and what they leave unexplained.
@@ -25,20 +25,15 @@ pub(super) struct Image<T> {
     pub elements: Elements<T>,
     /// The present weight of the penalty.
     weight: f64,
+    /// The largest gradient that was seen.
+    largest: f64,
     settled: bool,
 }
 
 impl<T: Real> Image<T> {
     /// From the planes of the image `[C, H, W]` and the maps to start from.
     pub fn new(shared: &Shared<T>, planes: &[T], maps: &[T]) -> Self {
-        let mut elements = vec![Vec::new(); shared.strips.count()];
-        for (place, value) in shared.select(maps, |value| value != T::zero()) {
-            elements[shared.strips.of(place.row)].push(Element {
-                place,
-                value,
-                energy: shared.atoms.energy(place),
-            });
-        }
+        let elements = shared.elements(maps);
         let image = shared.atoms.frame().canvas(planes);
         let cold = elements.iter().all(Vec::is_empty);
         let mut new = Self {
@@ -47,6 +42,7 @@ impl<T: Real> Image<T> {
             elements,
             // Maps that were found before need no approach.
             weight: if cold { f64::INFINITY } else { shared.weight },
+            largest: 0.0,
             settled: false,
         };
         new.refresh(shared);
@@ -84,7 +80,7 @@ impl<T: Real> Image<T> {
         }
         // Moves of single elements add up their rounding.
         self.refresh(shared);
-        self.settled = taken == 0 && moved <= STILL * to_f64(T::epsilon()) * shared.weight;
+        self.settled = taken == 0 && moved <= STILL * to_f64(T::epsilon()) * self.largest;
     }
 
     /// Lowers the weight and takes every element into the working set that it no longer holds at
@@ -92,10 +88,9 @@ impl<T: Real> Image<T> {
     fn take_in(&mut self, shared: &Shared<T>) -> usize {
         let planes = shared.atoms.frame().planes(&self.residual);
         let mut gradient = cpu::analyze(&planes, &shared.filters, &shared.g, shared.sizes);
-        if !self.weight.is_finite() {
-            self.weight = to_f64(gradient.iter().fold(T::zero(), |m, g| m.max(g.abs())));
-        }
-        self.weight = (FALL * self.weight).max(shared.weight);
+        let steepest = gradient.iter().fold(T::zero(), |m, g| m.max(g.abs()));
+        self.largest = self.largest.max(to_f64(steepest));
+        self.weight = (FALL * self.weight.min(self.largest)).max(shared.weight);
         for element in self.elements.iter().flatten() {
             gradient[shared.index(element.place)] = T::zero();
         }
@@ -152,8 +147,7 @@ impl<T: Real> Image<T> {
     /// Works out the residual anew.
     pub fn refresh(&mut self, shared: &Shared<T>) {
         self.residual.copy_from_slice(&self.image);
-        let strip = |strip: &Vec<Element<T>>| strip.iter().map(|element| -element.value).collect();
-        let minus: Vec<Vec<T>> = self.elements.iter().map(strip).collect();
+        let minus = each(&self.elements, |element| -element.value);
         shared.add(&mut self.residual, &self.elements, &minus);
     }
 }

@@ -1,5 +1,6 @@
 //! Coordinate descent on a working set: the fastest way to sparse maps of one layer.
 
+mod batch;
 mod image;
 mod newton;
 mod shared;
@@ -9,6 +10,7 @@ use burn::tensor::{DType, Device, Element, Tensor, TensorData};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use self::batch::SparseBatch;
 use self::image::Image;
 use self::shared::{Real, Shared};
 use super::{Problem, Reason, Solver};

@@ -1,7 +1,7 @@
 //! A Newton step on the elements that are not zero.
 
 use super::image::Image;
-use super::shared::{Element, Real, Shared, Values, real, to_f64};
+use super::shared::{Element, Real, Shared, Values, each, real, to_f64};
 
 /// Conjugate gradients that work out the step.
 const CONJUGATE: usize = 10;
@@ -27,7 +27,7 @@ impl<T: Real> Image<T> {
         let slope = |element: &Element<T>, pull: T| pull - weight * element.value.signum();
         let slopes = self.with(&pulls, slope);
         let step = self.conjugate_gradients(shared, slopes);
-        let before = self.objective(shared, &self.residual, &self.values());
+        let before = self.objective(shared, &self.residual, &each(&self.elements, |e| e.value));
         let mut length = T::one();
         for _ in 0..=HALVINGS {
             let stop = |element: &Element<T>, step: T| {
@@ -78,11 +78,6 @@ impl<T: Real> Image<T> {
             rho = new;
         }
         d
-    }
-
-    fn values(&self) -> Values<T> {
-        let strip = |strip: &Vec<Element<T>>| strip.iter().map(|element| element.value).collect();
-        self.elements.iter().map(strip).collect()
     }
 
     /// `f` of each element and its number.

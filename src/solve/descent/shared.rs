@@ -71,6 +71,19 @@ impl<T: Real> Shared<T> {
         row * width + place.column as usize
     }
 
+    /// The elements of maps that are not zero.
+    pub fn elements(&self, maps: &[T]) -> Elements<T> {
+        let mut elements = vec![Vec::new(); self.strips.count()];
+        for (place, value) in self.select(maps, |value| value != T::zero()) {
+            elements[self.strips.of(place.row)].push(Element {
+                place,
+                value,
+                energy: self.atoms.energy(place),
+            });
+        }
+        elements
+    }
+
     /// The elements of maps, or of anything alike, that pass a test.
     pub fn select<'a>(
         &self,
@@ -134,6 +147,12 @@ impl<T: Real> Shared<T> {
         };
         elements.par_iter().map(strip).collect()
     }
+}
+
+/// A number of each element.
+pub(super) fn each<T: Real>(elements: &Elements<T>, f: impl Fn(&Element<T>) -> T) -> Values<T> {
+    let strips = elements.iter();
+    strips.map(|strip| strip.iter().map(&f).collect()).collect()
 }
 
 struct Add<'a, T> {

@@ -10,7 +10,7 @@ use crate::config::Update;
 use crate::error::{Error, Result};
 use crate::model::{Evaluation, FeatureMaps, Network};
 use crate::run::{EpochSums, TraceLine, codes_name, maps_name, save};
-use crate::solve::{Method, Problem};
+use crate::solve::{Batches, Method, Problem};
 use crate::task::{Event, Observer};
 
 impl Session<'_> {
@@ -135,7 +135,7 @@ impl Session<'_> {
         let stack = self.run.network.part(layers.clone());
         let learner = self.learner.clone();
         let session = RefCell::new(self);
-        let network = learner.update_filters(stack, &|visit| {
+        let batches_of_all: &Batches = &|visit| {
             for batch in batches {
                 let mut session = session.borrow_mut();
                 let images = session.gather(batch, |session, i| session.target(i))?;
@@ -144,7 +144,8 @@ impl Session<'_> {
                 visit(maps, images)?;
             }
             Ok(())
-        })?;
+        };
+        let network = learner.update_filters(stack, batches_of_all, None)?;
         let session = session.into_inner();
         let objective = session.run.state.objectives[stage];
         let (mut after, mut snr, mut going_on) = (0.0, 0.0, 0.0);

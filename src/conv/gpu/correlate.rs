@@ -1,0 +1,511 @@
+//! `synthesize` and `analyze` as one kernel, a correlation over groups of alike outputs, and
+//! `analyze` with FISTA's proximal step as its epilogue.
+//!
+//! A workgroup of 32 x 4 makes a tile of 32 x 32 pixels for the outputs of one group. For each of
+//! the group's inputs it brings the tile with its halo, and the taps, to shared memory once; then
+//! each unit correlates 8 pixels of a column for all outputs of the group in registers: for each
+//! column of taps `8 + rows - 1` values and `rows` taps are read for `8 * rows * width` multiply-adds.
+//! The 32 units of a row read and write neighbours: no bank conflicts, whole lines of memory.
+//!
+//! Filters of more than 16 rows or columns are worked off in passes of at most 16 x 16 taps.
+
+use burn_cubecl::CubeDevice;
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::client::Client;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::groups::{Lists, NONE, Product, lists};
+use super::prox::{Shrink, ShrinkLaunch, shrink_one, total};
+use super::{Grid, MOST, address_type, empty, readable};
+use crate::connectivity::Connectivity;
+
+/// Pixels of a tile in each direction.
+const TILE: usize = 32;
+/// Pixels of a column that one unit makes.
+const STRIP: usize = 8;
+/// Units of a workgroup: one for each column of the tile and each strip of it.
+const UNITS: (u32, u32) = (TILE as u32, (TILE / STRIP) as u32);
+/// Numbers in a row of the tile with its halo.
+const PITCH: usize = TILE + MOST - 1;
+
+/// What the correlation works on, but for the tensors.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+struct Geometry {
+    /// Size of a filter.
+    h: u32,
+    w: u32,
+    /// Zeros around the input, above and to the left.
+    pad_y: u32,
+    pad_x: u32,
+    /// Number of groups, of tiles and of workgroups that have work.
+    groups: u32,
+    tiles_x: u32,
+    tiles_y: u32,
+    blocks: u32,
+}
+
+/// Where a workgroup is.
+#[derive(CubeType, Clone, Copy)]
+struct Place {
+    image: u32,
+    group: u32,
+    top: u32,
+    left: u32,
+}
+
+/// Groups next to each other, then tiles, then images: what runs at a time reads the same inputs.
+#[cube]
+fn place(geometry: &Geometry) -> Place {
+    let block = CUBE_POS as u32;
+    let tile = block / geometry.groups;
+    let row = tile / geometry.tiles_x;
+    Place {
+        image: row / geometry.tiles_y,
+        group: block % geometry.groups,
+        top: row % geometry.tiles_y * TILE as u32,
+        left: tile % geometry.tiles_x * TILE as u32,
+    }
+}
+
+/// A tile with its halo; zero outside the input. `top` and `left` may lie outside: they wrap.
+#[cube]
+fn load_tile(
+    input: &Tensor<f32>,
+    tile: &mut Shared<[f32]>,
+    base: usize,
+    top: u32,
+    left: u32,
+    #[comptime] height: usize,
+) {
+    let (rows, columns) = (input.shape(2) as u32, input.shape(3) as u32);
+    let (down, right) = (input.stride(2), input.stride(3));
+    let x0 = left + UNIT_POS_X;
+    let x1 = x0 + TILE as u32;
+    let at0 = UNIT_POS_X as usize;
+    let at1 = at0 + TILE;
+    for step in 0..comptime!(height.div_ceil(UNITS.1 as usize)) {
+        let row = step * UNITS.1 as usize + UNIT_POS_Y as usize;
+        if row < height {
+            let y = top + row as u32;
+            let mut v0 = 0.0f32;
+            let mut v1 = 0.0f32;
+            if y < rows {
+                let start = base + y as usize * down;
+                if x0 < columns {
+                    v0 = input[start + x0 as usize * right];
+                }
+                if x1 < columns {
+                    v1 = input[start + x1 as usize * right];
+                }
+            }
+            tile[row * PITCH + at0] = v0;
+            if at1 < PITCH {
+                tile[row * PITCH + at1] = v1;
+            }
+        }
+    }
+}
+
+/// The taps of one pass, a vector over the group's outputs for each, column by column; zero beyond
+/// the filter.
+#[cube]
+fn load_taps<Q: Size>(
+    filters: &Tensor<f32>,
+    groups: &[u32],
+    taps: &mut Shared<[Vector<f32, Q>]>,
+    geometry: &Geometry,
+    members: usize,
+    input: usize,
+    first: (u32, u32),
+    #[comptime] rows: usize,
+    #[comptime] flip: bool,
+) {
+    let width = Q::value();
+    let (plane, map) = (filters.stride(0), filters.stride(1));
+    let (down, right) = (filters.stride(2), filters.stride(3));
+    let (by_member, by_input) = if comptime!(flip) {
+        (plane, map)
+    } else {
+        (map, plane)
+    };
+    let mut t = UNIT_POS as usize;
+    while t < comptime!(rows * MOST) {
+        let a = first.0 + (t % rows) as u32;
+        let b = first.1 + (t / rows) as u32;
+        let mut tap = Vector::<f32, Q>::new(0.0f32);
+        if a < geometry.h && b < geometry.w {
+            let (mut y, mut x) = (a, b);
+            if comptime!(flip) {
+                y = geometry.h - 1 - a;
+                x = geometry.w - 1 - b;
+            }
+            let at = input * by_input + y as usize * down + x as usize * right;
+            #[unroll]
+            for q in 0..width {
+                let member = groups[members + q];
+                if member != NONE {
+                    tap.insert(q, filters[at + member as usize * by_member]);
+                }
+            }
+        }
+        taps[t] = tap;
+        t += comptime!((UNITS.0 * UNITS.1) as usize);
+    }
+}
+
+/// The sums of one unit: its strip of pixels, a vector over the group's outputs for each.
+#[cube]
+fn correlate<Q: Size>(
+    input: &Tensor<f32>,
+    filters: &Tensor<f32>,
+    groups: &[u32],
+    geometry: &Geometry,
+    place: &Place,
+    tile: &mut Shared<[f32]>,
+    sums: &mut Array<Vector<f32, Q>>,
+    #[comptime] rows: usize,
+    #[comptime] flip: bool,
+) {
+    let mut taps = Shared::<[Vector<f32, Q>]>::new_slice(comptime!(rows * MOST));
+    let group = place.group as usize;
+    let members = geometry.groups as usize + 1 + group * Q::value();
+    let image = place.image as usize * input.stride(0);
+    let corner = UNIT_POS_Y as usize * (STRIP * PITCH) + UNIT_POS_X as usize;
+
+    for at in groups[group]..groups[group + 1] {
+        let source = groups[at as usize] as usize;
+        let base = image + source * input.stride(1);
+        let mut a = 0u32;
+        while a < geometry.h {
+            let mut b = 0u32;
+            while b < geometry.w {
+                sync_cube();
+                load_tile(
+                    input,
+                    tile,
+                    base,
+                    place.top + a - geometry.pad_y,
+                    place.left + b - geometry.pad_x,
+                    comptime!(TILE + rows - 1),
+                );
+                load_taps::<Q>(
+                    filters,
+                    groups,
+                    &mut taps,
+                    geometry,
+                    members,
+                    source,
+                    (a, b),
+                    rows,
+                    flip,
+                );
+                sync_cube();
+                let mut columns = geometry.w - b;
+                if columns > MOST as u32 {
+                    columns = MOST as u32;
+                }
+                for column in 0..columns as usize {
+                    multiply::<Q>(&*tile, &taps, sums, corner + column, column * rows, rows);
+                }
+                b += MOST as u32;
+            }
+            a += rows as u32;
+        }
+    }
+    // The tile is free for other use.
+    sync_cube();
+}
+
+/// Lays a unit's sums of one output into the tile, where it alone reads them: what follows is a loop
+/// then, not as many copies of its code as there are sums, which takes long to compile.
+#[cube]
+fn lay_down<Q: Size>(
+    sums: &Array<Vector<f32, Q>>,
+    tile: &mut Shared<[f32]>,
+    corner: usize,
+    #[comptime] q: usize,
+) {
+    #[unroll]
+    for i in 0..STRIP {
+        tile[corner + i * TILE] = sums[i].extract(q);
+    }
+}
+
+/// Where a unit's pixels are: its column, its first row, and the row after its last, within the plane.
+#[cube]
+fn strip(place: &Place, height: usize, width: usize) -> (usize, usize, usize) {
+    let x = (place.left + UNIT_POS_X) as usize;
+    let first = (place.top + UNIT_POS_Y * STRIP as u32) as usize;
+    let mut last = first + STRIP;
+    if last > height {
+        last = height;
+    }
+    if x >= width || first > height {
+        last = first;
+    }
+    (x, first, last)
+}
+
+/// One column of taps.
+#[cube]
+fn multiply<Q: Size>(
+    tile: &Shared<[f32]>,
+    taps: &Shared<[Vector<f32, Q>]>,
+    sums: &mut Array<Vector<f32, Q>>,
+    corner: usize,
+    first: usize,
+    #[comptime] rows: usize,
+) {
+    let mut values = Array::<f32>::new(comptime!(STRIP + rows - 1));
+    #[unroll]
+    for i in 0..comptime!(STRIP + rows - 1) {
+        values[i] = tile[corner + i * PITCH];
+    }
+    #[unroll]
+    for a in 0..rows {
+        let tap = taps[first + a];
+        #[unroll]
+        for i in 0..STRIP {
+            sums[i] = fma(Vector::new(values[i + a]), tap, sums[i]);
+        }
+    }
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn product<Q: Size>(
+    input: &Tensor<f32>,
+    filters: &Tensor<f32>,
+    groups: &[u32],
+    output: &mut Tensor<f32>,
+    geometry: Geometry,
+    #[comptime] rows: usize,
+    #[comptime] flip: bool,
+) {
+    if CUBE_POS as u32 >= geometry.blocks {
+        terminate!();
+    }
+    let place = place(&geometry);
+    let mut sums = Array::<Vector<f32, Q>>::new(STRIP);
+    let mut tile = Shared::<[f32]>::new_slice(comptime!(PITCH * (TILE + rows - 1)));
+    correlate::<Q>(
+        input, filters, groups, &geometry, &place, &mut tile, &mut sums, rows, flip,
+    );
+
+    let members = geometry.groups as usize + 1 + place.group as usize * Q::value();
+    let corner = UNIT_POS_Y as usize * (STRIP * TILE) + UNIT_POS_X as usize;
+    let (x, first, last) = strip(&place, output.shape(2), output.shape(3));
+    #[unroll]
+    for q in 0..Q::value() {
+        let member = groups[members + q];
+        if member != NONE {
+            lay_down::<Q>(&sums, &mut tile, corner, q);
+            let start = start(&*output, place.image, member, x);
+            let down = output.stride(2);
+            for y in first..last {
+                output[start + y * down] = tile[corner + (y - first) * TILE];
+            }
+        }
+    }
+}
+
+/// Where a column of a plane starts.
+#[cube]
+fn start(tensor: &Tensor<f32>, image: u32, plane: u32, x: usize) -> usize {
+    image as usize * tensor.stride(0) + plane as usize * tensor.stride(1) + x * tensor.stride(3)
+}
+
+/// `analyze`, and with what it gives the whole proximal step, see [`super::prox`]; each workgroup
+/// leaves its part of `uphill`.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn product_and_step<Q: Size>(
+    residual: &Tensor<f32>,
+    filters: &Tensor<f32>,
+    groups: &[u32],
+    x: &Tensor<f32>,
+    before: &Tensor<f32>,
+    momentum: &Tensor<f32>,
+    next: &mut Tensor<f32>,
+    uphill: &mut [f32],
+    geometry: Geometry,
+    length: f32,
+    shrink: Shrink,
+    #[comptime] rows: usize,
+    #[comptime] soft: bool,
+) {
+    if CUBE_POS as u32 >= geometry.blocks {
+        terminate!();
+    }
+    let place = place(&geometry);
+    let mut sums = Array::<Vector<f32, Q>>::new(STRIP);
+    let mut tile = Shared::<[f32]>::new_slice(comptime!(PITCH * (TILE + rows - 1)));
+    correlate::<Q>(
+        residual, filters, groups, &geometry, &place, &mut tile, &mut sums, rows, false,
+    );
+
+    let members = geometry.groups as usize + 1 + place.group as usize * Q::value();
+    let corner = UNIT_POS_Y as usize * (STRIP * TILE) + UNIT_POS_X as usize;
+    let (column, first, last) = strip(&place, next.shape(2), next.shape(3));
+    let momentum = momentum[place.image as usize * momentum.stride(0)];
+    let mut part = 0.0f32;
+    #[unroll]
+    for q in 0..Q::value() {
+        let member = groups[members + q];
+        if member != NONE {
+            lay_down::<Q>(&sums, &mut tile, corner, q);
+            let from_x = start(x, place.image, member, column);
+            let from_before = start(before, place.image, member, column);
+            let to = start(&*next, place.image, member, column);
+            let down = next.stride(2);
+            for row in first..last {
+                let now = x[from_x + row * x.stride(2)];
+                let then = before[from_before + row * before.stride(2)];
+                let v = fma(momentum, now - then, now);
+                let descended = v - length * tile[corner + (row - first) * TILE];
+                let new = shrink_one(descended, &shrink, soft);
+                part += (v - new) * (new - now);
+                next[to + row * down] = new;
+            }
+        }
+    }
+    let part = total(part, comptime!((UNITS.0 * UNITS.1) as usize));
+    if UNIT_POS == 0 {
+        // All of an image's parts next to each other, whatever the order of the workgroups.
+        uphill[CUBE_POS] = part;
+    }
+}
+
+/// All that a launch needs but the tensors.
+struct Plan {
+    client: Client,
+    grid: Grid,
+    lists: std::sync::Arc<Lists>,
+    rows: usize,
+    geometry: [u32; 8],
+}
+
+impl Plan {
+    fn new(
+        (client, device): (&Client, &CubeDevice),
+        g: &Connectivity,
+        product: Product,
+        output: [usize; 4],
+        [h, w]: [usize; 2],
+    ) -> Self {
+        let lists = lists(client, device, g, product);
+        let [n, _, height, width] = output;
+        let tiles = [width.div_ceil(TILE), height.div_ceil(TILE)];
+        let blocks = n * tiles[0] * tiles[1] * lists.count;
+        let pad = match product {
+            Product::Analyze => [h - 1, w - 1],
+            _ => [0, 0],
+        };
+        let geometry = [
+            h,
+            w,
+            pad[0],
+            pad[1],
+            lists.count,
+            tiles[0],
+            tiles[1],
+            blocks,
+        ];
+        Self {
+            client: client.clone(),
+            grid: Grid::of(blocks),
+            lists,
+            rows: h.div_ceil(h.div_ceil(MOST)),
+            geometry: geometry.map(|x| x as u32),
+        }
+    }
+
+    fn geometry(&self) -> GeometryLaunch {
+        let [h, w, pad_y, pad_x, groups, tiles_x, tiles_y, blocks] = self.geometry;
+        GeometryLaunch::new(h, w, pad_y, pad_x, groups, tiles_x, tiles_y, blocks)
+    }
+
+    /// Workgroups of one image.
+    fn blocks_of_an_image(&self) -> usize {
+        let [.., groups, tiles_x, tiles_y, _] = self.geometry;
+        (groups * tiles_x * tiles_y) as usize
+    }
+}
+
+/// `synthesize` or `analyze`, whose result has the shape `output`.
+pub(super) fn launch(
+    input: CubeTensor,
+    filters: CubeTensor,
+    g: &Connectivity,
+    product: Product,
+    output: [usize; 4],
+) -> CubeTensor {
+    let (input, result) = (readable(input), empty(&filters, output));
+    if output.contains(&0) {
+        return result;
+    }
+    let [_, _, h, w] = filters.meta.shape().dims();
+    let place = (&result.client, &result.device);
+    let plan = Plan::new(place, g, product, output, [h, w]);
+    // SAFETY: every index is held within its tensor by the kernel itself.
+    unsafe {
+        self::product::launch_unchecked(
+            &plan.client,
+            plan.grid.count(),
+            CubeDim::new_2d(UNITS.0, UNITS.1),
+            address_type([&input, &filters, &result]),
+            plan.lists.width,
+            input.into_tensor_arg(),
+            filters.into_tensor_arg(),
+            plan.lists.words(),
+            result.clone().into_tensor_arg(),
+            plan.geometry(),
+            plan.rows,
+            product == Product::Synthesize,
+        );
+    }
+    result
+}
+
+/// The proximal step: the next maps, and each workgroup's part of `uphill`, `[n, parts, 1, 1]`.
+pub(super) fn launch_step(
+    [residual, filters, x, before, momentum]: [CubeTensor; 5],
+    g: &Connectivity,
+    length: f32,
+    (shrink, soft): (ShrinkLaunch, bool),
+) -> (CubeTensor, CubeTensor) {
+    let [residual, x, before] = [residual, x, before].map(readable);
+    let output = x.meta.shape().dims();
+    let [_, _, h, w] = filters.meta.shape().dims();
+    let place = (&x.client, &x.device);
+    let plan = Plan::new(place, g, Product::Analyze, output, [h, w]);
+    let next = empty(&x, output);
+    let parts = empty(&x, [output[0], plan.blocks_of_an_image(), 1, 1]);
+    if output.contains(&0) {
+        return (next, parts);
+    }
+    // SAFETY: every index is held within its tensor by the kernel itself; there is a part for each
+    // workgroup.
+    unsafe {
+        product_and_step::launch_unchecked(
+            &plan.client,
+            plan.grid.count(),
+            CubeDim::new_2d(UNITS.0, UNITS.1),
+            address_type([&residual, &filters, &x, &before, &next]),
+            plan.lists.width,
+            residual.into_tensor_arg(),
+            filters.into_tensor_arg(),
+            plan.lists.words(),
+            x.into_tensor_arg(),
+            before.into_tensor_arg(),
+            momentum.into_tensor_arg(),
+            next.clone().into_tensor_arg(),
+            parts.clone().into_buffer_arg(),
+            plan.geometry(),
+            length,
+            shrink,
+            plan.rows,
+            soft,
+        );
+    }
+    (next, parts)
+}

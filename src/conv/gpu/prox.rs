@@ -1,0 +1,148 @@
+//! The shrink of one number, and sums in a fixed order.
+
+use burn::backend::TensorMetadata;
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::{Grid, empty};
+
+/// Units of a workgroup.
+const UNITS: usize = 256;
+/// Newton's method is exact to single precision after as many, see [`crate::penalty::shrink_by`].
+const NEWTON_STEPS: usize = 4;
+
+/// `weight |x|^p` and the magnitude up to which its shrink is zero.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+pub(super) struct Shrink {
+    pub weight: f32,
+    pub p: f32,
+    pub jump: f32,
+}
+
+/// What a kernel needs to know of the penalty, and whether it is the soft threshold, p = 1.
+pub(super) fn penalty(weight: f64, p: f64) -> (ShrinkLaunch, bool) {
+    let least = (2.0 * (1.0 - p) * weight).powf(1.0 / (2.0 - p));
+    let jump = least * (2.0 - p) / (2.0 * (1.0 - p));
+    let soft = p == 1.0;
+    let jump = if soft { weight } else { jump };
+    let launch = ShrinkLaunch::new(weight as f32, p as f32, jump as f32);
+    (launch, soft)
+}
+
+/// The shrink of `v`, see [`crate::penalty::shrink`].
+#[cube]
+pub(super) fn shrink_one(v: f32, shrink: &Shrink, #[comptime] soft: bool) -> f32 {
+    if comptime!(soft) {
+        v - v.clamp(-shrink.weight, shrink.weight)
+    } else {
+        let a = v.abs();
+        let mut x = a;
+        if a <= shrink.jump {
+            x = 0.0f32;
+        } else {
+            #[unroll]
+            for _ in 0..NEWTON_STEPS {
+                let q = shrink.weight * shrink.p * x.powf(shrink.p - 2.0);
+                let f = q * x + x - a;
+                x -= f / (q * (shrink.p - 1.0) + 1.0);
+            }
+        }
+        select(v < 0.0, -x, x)
+    }
+}
+
+/// The sum of what all units of a workgroup hold, a power of two of them, always in the same order.
+#[cube]
+pub(super) fn total(value: f32, #[comptime] units: usize) -> f32 {
+    let mut parts = Shared::<[f32]>::new_slice(units);
+    let unit = UNIT_POS as usize;
+    parts[unit] = value;
+    sync_cube();
+    #[unroll]
+    for halving in 0..comptime!(units.ilog2() as usize) {
+        let half = comptime!(units >> (halving + 1));
+        if unit < half {
+            let sum = parts[unit] + parts[unit + half];
+            parts[unit] = sum;
+        }
+        sync_cube();
+    }
+    parts[0]
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn shrink_all(v: &[f32], output: &mut [f32], shrink: Shrink, #[comptime] soft: bool) {
+    if ABSOLUTE_POS < output.len() {
+        output[ABSOLUTE_POS] = shrink_one(v[ABSOLUTE_POS], &shrink, soft);
+    }
+}
+
+#[cube(launch_unchecked)]
+fn sum_rows(parts: &[f32], output: &mut [f32], rows: u32, length: u32) {
+    let row = CUBE_POS;
+    if row >= rows as usize {
+        terminate!();
+    }
+    let mut sum = 0.0f32;
+    let mut i = UNIT_POS as usize;
+    while i < length as usize {
+        sum += parts[row * length as usize + i];
+        i += UNITS;
+    }
+    let sum = total(sum, UNITS);
+    if UNIT_POS == 0 {
+        output[row] = sum;
+    }
+}
+
+/// The shrink of every element, in one pass.
+pub(super) fn launch_shrink(v: CubeTensor, weight: f64, p: f64) -> CubeTensor {
+    let v = into_contiguous(v);
+    let output = empty(&v, v.shape().dims());
+    let count = v.meta.num_elements();
+    if count == 0 {
+        return output;
+    }
+    let client = v.client.clone();
+    let (shrink, soft) = penalty(weight, p);
+    let grid = Grid::of(count.div_ceil(UNITS));
+    // SAFETY: both tensors lie in row-major order and hold `count` numbers.
+    unsafe {
+        shrink_all::launch_unchecked(
+            &client,
+            grid.count(),
+            CubeDim::new_1d(UNITS as u32),
+            super::address_type([&v, &output]),
+            v.into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            shrink,
+            soft,
+        );
+    }
+    output
+}
+
+/// The sum of each image's parts, `[n, parts, 1, 1]` -> `[n, 1, 1, 1]`.
+pub(super) fn launch_sum(parts: CubeTensor) -> CubeTensor {
+    let [n, length, ..]: [usize; 4] = parts.shape().dims();
+    let output = empty(&parts, [n, 1, 1, 1]);
+    if n == 0 {
+        return output;
+    }
+    let client = parts.client.clone();
+    // SAFETY: `parts` was made contiguous with these sizes, a workgroup writes one number.
+    unsafe {
+        sum_rows::launch_unchecked(
+            &client,
+            Grid::of(n).count(),
+            CubeDim::new_1d(UNITS as u32),
+            parts.into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            n as u32,
+            length as u32,
+        );
+    }
+    output
+}

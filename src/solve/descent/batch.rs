@@ -1,0 +1,159 @@
+//! The products of the filter step over the elements that are not zero.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::numbers;
+use super::shared::{Element, Elements, Shared, each};
+use crate::backend::is_cpu;
+use crate::connectivity::Connectivity;
+use crate::conv::cpu::Sizes;
+use crate::conv::patch::{Atoms, dispatch};
+use crate::solve::Problem;
+
+/// The sparse maps of a batch and its images, for the filters of one layer: the operator
+/// `A f = z * f` and its adjoint at the price of the elements that are not zero.
+#[derive(Clone, Debug)]
+pub struct SparseBatch {
+    g: Connectivity,
+    sizes: Sizes,
+    device: Device,
+    /// The elements of each image, and its planes on the canvas.
+    images: Vec<(Elements<f32>, Vec<f32>)>,
+}
+
+/// Beyond this share of elements that are not zero the products of whole images are faster.
+const DENSE: f64 = 0.1;
+
+impl SparseBatch {
+    /// The maps and images of a problem of one layer in single precision; none of others, or where the
+    /// maps are not sparse. It computes on the CPU, so images that lie elsewhere have none either.
+    pub fn new(problem: &Problem, maps: &Tensor<4>) -> Option<Self> {
+        let [layer] = &problem.network.layers[..] else {
+            return None;
+        };
+        if maps.dtype() != DType::F32 || !is_cpu(&maps.device()) {
+            return None;
+        }
+        let [.., height, width] = problem.images.dims();
+        let sizes = Sizes {
+            batch: 1,
+            image: [height, width],
+            filter: layer.filter_size(),
+        };
+        let g = layer.connectivity.clone();
+        let shared = shared(numbers(layer.filters.val()), &g, sizes);
+        let (planes, maps): (Vec<f32>, Vec<f32>) =
+            (numbers(problem.images.clone()), numbers(maps.clone()));
+        let used = maps.iter().filter(|&&z| z != 0.0).count();
+        if used as f64 > DENSE * maps.len() as f64 {
+            return None;
+        }
+        let n = problem.images.dims()[0];
+        let pairs = planes
+            .par_chunks_exact(planes.len() / n)
+            .zip(maps.par_chunks_exact(maps.len() / n));
+        let images = pairs
+            .map(|(planes, maps)| (shared.elements(maps), shared.atoms.frame().canvas(planes)))
+            .collect();
+        Some(Self {
+            g,
+            sizes,
+            device: problem.images.device(),
+            images,
+        })
+    }
+
+    /// `A'y`, the filter gradient of the images.
+    pub fn data(&self) -> Tensor<4> {
+        let zeros = vec![0.0; self.g.planes() * self.g.maps() * self.taps()];
+        let shared = shared(zeros, &self.g, self.sizes);
+        self.sum(&shared, |elements, image| collect(&shared, elements, image))
+    }
+
+    /// `A'A f`.
+    pub fn normal(&self, filters: &Tensor<4>) -> Tensor<4> {
+        let shared = shared(numbers(filters.clone()), &self.g, self.sizes);
+        self.sum(&shared, |elements, image| {
+            let mut canvas = vec![0.0; image.len()];
+            shared.add(&mut canvas, elements, &each(elements, |e| e.value));
+            collect(&shared, elements, &canvas)
+        })
+    }
+
+    /// The sum of a term over all images, as filters.
+    fn sum(
+        &self,
+        shared: &Shared<f32>,
+        term: impl Fn(&Elements<f32>, &[f32]) -> Vec<f32> + Sync,
+    ) -> Tensor<4> {
+        let terms: Vec<Vec<f32>> = self
+            .images
+            .par_iter()
+            .map(|(elements, image)| term(elements, image))
+            .collect();
+        let sum = terms.into_iter().reduce(plus).unwrap_or_default();
+        let [h, w] = self.sizes.filter;
+        Tensor::from_data(
+            TensorData::new(
+                shared.atoms.filters(&sum, &self.g),
+                [self.g.planes(), self.g.maps(), h, w],
+            ),
+            &self.device,
+        )
+    }
+
+    fn taps(&self) -> usize {
+        self.sizes.filter.iter().product()
+    }
+}
+
+fn shared(filters: Vec<f32>, g: &Connectivity, sizes: Sizes) -> Shared<f32> {
+    Shared::new(filters, g.clone(), sizes, 0.0, 1.0)
+}
+
+/// The filter gradient of a canvas, laid out as the atoms are.
+fn collect(shared: &Shared<f32>, elements: &Elements<f32>, canvas: &[f32]) -> Vec<f32> {
+    let strips: Vec<Vec<f32>> = elements
+        .par_iter()
+        .map(|elements| {
+            let mut taps = shared.atoms.blank();
+            dispatch(Collect {
+                atoms: &shared.atoms,
+                canvas,
+                elements,
+                taps: &mut taps,
+            });
+            taps
+        })
+        .collect();
+    strips.into_iter().reduce(plus).unwrap_or_default()
+}
+
+fn plus(mut sum: Vec<f32>, term: Vec<f32>) -> Vec<f32> {
+    for (sum, term) in sum.iter_mut().zip(term) {
+        *sum += term;
+    }
+    sum
+}
+
+struct Collect<'a> {
+    atoms: &'a Atoms<f32>,
+    canvas: &'a [f32],
+    elements: &'a [Element<f32>],
+    taps: &'a mut [f32],
+}
+
+impl WithSimd for Collect<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for element in self.elements {
+            let Element { place, value, .. } = *element;
+            self.atoms
+                .collect(simd, self.canvas, place, value, self.taps);
+        }
+    }
+}
