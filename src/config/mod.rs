@@ -149,7 +149,9 @@ pub struct Train {
     pub cg_filters: usize,
     /// Steps on each visit of a batch by fista and adam.
     pub steps: usize,
-    /// Gradient steps of fista on the filters; 0 leaves them as they began.
+    /// Rounds on each visit of a batch by descent.
+    pub rounds: usize,
+    /// Gradient steps of fista and descent on the filters; 0 leaves them as they began.
     pub filter_steps: usize,
     /// Learning rates and decays of adam.
     pub adam: Adam,
@@ -172,6 +174,7 @@ impl Default for Train {
             cg: 2,
             cg_filters: 2,
             steps: 30,
+            rounds: 10,
             filter_steps: 5,
             adam: Adam::default(),
             filter_rate: 0.003,
@@ -354,7 +357,8 @@ impl Config {
             codes: self.method(train.solver),
             steps: match train.solver {
                 SolverName::Split => train.beta.steps,
-                SolverName::Adam | SolverName::Fista | SolverName::Descent => train.steps,
+                SolverName::Adam | SolverName::Fista => train.steps,
+                SolverName::Descent => train.rounds,
             },
             filters: match train.solver {
                 SolverName::Split => FilterStep::LeastSquares {

@@ -1,7 +1,7 @@
 //! The shrink against brute force, and the value of the penalty.
 
 use burn::tensor::{DType, Device, Tensor};
-use deconvnet::penalty::{shrink, shrink_by, smooth_value, value};
+use deconvnet::penalty::{self, shrink, shrink_by, smooth_value, value};
 
 use crate::support::*;
 
@@ -97,6 +97,18 @@ fn shrink_is_the_least_by_brute_force() {
                 for (got, v) in values(&shrink(v, weight, p)).into_iter().zip(held) {
                     assert_shrunk(got, v, weight, p, dtype);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn shrink_of_a_number_is_that_of_a_tensor() {
+    for p in [0.3, 0.5, 0.8, 1.0] {
+        for weight in [1e-3, 0.5, 4.0] {
+            for v in inputs(weight, p) {
+                let got = penalty::shrink_number(v, weight, p);
+                assert_shrunk(got, v, weight, p, DType::F64);
             }
         }
     }

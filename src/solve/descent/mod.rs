@@ -5,6 +5,8 @@ mod image;
 mod newton;
 mod shared;
 mod strips;
+#[cfg(test)]
+mod tests;
 
 use burn::tensor::{DType, Device, Element, Tensor, TensorData};
 use rayon::prelude::*;

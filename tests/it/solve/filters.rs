@@ -43,6 +43,7 @@ impl Setting {
             network: &self.network,
             layer: self.layer,
             batches: &batches,
+            sparse: None,
             constraint,
         };
         problem.solve(step).expect("batches that can be read")

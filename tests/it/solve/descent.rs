@@ -1,0 +1,172 @@
+//! Coordinate descent against the least objective, and beside the other solvers.
+
+use burn::tensor::{DType, Device, Tensor};
+use deconvnet::backend::Backend;
+use deconvnet::model::{Constraint, Objective};
+use deconvnet::solve::{
+    Descent, FilterProblem, FilterStep, Fista, Limits, Method, Problem, Reason, Solved,
+    SparseBatch,
+};
+use rayon::ThreadPoolBuilder;
+
+use crate::support::scenario::{Stack, on, optimum, problem, single, zeros};
+use crate::support::*;
+
+const ONE_LAYER: [Stack; 2] = [Stack::Full, Stack::Masked];
+
+fn objective(sparsity: f64, p: f64) -> Objective {
+    Objective::new(1.5, sparsity, p).expect("a sound objective")
+}
+
+fn run(problem: &Problem, start: Tensor<4>, steps: usize) -> Solved {
+    let limits = Limits {
+        steps,
+        every: 1,
+        ..Limits::default()
+    };
+    Method::Descent(Descent::default())
+        .code(problem, start, &limits, &mut ())
+        .expect("finite numbers")
+}
+
+#[test]
+fn it_reaches_the_least_objective_and_says_that_nothing_moves() {
+    for stack in ONE_LAYER {
+        for sparsity in [0.02, 0.2, 0.6] {
+            let problem = problem(stack, 1, objective(sparsity, 1.0), 31);
+            let (_, least) = optimum(&problem);
+            let solved = run(&problem, zeros(&problem), 2000);
+            assert_eq!(solved.reason, Reason::Settled, "{stack:?} {sparsity}");
+            let at = solved.each[0];
+            assert!(
+                (at.objective / least - 1.0).abs() <= 1e-12,
+                "{stack:?} {sparsity}: {} for {least}",
+                at.objective
+            );
+            assert!(at.gap.expect("p is 1") <= 1e-9 * least, "{at:?}");
+        }
+    }
+}
+
+#[test]
+fn single_precision_settles_with_a_small_gap() {
+    for stack in ONE_LAYER {
+        let problem = single(&problem(stack, 3, objective(0.2, 1.0), 32));
+        let solved = run(&problem, zeros(&problem), 2000);
+        assert_eq!(solved.reason, Reason::Settled, "{stack:?}");
+        assert_eq!(solved.codes.dtype(), DType::F32);
+        for at in solved.each {
+            assert!(at.gap.expect("p is 1") <= 1e-5 * at.objective, "{at:?}");
+        }
+    }
+}
+
+#[test]
+fn a_weight_that_holds_everything_at_zero_gives_zeros_at_once() {
+    let problem = problem(Stack::Full, 2, objective(100.0, 1.0), 33);
+    let solved = run(&problem, zeros(&problem), 50);
+    assert_eq!(solved.reason, Reason::Settled);
+    assert!(values(&solved.codes).iter().all(|&z| z == 0.0));
+}
+
+#[test]
+fn from_any_start_it_comes_to_the_same_maps() {
+    let problem = problem(Stack::Masked, 2, objective(0.2, 1.0), 34);
+    let cold = run(&problem, zeros(&problem), 2000);
+    let start = random(zeros(&problem).dims(), &mut rng(1));
+    let warm = run(&problem, start, 2000);
+    assert_near(&values(&warm.codes), &values(&cold.codes), 1e-6, "maps");
+    let again = run(&problem, cold.codes.clone(), 2000);
+    assert!(again.last().step <= 3, "{:?}", again.last());
+}
+
+#[test]
+fn images_of_a_batch_are_solved_as_if_each_were_alone() {
+    let both = problem(Stack::Full, 2, objective(0.2, 0.8), 35);
+    let together = run(&both, zeros(&both), 30);
+    for i in 0..2 {
+        let alone = Problem {
+            images: both.images.clone().narrow(0, i, 1),
+            ..both.clone()
+        };
+        let solved = run(&alone, zeros(&alone), 30);
+        let part = together.codes.clone().narrow(0, i, 1);
+        assert_eq!(values(&part), values(&solved.codes), "image {i}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_bit() {
+    let problem = single(&problem(Stack::Full, 3, objective(0.1, 1.0), 36));
+    let with = |threads| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.expect("threads")
+            .install(|| bits(&run(&problem, zeros(&problem), 25).codes))
+    };
+    assert_eq!(with(1), with(5));
+}
+
+#[test]
+fn on_every_backend_it_gives_the_same_maps() {
+    let problem = single(&problem(Stack::Masked, 2, objective(0.2, 1.0), 37));
+    let here = run(&problem, zeros(&problem), 40);
+    for backend in [Backend::Ndarray, Backend::Wgpu] {
+        let Some(device) = device(backend) else {
+            continue;
+        };
+        let there = on(&problem, &device);
+        let solved = run(&there, zeros(&there), 40);
+        assert_eq!(bits(&solved.codes), bits(&here.codes), "{backend}");
+    }
+}
+
+fn device(backend: Backend) -> Option<Device> {
+    backend.compiled_in().then(|| backend.device().ok()).flatten()
+}
+
+#[test]
+fn a_stack_is_refused_with_a_hint() {
+    let problem = problem(Stack::Two, 1, objective(0.2, 1.0), 38);
+    let method = Method::Descent(Descent::default());
+    let error = method
+        .code(&problem, zeros(&problem), &Limits::default(), &mut ())
+        .expect_err("two layers");
+    assert!(error.to_string().contains("use fista"), "{error}");
+}
+
+#[test]
+fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
+    for stack in ONE_LAYER {
+        let problem = single(&problem(stack, 3, objective(0.3, 1.0), 39));
+        let fista = Method::Fista(Fista::default());
+        let limits = Limits {
+            steps: 40,
+            ..Limits::default()
+        };
+        let maps = fista
+            .code(&problem, zeros(&problem), &limits, &mut ())
+            .expect("finite numbers")
+            .codes;
+        let sparse = SparseBatch::new(&problem, &maps).expect("sparse maps");
+        let batches = |visit: &mut dyn FnMut(Tensor<4>, Tensor<4>) -> deconvnet::Result<()>| {
+            visit(maps.clone(), problem.images.clone())
+        };
+        for step in [
+            FilterStep::LeastSquares { cg: 4 },
+            FilterStep::ProjectedGradient { steps: 6 },
+        ] {
+            let solve = |sparse| {
+                let filters = FilterProblem {
+                    network: &problem.network,
+                    layer: 0,
+                    batches: &batches,
+                    sparse,
+                    constraint: Constraint::UnitBall,
+                };
+                values(&filters.solve(step).expect("batches that can be read"))
+            };
+            let what = format!("{stack:?} {step:?}");
+            assert_near(&solve(Some(&sparse)), &solve(None), 2e-5, &what);
+        }
+    }
+}
