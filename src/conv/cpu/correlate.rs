@@ -37,6 +37,7 @@ impl<T: Scalar> Finish<T> for Keep {
 /// what `finish` makes of it; rows of the input count from `margin` rows of zeros on. Rows of the input are at least [`MOST_LANES`] + w - 1 long.
 pub(super) fn correlate<T: Scalar>(
     input: Input<T>,
+    margin: usize,
     links: &[Vec<Link<T>>],
     Sizes { batch, filter, .. }: Sizes,
     [height, width]: [usize; 2],
@@ -64,7 +65,7 @@ pub(super) fn correlate<T: Scalar>(
                 sources: &sources.collect::<Vec<_>>(),
                 rows: input.size[0],
                 stride: input.size[1],
-                margin: input.margin,
+                margin,
                 filter,
                 top: s * strip,
                 width,

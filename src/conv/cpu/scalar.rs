@@ -1,14 +1,17 @@
 //! The two kinds of number that the kernels take, on whatever vector unit there is.
 
 use pulp::Simd;
+use rustfft::FftNum;
 
 /// No vector unit holds more numbers than this in a register: 512 bits of `f32`.
 pub(super) const MOST_LANES: usize = 16;
 
 /// A real number that fits the vector unit: `f32` or `f64`.
-pub trait Scalar: Copy + Send + Sync + std::ops::Add<Output = Self> + 'static {
+pub trait Scalar: FftNum {
     /// Nought.
     const ZERO: Self;
+    /// 1 / n.
+    fn reciprocal(n: usize) -> Self;
     /// A vector register's worth of numbers.
     type Vector<S: Simd>: Copy;
     /// How many numbers a register holds.
@@ -35,6 +38,11 @@ macro_rules! scalar {
         impl Scalar for $t {
             const ZERO: Self = 0.0;
             type Vector<S: Simd> = S::$vector;
+
+            #[inline(always)]
+            fn reciprocal(n: usize) -> Self {
+                1.0 / n as Self
+            }
 
             #[inline(always)]
             fn lanes<S: Simd>() -> usize {
