@@ -3,6 +3,7 @@
 
 mod backends;
 mod conv;
+mod kernels;
 mod model;
 mod penalty;
 mod reference;

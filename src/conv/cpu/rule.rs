@@ -28,15 +28,15 @@ pub enum Product {
 }
 
 /// A transform of `n` numbers takes as long as `n log2 n` times so many multiply-adds.
-const TRANSFORM: f64 = 8.0;
+const TRANSFORM: f64 = 5.0;
 /// A number of the product of two spectra takes as long as so many multiply-adds.
 const PRODUCT: f64 = 8.0;
 /// Most numbers that are held in spectra of filters.
 const ROOM: usize = 1 << 26;
 
-/// Heights and widths of tiles that are transformed fast.
-const TILES: [usize; 15] = [
-    8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048,
+/// Heights and widths of tiles that can be transformed.
+const TILES: [usize; 13] = [
+    32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096,
 ];
 
 impl Path {
@@ -57,7 +57,11 @@ impl Path {
 
 /// Multiply-adds of the direct kernel.
 fn direct(product: Product, g: &Connectivity, s: Sizes) -> f64 {
-    let size = if product == Product::Analyze { s.map() } else { s.image };
+    let size = if product == Product::Analyze {
+        s.map()
+    } else {
+        s.image
+    };
     let places = s.batch * s.image[0] * size[1].next_multiple_of(16);
     let taps = s.filter[0] * s.filter[1];
     g.pairs() as f64 * places as f64 * taps as f64

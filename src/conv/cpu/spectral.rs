@@ -115,7 +115,11 @@ fn rows_of_tiles<T>(
 pub(super) fn cross_correlate<T: Scalar>(
     maps: Input<T>,
     residual: Input<T>,
-    Sizes { batch, image, filter }: Sizes,
+    Sizes {
+        batch,
+        image,
+        filter,
+    }: Sizes,
     pairs: &[[usize; 2]],
     out: Vec<&mut [T]>,
     tile: [usize; 2],
@@ -135,22 +139,23 @@ pub(super) fn cross_correlate<T: Scalar>(
         r.fill(&transform, windows);
         let (z, r) = (&z, &r);
         let jobs = sums.par_chunks_mut(TOGETHER * length);
-        jobs.zip(pairs.par_chunks(TOGETHER)).for_each(|(sums, pairs)| {
-            // Pairs of one plane stand together and share its spectra.
-            let runs = pairs.chunk_by(|a, b| a[0] == b[0]);
-            let mut sums = sums;
-            for run in runs {
-                let (these, rest) = std::mem::take(&mut sums).split_at_mut(run.len() * length);
-                add_products(
-                    count,
-                    |t| r.get(t * residual.planes + run[0][0]),
-                    |p, t| z.get(t * maps.planes + run[p][1]),
-                    these,
-                    run.len(),
-                );
-                sums = rest;
-            }
-        });
+        jobs.zip(pairs.par_chunks(TOGETHER))
+            .for_each(|(sums, pairs)| {
+                // Pairs of one plane stand together and share its spectra.
+                let runs = pairs.chunk_by(|a, b| a[0] == b[0]);
+                let mut sums = sums;
+                for run in runs {
+                    let (these, rest) = std::mem::take(&mut sums).split_at_mut(run.len() * length);
+                    add_products(
+                        count,
+                        |t| r.get(t * residual.planes + run[0][0]),
+                        |p, t| z.get(t * maps.planes + run[p][1]),
+                        these,
+                        run.len(),
+                    );
+                    sums = rest;
+                }
+            });
     }
     let jobs = sums.par_chunks(length).zip(out);
     jobs.for_each_init(
@@ -355,8 +360,6 @@ impl<T: Scalar, const N: usize> WithSimd for Products<'_, T, N> {
         let lanes = T::lanes::<S>();
         let length = self.sums.len() / N;
         let zero = T::splat(simd, T::ZERO);
-        let one = T::splat(simd, T::reciprocal(1));
-        let minus = T::splat(simd, T::ZERO - T::reciprocal(1));
         for group in (0..length).step_by(2 * MOST_LANES) {
             for at in (group..group + MOST_LANES).step_by(lanes) {
                 // Products of real and imaginary parts, each kind by itself.
@@ -375,10 +378,10 @@ impl<T: Scalar, const N: usize> WithSimd for Products<'_, T, N> {
                 }
                 for (t, [rr, ii, ri, ir]) in sum.into_iter().enumerate() {
                     let (re, im) = self.sums[t * length + at..].split_at_mut(MOST_LANES);
-                    let old = T::load(simd, re);
-                    T::store(simd, T::mul_add(simd, one, rr, T::mul_add(simd, one, ii, old)), re);
-                    let old = T::load(simd, im);
-                    T::store(simd, T::mul_add(simd, one, ri, T::mul_add(simd, minus, ir, old)), im);
+                    let real = T::plus(simd, rr, ii);
+                    let imaginary = T::minus(simd, ri, ir);
+                    T::store(simd, T::plus(simd, T::load(simd, re), real), re);
+                    T::store(simd, T::plus(simd, T::load(simd, im), imaginary), im);
                 }
             }
         }

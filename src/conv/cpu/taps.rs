@@ -38,7 +38,11 @@ impl<T: Scalar> Residual<T> {
         let mut packed = vec![T::ZERO; values.len() / width * stride + 64];
         let start = packed.as_ptr().align_offset(64).min(64);
         let whole = width - width % lanes;
-        let tail = if whole == 0 { 0 } else { stride - (width - whole) };
+        let tail = if whole == 0 {
+            0
+        } else {
+            stride - (width - whole)
+        };
         packed[start..]
             .par_chunks_mut(height * stride)
             .zip(values.par_chunks(height * width))
@@ -81,7 +85,11 @@ pub(super) fn cross_correlate<T: Scalar>(
     maps: Input<T>,
     residual: &[T],
     planes: usize,
-    Sizes { batch, image, filter }: Sizes,
+    Sizes {
+        batch,
+        image,
+        filter,
+    }: Sizes,
     pairs: &[[usize; 2]],
     out: Vec<&mut [T]>,
 ) {
@@ -116,7 +124,9 @@ pub(super) fn cross_correlate<T: Scalar>(
         .for_each(|(i, sum)| job(i % parts, pairs[i / parts], sum));
     for (out, sums) in out.into_iter().zip(sums.chunks_exact(parts * taps)) {
         for sum in sums.chunks_exact(taps) {
-            out.iter_mut().zip(sum).for_each(|(out, &x)| *out = *out + x);
+            out.iter_mut()
+                .zip(sum)
+                .for_each(|(out, &x)| *out = *out + x);
         }
     }
 }
