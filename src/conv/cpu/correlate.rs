@@ -47,7 +47,7 @@ pub(super) fn correlate<T: Scalar>(
     let planes = batch * links.len();
     let mut out = vec![T::ZERO; planes * height * width];
     // Strips of rows, so that a single plane keeps every core busy too.
-    let strips = (8 * rayon::current_num_threads()).div_ceil(planes);
+    let strips = (8 * rayon::current_num_threads()).div_ceil(planes.max(1));
     let strip = height.div_ceil(strips).next_multiple_of(ROWS);
     out.par_chunks_mut(height * width)
         .enumerate()
@@ -118,7 +118,7 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
         let columns = vectors.div_ceil(most.min(self.width / lanes).max(1));
         let height = self.out.len() / self.width;
         let shared = self.sources.len() * (self.filter[0] + ROWS) * most * lanes;
-        let group = (SHARED / shared).max(1);
+        let group = (SHARED / shared.max(1)).max(1);
         // The last column first: its vectors start early where they would pass the end of the row,
         // and leave what they redo to the column before.
         let order: Vec<usize> = (columns - 1..columns).chain(0..columns - 1).collect();
