@@ -10,7 +10,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::scalar::{MOST_LANES, Scalar};
-use super::{Input, Sizes};
+use super::{Input, Sizes, shared};
 
 /// One input plane of an output plane, with the taps that lead from the one to the other.
 pub(super) struct Link<T> {
@@ -39,10 +39,14 @@ pub(super) fn correlate<T: Scalar>(
     input: Input<T>,
     margin: usize,
     links: &[Vec<Link<T>>],
-    Sizes { batch, filter, .. }: Sizes,
+    s: Sizes,
     [height, width]: [usize; 2],
     finish: &impl Finish<T>,
 ) -> Vec<T> {
+    if shared::suits(links, s) {
+        return shared::correlate(input, margin, links, s, [height, width], finish);
+    }
+    let Sizes { batch, filter, .. } = s;
     let plane = input.size[0] * input.size[1];
     let planes = batch * links.len();
     let mut out = vec![T::ZERO; planes * height * width];
@@ -207,15 +211,7 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
             }
             let at = (i + r) * self.width;
             let out = &mut self.out[at..at + self.width];
-            for (v, x) in row.into_iter().enumerate() {
-                if self.width >= lanes {
-                    T::store(simd, x, &mut out[j + v * lanes..]);
-                } else {
-                    let mut values = [T::ZERO; MOST_LANES];
-                    T::store(simd, x, &mut values);
-                    out.copy_from_slice(&values[..out.len()]);
-                }
-            }
+            store(simd, row, j, out);
             let at = self.at + at + fresh.start;
             self.finish.finish(simd, at, &mut out[fresh.clone()]);
         }
@@ -247,6 +243,26 @@ fn span<T: Scalar, S: Simd, const R: usize, const V: usize, const L: usize, cons
             for v in 0..V {
                 sum[r][v] = T::mul_add(simd, f, x[v], sum[r][v]);
             }
+        }
+    }
+}
+
+/// Writes vectors to column `j` on of a row, or what fits of one to a row shorter than a vector.
+#[inline(always)]
+pub(super) fn store<T: Scalar, S: Simd, const V: usize>(
+    simd: S,
+    values: [T::Vector<S>; V],
+    j: usize,
+    row: &mut [T],
+) {
+    let lanes = T::lanes::<S>();
+    for (v, x) in values.into_iter().enumerate() {
+        if row.len() >= lanes {
+            T::store(simd, x, &mut row[j + v * lanes..]);
+        } else {
+            let mut values = [T::ZERO; MOST_LANES];
+            T::store(simd, x, &mut values);
+            row.copy_from_slice(&values[..row.len()]);
         }
     }
 }

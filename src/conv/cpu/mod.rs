@@ -10,6 +10,7 @@ mod correlate;
 mod fft;
 mod rule;
 mod scalar;
+mod shared;
 mod spectral;
 mod taps;
 
