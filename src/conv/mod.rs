@@ -12,7 +12,8 @@
 //! The three are the partial derivatives of one trilinear form, `<r, z * f>`, so the derivatives of
 //! each are the other two: that is all that autodiff needs.
 //!
-//! On the CPU backends they run the kernels of [`cpu`]; elsewhere, and to check those, the plain
+//! On the CPU backends they run the kernels of [`cpu`], sums over the taps or Fourier transforms of
+//! tiles, whichever is expected to be faster; elsewhere, and to check those, the plain
 //! Burn operations of [`mod@reference`].
 //!
 //! # Shapes

@@ -341,14 +341,15 @@ impl<T: Scalar> Butterflies<'_, T> {
             .zip(self.to.im.chunks_exact_mut(R * run));
         for (p, (to_re, to_im)) in to.enumerate() {
             let mut w = [[T::splat(simd, T::ZERO); 2]; R];
-            for t in 1..R {
-                w[t] = self.pass.twiddles[p * (R - 1) + t - 1].map(|x| T::splat(simd, x));
+            let twiddles = &self.pass.twiddles[p * (R - 1)..];
+            for (w, twiddle) in w[1..].iter_mut().zip(twiddles) {
+                *w = twiddle.map(|x| T::splat(simd, x));
             }
             for q in (0..run).step_by(lanes) {
                 let mut x: [Pair<T, S>; R] = [[T::splat(simd, T::ZERO); 2]; R];
-                for u in 0..R {
+                for (u, x) in x.iter_mut().enumerate() {
                     let at = u * apart + p * run + q;
-                    x[u] = [
+                    *x = [
                         T::load(simd, &self.from.re[at..]),
                         T::load(simd, &self.from.im[at..]),
                     ];

@@ -1,10 +1,10 @@
-//! The three products on the CPU: direct, blocked in registers, over the connected planes only.
+//! The three products on the CPU, over the connected planes only: as sums over the taps, blocked in
+//! registers, or, where that is expected to be faster, by Fourier transforms of tiles.
 //!
-//! All three reduce to two loops over plain slices, [`correlate`](mod@correlate) and
-//! [`cross_correlate`](mod@taps), which the CPU backends share. The widest vector unit present
-//! (AVX-512, AVX2, NEON, or none) is chosen when the program runs. Nothing is unfolded; the one copy
-//! made is of a residual. Every sum is taken in an order that the sizes alone decide, so that the
-//! bits do not depend on the number of threads.
+//! The widest vector unit present (AVX-512, AVX2, NEON, or none) is chosen when the program runs.
+//! Nothing is unfolded; the one copy made is of a residual, and of maps narrower than a vector.
+//! Every sum is taken in an order that the sizes alone decide, so that the bits do not depend on
+//! the number of threads.
 
 mod correlate;
 mod fft;
