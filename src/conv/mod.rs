@@ -12,8 +12,9 @@
 //! The three are the partial derivatives of one trilinear form, `<r, z * f>`, so the derivatives of
 //! each are the other two: that is all that autodiff needs.
 //!
-//! On the CPU backends they run the kernels of [`cpu`]; on GPUs, in single precision, those of `gpu`;
-//! else, and to check both, the plain Burn operations of [`mod@reference`].
+//! On the CPU backends they run the kernels of [`cpu`], sums over the taps or Fourier transforms of
+//! tiles, whichever is expected to be faster; on GPUs, in single precision, those of `gpu`; else, and
+//! to check both, the plain Burn operations of [`mod@reference`].
 //!
 //! # Shapes
 //! - maps: `[batch, maps, height + h - 1, width + w - 1]`

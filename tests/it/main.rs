@@ -4,6 +4,7 @@
 mod backends;
 mod conv;
 mod gpu;
+mod kernels;
 mod model;
 mod penalty;
 mod reference;

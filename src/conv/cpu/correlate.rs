@@ -10,7 +10,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::scalar::{MOST_LANES, Scalar};
-use super::{Input, Sizes};
+use super::{Input, Sizes, shared};
 
 /// One input plane of an output plane, with the taps that lead from the one to the other.
 pub(super) struct Link<T> {
@@ -37,16 +37,21 @@ impl<T: Scalar> Finish<T> for Keep {
 /// what `finish` makes of it; rows of the input count from `margin` rows of zeros on. Rows of the input are at least [`MOST_LANES`] + w - 1 long.
 pub(super) fn correlate<T: Scalar>(
     input: Input<T>,
+    margin: usize,
     links: &[Vec<Link<T>>],
-    Sizes { batch, filter, .. }: Sizes,
+    s: Sizes,
     [height, width]: [usize; 2],
     finish: &impl Finish<T>,
 ) -> Vec<T> {
+    if shared::suits(links, s) {
+        return shared::correlate(input, margin, links, s, [height, width], finish);
+    }
+    let Sizes { batch, filter, .. } = s;
     let plane = input.size[0] * input.size[1];
     let planes = batch * links.len();
     let mut out = vec![T::ZERO; planes * height * width];
     // Strips of rows, so that a single plane keeps every core busy too.
-    let strips = (8 * rayon::current_num_threads()).div_ceil(planes);
+    let strips = (8 * rayon::current_num_threads()).div_ceil(planes.max(1));
     let strip = height.div_ceil(strips).next_multiple_of(ROWS);
     out.par_chunks_mut(height * width)
         .enumerate()
@@ -64,7 +69,7 @@ pub(super) fn correlate<T: Scalar>(
                 sources: &sources.collect::<Vec<_>>(),
                 rows: input.size[0],
                 stride: input.size[1],
-                margin: input.margin,
+                margin,
                 filter,
                 top: s * strip,
                 width,
@@ -117,7 +122,7 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
         let columns = vectors.div_ceil(most.min(self.width / lanes).max(1));
         let height = self.out.len() / self.width;
         let shared = self.sources.len() * (self.filter[0] + ROWS) * most * lanes;
-        let group = (SHARED / shared).max(1);
+        let group = (SHARED / shared.max(1)).max(1);
         // The last column first: its vectors start early where they would pass the end of the row,
         // and leave what they redo to the column before.
         let order: Vec<usize> = (columns - 1..columns).chain(0..columns - 1).collect();
@@ -206,15 +211,7 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
             }
             let at = (i + r) * self.width;
             let out = &mut self.out[at..at + self.width];
-            for (v, x) in row.into_iter().enumerate() {
-                if self.width >= lanes {
-                    T::store(simd, x, &mut out[j + v * lanes..]);
-                } else {
-                    let mut values = [T::ZERO; MOST_LANES];
-                    T::store(simd, x, &mut values);
-                    out.copy_from_slice(&values[..out.len()]);
-                }
-            }
+            store(simd, row, j, out);
             let at = self.at + at + fresh.start;
             self.finish.finish(simd, at, &mut out[fresh.clone()]);
         }
@@ -246,6 +243,26 @@ fn span<T: Scalar, S: Simd, const R: usize, const V: usize, const L: usize, cons
             for v in 0..V {
                 sum[r][v] = T::mul_add(simd, f, x[v], sum[r][v]);
             }
+        }
+    }
+}
+
+/// Writes vectors to column `j` on of a row, or what fits of one to a row shorter than a vector.
+#[inline(always)]
+pub(super) fn store<T: Scalar, S: Simd, const V: usize>(
+    simd: S,
+    values: [T::Vector<S>; V],
+    j: usize,
+    row: &mut [T],
+) {
+    let lanes = T::lanes::<S>();
+    for (v, x) in values.into_iter().enumerate() {
+        if row.len() >= lanes {
+            T::store(simd, x, &mut row[j + v * lanes..]);
+        } else {
+            let mut values = [T::ZERO; MOST_LANES];
+            T::store(simd, x, &mut values);
+            row.copy_from_slice(&values[..row.len()]);
         }
     }
 }

@@ -1,13 +1,17 @@
-//! The three products on the CPU: direct, blocked in registers, over the connected planes only.
+//! The three products on the CPU, over the connected planes only: as sums over the taps, blocked in
+//! registers, or, where that is expected to be faster, by Fourier transforms of tiles.
 //!
-//! All three reduce to two loops over plain slices, [`correlate`](mod@correlate) and
-//! [`cross_correlate`](mod@taps), which the CPU backends share. The widest vector unit present
-//! (AVX-512, AVX2, NEON, or none) is chosen when the program runs. Nothing is unfolded; the one copy
-//! made is of a residual. Every sum is taken in an order that the sizes alone decide, so that the
-//! bits do not depend on the number of threads.
+//! The widest vector unit present (AVX-512, AVX2, NEON, or none) is chosen when the program runs.
+//! Nothing is unfolded; the one copy made is of a residual, and of maps narrower than a vector.
+//! Every sum is taken in an order that the sizes alone decide, so that the bits do not depend on
+//! the number of threads.
 
 mod correlate;
+mod fft;
+mod rule;
 mod scalar;
+mod shared;
+mod spectral;
 mod taps;
 
 use std::borrow::Cow;
@@ -15,11 +19,11 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 pub use correlate::{Finish, Keep};
+pub use rule::{Path, Product};
 pub use scalar::Scalar;
 
-use correlate::{Link, correlate};
+use correlate::Link;
 use scalar::MOST_LANES;
-use taps::cross_correlate;
 
 use crate::connectivity::Connectivity;
 
@@ -47,18 +51,38 @@ impl Sizes {
     }
 }
 
-/// Planes of an input, row by row: `planes` for each image, with `margin` rows of zeros above and
-/// below that are not stored.
+/// Planes of an input, row by row: `planes` for each image.
 #[derive(Clone, Copy)]
 struct Input<'a, T> {
     values: &'a [T],
     planes: usize,
     size: [usize; 2],
-    margin: usize,
+}
+
+impl<'a, T> Input<'a, T> {
+    fn new(values: &'a [T], planes: usize, size: [usize; 2]) -> Self {
+        Self {
+            values,
+            planes,
+            size,
+        }
+    }
 }
 
 /// `out[n, c] = sum_k z[n, k] * f[c, k]` over the connected maps, the 'valid' part.
 pub fn synthesize<T: Scalar>(maps: &[T], filters: &[T], g: &Connectivity, s: Sizes) -> Vec<T> {
+    let path = Path::fastest(Product::Synthesize, g, s);
+    synthesize_by(path, maps, filters, g, s)
+}
+
+/// [`synthesize`] in a given way.
+pub fn synthesize_by<T: Scalar>(
+    path: Path,
+    maps: &[T],
+    filters: &[T],
+    g: &Connectivity,
+    s: Sizes,
+) -> Vec<T> {
     let links: Vec<Vec<_>> = (0..g.planes())
         .map(|c| {
             let link = |k| Link {
@@ -69,24 +93,30 @@ pub fn synthesize<T: Scalar>(maps: &[T], filters: &[T], g: &Connectivity, s: Siz
             g.maps_of(c).into_iter().map(link).collect()
         })
         .collect();
-    let (maps, size) = with_slack(maps, s.map(), s.filter, s.image);
-    let input = Input {
-        values: &maps,
-        planes: g.maps(),
-        size,
-        margin: 0,
-    };
-    correlate(input, &links, s, s.image, &Keep)
+    match path {
+        Path::Direct => {
+            let (maps, size) = with_slack(maps, s.map(), s.filter, s.image);
+            let input = Input::new(&maps, g.maps(), size);
+            correlate::correlate(input, 0, &links, s, s.image, &Keep)
+        }
+        Path::Fft(tile) => {
+            let input = Input::new(maps, g.maps(), s.map());
+            spectral::correlate(input, [0, 0], &links, s, s.image, tile, &Keep)
+        }
+    }
 }
 
 /// `out[n, k] = sum_c r[n, c] (x) f[c, k]` over the connected planes, the 'full' correlation: the
 /// adjoint of [`synthesize`] in the maps.
 pub fn analyze<T: Scalar>(residual: &[T], filters: &[T], g: &Connectivity, s: Sizes) -> Vec<T> {
-    analyze_and(residual, filters, g, s, &Keep)
+    let path = Path::fastest(Product::Analyze, g, s);
+    analyze_by(path, residual, filters, g, s, &Keep)
 }
 
-/// [`analyze`], whose results pass through `finish` while they are in the first cache.
-pub fn analyze_and<T: Scalar>(
+/// [`analyze`] in a given way, with `finish` to work on the results while they are in the first
+/// cache.
+pub fn analyze_by<T: Scalar>(
+    path: Path,
     residual: &[T],
     filters: &[T],
     g: &Connectivity,
@@ -103,20 +133,35 @@ pub fn analyze_and<T: Scalar>(
         })
         .collect();
     let [h, w] = s.filter;
-    let padded = [s.image[0], s.map()[1].max(MOST_LANES) + w - 1];
-    let residual = pad(residual, s.image, w - 1, padded[1]);
-    let input = Input {
-        values: &residual,
-        planes: g.planes(),
-        size: padded,
-        margin: h - 1,
-    };
-    correlate(input, &links, s, s.map(), finish)
+    match path {
+        Path::Direct => {
+            let stride = s.map()[1].max(MOST_LANES) + w - 1;
+            let residual = pad(residual, s.image, w - 1, stride);
+            let input = Input::new(&residual, g.planes(), [s.image[0], stride]);
+            correlate::correlate(input, h - 1, &links, s, s.map(), finish)
+        }
+        Path::Fft(tile) => {
+            let input = Input::new(residual, g.planes(), s.image);
+            spectral::correlate(input, [h - 1, w - 1], &links, s, s.map(), tile, finish)
+        }
+    }
 }
 
 /// `out[c, k, a, b] = sum_{n, i, j} r[n, c, i, j] z[n, k, i + h - 1 - a, j + w - 1 - b]`, zero where
 /// unconnected: the adjoint of [`synthesize`] in the filters.
 pub fn filter_gradient<T: Scalar>(
+    maps: &[T],
+    residual: &[T],
+    g: &Connectivity,
+    s: Sizes,
+) -> Vec<T> {
+    let path = Path::fastest(Product::FilterGradient, g, s);
+    filter_gradient_by(path, maps, residual, g, s)
+}
+
+/// [`filter_gradient`] in a given way.
+pub fn filter_gradient_by<T: Scalar>(
+    path: Path,
     maps: &[T],
     residual: &[T],
     g: &Connectivity,
@@ -130,14 +175,18 @@ pub fn filter_gradient<T: Scalar>(
         .zip(out.chunks_exact_mut(taps))
         .filter(|&([c, k], _)| g.connects(c, k))
         .unzip();
-    let (maps, size) = with_slack(maps, s.map(), s.filter, s.image);
-    let maps = Input {
-        values: &maps,
-        planes: g.maps(),
-        size,
-        margin: 0,
-    };
-    cross_correlate(maps, residual, g.planes(), s, &pairs, outs);
+    match path {
+        Path::Direct => {
+            let (maps, size) = with_slack(maps, s.map(), s.filter, s.image);
+            let maps = Input::new(&maps, g.maps(), size);
+            taps::cross_correlate(maps, residual, g.planes(), s, &pairs, outs);
+        }
+        Path::Fft(tile) => {
+            let maps = Input::new(maps, g.maps(), s.map());
+            let residual = Input::new(residual, g.planes(), s.image);
+            spectral::cross_correlate(maps, residual, s, &pairs, outs, tile);
+        }
+    }
     out
 }
 

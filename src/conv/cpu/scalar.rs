@@ -1,5 +1,7 @@
 //! The two kinds of number that the kernels take, on whatever vector unit there is.
 
+use std::ops::{Add, Mul, Sub};
+
 use pulp::Simd;
 
 /// No vector unit holds more numbers than this in a register: 512 bits of `f32`.
@@ -7,18 +9,26 @@ pub(super) const MOST_LANES: usize = 16;
 
 /// A real number that fits the vector unit: `f32` or `f64`.
 pub trait Scalar:
-    Copy + Send + Sync + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> + 'static
+    Copy + Send + Sync + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + 'static
 {
     /// Nought.
     const ZERO: Self;
     /// One.
     const ONE: Self;
+    /// The nearest number.
+    fn from_f64(x: f64) -> Self;
     /// A vector register's worth of numbers.
     type Vector<S: Simd>: Copy;
     /// How many numbers a register holds.
     fn lanes<S: Simd>() -> usize;
     /// The same number in every lane.
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
+    /// `a + b`, lane by lane.
+    fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a - b`, lane by lane.
+    fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a b`, lane by lane.
+    fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a b + c`, lane by lane.
     fn mul_add<S: Simd>(
         simd: S,
@@ -35,11 +45,17 @@ pub trait Scalar:
 }
 
 macro_rules! scalar {
-    ($t:ty, $vector:ident, $lanes:ident, $splat:ident, $mul_add:ident, $sum:ident) => {
+    ($t:ty, $vector:ident, $lanes:ident, $splat:ident, $add:ident, $sub:ident,
+     $mul:ident, $mul_add:ident, $sum:ident) => {
         impl Scalar for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             type Vector<S: Simd> = S::$vector;
+
+            #[inline(always)]
+            fn from_f64(x: f64) -> Self {
+                x as Self
+            }
 
             #[inline(always)]
             fn lanes<S: Simd>() -> usize {
@@ -48,6 +64,18 @@ macro_rules! scalar {
             #[inline(always)]
             fn splat<S: Simd>(simd: S, x: Self) -> S::$vector {
                 simd.$splat(x)
+            }
+            #[inline(always)]
+            fn plus<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$add(a, b)
+            }
+            #[inline(always)]
+            fn minus<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$sub(a, b)
+            }
+            #[inline(always)]
+            fn times<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+                simd.$mul(a, b)
             }
             #[inline(always)]
             fn mul_add<S: Simd>(
@@ -80,6 +108,9 @@ scalar!(
     f32s,
     F32_LANES,
     splat_f32s,
+    add_f32s,
+    sub_f32s,
+    mul_f32s,
     mul_add_e_f32s,
     reduce_sum_f32s
 );
@@ -88,6 +119,9 @@ scalar!(
     f64s,
     F64_LANES,
     splat_f64s,
+    add_f64s,
+    sub_f64s,
+    mul_f64s,
     mul_add_e_f64s,
     reduce_sum_f64s
 );

@@ -99,7 +99,7 @@ pub(super) fn cross_correlate<T: Scalar>(
     let taps = filter[0] * filter[1];
     // So many sums of strips for each pair that all cores are busy; a matter of the sizes alone,
     // so that the bits do not depend on the number of threads.
-    let parts = 64usize.div_ceil(pairs.len()).min(strips.len());
+    let parts = 64usize.div_ceil(pairs.len().max(1)).min(strips.len());
     let job = |part: usize, [c, k]: [usize; 2], out: &mut [T]| {
         let strips = &strips[part * strips.len() / parts..(part + 1) * strips.len() / parts];
         for strip in strips {
