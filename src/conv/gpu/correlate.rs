@@ -1,5 +1,4 @@
-//! `synthesize` and `analyze` as one kernel, a correlation over groups of alike outputs, and
-//! `analyze` with FISTA's proximal step as its epilogue.
+//! `synthesize` and `analyze` as one kernel, a correlation over groups of alike outputs.
 //!
 //! A workgroup of 32 x 4 makes a tile of 32 x 32 pixels for the outputs of one group. For each of
 //! the group's inputs it brings the tile with its halo, and the taps, to shared memory once; then
@@ -9,6 +8,8 @@
 //!
 //! Filters of more than 16 rows or columns are worked off in passes of at most 16 x 16 taps.
 
+use std::sync::Arc;
+
 use burn_cubecl::CubeDevice;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::client::Client;
@@ -16,22 +17,21 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::groups::{Lists, NONE, Product, lists};
-use super::prox::{Shrink, ShrinkLaunch, shrink_one, total};
 use super::{Grid, MOST, address_type, empty, readable};
 use crate::connectivity::Connectivity;
 
 /// Pixels of a tile in each direction.
-const TILE: usize = 32;
+pub(super) const TILE: usize = 32;
 /// Pixels of a column that one unit makes.
-const STRIP: usize = 8;
+pub(super) const STRIP: usize = 8;
 /// Units of a workgroup: one for each column of the tile and each strip of it.
-const UNITS: (u32, u32) = (TILE as u32, (TILE / STRIP) as u32);
+pub(super) const UNITS: (u32, u32) = (TILE as u32, (TILE / STRIP) as u32);
 /// Numbers in a row of the tile with its halo.
-const PITCH: usize = TILE + MOST - 1;
+pub(super) const PITCH: usize = TILE + MOST - 1;
 
 /// What the correlation works on, but for the tensors.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
-struct Geometry {
+pub(super) struct Geometry {
     /// Size of a filter.
     h: u32,
     w: u32,
@@ -39,24 +39,24 @@ struct Geometry {
     pad_y: u32,
     pad_x: u32,
     /// Number of groups, of tiles and of workgroups that have work.
-    groups: u32,
+    pub groups: u32,
     tiles_x: u32,
     tiles_y: u32,
-    blocks: u32,
+    pub blocks: u32,
 }
 
 /// Where a workgroup is.
 #[derive(CubeType, Clone, Copy)]
-struct Place {
-    image: u32,
-    group: u32,
+pub(super) struct Place {
+    pub image: u32,
+    pub group: u32,
     top: u32,
     left: u32,
 }
 
 /// Groups next to each other, then tiles, then images: what runs at a time reads the same inputs.
 #[cube]
-fn place(geometry: &Geometry) -> Place {
+pub(super) fn place(geometry: &Geometry) -> Place {
     let block = CUBE_POS as u32;
     let tile = block / geometry.groups;
     let row = tile / geometry.tiles_x;
@@ -156,7 +156,7 @@ fn load_taps<Q: Size>(
 
 /// The sums of one unit: its strip of pixels, a vector over the group's outputs for each.
 #[cube]
-fn correlate<Q: Size>(
+pub(super) fn correlate<Q: Size>(
     input: &Tensor<f32>,
     filters: &Tensor<f32>,
     groups: &[u32],
@@ -220,7 +220,7 @@ fn correlate<Q: Size>(
 /// Lays a unit's sums of one output into the tile, where it alone reads them: what follows is a loop
 /// then, not as many copies of its code as there are sums, which takes long to compile.
 #[cube]
-fn lay_down<Q: Size>(
+pub(super) fn lay_down<Q: Size>(
     sums: &Array<Vector<f32, Q>>,
     tile: &mut Shared<[f32]>,
     corner: usize,
@@ -234,7 +234,7 @@ fn lay_down<Q: Size>(
 
 /// Where a unit's pixels are: its column, its first row, and the row after its last, within the plane.
 #[cube]
-fn strip(place: &Place, height: usize, width: usize) -> (usize, usize, usize) {
+pub(super) fn strip(place: &Place, height: usize, width: usize) -> (usize, usize, usize) {
     let x = (place.left + UNIT_POS_X) as usize;
     let first = (place.top + UNIT_POS_Y * STRIP as u32) as usize;
     let mut last = first + STRIP;
@@ -311,81 +311,21 @@ fn product<Q: Size>(
 
 /// Where a column of a plane starts.
 #[cube]
-fn start(tensor: &Tensor<f32>, image: u32, plane: u32, x: usize) -> usize {
+pub(super) fn start(tensor: &Tensor<f32>, image: u32, plane: u32, x: usize) -> usize {
     image as usize * tensor.stride(0) + plane as usize * tensor.stride(1) + x * tensor.stride(3)
 }
 
-/// `analyze`, and with what it gives the whole proximal step, see [`super::prox`]; each workgroup
-/// leaves its part of `uphill`.
-#[cube(launch_unchecked, address_type = "dynamic")]
-fn product_and_step<Q: Size>(
-    residual: &Tensor<f32>,
-    filters: &Tensor<f32>,
-    groups: &[u32],
-    x: &Tensor<f32>,
-    before: &Tensor<f32>,
-    momentum: &Tensor<f32>,
-    next: &mut Tensor<f32>,
-    uphill: &mut [f32],
-    geometry: Geometry,
-    length: f32,
-    shrink: Shrink,
-    #[comptime] rows: usize,
-    #[comptime] soft: bool,
-) {
-    if CUBE_POS as u32 >= geometry.blocks {
-        terminate!();
-    }
-    let place = place(&geometry);
-    let mut sums = Array::<Vector<f32, Q>>::new(STRIP);
-    let mut tile = Shared::<[f32]>::new_slice(comptime!(PITCH * (TILE + rows - 1)));
-    correlate::<Q>(
-        residual, filters, groups, &geometry, &place, &mut tile, &mut sums, rows, false,
-    );
-
-    let members = geometry.groups as usize + 1 + place.group as usize * Q::value();
-    let corner = UNIT_POS_Y as usize * (STRIP * TILE) + UNIT_POS_X as usize;
-    let (column, first, last) = strip(&place, next.shape(2), next.shape(3));
-    let momentum = momentum[place.image as usize * momentum.stride(0)];
-    let mut part = 0.0f32;
-    #[unroll]
-    for q in 0..Q::value() {
-        let member = groups[members + q];
-        if member != NONE {
-            lay_down::<Q>(&sums, &mut tile, corner, q);
-            let from_x = start(x, place.image, member, column);
-            let from_before = start(before, place.image, member, column);
-            let to = start(&*next, place.image, member, column);
-            let down = next.stride(2);
-            for row in first..last {
-                let now = x[from_x + row * x.stride(2)];
-                let then = before[from_before + row * before.stride(2)];
-                let v = fma(momentum, now - then, now);
-                let descended = v - length * tile[corner + (row - first) * TILE];
-                let new = shrink_one(descended, &shrink, soft);
-                part += (v - new) * (new - now);
-                next[to + row * down] = new;
-            }
-        }
-    }
-    let part = total(part, comptime!((UNITS.0 * UNITS.1) as usize));
-    if UNIT_POS == 0 {
-        // All of an image's parts next to each other, whatever the order of the workgroups.
-        uphill[CUBE_POS] = part;
-    }
-}
-
 /// All that a launch needs but the tensors.
-struct Plan {
-    client: Client,
-    grid: Grid,
-    lists: std::sync::Arc<Lists>,
-    rows: usize,
+pub(super) struct Plan {
+    pub client: Client,
+    pub grid: Grid,
+    pub lists: Arc<Lists>,
+    pub rows: usize,
     geometry: [u32; 8],
 }
 
 impl Plan {
-    fn new(
+    pub fn new(
         (client, device): (&Client, &CubeDevice),
         g: &Connectivity,
         product: Product,
@@ -419,13 +359,13 @@ impl Plan {
         }
     }
 
-    fn geometry(&self) -> GeometryLaunch {
+    pub fn geometry(&self) -> GeometryLaunch {
         let [h, w, pad_y, pad_x, groups, tiles_x, tiles_y, blocks] = self.geometry;
         GeometryLaunch::new(h, w, pad_y, pad_x, groups, tiles_x, tiles_y, blocks)
     }
 
     /// Workgroups of one image.
-    fn blocks_of_an_image(&self) -> usize {
+    pub fn blocks_of_an_image(&self) -> usize {
         let [.., groups, tiles_x, tiles_y, _] = self.geometry;
         (groups * tiles_x * tiles_y) as usize
     }
@@ -464,48 +404,4 @@ pub(super) fn launch(
         );
     }
     result
-}
-
-/// The proximal step: the next maps, and each workgroup's part of `uphill`, `[n, parts, 1, 1]`.
-pub(super) fn launch_step(
-    [residual, filters, x, before, momentum]: [CubeTensor; 5],
-    g: &Connectivity,
-    length: f32,
-    (shrink, soft): (ShrinkLaunch, bool),
-) -> (CubeTensor, CubeTensor) {
-    let [residual, x, before] = [residual, x, before].map(readable);
-    let output = x.meta.shape().dims();
-    let [_, _, h, w] = filters.meta.shape().dims();
-    let place = (&x.client, &x.device);
-    let plan = Plan::new(place, g, Product::Analyze, output, [h, w]);
-    let next = empty(&x, output);
-    let parts = empty(&x, [output[0], plan.blocks_of_an_image(), 1, 1]);
-    if output.contains(&0) {
-        return (next, parts);
-    }
-    // SAFETY: every index is held within its tensor by the kernel itself; there is a part for each
-    // workgroup.
-    unsafe {
-        product_and_step::launch_unchecked(
-            &plan.client,
-            plan.grid.count(),
-            CubeDim::new_2d(UNITS.0, UNITS.1),
-            address_type([&residual, &filters, &x, &before, &next]),
-            plan.lists.width,
-            residual.into_tensor_arg(),
-            filters.into_tensor_arg(),
-            plan.lists.words(),
-            x.into_tensor_arg(),
-            before.into_tensor_arg(),
-            momentum.into_tensor_arg(),
-            next.clone().into_tensor_arg(),
-            parts.clone().into_buffer_arg(),
-            plan.geometry(),
-            length,
-            shrink,
-            plan.rows,
-            soft,
-        );
-    }
-    (next, parts)
 }

@@ -1,6 +1,7 @@
 //! The kernels for GPUs: one source, in CubeCL, for wgpu, Vulkan, Metal and CUDA; single precision.
 //!
-//! [`correlate`] has `synthesize` and `analyze`, [`gradient`] the filter gradient, [`prox`] the shrink.
+//! [`correlate`] has `synthesize` and `analyze`, [`gradient`] the filter gradient, [`step`]
+//! the proximal step, [`prox`] the shrink.
 //! All visit connected pairs alone, by the lists of [`groups`], take tensors as they lie in memory,
 //! need at most 256 units and 16 KiB of shared memory for a workgroup, no subgroups and no atomics,
 //! and give the same bits every time. None waits for the device.
@@ -9,6 +10,7 @@ mod correlate;
 mod gradient;
 mod groups;
 mod prox;
+mod step;
 
 use burn::backend::TensorMetadata;
 use burn::tensor::Shape;
@@ -57,7 +59,7 @@ pub(super) fn proximal_step(
     by: Proximal,
 ) -> (CubeTensor, CubeTensor) {
     let penalty = prox::penalty(by.weight, by.p);
-    let (next, parts) = correlate::launch_step(tensors, g, by.length as f32, penalty);
+    let (next, parts) = step::launch(tensors, g, by.length as f32, penalty);
     (next, prox::launch_sum(parts))
 }
 
