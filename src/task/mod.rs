@@ -61,7 +61,7 @@ impl Observer for () {}
 /// Lets a solver ask an observer whether to stop.
 struct Ear<'a>(&'a dyn Observer);
 
-impl Watch for Ear<'_> {
+impl<Q> Watch<Q> for Ear<'_> {
     fn interrupted(&self) -> bool {
         self.0.interrupted()
     }
