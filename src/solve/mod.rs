@@ -19,6 +19,7 @@ pub use cg::{Dot, conjugate_gradients};
 pub use drive::{Evaluate, Limits, Point, Quality, Reason, Solved, Watch, drive};
 pub use filters::{FilterProblem, FilterStep};
 pub use fista::{Fista, operator_norm};
+pub(crate) use lanczos::largest_eigenvalue;
 pub use learn::{Learner, Learnt};
 pub use split::{Schedule, Split};
 

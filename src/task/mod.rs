@@ -4,6 +4,7 @@
 pub mod compare;
 pub mod exchange;
 pub mod infer;
+pub mod invert;
 pub mod train;
 pub mod visualize;
 

@@ -3,6 +3,7 @@
 
 mod backends;
 mod conv;
+mod invert;
 mod model;
 mod penalty;
 mod reference;

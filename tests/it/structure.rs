@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("conv", &["connectivity", "backend"]),
     ("model", &["conv", "penalty", "connectivity", "data"]),
     ("solve", &["model", "conv", "penalty"]),
+    ("invert", &["solve", "conv", "connectivity"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -44,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "run",
             "config",
+            "invert",
             "solve",
             "store",
             "data",
@@ -59,8 +61,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "run", "config", "solve", "store", "data", "picture", "arrays", "problem",
-            "model", "files", "backend",
+            "task", "run", "config", "invert", "solve", "store", "data", "picture", "arrays",
+            "problem", "model", "files", "backend",
         ],
     ),
 ];
