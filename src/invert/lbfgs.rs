@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Inverse;
 use super::cg::{divide, dot};
+use super::problem::epsilon;
 use crate::solve::Solver;
 
 /// The quasi-Newton method of limited memory: the direction is `-H g`, with `H` built from the last
@@ -47,6 +48,8 @@ pub struct LbfgsState {
     x: Tensor<4>,
     g: Tensor<4>,
     pairs: VecDeque<Pair>,
+    /// The square of the length at which the gradient is rounding.
+    least: Tensor<4>,
 }
 
 impl Lbfgs {
@@ -73,8 +76,11 @@ impl Solver<Inverse> for Lbfgs {
     type State = LbfgsState;
 
     fn init(&self, problem: &Inverse, start: Tensor<4>) -> LbfgsState {
+        let g = problem.gradient(start.clone());
+        let share = epsilon(problem.operator.dtype());
         LbfgsState {
-            g: problem.gradient(start.clone()),
+            least: dot(&g, &g) * (share * share),
+            g,
             x: start,
             pairs: VecDeque::new(),
         }
@@ -84,7 +90,10 @@ impl Solver<Inverse> for Lbfgs {
         let d = self.direction(state);
         let there = problem.operator.apply(d.clone());
         let curvature = dot(&there, &there) + dot(&d, &d) * problem.tikhonov;
-        let a = divide(dot(&state.g, &d), curvature);
+        // What is left of the gradient in the end is rounding, which points anywhere: along the null
+        // space nothing would limit the step.
+        let at_rest = dot(&state.g, &state.g).lower_equal(state.least.clone());
+        let a = divide(dot(&state.g, &d), curvature).mask_fill(at_rest, 0.0);
         let bent = problem.operator.adjoint(there) + d.clone() * problem.tikhonov;
         let (s, q) = (-d * a.clone(), -bent * a);
         state.x = state.x.clone() + s.clone();

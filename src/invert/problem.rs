@@ -121,10 +121,14 @@ impl Inverse {
         self.operator.adjoint(residual) + x * self.tikhonov
     }
 
-    /// The norm of the error of `x`, and of its part in the null space of `W`, as shares of that of the
-    /// truth, where both are known.
+    /// The part of the error of `x` that lies in the null space of `W`, as a share of the truth, where
+    /// that is known.
     pub fn null_error(&self, x: &Tensor<4>, decomposition: &Decomposition) -> Option<f64> {
         let truth = double(self.truth.as_ref()?.clone());
+        let [_, columns] = self.operator.shape();
+        if decomposition.rank() == columns {
+            return Some(0.0);
+        }
         let error = double(x.clone()) - truth.clone();
         Some(norm(&decomposition.null_part(&error)) / at_least(norm(&truth)))
     }

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::table::short;
 use super::{Report, Row};
 use crate::data::Image;
 use crate::error::Result;
@@ -13,6 +14,9 @@ use crate::solve::Point;
 
 /// Matrices of more rows or columns than this are not drawn.
 const DRAWN: usize = 256;
+/// Images in a row, and their width in pixels as far as whole zooms allow.
+const COLUMNS: usize = 4;
+const TILE: usize = 260;
 /// Paper between an image and its error.
 const GAP: usize = 1;
 
@@ -68,9 +72,9 @@ pub(super) fn iterations(report: &Report) -> Result<Image> {
         Panel {
             series: iterated().map(line).collect(),
             axes: Axes {
-                title: format!("{what} against steps"),
+                title: format!("Relative {what} against steps"),
                 x_label: "step".into(),
-                y_label: what.into(),
+                y_label: format!("relative {what}"),
                 x_log: true,
                 y_log: true,
                 reference: inverse.and_then(|row| Some((row.way.name().into(), level?))),
@@ -80,12 +84,12 @@ pub(super) fn iterations(report: &Report) -> Result<Image> {
     panels(
         &[
             panel(
-                "relative error",
+                "error",
                 |point| point.at.error.unwrap_or(f64::NAN),
                 inverse.and_then(|row| row.error),
             ),
             panel(
-                "relative residual",
+                "residual",
                 |point| point.at.residual,
                 inverse.map(|row| row.residual),
             ),
@@ -123,12 +127,11 @@ pub(super) fn recovered(
     y: &Tensor<4>,
     all: &[Tensor<4>],
 ) -> Result<Image> {
-    let x = plain(x);
-    let y = plain(y);
-    let all: Vec<Image> = all.iter().map(plain).collect();
-    if x.height == 1 {
-        return signals(report, &x, &y, &all);
+    if report.input[1] == 1 {
+        return signals(report, x, y, all);
     }
+    let (x, y) = (plain(x), plain(y));
+    let all: Vec<Image> = all.iter().map(plain).collect();
     let (low, high) = range(&x);
     let difference = |image: &Image| Image {
         values: image
@@ -154,33 +157,38 @@ pub(super) fn recovered(
         );
         let error = row
             .error
-            .map_or(String::new(), |error| format!(", {error:.1e}"));
+            .map_or(String::new(), |error| format!(", error {}", short(error)));
         tiles.push(Tile::new(shown, format!("{}{error}", row.way)));
     }
+    let width = tiles.iter().map(|tile| tile.image.width).max();
     let options = MosaicOptions {
-        title: format!(
-            "Recovered, and the error below (white: {scale:.1e}); caption: relative error"
-        ),
-        ..MosaicOptions::default()
+        title: format!("Recovered; below it the error, black 0, white {scale:.2}"),
+        columns: Some(COLUMNS),
+        zoom: width.map(|width| (TILE / width).max(1)),
     };
     mosaic(&tiles, &options)
 }
 
-/// One-dimensional signals as lines, their errors beside them.
-fn signals(report: &Report, x: &Image, y: &Image, all: &[Image]) -> Result<Image> {
-    let line = |name: &str, image: &Image| {
-        let points = image.plane(0).iter().enumerate();
-        Series::new(name, points.map(|(i, &v)| (i as f64, f64::from(v))))
+/// One-dimensional signals, the first channel of each, as lines; their errors below.
+fn signals(report: &Report, x: &Tensor<4>, y: &Tensor<4>, all: &[Tensor<4>]) -> Result<Image> {
+    let numbers = |tensor: &Tensor<4>| -> Vec<f64> {
+        let width = tensor.dims()[3];
+        tensor.to_data().iter::<f64>().take(width).collect()
     };
-    let mut series = vec![line("x", x), line("y = W x", y)];
+    let line = |name: &str, values: Vec<f64>| {
+        let points = values.into_iter().enumerate();
+        Series::new(name, points.map(|(i, v)| (i as f64, v)))
+    };
+    let truth = numbers(x);
+    let mut series = vec![line("y = W x", numbers(y))];
     let mut errors = Vec::new();
-    for (row, image) in report.rows.iter().zip(all) {
-        series.push(line(row.way.name(), image));
-        let off = image.plane(0).iter().zip(x.plane(0)).enumerate();
-        // Lines on a logarithmic axis need something to show.
-        let points = off.map(|(i, (a, b))| (i as f64, f64::from((a - b).abs()).max(1e-9)));
-        errors.push(Series::new(row.way.name(), points));
+    for (row, tensor) in report.rows.iter().zip(all) {
+        let values = numbers(tensor);
+        let off = values.iter().zip(&truth).map(|(a, b)| (a - b).abs());
+        errors.push(line(row.way.name(), off.collect()));
+        series.push(line(row.way.name(), values));
     }
+    series.push(line("x", truth));
     let axes = |title: &str, y_log| Axes {
         title: title.into(),
         x_label: "element".into(),
@@ -188,19 +196,15 @@ fn signals(report: &Report, x: &Image, y: &Image, all: &[Image]) -> Result<Image
         y_log,
         ..Axes::default()
     };
-    panels(
-        &[
-            Panel {
-                series,
-                axes: axes("Recovered", false),
-            },
-            Panel {
-                series: errors,
-                axes: axes("Magnitude of the error", true),
-            },
-        ],
-        1,
-    )
+    let recovered = Panel {
+        series,
+        axes: axes("Recovered (lines that agree lie on each other)", false),
+    };
+    let errors = Panel {
+        series: errors,
+        axes: axes("Magnitude of the error", true),
+    };
+    panels(&[recovered, errors], 1)
 }
 
 /// A tensor as planes.

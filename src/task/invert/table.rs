@@ -153,9 +153,6 @@ impl fmt::Display for Report {
         for [name, text] in self.head() {
             writeln!(f, "{name:<17}{text}")?;
         }
-        for warning in &self.warnings {
-            writeln!(f, "warning: {warning}")?;
-        }
         writeln!(f)?;
         let cells = self.cells();
         let widths: Vec<usize> = (0..cells[0].len())
@@ -191,7 +188,7 @@ impl fmt::Display for Report {
 }
 
 /// Three digits, with a power of ten where that is shorter.
-fn short(x: f64) -> String {
+pub(super) fn short(x: f64) -> String {
     match x.abs() {
         0.0 => "0".into(),
         size if (1e-2..1e4).contains(&size) => {
