@@ -18,12 +18,7 @@ fn case(name: &str, more: &[&str]) -> Value {
     let arguments = [&["invert", "--config", &config, "--json"], more].concat();
     let (code, out, err) = run(folder.path(), &arguments);
     assert_eq!(code, 0, "{name}: {err}");
-    for file in [
-        "table.csv",
-        "recovered.png",
-        "iterations.png",
-        "recovered.npz",
-    ] {
+    for file in ["table.csv", "recovered.png", "recovered.npz"] {
         let file = folder.path().join("inverted").join(file);
         assert!(fs::metadata(&file).is_ok_and(|m| m.len() > 0), "{file:?}");
     }
@@ -92,7 +87,7 @@ fn a_singular_kernel_and_decolouring_tell_what_is_lost() {
 
 #[test]
 fn a_blur_is_inverted_until_there_is_noise_and_the_priors_hold_that() {
-    let clean = case("blur", &["--steps", "100"]);
+    let clean = case("blur", &["--ways", "pseudo-inverse,transpose"]);
     assert!(of(&clean, "pseudo-inverse", "error") < 1e-10);
     assert!(of(&clean, "transpose", "error") > 0.05);
     let noisy = case("blur-noise", &["--steps", "100"]);
@@ -132,7 +127,7 @@ fn random_layers_give_back_what_they_keep() {
     let square = case("strided", &["--steps", "100"]);
     assert_eq!(square["operator"]["null_space"], 0);
     assert!(of(&square, "pseudo-inverse", "error") < 1e-9);
-    let lossy = case("strided-lossy", &["--steps", "100"]);
+    let lossy = case("strided-lossy", &[]);
     assert_eq!(lossy["operator"]["null_space"], 3 * 768);
     let plain = of(&lossy, "pseudo-inverse", "error");
     assert!(of(&lossy, "total-variation", "error") < 0.7 * plain);
@@ -170,9 +165,14 @@ fn images_filters_and_runs_of_ones_own() {
     assert_eq!(code, 0, "{err}");
     for (line, words) in [
         (
-            "--image photo.png --kernel gaussian:1x5 --padding reflect --noise 0.01 \
-             --ways pseudo-inverse,total-variation --prior 0.002 --steps 50 --truncation 0.05",
+            "--image photo.png --kernel gaussian:1.5x9 --padding reflect --noise 0.01 \
+             --ways pseudo-inverse,total-variation --steps 50",
             &["dense SVD", "primal-dual"][..],
+        ),
+        (
+            "--image photo.png --max-side 16 --kernel gaussian:1x5 --padding zeros --noise 0.01 \
+             --ways pseudo-inverse,l1 --prior 0.002 --truncation 0.05 --seconds 1 --steps 1000000",
+            &["dense SVD", "seconds"],
         ),
         (
             "--image photo.png --filters filters.npz --ways cg,transpose --stride 2 --steps 20",
@@ -243,7 +243,7 @@ fn what_cannot_be_inverted_is_told_with_the_number() {
             2,
             &["'blurred' is no kernel"],
         ),
-        ("--random 1x6x6 --stride 0", 2, &["stride is 0 x 0"]),
+        ("--random 1x9x9 --stride 0", 2, &["stride is 0 x 0"]),
         (
             "--random 1x9x9 --padding zeros --ways wiener",
             2,

@@ -106,6 +106,8 @@ impl Output {
         if !report.rows.is_empty() {
             let recovered = pictures::recovered(report, &given.x, &problem.y, recovered)?;
             self.picture(RECOVERED, &recovered)?;
+        }
+        if report.rows.iter().any(|row| row.steps > 0) {
             self.picture(CURVES, &pictures::iterations(report)?)?;
         }
         if !report.noise.is_empty() {

@@ -145,16 +145,18 @@ pub(super) fn recovered(
     let errors: Vec<Image> = all.iter().map(difference).collect();
     // An error as large as the image is white; larger ones look no worse.
     let scale = peak(&errors).min(high - low).max(f32::MIN_POSITIVE);
-    let (of_y_low, of_y_high) = range(&y);
+    let shown_error = |error: &Image| heat(&montage(error), Some(scale));
+    let of_y = (x.shape() == y.shape()).then(|| shown_error(&difference(&y)));
+    let (darkest, lightest) = range(&y);
     let mut tiles = vec![
         Tile::new(above(&scaled(&x, low, high), None), "x"),
-        Tile::new(above(&scaled(&y, of_y_low, of_y_high), None), "y = W x"),
+        Tile::new(
+            above(&scaled(&y, darkest, lightest), of_y.as_ref()),
+            "y = W x",
+        ),
     ];
     for ((row, image), error) in report.rows.iter().zip(&all).zip(&errors) {
-        let shown = above(
-            &scaled(image, low, high),
-            Some(&heat(&montage(error), Some(scale))),
-        );
+        let shown = above(&scaled(image, low, high), Some(&shown_error(error)));
         let error = row
             .error
             .map_or(String::new(), |error| format!(", error {}", short(error)));
