@@ -8,6 +8,10 @@ use rustfft::{FftDirection, FftPlanner};
 use super::{Operator, Padding};
 use crate::error::{Error, Result};
 
+/// Decompositions with more entries in all blocks together would take gigabytes: about 1300 x 1300
+/// pixels in colour.
+pub const LARGEST_BLOCKS: usize = 1 << 24;
+
 /// One small decomposition for each frequency of the output.
 ///
 /// With unitary Fourier transforms on both sides a circular convolution is block-diagonal: at
@@ -37,11 +41,16 @@ struct Block {
 }
 
 impl Circular {
-    /// Whether `W` has that form: a stride must divide the side it walks along.
+    /// Whether `W` has that form, a stride must divide the side it walks along, and is not too large.
     pub(super) fn fits(operator: &Operator) -> bool {
-        let [_, height, width] = operator.input();
+        let [channels, height, width] = operator.input();
+        let [out, ..] = operator.output();
         let [down, right] = operator.stride();
-        operator.padding() == Padding::Circular && height % down == 0 && width % right == 0
+        let entries = [out, channels, height, width].into_iter();
+        operator.padding() == Padding::Circular
+            && height % down == 0
+            && width % right == 0
+            && entries.fold(1_usize, usize::saturating_mul) <= LARGEST_BLOCKS
     }
 
     /// # Errors

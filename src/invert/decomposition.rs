@@ -22,8 +22,8 @@ enum Form {
 
 impl Decomposition {
     /// Decomposes `W` where that can be done: per frequency for circular padding if the stride divides
-    /// the image's sides, else as a dense matrix of at most [`super::LARGEST`] elements; `None` for
-    /// what is larger.
+    /// the image's sides, with at most [`super::LARGEST_BLOCKS`] entries `out in H W`; else as a dense
+    /// matrix of at most [`super::LARGEST`] elements; `None` for what is larger.
     ///
     /// # Errors
     /// [`crate::Error::Numeric`] where the iteration inside does not converge.

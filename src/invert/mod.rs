@@ -52,6 +52,7 @@ mod wiener;
 pub use adam::InverseAdam;
 pub use analysis::Analysis;
 pub use cg::ConjugateGradients;
+pub use circular::LARGEST_BLOCKS;
 pub use decomposition::Decomposition;
 pub use dense::LARGEST;
 pub use kernel::{Filters, Kernel};

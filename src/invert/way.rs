@@ -126,7 +126,7 @@ impl Way {
                 let [rows, columns] = problem.operator.shape();
                 Err(Error::Config(format!(
                     "truncation = {} needs the singular values of W, {rows} x {columns}, which are \
-                     found for circular padding or up to {} elements; use tikhonov, or fewer steps",
+                     found for circular padding or up to {} elements; use tikhonov or fewer steps",
                     settings.truncation,
                     super::LARGEST
                 )))

@@ -71,9 +71,10 @@ pub fn wiener_fits(operator: &Operator) -> Result<()> {
     let [_, height, width] = operator.input();
     let [down, right] = operator.stride();
     Err(Error::Config(format!(
-        "the Wiener filter works per frequency, which takes circular padding and a stride that \
-         divides the image; here the padding is {}, the stride {down} x {right}, the image {height} x \
-         {width}; leave wiener out or change those",
+        "the Wiener filter works per frequency, which takes circular padding, a stride that divides \
+         the image and at most {} entries in all; here the padding is {}, the stride {down} x {right}, \
+         the image {height} x {width}; leave wiener out or change those",
+        super::LARGEST_BLOCKS,
         operator.padding()
     )))
 }

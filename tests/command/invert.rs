@@ -171,8 +171,8 @@ fn images_filters_and_runs_of_ones_own() {
         ),
         (
             "--image photo.png --max-side 16 --kernel gaussian:1x5 --padding zeros --noise 0.01 \
-             --ways pseudo-inverse,l1 --prior 0.002 --truncation 0.05 --seconds 1 --steps 1000000",
-            &["dense SVD", "seconds"],
+             --ways pseudo-inverse,l1 --prior 0.002 --truncation 0.05 --seconds 20 --steps 30",
+            &["dense SVD", "primal-dual"],
         ),
         (
             "--image photo.png --filters filters.npz --ways cg,transpose --stride 2 --steps 20",

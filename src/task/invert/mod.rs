@@ -69,7 +69,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
             report.interrupted = true;
             break;
         }
-        let found = lab.recover(way, observer)?;
+        let found = lab.recover(way, &lab.problem, &lab.settings, observer)?;
         report.interrupted = found.solved.reason == Reason::Interrupted;
         report.rows.push(lab.row(way, &found));
         recovered.push(found.solved.codes);
@@ -157,11 +157,17 @@ impl Lab {
         })
     }
 
-    fn recover(&self, way: Way, observer: &mut dyn Observer) -> Result<Found> {
+    fn recover(
+        &self,
+        way: Way,
+        problem: &Inverse,
+        settings: &Settings,
+        observer: &dyn Observer,
+    ) -> Result<Found> {
         let decomposition = self.decomposition.as_ref();
         way.run(
-            &self.problem,
-            &self.settings,
+            problem,
+            settings,
             decomposition,
             &self.limits,
             &mut Ear(observer),
@@ -206,27 +212,21 @@ impl Lab {
             }
             let noisy = self.clean.clone() + self.noise.clone() * level;
             let operator = &self.problem.operator;
-            let (device, dtype) = (operator.device(), operator.dtype());
-            let data = noisy.into_data().convert_dtype(dtype);
-            let lab = Lab {
-                problem: Inverse {
-                    y: Tensor::from_data(data, (&device, dtype)),
-                    ..self.problem.clone()
-                },
-                settings: Settings {
-                    wiener_noise: experiment.settings.wiener_noise.or(Some(level)),
-                    ..self.settings
-                },
-                clean: self.clean.clone(),
-                noise: self.noise.clone(),
-                decomposition: self.decomposition.clone(),
-                limits: self.limits,
+            let data = noisy.into_data().convert_dtype(operator.dtype());
+            let problem = Inverse {
+                y: Tensor::from_data(data, (&operator.device(), operator.dtype())),
+                ..self.problem.clone()
             };
-            let errors = experiment
-                .ways
-                .iter()
-                .map(|&way| Ok((way, lab.recover(way, observer)?.solved.last().at.error)))
-                .collect::<Result<Vec<_>>>()?;
+            let settings = Settings {
+                wiener_noise: experiment.settings.wiener_noise.or(Some(level)),
+                ..self.settings
+            };
+            let error = |way| {
+                let found = self.recover(way, &problem, &settings, observer)?;
+                Ok((way, found.solved.last().at.error))
+            };
+            let errors = experiment.ways.iter().copied().map(error);
+            let errors: Vec<_> = errors.collect::<Result<_>>()?;
             let known = |(way, error): (Way, Option<f64>)| error.map(|error| (way, error));
             all.push(NoiseLevel {
                 noise: level,

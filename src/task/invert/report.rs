@@ -123,7 +123,7 @@ impl Report {
             };
             all.push(format!(
                 "the condition number of W is {condition}, past what {} precision resolves ({limit:.1e}): \
-                 the smallest singular values are rounding and count as zero",
+                 what its smallest singular values carry comes back as rounding, or not at all",
                 self.precision.name()
             ));
         } else if !resolved {
