@@ -70,7 +70,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             at.objective,
             100.0 * at.density
         );
-        if arguments.target.is_some_and(|target| at.objective <= target) {
+        if arguments
+            .target
+            .is_some_and(|target| at.objective <= target)
+        {
             break;
         }
     }
@@ -87,6 +90,8 @@ fn evaluate(problem: &Problem, maps: &Tensor<4>) -> Evaluation {
         maps.clone().into_data().convert::<f64>(),
         (&maps.device(), DType::F64),
     );
-    let each = double.objective.measure(&double.network, maps, double.images);
+    let each = double
+        .objective
+        .measure(&double.network, maps, double.images);
     Evaluation::total(&each)
 }

@@ -55,6 +55,7 @@
 //! | [`connectivity`], [`conv`], [`penalty`] | the parts of the equation: `g`, `*`, `\|z\|^p` |
 //! | [`model`] | layers, networks, maps and the objective as Burn modules |
 //! | [`solve`] | the solvers for maps and filters, and the one loop that runs them |
+//! | [`invert`] | the ways to invert a convolution |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
 //! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |
 //! | [`task`], [`cli`] | one file for each command, and the command line |
@@ -75,6 +76,7 @@ pub mod conv;
 pub mod data;
 pub mod error;
 mod files;
+pub mod invert;
 pub mod model;
 pub mod penalty;
 pub mod picture;

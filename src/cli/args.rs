@@ -7,9 +7,11 @@ use clap_complete::Shell;
 
 use crate::backend::Backend;
 use crate::config::SolverName;
+use crate::invert::Padding;
 use crate::store::Which;
 use crate::task::compare::What;
 use crate::task::infer::MapsFormat;
+use crate::task::invert::Precision;
 
 /// Learn deconvolutional networks from images: filters, sparse feature maps, pictures of both.
 #[derive(Debug, Parser)]
@@ -51,6 +53,12 @@ pub enum Command {
         deconvnet compare --what learning --solvers split,fista,adam --seconds 60\n  \
         deconvnet compare --solvers split:1x10x6,split:1x1.5x29,adam:0.03,fista")]
     Compare(CompareArgs),
+    /// Invert a convolution by several ways: pseudo-inverse, Adam, L-BFGS, the transpose, priors.
+    #[command(after_help = "Examples:\n  deconvnet invert\n  \
+        deconvnet invert --config configs/invert/decolour.toml\n  \
+        deconvnet invert --image photo.jpg --kernel gaussian:2x9 --padding reflect --noise 0.01\n  \
+        deconvnet invert --random 1x1x64 --kernel taps:0.25,1,0.25 --padding none --ways adam,lbfgs")]
+    Invert(InvertArgs),
     /// Draw a run: filters projected to pixels, connectivity, maps, patches, curves.
     #[command(
         after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
@@ -249,6 +257,82 @@ pub struct VisualizeArgs {
     #[arg(long, value_name = "N", default_value_t = 9)]
     pub patches: usize,
     /// Replace pictures in --out; the run's own are always drawn anew.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Flags of `invert`. What a flag does not say, the configuration does.
+#[derive(Debug, Args)]
+pub struct InvertArgs {
+    /// An experiment, such as configs/invert/blur.toml.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Recover this image; by default, a sample scene.
+    #[arg(long, value_name = "FILE", conflicts_with = "random")]
+    pub image: Option<PathBuf>,
+    /// Scale the image down to this many pixels a side.
+    #[arg(long, value_name = "PIXELS", requires = "image")]
+    pub max_side: Option<usize>,
+    /// Recover random numbers of this shape.
+    #[arg(long, value_name = "CxHxW")]
+    pub random: Option<String>,
+    /// Built-in filters: identity, gaussian:SIGMA or gaussian:SIGMAxSIZE, decolour, edge,
+    /// random:MAPSxSIZE, taps:A,B,C, singular.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Option<String>,
+    /// Filters [out, in, h, w] from a .npz or .safetensors file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "checkpoint"])]
+    pub filters: Option<PathBuf>,
+    /// The array of that file, where it holds several.
+    #[arg(long, value_name = "NAME", requires = "filters")]
+    pub array: Option<String>,
+    /// The learnt filters of this run.
+    #[arg(long, value_name = "RUN", conflicts_with = "kernel")]
+    pub checkpoint: Option<PathBuf>,
+    /// Which layer of that run.
+    #[arg(long, value_name = "N", requires = "checkpoint")]
+    pub layer: Option<usize>,
+    /// The stride, in both directions.
+    #[arg(long, value_name = "N")]
+    pub stride: Option<usize>,
+    /// none, zeros, reflect or circular.
+    #[arg(long)]
+    pub padding: Option<Padding>,
+    /// Standard deviation of the noise added to what was convolved.
+    #[arg(long, value_name = "SIGMA")]
+    pub noise: Option<f64>,
+    /// The ways, with commas: pseudo-inverse, adam, lbfgs, transpose, scaled-transpose, cg, lsqr, l1,
+    /// total-variation, wiener.
+    #[arg(long, value_name = "LIST")]
+    pub ways: Option<String>,
+    /// Singular values up to this share of the largest count as zero.
+    #[arg(long, value_name = "SHARE")]
+    pub truncation: Option<f64>,
+    /// Weight of Tikhonov's term.
+    #[arg(long, value_name = "WEIGHT")]
+    pub tikhonov: Option<f64>,
+    /// Weight of the L1 or the total variation prior.
+    #[arg(long, value_name = "WEIGHT")]
+    pub prior: Option<f64>,
+    /// The most steps of what iterates.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+    /// The most seconds of what iterates, each way by itself.
+    #[arg(long)]
+    pub seconds: Option<f64>,
+    /// Seed of everything random.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// single or double; by default double on a CPU.
+    #[arg(long)]
+    pub precision: Option<Precision>,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short)]
+    pub backend: Option<Backend>,
+    /// Folder for the table, the arrays and the pictures.
+    #[arg(long, value_name = "DIR", default_value = "inverted")]
+    pub out: PathBuf,
+    /// Replace results that are there.
     #[arg(long)]
     pub overwrite: bool,
 }

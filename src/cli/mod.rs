@@ -1,6 +1,7 @@
 //! The command line: what was typed, what it means, and what is printed.
 
 mod args;
+mod invert;
 mod plan;
 mod progress;
 
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::solve::Reason;
 use crate::task::train::{self, Ended};
-use crate::task::{Observer, compare, exchange, infer, visualize};
+use crate::task::{self, Observer, compare, exchange, infer, visualize};
 
 /// Runs a command. `Ok(false)`: it was interrupted and has saved what there was.
 ///
@@ -114,6 +115,14 @@ pub fn run(arguments: Arguments) -> Result<bool> {
             let options = plan::compare(&args)?;
             let device = options.config.backend.device()?;
             let report = compare::run(&options, &device, &mut progress)?;
+            progress.finish();
+            tell(&report, json, quiet)?;
+            Ok(!report.interrupted)
+        }
+        Command::Invert(args) => {
+            let options = invert::options(&args)?;
+            let device = options.experiment.backend.device()?;
+            let report = task::invert::run(&options, &device, &mut progress)?;
             progress.finish();
             tell(&report, json, quiet)?;
             Ok(!report.interrupted)

@@ -100,7 +100,7 @@ impl LayerConfig {
 }
 
 /// Adds "did you mean" to a message about an unknown key.
-pub(super) fn with_suggestion(message: &str) -> String {
+pub(crate) fn with_suggestion(message: &str) -> String {
     let quoted = |text: &str| {
         let mut parts = text.split('`');
         let mut found = Vec::new();

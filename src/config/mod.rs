@@ -4,6 +4,8 @@ mod check;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::with_suggestion;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -323,7 +325,7 @@ impl Config {
     /// As [`Config::read`].
     pub fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text)
-            .map_err(|error| Error::Config(check::with_suggestion(&error.to_string())))?;
+            .map_err(|error| Error::Config(with_suggestion(&error.to_string())))?;
         config.check()?;
         Ok(config)
     }

@@ -1,14 +1,64 @@
-//! The one loop that runs every coding solver.
+//! The one loop that runs every solver.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, Solver, in_double};
+use super::{Solver, in_double};
 use crate::error::{Error, Result};
 use crate::model::Evaluation;
+
+/// What [`drive`] needs to know of a problem: how good a tensor is as its solution.
+pub trait Evaluate: Sized {
+    /// What a look at a tensor finds.
+    type Quality: Quality;
+
+    /// Where the work is done.
+    fn device(&self) -> Device;
+
+    /// The same problem in double precision on the CPU, where looks need to be that exact.
+    fn judge(&self) -> Option<Self> {
+        None
+    }
+
+    /// How good `x` is, an entry for each image of the batch.
+    fn evaluate(&self, x: Tensor<4>) -> Vec<Self::Quality>;
+
+    /// Whether the problem is solved as far as it can be, judged by the looks so far.
+    fn settled(&self, _looks: &[Point<Self::Quality>]) -> Option<Reason> {
+        None
+    }
+}
+
+/// What a look finds, as far as every problem has it.
+pub trait Quality: Copy {
+    /// What is minimised.
+    fn objective(&self) -> f64;
+
+    /// How far above the least it is at most, where that is known.
+    fn gap(&self) -> Option<f64> {
+        None
+    }
+
+    /// Those of a batch as one.
+    fn total(each: &[Self]) -> Self;
+}
+
+impl Quality for Evaluation {
+    fn objective(&self) -> f64 {
+        self.objective
+    }
+
+    fn gap(&self) -> Option<f64> {
+        self.gap
+    }
+
+    fn total(each: &[Self]) -> Self {
+        Evaluation::total(each)
+    }
+}
 
 /// When to stop. Whatever comes first ends the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,8 +107,12 @@ pub enum Reason {
     Seconds,
     /// The beta schedule has ended.
     Schedule,
-    /// The solver finds nothing left to move.
-    Settled,
+    /// The gradient is as good as zero.
+    Converged,
+    /// The objective no longer falls: what is left is rounding.
+    Rounding,
+    /// The answer is given by a formula; there is nothing to iterate.
+    Direct,
     /// Somebody asked to stop.
     Interrupted,
 }
@@ -73,7 +127,9 @@ impl Reason {
             Self::Steps => "steps",
             Self::Seconds => "seconds",
             Self::Schedule => "schedule",
-            Self::Settled => "settled",
+            Self::Converged => "converged",
+            Self::Rounding => "rounding",
+            Self::Direct => "direct",
             Self::Interrupted => "interrupted",
         }
     }
@@ -88,7 +144,9 @@ impl fmt::Display for Reason {
             Self::Steps => "the steps are used up",
             Self::Seconds => "the seconds are used up",
             Self::Schedule => "the beta schedule has ended",
-            Self::Settled => "nothing moves any more",
+            Self::Converged => "the gradient is as good as zero",
+            Self::Rounding => "it no longer improves: what is left is rounding",
+            Self::Direct => "it is given by a formula",
             Self::Interrupted => "it was interrupted",
         })
     }
@@ -96,19 +154,19 @@ impl fmt::Display for Reason {
 
 /// One look at the objective during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+pub struct Point<Q = Evaluation> {
     /// Steps taken.
     pub step: usize,
     /// Seconds spent solving.
     pub seconds: f64,
     /// The codes at that moment, summed over the batch.
-    pub at: Evaluation,
+    pub at: Q,
 }
 
 /// Whoever follows a run.
-pub trait Watch {
+pub trait Watch<Q = Evaluation> {
     /// Told at every look at the objective.
-    fn looked(&mut self, _point: &Point) {}
+    fn looked(&mut self, _point: &Point<Q>) {}
 
     /// Whether to stop after the step in progress.
     fn interrupted(&self) -> bool {
@@ -117,50 +175,49 @@ pub trait Watch {
 }
 
 /// Nobody follows.
-impl Watch for () {}
+impl<Q> Watch<Q> for () {}
 
 /// What a run ended with.
 #[derive(Clone, Debug)]
-pub struct Solved {
-    /// The sparse maps, `[n, K, ..]`.
+pub struct Solved<Q = Evaluation> {
+    /// The answer: sparse maps `[n, K, ..]` for the coding problem.
     pub codes: Tensor<4>,
-    /// The maps to start from another time.
+    /// What to start from another time.
     pub maps: Tensor<4>,
     /// How good the codes are, an entry for each image.
-    pub each: Vec<Evaluation>,
+    pub each: Vec<Q>,
     /// The looks at the objective, from before the first step to the end.
-    pub curve: Vec<Point>,
+    pub curve: Vec<Point<Q>>,
     /// Why it stopped.
     pub reason: Reason,
 }
 
-impl Solved {
+impl<Q: Quality> Solved<Q> {
     /// The last look: all steps, all seconds, the final objective.
-    pub fn last(&self) -> Point {
+    pub fn last(&self) -> Point<Q> {
         self.curve.last().copied().unwrap_or(Point {
             step: 0,
             seconds: 0.0,
-            at: Evaluation::total(&self.each),
+            at: Q::total(&self.each),
         })
     }
 }
 
-/// Runs a solver from the maps `start` until a limit, its own end, or an interruption.
+/// Runs a solver from `start` until a limit, its own end, or an interruption.
 ///
 /// # Errors
 /// [`Error::Numeric`] where the objective is not finite.
-pub fn drive<S: Solver>(
+pub fn drive<P: Evaluate, S: Solver<P>>(
     solver: &S,
-    problem: &Problem,
+    problem: &P,
     start: Tensor<4>,
     limits: &Limits,
-    watch: &mut dyn Watch,
-) -> Result<Solved> {
-    let device = problem.images.device();
-    // Whoever follows a convex problem wants the certificate, not its rounding.
-    let judge = (limits.every > 0 && problem.objective.is_convex()).then(|| problem.in_double());
+    watch: &mut dyn Watch<P::Quality>,
+) -> Result<Solved<P::Quality>> {
+    let device = problem.device();
+    let judge = (limits.every > 0).then(|| problem.judge()).flatten();
     let mut clock = Duration::ZERO;
-    let mut curve: Vec<Point> = Vec::new();
+    let mut curve: Vec<Point<P::Quality>> = Vec::new();
     let mut step = 0;
     let mut started = Instant::now();
     let mut state = solver.init(problem, start);
@@ -184,23 +241,14 @@ pub fn drive<S: Solver>(
             clock += started.elapsed();
             let codes = solver.codes(&state);
             let each = match &judge {
-                Some(judge) => {
-                    let codes = in_double(codes.clone());
-                    problem
-                        .objective
-                        .evaluate(&judge.network, codes, judge.images.clone())
-                }
-                None => problem.objective.evaluate(
-                    &problem.network,
-                    codes.clone(),
-                    problem.images.clone(),
-                ),
+                Some(judge) => judge.evaluate(in_double(codes.clone())),
+                None => problem.evaluate(codes.clone()),
             };
-            let at = Evaluation::total(&each);
-            if !at.objective.is_finite() {
-                return Err(diverged(step, at.objective));
+            let at = P::Quality::total(&each);
+            if !at.objective().is_finite() {
+                return Err(diverged(step, at.objective()));
             }
-            let before = curve.last().map(|point| point.at.objective);
+            let before = curve.last().map(|point| point.at.objective());
             let point = Point {
                 step,
                 seconds: clock.as_secs_f64(),
@@ -208,7 +256,10 @@ pub fn drive<S: Solver>(
             };
             curve.push(point);
             watch.looked(&point);
-            if let Some(reason) = limits.reached(&at, before).or(ended) {
+            let reached = limits
+                .reached(&at, before)
+                .or_else(|| problem.settled(&curve));
+            if let Some(reason) = reached.or(ended) {
                 return Ok(Solved {
                     codes,
                     maps: solver.maps(&state),
@@ -226,11 +277,11 @@ pub fn drive<S: Solver>(
 
 impl Limits {
     /// The limits on the objective itself.
-    fn reached(&self, at: &Evaluation, before: Option<f64>) -> Option<Reason> {
-        let f = at.objective;
+    fn reached(&self, at: &impl Quality, before: Option<f64>) -> Option<Reason> {
+        let f = at.objective();
         if self.target.is_some_and(|target| f <= target) {
             Some(Reason::Target)
-        } else if let (Some(limit), Some(gap)) = (self.gap, at.gap)
+        } else if let (Some(limit), Some(gap)) = (self.gap, at.gap())
             && gap <= limit * f
         {
             Some(Reason::Gap)

@@ -9,7 +9,7 @@ use super::Dot;
 /// At the price of a power iteration it is far nearer: the eigenvalues of a convolution lie close
 /// together at the top. The start must not be orthogonal to the eigenvector sought; random numbers
 /// are not. Nothing is read back from the device before the end.
-pub(super) fn largest_eigenvalue(
+pub(crate) fn largest_eigenvalue(
     apply: impl Fn(Tensor<4>) -> Tensor<4>,
     start: Tensor<4>,
     steps: usize,

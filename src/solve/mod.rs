@@ -18,9 +18,10 @@ mod split;
 pub use adam::{Adam, Moments};
 pub use cg::{Dot, conjugate_gradients};
 pub use descent::{Descent, DescentState, SparseBatch};
-pub use drive::{Limits, Point, Reason, Solved, Watch, drive};
+pub use drive::{Evaluate, Limits, Point, Quality, Reason, Solved, Watch, drive};
 pub use filters::{Batches, FilterProblem, FilterStep};
 pub use fista::{Fista, operator_norm};
+pub(crate) use lanczos::largest_eigenvalue;
 pub use learn::{Learner, Learnt};
 pub use split::{Schedule, Split};
 
@@ -28,7 +29,7 @@ use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{Layer, Network, Objective};
+use crate::model::{Evaluation, Layer, Network, Objective};
 
 /// Find the maps `z` of given images with the filters fixed:
 /// `min_z data_weight/2 ||R z - y||^2 + sparsity sum |z|^p`.
@@ -58,24 +59,43 @@ impl Problem {
     }
 }
 
+impl Evaluate for Problem {
+    type Quality = Evaluation;
+
+    fn device(&self) -> Device {
+        self.images.device()
+    }
+
+    /// Whoever follows a convex problem wants the certificate, not its rounding.
+    fn judge(&self) -> Option<Self> {
+        self.objective.is_convex().then(|| self.in_double())
+    }
+
+    fn evaluate(&self, codes: Tensor<4>) -> Vec<Evaluation> {
+        self.objective
+            .evaluate(&self.network, codes, self.images.clone())
+    }
+}
+
 /// A tensor in double precision on the CPU.
-fn in_double(x: Tensor<4>) -> Tensor<4> {
+pub(crate) fn in_double(x: Tensor<4>) -> Tensor<4> {
     Tensor::from_data(
         x.into_data().convert::<f64>(),
         (&Device::flex(), DType::F64),
     )
 }
 
-/// A way to find the maps. `self` holds the options; all that a resume needs is in the state.
-pub trait Solver {
+/// A way to solve a kind of problem, by default to find the maps. `self` holds the options; all that
+/// a resume needs is in the state.
+pub trait Solver<P = Problem> {
     /// What one step hands to the next.
     type State;
 
-    /// The state at the maps `start`, `[n, K, ..]`.
-    fn init(&self, problem: &Problem, start: Tensor<4>) -> Self::State;
+    /// The state at `start`: maps `[n, K, ..]` for the coding problem.
+    fn init(&self, problem: &P, start: Tensor<4>) -> Self::State;
 
     /// One step. Never reads a number back from the device.
-    fn step(&self, problem: &Problem, state: &mut Self::State);
+    fn step(&self, problem: &P, state: &mut Self::State);
 
     /// The sparse maps: what the solver would answer if it stopped now.
     fn codes(&self, state: &Self::State) -> Tensor<4>;

@@ -4,6 +4,7 @@
 pub mod compare;
 pub mod exchange;
 pub mod infer;
+pub mod invert;
 pub mod train;
 pub mod visualize;
 
@@ -61,7 +62,7 @@ impl Observer for () {}
 /// Lets a solver ask an observer whether to stop.
 struct Ear<'a>(&'a dyn Observer);
 
-impl Watch for Ear<'_> {
+impl<Q> Watch<Q> for Ear<'_> {
     fn interrupted(&self) -> bool {
         self.0.interrupted()
     }

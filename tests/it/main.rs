@@ -4,6 +4,7 @@
 mod backends;
 mod conv;
 mod gpu;
+mod invert;
 mod kernels;
 mod model;
 mod penalty;

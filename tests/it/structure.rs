@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "solve",
         &["model", "conv", "penalty", "connectivity", "backend"],
     ),
+    ("invert", &["solve", "conv", "connectivity"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -47,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "run",
             "config",
+            "invert",
             "solve",
             "store",
             "data",
@@ -62,8 +64,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "run", "config", "solve", "store", "data", "picture", "arrays", "problem",
-            "model", "files", "backend",
+            "task", "run", "config", "invert", "solve", "store", "data", "picture", "arrays",
+            "problem", "model", "files", "backend",
         ],
     ),
 ];

@@ -153,7 +153,7 @@ impl Solver for Descent {
             Work::Single(images) => images.settled(),
             Work::Double(images) => images.settled(),
         };
-        settled.then_some(Reason::Settled)
+        settled.then_some(Reason::Converged)
     }
 }
 

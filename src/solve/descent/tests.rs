@@ -71,7 +71,12 @@ fn products<T: Real>() {
         let frame = shared.atoms.frame();
         let maps: Vec<T> = draw(shared.maps().iter().product(), 0.2, &mut rng);
         let elements = shared.elements(&maps);
-        assert!(elements.iter().flatten().all(|e| maps[shared.index(e.place)] == e.value));
+        assert!(
+            elements
+                .iter()
+                .flatten()
+                .all(|e| maps[shared.index(e.place)] == e.value)
+        );
 
         let image = sizes.image.iter().product::<usize>() * g.planes();
         let residual: Vec<T> = draw(image, 1.0, &mut rng);
@@ -80,7 +85,11 @@ fn products<T: Real>() {
         let mut canvas = frame.canvas(&residual);
         shared.add(&mut canvas, &elements, &each(&elements, |e| e.value));
         let sum = cpu::synthesize(&maps, &f, &g, sizes);
-        let sum: Vec<T> = sum.into_iter().zip(&residual).map(|(a, &b)| a + b).collect();
+        let sum: Vec<T> = sum
+            .into_iter()
+            .zip(&residual)
+            .map(|(a, &b)| a + b)
+            .collect();
         assert_near(&frame.planes(&canvas), &sum, &format!("add, {what}"));
         // What sticks out of the image must be gone.
         let outside = frame.canvas(&frame.planes(&canvas));
@@ -126,7 +135,11 @@ fn no_move_of_a_single_element_improves_settled_maps() {
     for p in [0.5, 0.8, 1.0] {
         for (g, sizes) in layers() {
             let f = filters(&g, sizes, &mut rng);
-            let image: Vec<f64> = draw(sizes.image.iter().product::<usize>() * g.planes(), 1.0, &mut rng);
+            let image: Vec<f64> = draw(
+                sizes.image.iter().product::<usize>() * g.planes(),
+                1.0,
+                &mut rng,
+            );
             let shared = Shared::new(f, g, sizes, 0.4, p);
             let mut solved = Image::new(&shared, &image, &[]);
             for _ in 0..3000 {
@@ -144,7 +157,10 @@ fn no_move_of_a_single_element_improves_settled_maps() {
                 for other in steps.map(|step| found + step).into_iter().chain([0.0]) {
                     maps[i] = other;
                     let moved = objective(&shared, &image, &maps);
-                    assert!(moved >= least - 1e-9 * least, "p {p} {sizes:?}: {found} to {other}");
+                    assert!(
+                        moved >= least - 1e-9 * least,
+                        "p {p} {sizes:?}: {found} to {other}"
+                    );
                 }
                 maps[i] = found;
             }

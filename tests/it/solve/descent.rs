@@ -4,8 +4,7 @@ use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::model::{Constraint, Objective};
 use deconvnet::solve::{
-    Descent, FilterProblem, FilterStep, Fista, Limits, Method, Problem, Reason, Solved,
-    SparseBatch,
+    Descent, FilterProblem, FilterStep, Fista, Limits, Method, Problem, Reason, Solved, SparseBatch,
 };
 use rayon::ThreadPoolBuilder;
 
@@ -36,7 +35,7 @@ fn it_reaches_the_least_objective_and_says_that_nothing_moves() {
             let problem = problem(stack, 1, objective(sparsity, 1.0), 31);
             let (_, least) = optimum(&problem);
             let solved = run(&problem, zeros(&problem), 2000);
-            assert_eq!(solved.reason, Reason::Settled, "{stack:?} {sparsity}");
+            assert_eq!(solved.reason, Reason::Converged, "{stack:?} {sparsity}");
             let at = solved.each[0];
             assert!(
                 (at.objective / least - 1.0).abs() <= 1e-12,
@@ -53,7 +52,7 @@ fn single_precision_settles_with_a_small_gap() {
     for stack in ONE_LAYER {
         let problem = single(&problem(stack, 3, objective(0.2, 1.0), 32));
         let solved = run(&problem, zeros(&problem), 2000);
-        assert_eq!(solved.reason, Reason::Settled, "{stack:?}");
+        assert_eq!(solved.reason, Reason::Converged, "{stack:?}");
         assert_eq!(solved.codes.dtype(), DType::F32);
         for at in solved.each {
             assert!(at.gap.expect("p is 1") <= 1e-5 * at.objective, "{at:?}");
@@ -65,7 +64,7 @@ fn single_precision_settles_with_a_small_gap() {
 fn a_weight_that_holds_everything_at_zero_gives_zeros_at_once() {
     let problem = problem(Stack::Full, 2, objective(100.0, 1.0), 33);
     let solved = run(&problem, zeros(&problem), 50);
-    assert_eq!(solved.reason, Reason::Settled);
+    assert_eq!(solved.reason, Reason::Converged);
     assert!(values(&solved.codes).iter().all(|&z| z == 0.0));
 }
 
@@ -121,7 +120,10 @@ fn on_every_backend_it_gives_the_same_maps() {
 }
 
 fn device(backend: Backend) -> Option<Device> {
-    backend.compiled_in().then(|| backend.device().ok()).flatten()
+    backend
+        .compiled_in()
+        .then(|| backend.device().ok())
+        .flatten()
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! The singular value decomposition of `W`, in the form that its geometry allows.
+
+use burn::tensor::Tensor;
+
+use super::circular::Circular;
+use super::dense::Dense;
+use super::{Operator, Regularise};
+use crate::error::Result;
+
+/// The singular value decomposition `W = U S V'`.
+#[derive(Clone, Debug)]
+pub struct Decomposition {
+    operator: Operator,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Dense(Dense),
+    Circular(Circular),
+}
+
+impl Decomposition {
+    /// Decomposes `W` where that can be done: per frequency for circular padding if the stride divides
+    /// the image's sides, with at most [`super::LARGEST_BLOCKS`] entries `out in H W`; else as a dense
+    /// matrix of at most [`super::LARGEST`] elements; `None` for what is larger.
+    ///
+    /// # Errors
+    /// [`crate::Error::Numeric`] where the iteration inside does not converge.
+    pub fn new(operator: &Operator) -> Result<Option<Self>> {
+        let form = if Circular::fits(operator) {
+            Form::Circular(Circular::new(operator)?)
+        } else if Dense::fits(operator) {
+            Form::Dense(Dense::new(operator)?)
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            operator: operator.clone(),
+            form,
+        }))
+    }
+
+    /// Decomposes `W` as a dense matrix even where that is not the quickest way.
+    ///
+    /// # Errors
+    /// [`crate::Error::Numeric`] where the iteration inside does not converge.
+    pub fn dense(operator: &Operator) -> Result<Self> {
+        Ok(Self {
+            operator: operator.clone(),
+            form: Form::Dense(Dense::new(operator)?),
+        })
+    }
+
+    /// In which form, in words.
+    pub fn route(&self) -> &'static str {
+        match self.form {
+            Form::Dense(_) => "dense SVD",
+            Form::Circular(_) => "SVD per frequency",
+        }
+    }
+
+    /// All singular values, the largest first: as many as `W` has rows or columns, whichever are fewer.
+    pub fn singular_values(&self) -> &[f64] {
+        match &self.form {
+            Form::Dense(dense) => dense.singular_values(),
+            Form::Circular(circular) => circular.singular_values(),
+        }
+    }
+
+    /// Singular values at most this large count as zero unless told otherwise: NumPy's
+    /// `max(rows, columns) eps s_max`.
+    pub fn rounding(&self) -> f64 {
+        let [rows, columns] = self.operator.shape();
+        rows.max(columns) as f64 * f64::EPSILON * self.largest()
+    }
+
+    /// The number of singular values above [`Self::rounding`].
+    pub fn rank(&self) -> usize {
+        let least = self.rounding();
+        let values = self.singular_values();
+        values.iter().filter(|&&s| s > least).count()
+    }
+
+    /// The pseudo-inverse applied to `y`, or the regularised one:
+    ///
+    /// ```text
+    /// x = V diag(s / (s^2 + tikhonov)) U' y    over the s > max(truncation s_max, rounding)
+    /// ```
+    ///
+    /// Without regularisation it is the least-squares solution of least norm.
+    ///
+    /// # Shapes
+    /// `[1, out, H', W']` -> `[1, in, H, W]`.
+    pub fn solve(&self, y: &Tensor<4>, how: Regularise) -> Tensor<4> {
+        let cut = self.rounding().max(how.truncation * self.largest());
+        let factor = |s: f64| match s > cut {
+            true => s / (s * s + how.tikhonov),
+            false => 0.0,
+        };
+        let y: Vec<f64> = y.to_data().iter::<f64>().collect();
+        let x = match &self.form {
+            Form::Dense(dense) => dense.solve(&y, factor),
+            Form::Circular(circular) => circular.solve(&y, factor, |_| 1.0),
+        };
+        self.image(x)
+    }
+
+    /// The part of `x` in the null space of `W`: what `W` does not see of it.
+    ///
+    /// # Shapes
+    /// `[1, in, H, W]`, kept.
+    pub fn null_part(&self, x: &Tensor<4>) -> Tensor<4> {
+        let least = self.rounding();
+        let values: Vec<f64> = x.to_data().iter::<f64>().collect();
+        let keep = |s: f64| s > least;
+        let row = match &self.form {
+            Form::Dense(dense) => dense.row_part(&values, keep),
+            Form::Circular(circular) => circular.row_part(&values, keep),
+        };
+        self.image(values.iter().zip(row).map(|(x, r)| x - r).collect())
+    }
+
+    /// The part of `y` outside of the range of `W`: what no `x` explains.
+    ///
+    /// # Shapes
+    /// `[1, out, H', W']`, kept.
+    pub fn unexplained(&self, y: &Tensor<4>) -> Tensor<4> {
+        let least = self.rounding();
+        let values: Vec<f64> = y.to_data().iter::<f64>().collect();
+        let keep = |s: f64| s > least;
+        let range = match &self.form {
+            Form::Dense(dense) => dense.range_part(&values, keep),
+            Form::Circular(circular) => circular.range_part(&values, keep),
+        };
+        let [c, h, w] = self.operator.output();
+        let rest = values.iter().zip(range).map(|(y, r)| y - r).collect();
+        self.operator.tensor(rest, [1, c, h, w])
+    }
+
+    fn largest(&self) -> f64 {
+        self.singular_values().first().copied().unwrap_or(0.0)
+    }
+
+    fn image(&self, values: Vec<f64>) -> Tensor<4> {
+        let [c, h, w] = self.operator.input();
+        self.operator.tensor(values, [1, c, h, w])
+    }
+}

@@ -1,0 +1,74 @@
+//! Inverting a convolution: recover `x` from `y = W x`, by several ways, side by side.
+//!
+//! `W` is a convolution layer without bias, an [`Operator`]; `y` may be noisy. What can be recovered
+//! is decided by the singular values of `W` ([`Analysis`]):
+//!
+//! - With fewer rows than columns, or a singular `W`, many `x` give the same `y`. The pseudo-inverse
+//!   and every method that starts from zero and moves along gradients `W'r` find the one of least
+//!   norm; what of `x` lies in the null space of `W` is lost, whatever the method.
+//! - Where `W` has small singular values, noise in `y` is amplified by their reciprocals. Truncation,
+//!   Tikhonov's term, a prior or an early stop trade that for a bias.
+//! - The transposed convolution `W'` is the adjoint of `W`, not its inverse: it is right only where all
+//!   singular values are one.
+//!
+//! ```
+//! use burn::tensor::{DType, Tensor};
+//! use deconvnet::backend::Backend;
+//! use deconvnet::invert::{Decomposition, Inverse, Kernel, Operator, Padding, Settings, Way};
+//! use deconvnet::solve::Limits;
+//!
+//! let device = Backend::Flex.device()?;
+//! let filters = Kernel::Taps { taps: vec![0.25, 1.0, 0.25] }.filters(1)?;
+//! let operator = Operator::new(filters.tensor(&device, DType::F64), [1, 1], Padding::Zeros, [1, 1, 5])?;
+//! let x = Tensor::<4>::from_data([[[[1.0, 2.0, 0.0, 0.0, 3.0]]]], (&device, DType::F64));
+//! let problem = Inverse::new(operator.clone(), operator.apply(x.clone()))?.with_truth(x);
+//! let known = Decomposition::new(&operator)?;
+//! let (settings, limits) = (Settings::default(), Limits::default());
+//! let found = Way::PseudoInverse.run(&problem, &settings, known.as_ref(), &limits, &mut ())?;
+//! assert!(found.solved.last().at.error.is_some_and(|error| error < 1e-14));
+//! # Ok::<(), deconvnet::Error>(())
+//! ```
+//!
+//! # Sources
+//! - G. Golub and C. Van Loan, Matrix Computations, chapters 2 and 5, for the pseudo-inverse.
+//! - P. C. Hansen, Rank-Deficient and Discrete Ill-Posed Problems, 1998, for regularisation.
+
+mod adam;
+mod analysis;
+mod bidiagonal;
+mod cg;
+mod circular;
+mod decomposition;
+mod dense;
+mod kernel;
+mod lbfgs;
+mod lsqr;
+mod operator;
+mod primal_dual;
+mod problem;
+mod way;
+mod wiener;
+
+pub use adam::InverseAdam;
+pub use analysis::Analysis;
+pub use cg::ConjugateGradients;
+pub use circular::LARGEST_BLOCKS;
+pub use decomposition::Decomposition;
+pub use dense::LARGEST;
+pub use kernel::{Filters, Kernel};
+pub use lbfgs::Lbfgs;
+pub use lsqr::Lsqr;
+pub use operator::{Operator, Padding};
+pub use primal_dual::PrimalDual;
+pub use problem::{Fit, Inverse, Prior, Regularise};
+pub use way::{Found, Settings, Way};
+pub use wiener::{wiener, wiener_fits};
+
+use rand::{SeedableRng, rngs::ChaCha8Rng};
+use rand_distr::{Distribution, StandardNormal};
+
+/// Standard normal numbers, the same on every machine.
+pub fn noise(count: usize, seed: u64) -> Vec<f64> {
+    let rng = ChaCha8Rng::seed_from_u64(seed);
+    StandardNormal.sample_iter(rng).take(count).collect()
+}

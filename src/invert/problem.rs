@@ -1,0 +1,246 @@
+//! The problem that the iterative ways solve, and how good an answer is.
+
+use burn::tensor::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{Decomposition, Operator};
+use crate::error::{Error, Result};
+use crate::solve::{Evaluate, Point, Quality, Reason};
+
+/// How a pseudo-inverse is held back; by default, not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Regularise {
+    /// Singular values up to this share of the largest count as zero.
+    pub truncation: f64,
+    /// Weight of Tikhonov's term, `tikhonov/2 ||x||^2`.
+    pub tikhonov: f64,
+}
+
+/// What is known of `x` beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prior {
+    /// `weight sum |x|`: few elements are not zero.
+    L1 {
+        /// The weight.
+        weight: f64,
+    },
+    /// `weight sum_ij sqrt(sum_c |x[c, i+1, j] - x[c, i, j]|^2 + |x[c, i, j+1] - x[c, i, j]|^2)`: few
+    /// edges, which the channels share.
+    TotalVariation {
+        /// The weight.
+        weight: f64,
+    },
+}
+
+/// Find `x` from `y = W x + noise`:
+///
+/// ```text
+/// min_x  1/2 ||W x - y||^2  +  tikhonov/2 ||x||^2  +  prior(x)
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inverse {
+    /// `W`.
+    pub operator: Operator,
+    /// What is given, `[1, out, H', W']`.
+    pub y: Tensor<4>,
+    /// Weight of Tikhonov's term.
+    pub tikhonov: f64,
+    /// The prior, where there is one.
+    pub prior: Option<Prior>,
+    /// What is sought, where it is known, `[1, in, H, W]`; nothing but reports looks at it.
+    pub truth: Option<Tensor<4>>,
+    /// The iterations have converged once the gradient is this share of that at zero.
+    pub tolerance: f64,
+}
+
+/// How good an `x` is as the solution of an [`Inverse`] problem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// What is minimised.
+    pub objective: f64,
+    /// `||W x - y|| / ||y||`
+    pub residual: f64,
+    /// The gradient of the objective without its prior, as a share of that at `x = 0`.
+    pub gradient: f64,
+    /// `||x - truth|| / ||truth||`, where the truth is known.
+    pub error: Option<f64>,
+}
+
+/// A run that stands still is ended after so many looks, and at least half of all: Adam and the
+/// primal-dual method go up and down on their way.
+const PATIENCE: usize = 50;
+
+impl Inverse {
+    /// Without regularisation; the tolerance is what the numbers allow, see [`Inverse::tolerance`].
+    ///
+    /// # Errors
+    /// [`Error::Input`] where `y` has another shape than `W` gives, or is not finite.
+    pub fn new(operator: Operator, y: Tensor<4>) -> Result<Self> {
+        let [c, h, w] = operator.output();
+        if y.dims() != [1, c, h, w] {
+            let [rows, columns] = operator.shape();
+            return Err(Error::Input(format!(
+                "y has shape {:?}, but W, {rows} x {columns}, gives [1, {c}, {h}, {w}]",
+                y.dims()
+            )));
+        }
+        if y.to_data().iter::<f64>().any(|v| !v.is_finite()) {
+            return Err(Error::Input(
+                "y holds what is not a finite number; replace it".into(),
+            ));
+        }
+        let tolerance = 500.0 * epsilon(operator.dtype());
+        Ok(Self {
+            operator,
+            y,
+            tikhonov: 0.0,
+            prior: None,
+            truth: None,
+            tolerance,
+        })
+    }
+
+    /// The same with the truth, for reports.
+    pub fn with_truth(mut self, truth: Tensor<4>) -> Self {
+        self.truth = Some(truth);
+        self
+    }
+
+    /// The start of every iteration: zeros, `[1, in, H, W]`.
+    pub fn zeros(&self) -> Tensor<4> {
+        let [c, h, w] = self.operator.input();
+        let options = (&self.operator.device(), self.operator.dtype());
+        Tensor::zeros([1, c, h, w], options)
+    }
+
+    /// `W'(W x - y) + tikhonov x`, the gradient of all but the prior.
+    pub(super) fn gradient(&self, x: Tensor<4>) -> Tensor<4> {
+        let residual = self.operator.apply(x.clone()) - self.y.clone();
+        self.operator.adjoint(residual) + x * self.tikhonov
+    }
+
+    /// The part of the error of `x` that lies in the null space of `W`, as a share of the truth, where
+    /// that is known.
+    pub fn null_error(&self, x: &Tensor<4>, decomposition: &Decomposition) -> Option<f64> {
+        let truth = double(self.truth.as_ref()?.clone());
+        let [_, columns] = self.operator.shape();
+        if decomposition.rank() == columns {
+            return Some(0.0);
+        }
+        let error = double(x.clone()) - truth.clone();
+        Some(norm(&decomposition.null_part(&error)) / at_least(norm(&truth)))
+    }
+
+    /// How good `x` is, in double precision whatever it was found in.
+    pub fn fit(&self, x: &Tensor<4>) -> Fit {
+        let judge = self.judge();
+        Fit::total(&judge.as_ref().unwrap_or(self).evaluate(double(x.clone())))
+    }
+
+    /// The same problem in double precision on the CPU.
+    pub fn in_double(&self) -> Self {
+        Self {
+            operator: self.operator.to(&Device::flex(), DType::F64),
+            y: double(self.y.clone()),
+            truth: self.truth.clone().map(double),
+            ..self.clone()
+        }
+    }
+}
+
+impl Evaluate for Inverse {
+    type Quality = Fit;
+
+    fn device(&self) -> Device {
+        self.operator.device()
+    }
+
+    /// Single precision cannot tell how good single precision is.
+    fn judge(&self) -> Option<Self> {
+        (self.operator.dtype() != DType::F64).then(|| self.in_double())
+    }
+
+    fn evaluate(&self, x: Tensor<4>) -> Vec<Fit> {
+        let residual = self.operator.apply(x.clone()) - self.y.clone();
+        let gradient = self.operator.adjoint(residual.clone()) + x.clone() * self.tikhonov;
+        let at_zero = norm(&self.operator.adjoint(self.y.clone()));
+        let penalty = self.prior.map_or(0.0, |prior| prior.value(&x));
+        let (r, size) = (norm(&residual), norm(&x));
+        let error = self
+            .truth
+            .as_ref()
+            .map(|truth| norm(&(x.clone() - truth.clone())) / at_least(norm(truth)));
+        vec![Fit {
+            objective: 0.5 * r * r + 0.5 * self.tikhonov * size * size + penalty,
+            residual: r / at_least(norm(&self.y)),
+            gradient: norm(&gradient) / at_least(at_zero),
+            error,
+        }]
+    }
+
+    fn settled(&self, looks: &[Point<Fit>]) -> Option<Reason> {
+        let now = looks.last()?;
+        // With a prior the gradient of the rest is not zero at the solution.
+        if self.prior.is_none() && now.at.gradient <= self.tolerance {
+            return Some(Reason::Converged);
+        }
+        let recent = PATIENCE.max(looks.len() / 2);
+        let (before, recent) = looks.split_at(looks.len().checked_sub(recent)?);
+        let still = match self.prior {
+            Some(_) => {
+                let all = || recent.iter().map(|look| look.at.objective);
+                let (low, high) = (
+                    all().fold(f64::INFINITY, f64::min),
+                    all().fold(0.0, f64::max),
+                );
+                high - low <= 1e-12 * high
+            }
+            None => {
+                let least = |looks: &[Point<Fit>]| {
+                    let all = looks.iter().map(|look| look.at.gradient);
+                    all.fold(f64::INFINITY, f64::min)
+                };
+                let before = least(before);
+                before.is_finite() && least(recent) > 0.9 * before
+            }
+        };
+        still.then_some(Reason::Rounding)
+    }
+}
+
+impl Quality for Fit {
+    fn objective(&self) -> f64 {
+        self.objective
+    }
+
+    /// There is one image only.
+    fn total(each: &[Self]) -> Self {
+        each.first().copied().unwrap_or_default()
+    }
+}
+
+/// The distance from 1 to the next number.
+pub(super) fn epsilon(dtype: DType) -> f64 {
+    match dtype {
+        DType::F64 => f64::EPSILON,
+        _ => f64::from(f32::EPSILON),
+    }
+}
+
+/// The norm, in double precision from rows on.
+pub(super) fn norm(x: &Tensor<4>) -> f64 {
+    let rows = x.clone().square().sum_dim(3).into_data();
+    rows.iter::<f64>().sum::<f64>().sqrt()
+}
+
+/// In double precision on the CPU.
+pub(super) fn double(x: Tensor<4>) -> Tensor<4> {
+    crate::solve::in_double(x)
+}
+
+/// Keeps a division finite.
+fn at_least(x: f64) -> f64 {
+    x.max(f64::MIN_POSITIVE)
+}

@@ -1,0 +1,277 @@
+//! The ways to invert, by name.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::cg::{divide, dot};
+use super::{
+    ConjugateGradients, Decomposition, Fit, Inverse, InverseAdam, Lbfgs, Lsqr, PrimalDual, Prior,
+    Regularise, wiener, wiener_fits,
+};
+use crate::error::{Error, Result};
+use crate::solve::{Evaluate, Limits, Point, Reason, Solved, Solver, Watch, drive};
+
+/// A way to recover `x`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// The pseudo-inverse: by a decomposition where there is one, else by LSQR.
+    PseudoInverse,
+    /// Adam by autodiff.
+    Adam,
+    /// L-BFGS.
+    Lbfgs,
+    /// The transposed convolution, `W'y`.
+    Transpose,
+    /// The transposed convolution times the factor that explains `y` best.
+    ScaledTranspose,
+    /// Conjugate gradients on the normal equations.
+    Cg,
+    /// LSQR, even where there is a decomposition.
+    Lsqr,
+    /// The L1 prior.
+    L1,
+    /// The total variation prior.
+    TotalVariation,
+    /// The Wiener filter.
+    Wiener,
+}
+
+/// The settings of all ways.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Pseudo-inverse by a decomposition: singular values up to this share of the largest count as zero.
+    pub truncation: f64,
+    /// Weight of Tikhonov's term for the pseudo-inverse, Adam, L-BFGS, conjugate gradients and LSQR.
+    pub tikhonov: f64,
+    /// Weight of the L1 prior.
+    pub l1: f64,
+    /// Weight of the total variation prior.
+    pub total_variation: f64,
+    /// Standard deviation of the noise that the Wiener filter reckons with; absent: what is known of it.
+    pub wiener_noise: Option<f64>,
+    /// Adam.
+    pub adam: InverseAdam,
+    /// L-BFGS.
+    pub lbfgs: Lbfgs,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            truncation: 0.0,
+            tikhonov: 0.0,
+            l1: 1e-3,
+            total_variation: 1e-3,
+            wiener_noise: None,
+            adam: InverseAdam::default(),
+            lbfgs: Lbfgs::default(),
+        }
+    }
+}
+
+/// What a way found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// How, in words: "dense SVD", "LSQR".
+    pub route: &'static str,
+    /// The answer, its quality and the way there.
+    pub solved: Solved<Fit>,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::PseudoInverse,
+        Self::Adam,
+        Self::Lbfgs,
+        Self::Transpose,
+        Self::ScaledTranspose,
+        Self::Cg,
+        Self::Lsqr,
+        Self::L1,
+        Self::TotalVariation,
+        Self::Wiener,
+    ];
+
+    /// The name used by flags, configs and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PseudoInverse => "pseudo-inverse",
+            Self::Adam => "adam",
+            Self::Lbfgs => "lbfgs",
+            Self::Transpose => "transpose",
+            Self::ScaledTranspose => "scaled-transpose",
+            Self::Cg => "cg",
+            Self::Lsqr => "lsqr",
+            Self::L1 => "l1",
+            Self::TotalVariation => "total-variation",
+            Self::Wiener => "wiener",
+        }
+    }
+
+    /// Whether it can be used on a problem, to be asked before any work.
+    ///
+    /// # Errors
+    /// [`Error::Config`] saying why not.
+    pub fn check(self, problem: &Inverse, settings: &Settings, decomposed: bool) -> Result<()> {
+        match self {
+            Self::Wiener => wiener_fits(&problem.operator),
+            Self::PseudoInverse if settings.truncation > 0.0 && !decomposed => {
+                let [rows, columns] = problem.operator.shape();
+                Err(Error::Config(format!(
+                    "truncation = {} needs the singular values of W, {rows} x {columns}, which are \
+                     found for circular padding or up to {} elements; use tikhonov or fewer steps",
+                    settings.truncation,
+                    super::LARGEST
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Recovers `x`. `decomposition` is that of the problem's operator in double precision, where there
+    /// is one; the limits count for what iterates.
+    ///
+    /// # Errors
+    /// As [`Way::check`]; [`Error::Numeric`] where the numbers leave the finite range.
+    pub fn run(
+        self,
+        problem: &Inverse,
+        settings: &Settings,
+        decomposition: Option<&Decomposition>,
+        limits: &Limits,
+        watch: &mut dyn Watch<Fit>,
+    ) -> Result<Found> {
+        self.check(problem, settings, decomposition.is_some())?;
+        let plain = Inverse {
+            tikhonov: settings.tikhonov,
+            prior: None,
+            ..problem.clone()
+        };
+        let with = |prior| Inverse {
+            tikhonov: 0.0,
+            prior: Some(prior),
+            ..problem.clone()
+        };
+        let (l1, total_variation) = (
+            Prior::L1 {
+                weight: settings.l1,
+            },
+            Prior::TotalVariation {
+                weight: settings.total_variation,
+            },
+        );
+        match (self, decomposition) {
+            (Self::PseudoInverse, Some(decomposition)) => {
+                let how = Regularise {
+                    truncation: settings.truncation,
+                    tikhonov: settings.tikhonov,
+                };
+                let solve = || Ok(decomposition.solve(&problem.y, how));
+                direct(&plain, decomposition.route(), solve)
+            }
+            (Self::PseudoInverse | Self::Lsqr, _) => iterate("LSQR", &Lsqr, &plain, limits, watch),
+            (Self::Adam, _) => iterate("Adam", &settings.adam, &plain, limits, watch),
+            (Self::Lbfgs, _) => iterate("L-BFGS", &settings.lbfgs, &plain, limits, watch),
+            (Self::Cg, _) => iterate("CGLS", &ConjugateGradients, &plain, limits, watch),
+            (Self::Transpose, _) => {
+                let solve = || Ok(problem.operator.adjoint(problem.y.clone()));
+                direct(problem, "transpose", solve)
+            }
+            (Self::ScaledTranspose, _) => {
+                let solve = || Ok(scaled_transpose(problem));
+                direct(problem, "transpose", solve)
+            }
+            (Self::L1, _) => iterate("primal-dual", &PrimalDual, &with(l1), limits, watch),
+            (Self::TotalVariation, _) => {
+                let problem = with(total_variation);
+                iterate("primal-dual", &PrimalDual, &problem, limits, watch)
+            }
+            (Self::Wiener, _) => {
+                let noise = settings.wiener_noise.unwrap_or(0.0);
+                let operator = problem.in_double().operator;
+                direct(problem, "per frequency", || {
+                    wiener(&operator, &problem.y, noise)
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Way {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|way| way.name() == name);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::Config(format!(
+                "there is no way to invert called '{name}'; choose among {names}"
+            ))
+        })
+    }
+}
+
+/// `a W'y` with `a` such that `||a W W'y - y||` is least.
+fn scaled_transpose(problem: &Inverse) -> Tensor<4> {
+    let back = problem.operator.adjoint(problem.y.clone());
+    let there = problem.operator.apply(back.clone());
+    let factor = divide(dot(&there, &problem.y), dot(&there, &there));
+    back * factor
+}
+
+fn iterate<S: Solver<Inverse>>(
+    route: &'static str,
+    solver: &S,
+    problem: &Inverse,
+    limits: &Limits,
+    watch: &mut dyn Watch<Fit>,
+) -> Result<Found> {
+    let solved = drive(solver, problem, problem.zeros(), limits, watch)?;
+    Ok(Found { route, solved })
+}
+
+/// What is given by a formula: one look, at the end.
+fn direct(
+    problem: &Inverse,
+    route: &'static str,
+    solve: impl FnOnce() -> Result<Tensor<4>>,
+) -> Result<Found> {
+    let started = Instant::now();
+    let found = solve()?;
+    let _ = problem.device().sync();
+    let seconds = started.elapsed().as_secs_f64();
+    let at = problem.fit(&found);
+    if !at.objective.is_finite() {
+        return Err(Error::Numeric(format!(
+            "the objective became {}; scale the filters or the image to ordinary sizes",
+            at.objective
+        )));
+    }
+    Ok(Found {
+        route,
+        solved: Solved {
+            maps: found.clone(),
+            codes: found,
+            each: vec![at],
+            curve: vec![Point {
+                step: 0,
+                seconds,
+                at,
+            }],
+            reason: Reason::Direct,
+        },
+    })
+}

@@ -1,0 +1,204 @@
+//! Experiments in small.
+
+use std::path::Path;
+
+use super::*;
+use crate::invert::{Kernel, Padding};
+
+fn experiment(text: &str) -> Experiment {
+    let experiment: Experiment = toml::from_str(text).unwrap();
+    experiment.check().unwrap();
+    experiment
+}
+
+fn run_in(folder: &Path, experiment: Experiment) -> Result<Report> {
+    let options = Options {
+        experiment,
+        out: folder.join("out"),
+        overwrite: false,
+    };
+    run(&options, &Device::flex(), &mut ())
+}
+
+fn error_of(report: &Report, way: Way) -> f64 {
+    let row = report.rows.iter().find(|row| row.way == way).unwrap();
+    row.error.unwrap()
+}
+
+#[test]
+fn the_default_survives_toml() {
+    let text = toml::to_string(&Experiment::default()).unwrap();
+    assert_eq!(experiment(&text), Experiment::default());
+}
+
+#[test]
+fn everything_is_written_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = experiment(
+        "padding = \"circular\"\nnoise = 0.01\nsteps = 20\n\
+         ways = [\"pseudo-inverse\", \"adam\", \"lbfgs\", \"cg\", \"lsqr\", \"transpose\", \
+         \"scaled-transpose\", \"l1\", \"total-variation\", \"wiener\"]\n\
+         noise_levels = [0.001, 0.1]\n\
+         [input]\nkind = \"scene\"\nsize = 8\n[kernel]\nkind = \"gaussian\"\nsigma = 0.8\nsize = 5",
+    );
+    let report = run_in(folder.path(), small.clone()).unwrap();
+    assert_eq!(report.rows.len(), 10);
+    assert_eq!((report.noise.len(), report.noise[1].errors.len()), (2, 10));
+    assert_eq!(
+        (report.operator.rows, report.operator.rank),
+        (192, Some(192))
+    );
+    assert!(report.amplified.unwrap() > 0.0);
+    for file in [
+        "table.csv",
+        "table.json",
+        "recovered.npz",
+        "matrix.png",
+        "spectrum.png",
+        "recovered.png",
+        "iterations.png",
+        "noise.png",
+    ] {
+        assert!(folder.path().join("out").join(file).exists(), "{file}");
+    }
+    let csv = report.to_csv();
+    assert!(
+        csv.lines().count() == 11 && csv.contains("scaled-transpose,transpose,"),
+        "{csv}"
+    );
+    let told = report.to_string();
+    for word in [
+        "192 x 192",
+        "condition",
+        "unique",
+        "SVD per frequency",
+        "L-BFGS",
+        "dot test",
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    let arrays = crate::arrays::read(folder.path().join("out/recovered.npz")).unwrap();
+    assert_eq!(arrays.arrays["total-variation"].shape, [3, 8, 8]);
+    // Nothing is replaced unasked.
+    let error = run_in(folder.path(), small).unwrap_err();
+    assert!(error.to_string().contains("--overwrite"), "{error}");
+}
+
+#[test]
+fn signals_of_one_dimension_and_many_channels_are_drawn_too() {
+    for text in [
+        "padding = \"none\"\n[input]\nkind = \"random\"\nshape = [1, 1, 9]\n\
+         [kernel]\nkind = \"taps\"\ntaps = [0.25, 1.0, 0.25]",
+        "padding = \"zeros\"\nstride = [2, 1]\n[input]\nkind = \"random\"\nshape = [5, 6, 7]\n\
+         [kernel]\nkind = \"random\"\nmaps = 7\nsize = 3",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let report = run_in(folder.path(), experiment(text)).unwrap();
+        assert!(error_of(&report, Way::PseudoInverse) <= error_of(&report, Way::Transpose));
+        assert!(folder.path().join("out/recovered.png").exists());
+    }
+}
+
+#[test]
+fn single_precision_is_judged_in_double() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = run_in(
+        folder.path(),
+        experiment(
+            "precision = \"single\"\npadding = \"zeros\"\nways = [\"pseudo-inverse\", \"cg\"]\n\
+             [input]\nkind = \"random\"\nshape = [1, 1, 32]\n\
+             [kernel]\nkind = \"taps\"\ntaps = [0.25, 1.0, 0.25]",
+        ),
+    )
+    .unwrap();
+    for way in [Way::PseudoInverse, Way::Cg] {
+        let error = error_of(&report, way);
+        assert!((1e-9..1e-6).contains(&error), "{way}: {error:e}");
+    }
+    assert!(
+        report.operator.dot_test > 1e-10,
+        "that of the numbers in use"
+    );
+}
+
+#[test]
+fn warnings_have_the_numbers() {
+    let mut one = Experiment {
+        input: Input::Random {
+            shape: [1, 1, 64],
+            density: 1.0,
+        },
+        ways: vec![Way::Transpose],
+        noise_levels: Some(vec![]),
+        ..Experiment::default()
+    };
+    let mut warnings = |kernel: Kernel, padding, noise| {
+        let folder = tempfile::tempdir().unwrap();
+        one.kernel = kernel;
+        one.padding = padding;
+        one.noise = noise;
+        run_in(folder.path(), one.clone()).unwrap().warnings
+    };
+    let taps = |taps: &[f64]| Kernel::Taps {
+        taps: taps.to_vec(),
+    };
+    assert!(warnings(taps(&[0.25, 1.0, 0.25]), Padding::Zeros, 0.01).is_empty());
+    let told = warnings(taps(&[0.25, 1.0, 0.25]), Padding::None, 0.0);
+    assert!(
+        told.len() == 1 && told[0].contains("2 of 64 dimensions"),
+        "{told:?}"
+    );
+    let told = warnings(taps(&[0.25, 0.5, 0.25]), Padding::Circular, 0.0);
+    assert!(told[0].contains("rank 63: 1 of 64"), "{told:?}");
+    assert!(
+        told[1].contains("past what double precision resolves (4.5e15)"),
+        "{told:?}"
+    );
+    // Not singular, but past float precision all the same.
+    let wide: Vec<f64> = (-15..16)
+        .map(|i| (-f64::from(i * i) / 32.0).exp())
+        .collect();
+    let told = warnings(taps(&wide), Padding::Zeros, 1e-3);
+    assert!(
+        told.iter().any(|text| text.contains("times the image")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_told_before_any_work() {
+    let base = "noise_levels = []\n[input]\nkind = \"random\"\nshape = [2, 6, 6]\n";
+    for (text, words) in [
+        (
+            "[kernel]\nkind = \"decolour\"",
+            &["3 channels, not of 2"][..],
+        ),
+        (
+            "[kernel]\nkind = \"gaussian\"\nsigma = 1.0\nsize = 7",
+            &["7 x 7", "larger", "6 x 6"],
+        ),
+        (
+            "[kernel]\nkind = \"taps\"\ntaps = [0.0, 0.0]",
+            &["taps of the filters are 0", "rank 0"],
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = run_in(folder.path(), experiment(&format!("{base}{text}"))).unwrap_err();
+        for word in words {
+            assert!(error.to_string().contains(word), "{word}: {error}");
+        }
+        assert!(!folder.path().join("out").exists());
+    }
+    for (text, word) in [
+        ("noise = -1.0", "noise is -1"),
+        ("ways = []", "no way"),
+        ("ways = [\"cg\", \"cg\"]", "twice"),
+        ("steps = 0", "steps is 0"),
+        ("[settings]\ntruncation = 1.5", "below 1"),
+        ("filters = \"a.npz\"\ncheckpoint = \"b\"", "leave one"),
+    ] {
+        let one: Experiment = toml::from_str(text).unwrap();
+        let error = one.check().expect_err(text).to_string();
+        assert!(error.contains(word), "{text}: {error}");
+    }
+}
