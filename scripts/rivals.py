@@ -1,0 +1,417 @@
+"""The same problems for this program and for what one would use instead, side by side in one run.
+
+    pip install numpy scipy future pyfftw sporco==0.2.2.post1 matplotlib      (torch, if wanted)
+    cargo build --release --bin deconvnet --example learn_problem
+    python scripts/rivals.py coding  PROBLEM.npz ... --out rivals
+    python scripts/rivals.py learning PROBLEM.npz ... --seeds 5 --out rivals
+
+A problem file holds images s [K, C, H, W], filters D0 [M, C, h, w], lmbda and boundary "valid";
+`python scripts/rivals.py make IMAGE ... --out PROBLEM.npz` writes one. All minimise
+
+    F = 1/2 || sum_m d_m * x_m - s ||^2 + lmbda || x ||_1
+
+over the maps (coding), or over maps and filters in the unit ball, from the same first filters
+(learning). F is worked out in double precision with the clock stopped.
+
+coding: seconds to F <= 1.001 F_opt. F_opt is the file's, or what `deconvnet infer --gap 1e-5` ends
+with. Rivals: SPORCO's AddMaskSim and mask-decoupled ADMM, its PGM with the exact step and with
+backtracking, and FISTA in PyTorch. SPORCO's planning of Fourier transforms is not counted.
+
+learning: SPORCO's ConvBPDNMaskDictLearn takes --iterations steps; then seconds of either to the
+objective that it ended with (SPORCO's own constraint is the unit sphere, which is no harder).
+Seeds other than 0 draw the first filters anew.
+
+Written are table.csv, table.md and a plot for each problem. Ratios are medians over --repeats runs
+of both, taken in turn. Memory is the peak of the whole process.
+"""
+
+import argparse
+import csv
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CODING = ["sporco-ams", "sporco-admm", "sporco-pgm", "sporco-pgm-robust", "torch-fista"]
+
+
+def read(path):
+    z = np.load(path)
+    if str(z["boundary"]) != "valid":
+        sys.exit(f"{path}: boundary must be \"valid\"")
+    return z["s"].astype(np.float32), z["D0"].astype(np.float32), float(z["lmbda"])
+
+
+def objective(s, d, x, lmbda):
+    """In double precision, by Fourier transforms of the size of the maps, which hold the valid part."""
+    size, (h, w) = x.shape[-2:], d.shape[-2:]
+    spectra = [np.fft.rfft2(a.astype(np.float64), size) for a in (d, x)]
+    sums = np.fft.irfft2(np.einsum("mcuv,kmuv->kcuv", *spectra), size)
+    error = sums[..., h - 1 :, w - 1 :] - s
+    return 0.5 * np.sum(error**2) + lmbda * np.abs(x).sum(dtype=np.float64)
+
+
+class Watch:
+    """Seconds of work, and F at every look, with the clock stopped while it is worked out."""
+
+    def __init__(self, look, target, seconds):
+        self.look, self.target, self.limit = look, target, seconds
+        self.spent, self.curve = 0.0, []
+        self.since = time.perf_counter()
+
+    def __call__(self, *state):
+        self.spent += time.perf_counter() - self.since
+        f = self.look(*state)
+        self.curve.append((self.spent, float(f)))
+        self.since = time.perf_counter()
+        return f <= self.target or self.spent > self.limit
+
+
+def sporco_setup(threads):
+    import pyfftw
+    import sporco.fft
+
+    sporco.fft.pyfftw_threads = threads
+    sporco.fft.pyfftw_planner_effort = "FFTW_MEASURE"
+    pyfftw.interfaces.cache.enable()
+    pyfftw.interfaces.cache.set_keepalive_time(3600)
+
+
+def canvas(s, d):
+    """Images with a margin of zeros, and a weight that ignores it: SPORCO's way to 'valid'."""
+    h, w = d.shape[-2:]
+    padded = np.pad(s, ((0, 0), (0, 0), (h - 1, 0), (w - 1, 0)))
+    weight = np.zeros_like(padded)
+    weight[..., h - 1 :, w - 1 :] = 1
+    # SPORCO wants the axes [H, W, C, K]; without channels it takes a faster path.
+    ordered = [a.transpose(2, 3, 1, 0) for a in (padded, weight, d)]
+    return [a[:, :, 0] if s.shape[1] == 1 else a for a in ordered]
+
+
+def sporco_coding(s, d, lmbda, method, watch, iterations):
+    from sporco.admm import cbpdn
+    from sporco.pgm import cbpdn as pgm
+    from sporco.pgm.backtrack import BacktrackRobust
+
+    image, weight, atoms = canvas(s, d)
+    maps = lambda x: np.asarray(x).reshape(image.shape[:2] + (-1, s.shape[0], x.shape[-1]))
+    plain = lambda x: maps(x)[:, :, 0].transpose(2, 3, 0, 1)
+    options = {
+        "FastSolve": True,
+        "MaxMainIter": iterations,
+        "RelStopTol": 0.0,
+        "DataType": np.dtype(np.float32),
+    }
+    m = d.shape[0]
+    if method == "ams":
+        options["Callback"] = lambda b: watch(d, plain(b.Y[..., :m]))
+        options["RelaxParam"] = 1.8
+        return cbpdn.AddMaskSim(
+            cbpdn.ConvBPDN, atoms, image, weight, lmbda, opt=cbpdn.ConvBPDN.Options(options), dimK=1
+        )
+    thin = weight[..., :1] if s.shape[1] == 1 else weight[:, :, :1, :1]
+    thin = thin.astype(np.float32)
+    if method == "admm":
+        solver = cbpdn.ConvBPDNMaskDcpl
+        options["Callback"] = lambda b: watch(d, plain(b.block_sep1(b.Y)))
+        options["RelaxParam"] = 1.8
+        return solver(atoms, image, lmbda, thin, solver.Options(options), dimK=1)
+    spectra = np.fft.rfft2(d.astype(np.float64), image.shape[:2])
+    gram = np.einsum("mcuv,mduv->uvcd", spectra, spectra.conj())
+    step = float(np.linalg.eigvalsh(gram).max())
+    options["Callback"] = lambda b: watch(d, plain(b.X))
+    options["L"] = step
+    if method == "pgm-robust":
+        options["L"], options["Backtrack"] = 0.1 * step, BacktrackRobust()
+    return pgm.ConvBPDNMask(
+        atoms, image, lmbda, thin, pgm.ConvBPDNMask.Options(options), dimK=1
+    )
+
+
+def torch_coding(s, d, lmbda, watch, threads, iterations):
+    import torch
+    from torch.nn.functional import conv2d, conv_transpose2d
+
+    torch.set_num_threads(threads)
+    y, f = torch.tensor(s), torch.tensor(d).flip(-1, -2).transpose(0, 1).contiguous()
+    size = [s.shape[0], d.shape[0], *np.add(s.shape[-2:], np.subtract(d.shape[-2:], 1))]
+    spectra = np.fft.rfft2(d.astype(np.float64), size[-2:])
+    gram = np.einsum("mcuv,mduv->uvcd", spectra, spectra.conj())
+    step = 1.0 / float(np.linalg.eigvalsh(gram).max())
+    x = v = torch.zeros(size)
+    t = 1.0
+    conv_transpose2d(conv2d(v, f), f)
+    watch.since = time.perf_counter()
+    with torch.no_grad():
+        for _ in range(iterations):
+            u = v - step * conv_transpose2d(conv2d(v, f) - y, f)
+            new = torch.nn.functional.softshrink(u, step * lmbda)
+            after = 0.5 * (1 + (1 + 4 * t * t) ** 0.5)
+            uphill = float(((v - new) * (new - x)).sum()) > 0
+            v, t = (new, 1.0) if uphill else (new + (t - 1) / after * (new - x), after)
+            x = new
+            if watch(d, x.numpy()):
+                break
+
+
+def worker(args):
+    """One run of one rival in a process of its own; prints its curve."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(args.threads)
+    s, d, lmbda = read(args.problem[0])
+    look = lambda d, x: objective(s, d, x, lmbda)
+    if args.rival == "torch-fista":
+        watch = Watch(look, args.target, args.seconds)
+        torch_coding(s, d, lmbda, watch, args.threads, args.iterations)
+    else:
+        sporco_setup(args.threads)
+        make = sporco_learning if args.rival == "sporco-learning" else sporco_coding
+        method = args.rival.removeprefix("sporco-")
+        make(s, d, lmbda, method, lambda *_: False, 2).solve()
+        watch = Watch(look, args.target, args.seconds)
+        make(s, d, lmbda, method, watch, args.iterations).solve()
+    json.dump(watch.curve, sys.stdout)
+
+
+def sporco_learning(s, d, lmbda, _, watch, iterations):
+    from sporco.dictlrn import cbpdndlmd
+
+    image, weight, atoms = canvas(s, d)
+    thin = weight[..., None, :1] if s.shape[1] == 1 else weight[:, :, :1, :1]
+    thin = thin.reshape(weight.shape[:2] + (1, 1)).astype(np.float32)
+    (k, c, *_), (m, _, h, w) = s.shape, d.shape
+
+    def call(b):
+        found = np.asarray(b.getdict()).reshape(h, w, c, m).transpose(3, 2, 0, 1)
+        x = b.xstep.block_sep1(b.xstep.Y)
+        x = np.asarray(x).reshape(image.shape[:2] + (-1, k, m))[:, :, 0].transpose(2, 3, 0, 1)
+        return watch(found, x)
+
+    inner = {"FastSolve": True, "DataType": np.dtype(np.float32)}
+    options = cbpdndlmd.ConvBPDNMaskDictLearn.Options(
+        {
+            "MaxMainIter": iterations,
+            "AccurateDFid": False,
+            "Callback": call,
+            "CBPDN": {"rho": 20 * lmbda + 0.5, **inner},
+            "CCMOD": {"rho": 0.2, **inner},
+        },
+        xmethod="admm",
+        dmethod="cns",
+    )
+    return cbpdndlmd.ConvBPDNMaskDictLearn(
+        atoms, image, lmbda, thin, options, xmethod="admm", dmethod="cns", dimK=1
+    )
+
+
+def measured(command, threads):
+    """Output and peak memory in MiB of a process."""
+    environment = dict(os.environ, RAYON_NUM_THREADS=str(threads))
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    output = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(map(str, command))} failed")
+    return output, usage.ru_maxrss / 1024
+
+
+def program(name):
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    path = target / "release" / name
+    if not path.exists():
+        sys.exit(f"{path} is not there; build it first, see the top of this script")
+    return path
+
+
+def ours_coding(path, threads, *limits):
+    command = [program("deconvnet"), "infer", "--problem", path, "--json", "--quiet", *limits]
+    output, memory = measured(command, threads)
+    report = json.loads(output)
+    curve = [(p["seconds"], p["at"]["objective"]) for p in report["curve"]]
+    return curve, memory
+
+
+def ours_learning(path, threads, target, epochs, folder):
+    out = pathlib.Path(folder) / "curve.csv"
+    command = [program("examples/learn_problem"), path, "--epochs", str(epochs), "--out", out]
+    if target is not None:
+        command += ["--target", str(target)]
+    _, memory = measured(command, threads)
+    rows = csv.DictReader(open(out))
+    return [(float(r["seconds"]), float(r["objective"])) for r in rows], memory
+
+
+def theirs(rival, path, args, target):
+    command = [sys.executable, __file__, "worker", path, "--rival", rival]
+    command += ["--target", str(target), "--threads", str(args.threads)]
+    command += ["--seconds", str(args.seconds), "--iterations", str(args.iterations)]
+    output, memory = measured(command, args.threads)
+    return json.loads(output.decode().strip().splitlines()[-1]), memory
+
+
+def reached(curve, target):
+    """Seconds to the target, or infinity."""
+    return next((t for t, f in curve if f <= target), float("inf"))
+
+
+def compare(name, target, runs, repeats):
+    """Runs every contender in turn, `repeats` times; a row each, and the last curves."""
+    seconds, memory, curves = {}, {}, {}
+    for _ in range(repeats):
+        for who, run in runs.items():
+            curves[who], peak = run()
+            seconds.setdefault(who, []).append(reached(curves[who], target))
+            memory.setdefault(who, []).append(peak)
+    ours = statistics.median(seconds["deconvnet"])
+    rows = []
+    for who in runs:
+        median = statistics.median(seconds[who])
+        rows.append(
+            {
+                "problem": name,
+                "who": who,
+                "target": f"{target:.6f}",
+                "seconds": f"{median:.4f}",
+                "times ours": f"{median / ours:.1f}",
+                "least F": f"{min(f for _, f in curves[who]):.6f}",
+                "MiB": f"{statistics.median(memory[who]):.0f}",
+            }
+        )
+        print("  ".join(f"{v:>12}" for v in rows[-1].values()), flush=True)
+    return rows, curves
+
+
+def plot(path, title, curves, floor):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), dpi=120)
+    for who, curve in curves.items():
+        t, f = np.array(curve).T
+        above = np.maximum(f / floor - 1, 1e-7)
+        axes.loglog(np.maximum(t, 1e-3), above, label=who, linewidth=2.5 if who == "deconvnet" else 1.2)
+    axes.axhline(1e-3, color="grey", linewidth=0.7, linestyle=":")
+    axes.set(xlabel="seconds", ylabel="F / best - 1", title=title)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def write(rows, out):
+    with open(out / "table.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, rows[0].keys())
+        table.writeheader()
+        table.writerows(rows)
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
+    (out / "table.md").write_text("\n".join(lines) + "\n")
+
+
+def coding(args):
+    rows = []
+    for path in args.problem:
+        name = pathlib.Path(path).stem
+        z = np.load(path)
+        if "F_opt" in z:
+            best = float(z["F_opt"])
+        else:
+            best = ours_coding(path, args.threads, "--gap", "1e-5", "--steps", "3000")[0][-1][1]
+        target = 1.001 * best
+        runs = {"deconvnet": lambda: ours_coding(path, args.threads, "--target", str(target))}
+        for rival in args.rivals.split(","):
+            runs[rival] = lambda rival=rival: theirs(rival, path, args, target)
+        found, curves = compare(name, target, runs, args.repeats)
+        rows += found
+        plot(args.out / f"{name}.png", f"coding {name}", curves, best)
+        write(rows, args.out)
+
+
+def learning(args):
+    rows = []
+    for path in args.problem:
+        for seed in range(args.seeds):
+            with tempfile.TemporaryDirectory() as folder:
+                name = f"{pathlib.Path(path).stem}-{seed}"
+                problem = pathlib.Path(folder) / "problem.npz"
+                z = dict(np.load(path))
+                if seed:
+                    d = np.random.default_rng(seed).standard_normal(z["D0"].shape)
+                    norms = np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True))
+                    z["D0"] = (d / norms).astype(np.float32)
+                np.savez(problem, **z)
+                full, _ = theirs("sporco-learning", problem, args, -1)
+                target = full[-1][1]
+                runs = {
+                    "deconvnet": lambda: ours_learning(
+                        problem, args.threads, None, args.epochs, folder
+                    ),
+                    "sporco": lambda: theirs("sporco-learning", problem, args, target),
+                }
+                found, curves = compare(name, target, runs, args.repeats)
+                rows += found
+                least = min(f for curve in curves.values() for _, f in curve)
+                plot(args.out / f"{name}.png", f"learning {name}", curves, 0.999 * least)
+                write(rows, args.out)
+
+
+def make(args):
+    """A problem from images: grey or colour, centre squares, low frequencies removed."""
+    from PIL import Image
+    from sporco.signal import tikhonov_filter
+
+    images = []
+    for path in args.problem:
+        image = Image.open(path).convert("RGB" if args.colour else "L")
+        side = min(image.size)
+        left, top = ((image.size[i] - side) // 2 for i in (0, 1))
+        image = image.crop((left, top, left + side, top + side)).resize((args.size, args.size))
+        planes = np.asarray(image, np.float64).reshape(args.size, args.size, -1) / 255
+        images.append(tikhonov_filter(planes, 5, 16)[1].transpose(2, 0, 1))
+    s = np.stack(images).astype(np.float32)
+    shape = (args.filters, s.shape[1], args.taps, args.taps)
+    d = np.random.default_rng(args.seed).standard_normal(shape)
+    d /= np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True))
+    np.savez(args.out, s=s, D0=d.astype(np.float32), lmbda=args.lmbda, boundary="valid")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("task", choices=["coding", "learning", "make", "worker"])
+    parser.add_argument("problem", nargs="+", help="problem files; images for make")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("rivals"))
+    parser.add_argument("--rivals", default=",".join(CODING))
+    parser.add_argument("--rival", help=argparse.SUPPRESS)
+    parser.add_argument("--target", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60, help="limit of each run of a rival")
+    parser.add_argument("--iterations", type=int, help="limit of each run of a rival")
+    parser.add_argument("--epochs", type=int, default=150, help="our epochs of learning")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--colour", action="store_true")
+    parser.add_argument("--filters", type=int, default=32)
+    parser.add_argument("--taps", type=int, default=8)
+    parser.add_argument("--lmbda", type=float, default=0.05)
+    args = parser.parse_args()
+    args.iterations = args.iterations or (100 if args.task == "learning" else 5000)
+    if args.task in ("coding", "learning"):
+        args.out.mkdir(parents=True, exist_ok=True)
+    {"coding": coding, "learning": learning, "make": make, "worker": worker}[args.task](args)
+
+
+if __name__ == "__main__":
+    main()
