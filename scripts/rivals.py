@@ -4,6 +4,7 @@
     cargo build --release --bin deconvnet --example learn_problem
     python scripts/rivals.py coding  PROBLEM.npz ... --out rivals
     python scripts/rivals.py learning PROBLEM.npz ... --seeds 5 --out rivals
+    python scripts/rivals.py scaling  IMAGE ... --out rivals
 
 A problem file holds images s [K, C, H, W], filters D0 [M, C, h, w], lmbda and boundary "valid";
 `python scripts/rivals.py make IMAGE ... --out PROBLEM.npz` writes one. All minimise
@@ -20,6 +21,8 @@ backtracking, and FISTA in PyTorch. SPORCO's planning of Fourier transforms is n
 learning: SPORCO's ConvBPDNMaskDictLearn takes --iterations steps; then seconds of either to the
 objective that it ended with (SPORCO's own constraint is the unit sphere, which is no harder).
 Seeds other than 0 draw the first filters anew.
+
+scaling: our seconds to a duality gap of 1e-3 against pixels, images and threads.
 
 Written are table.csv, table.md and a plot for each problem. Ratios are medians over --repeats runs
 of both, taken in turn. Memory is the peak of the whole process.
@@ -345,9 +348,7 @@ def learning(args):
                 problem = pathlib.Path(folder) / "problem.npz"
                 z = dict(np.load(path))
                 if seed:
-                    d = np.random.default_rng(seed).standard_normal(z["D0"].shape)
-                    norms = np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True))
-                    z["D0"] = (d / norms).astype(np.float32)
+                    z["D0"] = random_filters(seed, *z["D0"].shape)
                 np.savez(problem, **z)
                 full, _ = theirs("sporco-learning", problem, args, -1)
                 target = full[-1][1]
@@ -364,32 +365,86 @@ def learning(args):
                 write(rows, args.out)
 
 
-def make(args):
-    """A problem from images: grey or colour, centre squares, low frequencies removed."""
+def planes(path, side, colour, corner=0):
+    """A square of an image, its low frequencies removed, [C, side, side]."""
     from PIL import Image
     from sporco.signal import tikhonov_filter
 
-    images = []
-    for path in args.problem:
-        image = Image.open(path).convert("RGB" if args.colour else "L")
-        side = min(image.size)
-        left, top = ((image.size[i] - side) // 2 for i in (0, 1))
-        image = image.crop((left, top, left + side, top + side)).resize((args.size, args.size))
-        planes = np.asarray(image, np.float64).reshape(args.size, args.size, -1) / 255
-        images.append(tikhonov_filter(planes, 5, 16)[1].transpose(2, 0, 1))
-    s = np.stack(images).astype(np.float32)
-    shape = (args.filters, s.shape[1], args.taps, args.taps)
-    d = np.random.default_rng(args.seed).standard_normal(shape)
-    d /= np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True))
-    np.savez(args.out, s=s, D0=d.astype(np.float32), lmbda=args.lmbda, boundary="valid")
+    image = Image.open(path).convert("RGB" if colour else "L")
+    box = (corner, corner, corner + side, corner + side)
+    if max(box) > min(image.size):
+        sys.exit(f"{path} has no square of {side} pixels at ({corner}, {corner})")
+    pixels = np.asarray(image.crop(box), np.float64).reshape(side, side, -1) / 255
+    return tikhonov_filter(pixels, 5, 16)[1].transpose(2, 0, 1)
+
+
+def random_filters(seed, *shape):
+    d = np.random.default_rng(seed).standard_normal(shape)
+    return (d / np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True))).astype(np.float32)
+
+
+def save(path, images, d, lmbda):
+    np.savez(path, s=np.stack(images).astype(np.float32), D0=d, lmbda=lmbda, boundary="valid")
+
+
+def make(args):
+    """A problem from images."""
+    images = [planes(path, args.size, args.colour) for path in args.problem]
+    d = random_filters(args.seed, args.filters, images[0].shape[0], args.taps, args.taps)
+    save(args.out, images, d, args.lmbda)
+
+
+def scaling(args):
+    """Seconds against the side of the image, the number of images and of threads."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    d = random_filters(args.seed, args.filters, 1, args.taps, args.taps)
+    rows = []
+
+    def time_of(images, threads):
+        with tempfile.TemporaryDirectory() as folder:
+            problem = pathlib.Path(folder) / "problem.npz"
+            save(problem, images, d, args.lmbda)
+            limits = ("--gap", "1e-3", "--steps", "3000")
+            runs = [ours_coding(problem, threads, *limits)[0][-1][0] for _ in range(args.repeats)]
+        return statistics.median(runs)
+
+    def measure(what, x, images, threads):
+        rows.append({"against": what, "x": x, "seconds": time_of(images, threads)})
+        print(rows[-1], flush=True)
+
+    for side in (64, 96, 128, 192, 256, 384, 512):
+        measure("pixels", side * side, [planes(args.problem[0], side, False)], args.threads)
+    corners = [planes(p, 96, False, c) for c in (0, 100, 200, 300) for p in args.problem]
+    for n in (1, 2, 4, 8, 16):
+        measure("images", n, (corners * n)[:n], args.threads)
+    for threads in range(1, args.threads + 1):
+        measure("threads", threads, [planes(args.problem[0], 256, False)], threads)
+    figure, all_axes = plt.subplots(1, 3, figsize=(10, 3.2), dpi=120)
+    for axes, what in zip(all_axes, ("pixels", "images", "threads")):
+        x, y = np.array([(r["x"], r["seconds"]) for r in rows if r["against"] == what], float).T
+        straight = y[0] * (x / x[0]) ** (-1 if what == "threads" else 1)
+        axes.loglog(x, y, "o-", label="deconvnet")
+        axes.loglog(x, straight, ":", color="grey", label="in proportion")
+        axes.set(xlabel=what, ylabel="seconds to a gap of 1e-3")
+        axes.set_xticks(x if what != "pixels" else x[::3], minor=False)
+        axes.set_xticklabels([f"{int(v)}" for v in (x if what != "pixels" else x[::3])])
+        axes.minorticks_off()
+        axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(args.out / "scaling.png")
+    write([{k: str(v) for k, v in row.items()} for row in rows], args.out)
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=["coding", "learning", "make", "worker"])
-    parser.add_argument("problem", nargs="+", help="problem files; images for make")
+    parser.add_argument("task", choices=["coding", "learning", "scaling", "make", "worker"])
+    parser.add_argument("problem", nargs="+", help="problem files; images for make and scaling")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("rivals"))
     parser.add_argument("--rivals", default=",".join(CODING))
     parser.add_argument("--rival", help=argparse.SUPPRESS)
@@ -408,9 +463,16 @@ def main():
     parser.add_argument("--lmbda", type=float, default=0.05)
     args = parser.parse_args()
     args.iterations = args.iterations or (100 if args.task == "learning" else 5000)
-    if args.task in ("coding", "learning"):
+    if args.task in ("coding", "learning", "scaling"):
         args.out.mkdir(parents=True, exist_ok=True)
-    {"coding": coding, "learning": learning, "make": make, "worker": worker}[args.task](args)
+    tasks = {
+        "coding": coding,
+        "learning": learning,
+        "scaling": scaling,
+        "make": make,
+        "worker": worker,
+    }
+    tasks[args.task](args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 //! What a configuration has to satisfy, and what is said where it does not.
 
-use super::{Config, LayerConfig, SolverName, Sparsity, Update};
+use super::{Config, Form, LayerConfig, SolverName, Sparsity, Update};
 use crate::error::{Error, Result};
 use crate::model::Objective;
 
@@ -22,6 +22,7 @@ impl Config {
             ("train.cg", train.cg),
             ("train.cg_filters", train.cg_filters),
             ("train.steps", train.steps),
+            ("train.rounds", train.rounds),
             ("train.beta.steps", train.beta.steps),
             ("checkpoint.keep", self.checkpoint.keep),
         ] {
@@ -62,7 +63,17 @@ impl Config {
         if train.solver == SolverName::Adam && train.update_filters == Update::Epoch {
             return fail(
                 "train.solver = \"adam\" moves maps and filters together, which contradicts \
-                 train.update_filters = \"epoch\"; use \"batch\", or solver \"fista\" or \"split\""
+                 train.update_filters = \"epoch\"; use \"batch\", or another solver"
+                    .into(),
+            );
+        }
+        if train.solver == SolverName::Descent
+            && train.form == Form::Joint
+            && self.layers.len() > 1
+        {
+            return fail(
+                "train.solver = \"descent\" works on one layer at a time, which contradicts \
+                 train.form = \"joint\"; use \"layer-wise\", or solver \"fista\""
                     .into(),
             );
         }

@@ -34,6 +34,10 @@ fn contradictions_are_named() {
             "[train]\nsolver = \"adam\"\nupdate_filters = \"epoch\"",
             "contradicts",
         ),
+        (
+            "[train]\nsolver = \"descent\"\nform = \"joint\"\n[[layer]]\nmaps = 2\n[[layer]]\nmaps = 2",
+            "one layer at a time",
+        ),
         ("[train]\nbatch = 0", "train.batch"),
         ("layer = []", "[[layer]]"),
     ] {
