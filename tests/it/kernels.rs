@@ -126,6 +126,23 @@ fn both_ways_equal_the_plain_loops_over_many_tiles_and_strips() {
 }
 
 #[test]
+fn many_outputs_of_low_filters_equal_the_plain_loops() {
+    let mut rng = rng(26);
+    // 66 outputs do not come out even in blocks; few threads, so that blocks of outputs are made.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let pool = pool.expect("one thread");
+    for (planes, maps, width) in [(3, 66, 35), (66, 3, 35), (66, 3, 5), (3, 66, 70)] {
+        let case = Case {
+            g: Connectivity::full(planes, maps),
+            batch: 2,
+            image: [4, width],
+            filter: [3, 4],
+        };
+        pool.install(|| assert_every_way(&case, &mut rng));
+    }
+}
+
+#[test]
 fn the_number_of_threads_does_not_change_a_bit() {
     let mut rng = rng(23);
     for case in [
@@ -140,6 +157,13 @@ fn the_number_of_threads_does_not_change_a_bit() {
             batch: 1,
             image: [37, 41],
             filter: [5, 3],
+        },
+        // On one thread, blocks of outputs are made; on seven, there are too few of them.
+        Case {
+            g: Connectivity::full(3, 40),
+            batch: 2,
+            image: [12, 37],
+            filter: [3, 3],
         },
     ] {
         let inputs = draw(&case, &mut rng).map(|x| x.iter().map(|&x| x as f32).collect());
