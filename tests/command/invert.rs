@@ -254,7 +254,7 @@ fn what_cannot_be_inverted_is_told_with_the_number() {
             2,
             &["'newton'", "pseudo-inverse"],
         ),
-        ("--random 1x9x9 --noise -1", 2, &["noise"]),
+        ("--random 1x9x9 --noise=-1", 2, &["noise"]),
         ("--filters none.npz", 7, &["none.npz"]),
         ("--checkpoint nothing", 4, &["nothing"]),
         ("--config none.toml", 7, &["none.toml"]),

@@ -113,7 +113,7 @@ fn single_precision_is_judged_in_double() {
     .unwrap();
     for way in [Way::PseudoInverse, Way::Cg] {
         let error = error_of(&report, way);
-        assert!((1e-9..1e-6).contains(&error), "{way}: {error:e}");
+        assert!((1e-9..1e-5).contains(&error), "{way}: {error:e}");
     }
     assert!(
         report.operator.dot_test > 1e-10,
