@@ -63,6 +63,8 @@
 //! # Sources
 //!
 //! - M. D. Zeiler, D. Krishnan, G. W. Taylor and R. Fergus, Deconvolutional Networks, CVPR 2010.
+//! - T. Moreau, L. Oudre and N. Vayatis, DICOD: Distributed Convolutional Coordinate Descent for
+//!   Convolutional Sparse Coding, ICML 2018.
 //! - A. Beck and M. Teboulle, A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse
 //!   Problems, SIAM J. Imaging Sciences, 2009.
 #![warn(missing_docs)]

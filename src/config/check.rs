@@ -67,9 +67,7 @@ impl Config {
                     .into(),
             );
         }
-        if train.solver == SolverName::Descent
-            && train.form == Form::Joint
-            && self.layers.len() > 1
+        if train.solver == SolverName::Descent && train.form == Form::Joint && self.layers.len() > 1
         {
             return fail(
                 "train.solver = \"descent\" works on one layer at a time, which contradicts \

@@ -84,7 +84,7 @@ fn settings() {
         folder,
         &["train", "--solver", "newton"],
         2,
-        &["newton", "split, adam or fista"],
+        &["newton", "split, adam, fista or descent"],
     );
     refused(folder, &["train", "--backend", "tpu"], 2, &["tpu", "flex"]);
     refused(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::support::{checksums, config, deconvnet, run};
 
-const SOLVERS: [&str; 3] = ["split", "fista", "adam"];
+const SOLVERS: [&str; 4] = ["split", "fista", "adam", "descent"];
 
 /// Sends a signal by name.
 fn signal(child: &Child, name: &str) {

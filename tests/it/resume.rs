@@ -52,7 +52,7 @@ impl Settings {
     }
 
     fn all() -> Vec<Self> {
-        use SolverName::{Adam, Fista, Split};
+        use SolverName::{Adam, Descent, Fista, Split};
         let two = |config: &mut Config| config.layers.push(LayerConfig::default());
         vec![
             Self::new("split", Split, |_| ()),
@@ -70,6 +70,11 @@ impl Settings {
             Self::new("adam, joint", Adam, |c| {
                 two(c);
                 c.train.form = Form::Joint;
+            }),
+            Self::new("descent, two layers, pairs", Descent, |c| {
+                two(c);
+                c.train.batch = 2;
+                c.train.start_noise = 0.0;
             }),
             Self::new("fista, two layers, epoch", Fista, |c| {
                 two(c);

@@ -73,7 +73,7 @@ impl Contender {
     }
 
     /// The contenders where none are named. Coding: the schedule of the authors' tool, two gentler
-    /// ones, Adam and FISTA. Learning: the three solvers as the configuration has them.
+    /// ones, Adam, FISTA and descent. Learning: the solvers as the configuration has them.
     pub fn usual(what: What, config: &Config) -> Vec<Self> {
         let plain = |solver: SolverName| {
             let method = config.method(solver);
@@ -102,7 +102,7 @@ impl Contender {
         if what == What::Learning {
             all.push(plain(SolverName::Split));
         }
-        all.extend([SolverName::Adam, SolverName::Fista].map(plain));
+        all.extend([SolverName::Adam, SolverName::Fista, SolverName::Descent].map(plain));
         all
     }
 
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn wrong_names_say_what_is_right() {
         for (name, hint) in [
-            ("lbfgs", "choose split, adam or fista"),
-            ("", "choose split, adam or fista"),
+            ("lbfgs", "choose split, adam, fista or descent"),
+            ("", "choose split, adam, fista or descent"),
             ("split:1x10", "split:1x10x6"),
             ("split:1x10x0", "split:1x10x6"),
             ("split:1x-2x6", "split:1x10x6"),

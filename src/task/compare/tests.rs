@@ -135,7 +135,7 @@ fn learning_improves_on_the_start_and_keeps_the_constraint() {
     let folder = tempfile::tempdir().unwrap();
     let options = options(What::Learning, &folder);
     let report = run(&options, &device(), &mut ()).unwrap();
-    assert_eq!(report.rows.len(), 3);
+    assert_eq!(report.rows.len(), 4);
     for row in &report.rows {
         let start = row.curve[0].at.objective;
         assert_eq!(start, report.rows[0].curve[0].at.objective);
