@@ -291,7 +291,8 @@ def compare(name, target, runs, repeats):
     return rows, curves
 
 
-def plot(path, title, curves, floor):
+def plot(path, title, curves, best=None):
+    """How far F is above the best, or without that F itself, against seconds."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -300,10 +301,13 @@ def plot(path, title, curves, floor):
     figure, axes = plt.subplots(figsize=(6, 4), dpi=120)
     for who, curve in curves.items():
         t, f = np.array(curve).T
-        above = np.maximum(f / floor - 1, 1e-7)
-        axes.loglog(np.maximum(t, 1e-3), above, label=who, linewidth=2.5 if who == "deconvnet" else 1.2)
-    axes.axhline(1e-3, color="grey", linewidth=0.7, linestyle=":")
-    axes.set(xlabel="seconds", ylabel="F / best - 1", title=title)
+        y = f if best is None else np.maximum(f / best - 1, 1e-7)
+        width = 2.5 if who == "deconvnet" else 1.2
+        axes.loglog(np.maximum(t, 1e-3), y, label=who, linewidth=width)
+    if best is not None:
+        axes.axhline(1e-3, color="grey", linewidth=0.7, linestyle=":")
+    label = "objective" if best is None else "objective / least - 1"
+    axes.set(xlabel="seconds", ylabel=label, title=title)
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path)
@@ -360,8 +364,7 @@ def learning(args):
                 }
                 found, curves = compare(name, target, runs, args.repeats)
                 rows += found
-                least = min(f for curve in curves.values() for _, f in curve)
-                plot(args.out / f"{name}.png", f"learning {name}", curves, 0.999 * least)
+                plot(args.out / f"{name}.png", f"learning {name}", curves)
                 write(rows, args.out)
 
 

@@ -5,6 +5,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use deconvnet::cli::{Arguments, run};
+use mimalloc::MiMalloc;
+
+/// Maps come and go at every step; glibc would hand each back to the system and fault it in anew.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Exit code after an interruption, as shells have it: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
