@@ -176,7 +176,7 @@ impl Default for Train {
             cg: 2,
             cg_filters: 2,
             steps: 30,
-            rounds: 10,
+            rounds: 5,
             filter_steps: 5,
             adam: Adam::default(),
             filter_rate: 0.003,
