@@ -137,14 +137,14 @@ fn no_steps_at_all_give_the_start_back() {
 #[test]
 fn it_stops_when_the_seconds_are_used_up() {
     let limits = Limits {
-        seconds: Some(0.02),
+        seconds: Some(0.25),
         steps: usize::MAX,
         every: 0,
         ..Limits::default()
     };
     let solved = run(fista(), &convex(), limits);
     assert_eq!(solved.reason, Reason::Seconds);
-    assert!(solved.last().seconds >= 0.02 && solved.last().step > 0);
+    assert!(solved.last().seconds >= 0.25 && solved.last().step > 0);
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn a_visit_tells_of_the_codes_before_and_after_and_of_the_maps_that_go_on() {
             .expect("finite numbers");
         let at = |network, maps: &Tensor<4>| {
             let (maps, images) = (maps.clone(), problem.images.clone());
-            problem.objective.evaluate(network, maps, images)
+            problem.objective.measure(network, maps, images)
         };
         let snr: Vec<f64> = at(&learnt.network, &learnt.maps)
             .iter()
