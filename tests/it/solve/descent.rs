@@ -2,9 +2,10 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
-use deconvnet::model::{Constraint, Objective};
+use deconvnet::model::{Constraint, Evaluation, Objective};
 use deconvnet::solve::{
-    Descent, FilterProblem, FilterStep, Fista, Limits, Method, Problem, Reason, Solved, SparseBatch,
+    Descent, FilterProblem, FilterStep, Learner, Limits, Method, Problem, Reason, Solved,
+    SparseBatch,
 };
 use rayon::ThreadPoolBuilder;
 
@@ -140,16 +141,10 @@ fn a_stack_is_refused_with_a_hint() {
 fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
     for stack in ONE_LAYER {
         let problem = single(&problem(stack, 3, objective(0.3, 1.0), 39));
-        let fista = Method::Fista(Fista::default());
-        let limits = Limits {
-            steps: 40,
-            ..Limits::default()
-        };
-        let maps = fista
-            .code(&problem, zeros(&problem), &limits, &mut ())
-            .expect("finite numbers")
-            .codes;
-        let sparse = SparseBatch::new(&problem, &maps).expect("sparse maps");
+        let shape = zeros(&problem).dims();
+        let few = sparse(shape.iter().product(), 0.06, &mut rng(2));
+        let maps = tensor_as(&few, shape, DType::F32, &Device::flex());
+        let batch = SparseBatch::new(&problem, &maps).expect("sparse maps");
         let batches = |visit: &mut dyn FnMut(Tensor<4>, Tensor<4>) -> deconvnet::Result<()>| {
             visit(maps.clone(), problem.images.clone())
         };
@@ -168,7 +163,51 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
                 values(&filters.solve(step).expect("batches that can be read"))
             };
             let what = format!("{stack:?} {step:?}");
-            assert_near(&solve(Some(&sparse)), &solve(None), 2e-5, &what);
+            assert_near(&solve(Some(&batch)), &solve(None), 2e-5, &what);
         }
     }
+}
+
+#[test]
+fn dense_maps_stacks_and_double_precision_have_no_sparse_batch() {
+    let dense = single(&problem(Stack::Full, 1, objective(0.2, 1.0), 40));
+    let ones = zeros(&dense) + 1.0;
+    assert!(SparseBatch::new(&dense, &ones).is_none());
+    for other in [
+        problem(Stack::Full, 1, objective(0.2, 1.0), 40),
+        single(&problem(Stack::Two, 1, objective(0.2, 1.0), 40)),
+    ] {
+        assert!(SparseBatch::new(&other, &zeros(&other)).is_none());
+    }
+}
+
+#[test]
+fn learning_with_it_lowers_the_objective_at_every_visit() {
+    let mut problem = single(&problem(Stack::Masked, 3, objective(0.3, 1.0), 41));
+    let learner = Learner {
+        codes: Method::Descent(Descent::default()),
+        steps: 3,
+        filters: FilterStep::ProjectedGradient { steps: 5 },
+        filter_rate: 0.0,
+        constraint: Constraint::UnitBall,
+    };
+    let mut maps = zeros(&problem);
+    let (mut first, mut before) = (None, f64::INFINITY);
+    for visit in 0..12 {
+        let learnt = learner
+            .visit(&problem, maps, true, &mut Vec::new(), &mut ())
+            .expect("finite numbers");
+        for each in [&learnt.after_codes, &learnt.after_filters] {
+            let now = Evaluation::total(each).objective;
+            // The first visit begins with weights above the problem's.
+            let lower = visit == 0 || now <= before * (1.0 + 1e-6);
+            assert!(lower, "{visit}: {now} after {before}");
+            first.get_or_insert(now);
+            before = now;
+        }
+        maps = learnt.maps;
+        problem.network = learnt.network;
+    }
+    let first = first.expect("a visit");
+    assert!(before < 0.9 * first, "{before} from {first}");
 }
