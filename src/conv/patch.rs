@@ -330,7 +330,7 @@ fn multiply_add<T: Scalar, S: Simd>(
     sum
 }
 
-/// Runs `op` with the vector unit that fits a [`RUN`].
+/// Runs `op` with the vector unit that fits a run of taps.
 pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
