@@ -7,9 +7,9 @@ use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
 /// The weight of the penalty falls to this share from round to round, until it is the problem's.
-const FALL: f64 = 0.6;
+const FALL: f64 = 0.5;
 /// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
-const SWEEPS: usize = 6;
+const SWEEPS: usize = 5;
 const DROP: f64 = 0.3;
 /// Moves of at most so many roundings of the largest gradient there was are none.
 const STILL: f64 = 4.0;
