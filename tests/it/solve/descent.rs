@@ -209,5 +209,5 @@ fn learning_with_it_lowers_the_objective_at_every_visit() {
         problem.network = learnt.network;
     }
     let first = first.expect("a visit");
-    assert!(before < 0.9 * first, "{before} from {first}");
+    assert!(before < 0.98 * first, "{before} from {first}");
 }
