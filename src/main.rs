@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use deconvnet::cli::{Arguments, run};
 use mimalloc::MiMalloc;
+use rayon::ThreadPoolBuilder;
 
 /// Maps come and go at every step; glibc would hand each back to the system and fault it in anew.
 #[global_allocator]
@@ -18,6 +19,10 @@ const BUG: u8 = 70;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // This thread works with the others rather than sleep until they are done: with a thread more than
+    // there are cores, Linux at times leaves two workers on one core for tens of milliseconds. Whoever
+    // has built a pool already keeps it.
+    let _ = ThreadPoolBuilder::new().use_current_thread().build_global();
     // Drivers and libraries report some failures by a panic; its message is told below.
     panic::set_hook(Box::new(|_| {}));
     match panic::catch_unwind(|| run(arguments)) {
