@@ -108,8 +108,21 @@ impl Frame {
 /// A run of taps: where it lies from the first element of its patch on, and in which column.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    at: usize,
-    column: usize,
+    at: u32,
+    column: u32,
+}
+
+/// As many numbers as a run has, from one on.
+#[inline(always)]
+fn run_from<T>(values: &[T], at: usize) -> &[T; RUN] {
+    let run = &values[at..at + RUN];
+    run.first_chunk().expect("it was cut to this length")
+}
+
+#[inline(always)]
+fn run_from_mut<T>(values: &mut [T], at: usize) -> &mut [T; RUN] {
+    let run = &mut values[at..at + RUN];
+    run.first_chunk_mut().expect("it was cut to this length")
 }
 
 /// The taps of one map.
@@ -128,7 +141,7 @@ pub struct Atoms<T> {
     frame: Frame,
     atoms: Vec<Atom<T>>,
     runs: Vec<Run>,
-    taps: Vec<T>,
+    taps: Vec<[T; RUN]>,
     /// For each column of the canvas, 1 in the image and 0 in the margin.
     inside: Vec<T>,
 }
@@ -148,17 +161,21 @@ impl<T: Scalar> Atoms<T> {
                     for (i, part) in row.chunks(RUN).enumerate() {
                         let column = i * RUN;
                         let at = a * frame.row_len() + c * frame.stride + column;
-                        runs.push(Run { at, column });
-                        taps.extend_from_slice(part);
-                        taps.resize(runs.len() * RUN, T::ZERO);
+                        runs.push(Run {
+                            at: at as u32,
+                            column: column as u32,
+                        });
+                        let mut run = [T::ZERO; RUN];
+                        run[..part.len()].copy_from_slice(part);
+                        taps.push(run);
                     }
                 }
             }
-            let own: &[T] = &taps[first * RUN..];
+            let own = taps[first..].iter().flatten();
             atoms.push(Atom {
                 runs: first..runs.len(),
                 each_row: (runs.len() - first) / h,
-                energy: own.iter().fold(T::ZERO, |sum, &tap| sum + tap * tap),
+                energy: own.fold(T::ZERO, |sum, &tap| sum + tap * tap),
             });
         }
         let mut inside = vec![T::ZERO; frame.stride + RUN];
@@ -184,9 +201,8 @@ impl<T: Scalar> Atoms<T> {
             return self.atoms[place.map as usize].energy;
         }
         let mut sum = T::ZERO;
-        for i in runs {
-            let inside = &self.inside[place.column as usize + self.runs[i].column..][..RUN];
-            for (&tap, &inside) in self.taps[i * RUN..][..RUN].iter().zip(inside) {
+        for (run, taps) in self.runs[runs.clone()].iter().zip(&self.taps[runs]) {
+            for (&tap, &inside) in taps.iter().zip(self.inside(*run, place)) {
                 sum = sum + tap * tap * inside;
             }
         }
@@ -198,58 +214,48 @@ impl<T: Scalar> Atoms<T> {
     pub fn correlate<S: Simd>(&self, simd: S, part: &[T], top: usize, place: Place) -> T {
         let patch = &part[self.origin(place, top)..];
         let range = self.atoms[place.map as usize].runs.clone();
-        let runs = &self.runs[range.clone()];
-        let taps = &self.taps[range.start * RUN..range.end * RUN];
-        let mut sums = [T::splat(simd, T::ZERO); 4];
-        let (runs, last_runs) = runs.as_chunks::<4>();
-        let (taps, last_taps) = taps.split_at(runs.len() * 4 * RUN);
-        for (runs, taps) in runs.iter().zip(taps.chunks_exact(4 * RUN)) {
-            for (q, sum) in sums.iter_mut().enumerate() {
-                let values = &patch[runs[q].at..][..RUN];
-                *sum = multiply_add(simd, values, &taps[q * RUN..][..RUN], *sum);
-            }
+        let (runs, last_runs) = self.runs[range.clone()].as_chunks::<4>();
+        let (taps, last_taps) = self.taps[range].as_chunks::<4>();
+        // Four sums, each a variable of its own: an array would be kept in memory.
+        let zero = T::splat(simd, T::ZERO);
+        let (mut p, mut q, mut r, mut s) = (zero, zero, zero, zero);
+        for (runs, taps) in runs.iter().zip(taps) {
+            p = multiply_add(simd, run_from(patch, runs[0].at as usize), &taps[0], p);
+            q = multiply_add(simd, run_from(patch, runs[1].at as usize), &taps[1], q);
+            r = multiply_add(simd, run_from(patch, runs[2].at as usize), &taps[2], r);
+            s = multiply_add(simd, run_from(patch, runs[3].at as usize), &taps[3], s);
         }
-        for (run, taps) in last_runs.iter().zip(last_taps.chunks_exact(RUN)) {
-            sums[0] = multiply_add(simd, &patch[run.at..][..RUN], taps, sums[0]);
+        for (run, taps) in last_runs.iter().zip(last_taps) {
+            let sum = multiply_add(simd, run_from(patch, run.at as usize), taps, p);
+            (p, q, r) = (q, r, sum);
         }
-        let one = T::splat(simd, T::ONE);
-        let [a, b, c, d] = sums;
-        let halves = [T::mul_add(simd, one, a, b), T::mul_add(simd, one, c, d)];
-        T::sum(simd, T::mul_add(simd, one, halves[0], halves[1]))
+        let halves = [T::plus(simd, p, q), T::plus(simd, r, s)];
+        T::sum(simd, T::plus(simd, halves[0], halves[1]))
     }
 
     /// Adds a multiple of the atom of a place to the canvas, of which `part` begins at row `top`.
     /// The margin stays zero.
     #[inline(always)]
     pub fn add<S: Simd>(&self, simd: S, part: &mut [T], top: usize, place: Place, amount: T) {
-        let (runs, inner) = self.touched(place);
+        let (range, inner) = self.touched(place);
         let origin = self.origin(place, top);
-        let taps = &self.taps[runs.start * RUN..runs.end * RUN];
+        let (runs, taps) = (&self.runs[range.clone()], &self.taps[range]);
         let amount = T::splat(simd, amount);
-        let lanes = T::lanes::<S>();
         if inner {
             let patch = &mut part[origin..];
-            for (run, taps) in self.runs[runs].iter().zip(taps.chunks_exact(RUN)) {
-                let values = &mut patch[run.at..][..RUN];
-                for b in (0..RUN).step_by(lanes) {
-                    let tap = T::load(simd, &taps[b..]);
-                    let sum = T::mul_add(simd, amount, tap, T::load(simd, &values[b..]));
-                    T::store(simd, sum, &mut values[b..]);
-                }
+            for (run, taps) in runs.iter().zip(taps) {
+                add_multiple(simd, amount, taps, run_from_mut(patch, run.at as usize));
             }
         } else {
-            // The origin of a patch that begins above the part is never reached: its first rows
-            // are in the margin.
-            for (run, taps) in self.runs[runs].iter().zip(taps.chunks_exact(RUN)) {
-                let values = &mut part[origin + run.at..][..RUN];
-                let inside = &self.inside[place.column as usize + run.column..][..RUN];
-                for b in (0..RUN).step_by(lanes) {
-                    let tap = T::load(simd, &taps[b..]);
-                    let inside = T::load(simd, &inside[b..]);
-                    let tap = T::mul_add(simd, tap, inside, T::splat(simd, T::ZERO));
-                    let sum = T::mul_add(simd, amount, tap, T::load(simd, &values[b..]));
-                    T::store(simd, sum, &mut values[b..]);
+            // The origin of a patch that begins above the part is never reached: its first rows are in
+            // the margin.
+            for (run, taps) in runs.iter().zip(taps) {
+                let mut taps = *taps;
+                for (tap, &inside) in taps.iter_mut().zip(self.inside(*run, place)) {
+                    *tap = *tap * inside;
                 }
+                let at = origin + run.at as usize;
+                add_multiple(simd, amount, &taps, run_from_mut(part, at));
             }
         }
     }
@@ -260,21 +266,16 @@ impl<T: Scalar> Atoms<T> {
     pub fn collect<S: Simd>(&self, simd: S, canvas: &[T], place: Place, amount: T, taps: &mut [T]) {
         let patch = &canvas[self.origin(place, 0)..];
         let range = self.atoms[place.map as usize].runs.clone();
-        let taps = &mut taps[range.start * RUN..range.end * RUN];
         let amount = T::splat(simd, amount);
-        for (run, taps) in self.runs[range].iter().zip(taps.chunks_exact_mut(RUN)) {
-            let values = &patch[run.at..][..RUN];
-            for b in (0..RUN).step_by(T::lanes::<S>()) {
-                let value = T::load(simd, &values[b..]);
-                let sum = T::mul_add(simd, amount, value, T::load(simd, &taps[b..]));
-                T::store(simd, sum, &mut taps[b..]);
-            }
+        let (taps, _) = taps.as_chunks_mut();
+        for (run, taps) in self.runs[range.clone()].iter().zip(&mut taps[range]) {
+            add_multiple(simd, amount, run_from(patch, run.at as usize), taps);
         }
     }
 
     /// Taps of zero, laid out as in here.
     pub fn blank(&self) -> Vec<T> {
-        vec![T::ZERO; self.taps.len()]
+        vec![T::ZERO; self.taps.len() * RUN]
     }
 
     /// Taps laid out as in here, as filters `[planes, maps, h, w]`.
@@ -294,6 +295,12 @@ impl<T: Scalar> Atoms<T> {
             }
         }
         filters
+    }
+
+    /// For each number of a run of a place's patch, 1 in the image and 0 in the margin.
+    #[inline(always)]
+    fn inside(&self, run: Run, place: Place) -> &[T; RUN] {
+        run_from(&self.inside, place.column as usize + run.column as usize)
     }
 
     fn origin(&self, place: Place, top: usize) -> usize {
@@ -317,17 +324,32 @@ impl<T: Scalar> Atoms<T> {
     }
 }
 
+/// `sum + a b`, the products of each lane added up.
 #[inline(always)]
 fn multiply_add<T: Scalar, S: Simd>(
     simd: S,
-    a: &[T],
-    b: &[T],
+    a: &[T; RUN],
+    b: &[T; RUN],
     mut sum: T::Vector<S>,
 ) -> T::Vector<S> {
     for i in (0..RUN).step_by(T::lanes::<S>()) {
         sum = T::mul_add(simd, T::load(simd, &a[i..]), T::load(simd, &b[i..]), sum);
     }
     sum
+}
+
+/// `y += amount x`
+#[inline(always)]
+fn add_multiple<T: Scalar, S: Simd>(
+    simd: S,
+    amount: T::Vector<S>,
+    x: &[T; RUN],
+    y: &mut [T; RUN],
+) {
+    for i in (0..RUN).step_by(T::lanes::<S>()) {
+        let sum = T::mul_add(simd, amount, T::load(simd, &x[i..]), T::load(simd, &y[i..]));
+        T::store(simd, sum, &mut y[i..]);
+    }
 }
 
 /// Runs `op` with the vector unit that fits a run of taps.

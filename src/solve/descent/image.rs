@@ -98,8 +98,8 @@ impl<T: Real> Image<T> {
         // What is not above this is held at zero, whatever its energy.
         let least = if shared.p == 1.0 { weight } else { T::zero() };
         let mut taken = 0;
-        for (place, pull) in shared.select(&gradient, |pull| pull.abs() > least) {
-            let energy = shared.atoms.energy(place);
+        for place in shared.above(&gradient, least) {
+            let (pull, energy) = (gradient[shared.index(place)], shared.atoms.energy(place));
             if energy > T::zero() && shared.best(pull, energy, weight) != T::zero() {
                 taken += 1;
                 self.elements[shared.strips.of(place.row)].push(Element {

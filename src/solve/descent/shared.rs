@@ -74,36 +74,34 @@ impl<T: Real> Shared<T> {
     /// The elements of maps that are not zero.
     pub fn elements(&self, maps: &[T]) -> Elements<T> {
         let mut elements = vec![Vec::new(); self.strips.count()];
-        for (place, value) in self.select(maps, |value| value != T::zero()) {
+        for place in self.above(maps, T::zero()) {
             elements[self.strips.of(place.row)].push(Element {
                 place,
-                value,
+                value: maps[self.index(place)],
                 energy: self.atoms.energy(place),
             });
         }
         elements
     }
 
-    /// The elements of maps, or of anything alike, that pass a test.
-    pub fn select<'a>(
-        &self,
-        maps: &'a [T],
-        test: impl Fn(T) -> bool + Copy + 'a,
-    ) -> impl Iterator<Item = (Place, T)> + 'a {
+    /// The elements of maps, or of anything alike, that are larger than `least`.
+    pub fn above<'a>(&self, maps: &'a [T], least: T) -> impl Iterator<Item = Place> + 'a {
+        const LOOK: usize = 16;
         let [_, height, width] = self.maps();
-        maps.chunks_exact(width)
-            .enumerate()
-            .flat_map(move |(row, values)| {
-                let passed = values.iter().enumerate().filter(move |(_, v)| test(**v));
-                passed.map(move |(column, &value)| {
-                    let place = Place {
-                        map: (row / height) as u32,
-                        row: (row % height) as u32,
-                        column: column as u32,
-                    };
-                    (place, value)
-                })
+        // Most are not, and whole vectors of them are passed over at once.
+        let any = move |values: &[T]| values.iter().fold(false, |any, x| any | (x.abs() > least));
+        let hits = maps.chunks(LOOK).enumerate().filter(move |(_, v)| any(v));
+        hits.flat_map(move |(i, values)| {
+            let passed = values.iter().enumerate().filter(move |(_, x)| x.abs() > least);
+            passed.map(move |(j, _)| {
+                let (row, column) = ((i * LOOK + j) / width, (i * LOOK + j) % width);
+                Place {
+                    map: (row / height) as u32,
+                    row: (row % height) as u32,
+                    column: column as u32,
+                }
             })
+        })
     }
 
     /// The value that an element takes, all others fixed, where `pull` is the product of its atom
