@@ -67,6 +67,11 @@ impl Frame {
         self.planes * self.stride
     }
 
+    /// Columns of a patch, in whole runs.
+    pub fn patch_width(&self) -> usize {
+        self.filter[1].next_multiple_of(RUN)
+    }
+
     /// Height and width of the maps.
     pub fn map(&self) -> [usize; 2] {
         [0, 1].map(|d| self.image[d] + self.filter[d] - 1)
@@ -91,10 +96,14 @@ impl Frame {
 
     /// The planes `[C, H, W]` of the image on a canvas.
     pub fn planes<T: Scalar>(&self, canvas: &[T]) -> Vec<T> {
-        let rows = (0..self.planes).flat_map(|c| (0..self.image[0]).map(move |y| (c, y)));
-        rows.flat_map(|(c, y)| &canvas[self.image_row(c, y)])
-            .copied()
-            .collect()
+        let [height, width] = self.image;
+        let mut planes = Vec::with_capacity(self.planes * height * width);
+        for c in 0..self.planes {
+            for y in 0..height {
+                planes.extend_from_slice(&canvas[self.image_row(c, y)]);
+            }
+        }
+        planes
     }
 
     /// Whether the whole patch of a place lies inside the image.
@@ -200,13 +209,13 @@ impl<T: Scalar> Atoms<T> {
         if inner {
             return self.atoms[place.map as usize].energy;
         }
-        let mut sum = T::ZERO;
+        let mut sums = [T::ZERO; RUN];
         for (run, taps) in self.runs[runs.clone()].iter().zip(&self.taps[runs]) {
-            for (&tap, &inside) in taps.iter().zip(self.inside(*run, place)) {
-                sum = sum + tap * tap * inside;
+            for ((sum, &tap), &inside) in sums.iter_mut().zip(taps).zip(self.inside(*run, place)) {
+                *sum = *sum + tap * tap * inside;
             }
         }
-        sum
+        sums.into_iter().fold(T::ZERO, |sum, x| sum + x)
     }
 
     /// The product of the atom of a place with the canvas, of which `part` begins at row `top`.
@@ -226,8 +235,7 @@ impl<T: Scalar> Atoms<T> {
             s = multiply_add(simd, run_from(patch, runs[3].at as usize), &taps[3], s);
         }
         for (run, taps) in last_runs.iter().zip(last_taps) {
-            let sum = multiply_add(simd, run_from(patch, run.at as usize), taps, p);
-            (p, q, r) = (q, r, sum);
+            p = multiply_add(simd, run_from(patch, run.at as usize), taps, p);
         }
         let halves = [T::plus(simd, p, q), T::plus(simd, r, s)];
         T::sum(simd, T::plus(simd, halves[0], halves[1]))
@@ -340,12 +348,7 @@ fn multiply_add<T: Scalar, S: Simd>(
 
 /// `y += amount x`
 #[inline(always)]
-fn add_multiple<T: Scalar, S: Simd>(
-    simd: S,
-    amount: T::Vector<S>,
-    x: &[T; RUN],
-    y: &mut [T; RUN],
-) {
+fn add_multiple<T: Scalar, S: Simd>(simd: S, amount: T::Vector<S>, x: &[T; RUN], y: &mut [T; RUN]) {
     for i in (0..RUN).step_by(T::lanes::<S>()) {
         let sum = T::mul_add(simd, amount, T::load(simd, &x[i..]), T::load(simd, &y[i..]));
         T::store(simd, sum, &mut y[i..]);

@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::shared::{Element, Elements, Real, Shared, each, real, to_f64};
+use super::shared::{Element, Elements, Real, Shared, each, largest, real, to_f64};
 use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
@@ -76,7 +76,7 @@ impl<T: Real> Image<T> {
             return;
         }
         if shared.p == 1.0 {
-            self.newton(shared);
+            self.newton(shared, taken == 0);
         }
         // Moves of single elements add up their rounding.
         self.refresh(shared);
@@ -87,29 +87,11 @@ impl<T: Real> Image<T> {
     /// zero; returns how many.
     fn take_in(&mut self, shared: &Shared<T>) -> usize {
         let planes = shared.atoms.frame().planes(&self.residual);
-        let mut gradient = cpu::analyze(&planes, &shared.filters, &shared.g, shared.sizes);
-        let steepest = gradient.iter().fold(T::zero(), |m, g| m.max(g.abs()));
-        self.largest = self.largest.max(to_f64(steepest));
-        self.weight = (FALL * self.weight.min(self.largest)).max(shared.weight);
-        for element in self.elements.iter().flatten() {
-            gradient[shared.index(element.place)] = T::zero();
-        }
-        let weight = real(self.weight);
-        // What is not above this is held at zero, whatever its energy.
-        let least = if shared.p == 1.0 { weight } else { T::zero() };
-        let mut taken = 0;
-        for place in shared.above(&gradient, least) {
-            let (pull, energy) = (gradient[shared.index(place)], shared.atoms.energy(place));
-            if energy > T::zero() && shared.best(pull, energy, weight) != T::zero() {
-                taken += 1;
-                self.elements[shared.strips.of(place.row)].push(Element {
-                    place,
-                    value: T::zero(),
-                    energy,
-                });
-            }
-        }
-        taken
+        let gradient = cpu::analyze(&planes, &shared.filters, &shared.g, shared.sizes);
+        let steepest = to_f64(largest(&gradient));
+        self.largest = self.largest.max(steepest);
+        self.weight = (FALL * self.weight.min(steepest)).max(shared.weight);
+        shared.take_in(gradient, real(self.weight), &mut self.elements)
     }
 
     /// Sweeps until the largest move has dropped; returns that of the last sweep.

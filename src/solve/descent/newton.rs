@@ -3,8 +3,9 @@
 use super::image::Image;
 use super::shared::{Element, Real, Shared, Values, each, real, to_f64};
 
-/// Conjugate gradients that work out the step.
-const CONJUGATE: usize = 10;
+/// Conjugate gradients that work out the step while elements come in, and once none does: exact
+/// values are wasted on a set that still changes.
+const CONJUGATE: [usize; 2] = [4, 10];
 /// Share of the squared residual at which they end.
 const ENOUGH: f64 = 1e-6;
 /// How often the step is halved before it is given up.
@@ -21,12 +22,15 @@ impl<T: Real> Image<T> {
     /// Single moves find out which elements are not zero, and are slow to find their values where
     /// atoms are much alike; conjugate gradients are quick. Elements that would change their sign
     /// stop at zero, and the step is halved until the objective falls.
-    pub fn newton(&mut self, shared: &Shared<T>) {
+    ///
+    /// `settled` says whether the last look took in no element.
+    pub fn newton(&mut self, shared: &Shared<T>, settled: bool) {
         let weight: T = real(shared.weight);
         let pulls = shared.correlate(&self.residual, &self.elements);
         let slope = |element: &Element<T>, pull: T| pull - weight * element.value.signum();
         let slopes = self.with(&pulls, slope);
-        let step = self.conjugate_gradients(shared, slopes);
+        let steps = CONJUGATE[usize::from(settled)];
+        let step = self.conjugate_gradients(shared, slopes, steps);
         let before = self.objective(shared, &self.residual, &each(&self.elements, |e| e.value));
         let mut length = T::one();
         for _ in 0..=HALVINGS {
@@ -55,14 +59,14 @@ impl<T: Real> Image<T> {
     }
 
     /// Solves `A'A d = slopes`, preconditioned by the energies.
-    fn conjugate_gradients(&self, shared: &Shared<T>, mut r: Values<T>) -> Values<T> {
+    fn conjugate_gradients(&self, shared: &Shared<T>, mut r: Values<T>, steps: usize) -> Values<T> {
         let divided = |r: &Values<T>| self.with(r, |element, r| r / element.energy);
         let mut d = self.with(&r, |_, _| T::zero());
         let mut direction = divided(&r);
         let mut rho = dot(&r, &direction);
         let enough = ENOUGH * rho;
         let mut canvas = self.residual.clone();
-        for _ in 0..CONJUGATE {
+        for _ in 0..steps {
             if rho <= enough {
                 break;
             }

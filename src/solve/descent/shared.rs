@@ -1,5 +1,7 @@
 //! What the images of a problem have in common, and the products over the elements of a working set.
 
+use std::ops::Deref;
+
 use num_traits::Float;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -73,33 +75,96 @@ impl<T: Real> Shared<T> {
 
     /// The elements of maps that are not zero.
     pub fn elements(&self, maps: &[T]) -> Elements<T> {
-        let mut elements = vec![Vec::new(); self.strips.count()];
-        for place in self.above(maps, T::zero()) {
-            elements[self.strips.of(place.row)].push(Element {
-                place,
-                value: maps[self.index(place)],
-                energy: self.atoms.energy(place),
-            });
-        }
-        elements
+        let bands = self.bands(maps.chunks(self.map_len()), |map, n| map.chunks(n));
+        let strip = |(strip, band): (usize, Vec<&[T]>)| {
+            let places = self.above(strip, &band, T::zero());
+            let elements = places.map(|(place, value)| self.element(place, value));
+            elements.collect()
+        };
+        bands.into_par_iter().enumerate().map(strip).collect()
     }
 
-    /// The elements of maps, or of anything alike, that are larger than `least`.
-    pub fn above<'a>(&self, maps: &'a [T], least: T) -> impl Iterator<Item = Place> + 'a {
-        const LOOK: usize = 16;
+    /// Adds to the elements of each strip those that `weight` does not hold at zero, by the
+    /// gradient of all; returns how many.
+    pub fn take_in(&self, mut gradient: Vec<T>, weight: T, elements: &mut Elements<T>) -> usize {
+        let [_, _, width] = self.maps();
+        // What is not above this is held at zero, whatever its energy.
+        let least = if self.p == 1.0 { weight } else { T::zero() };
+        let bands = self.bands(gradient.chunks_mut(self.map_len()), |map, n| {
+            map.chunks_mut(n)
+        });
+        let strips = elements.par_iter_mut().zip(bands).enumerate();
+        let taken = strips.map(|(strip, (elements, mut band))| {
+            for Element { place, .. } in &*elements {
+                let row = place.row as usize - self.strips.top(strip);
+                band[place.map as usize][row * width + place.column as usize] = T::zero();
+            }
+            let before = elements.len();
+            let new = self
+                .above(strip, &band, least)
+                .map(|(place, pull)| (self.element(place, T::zero()), pull))
+                .filter(|(Element { energy, .. }, pull)| {
+                    *energy > T::zero() && self.best(*pull, *energy, weight) != T::zero()
+                });
+            elements.extend(new.map(|(element, _)| element));
+            elements.len() - before
+        });
+        taken.sum()
+    }
+
+    fn element(&self, place: Place, value: T) -> Element<T> {
+        Element {
+            place,
+            value,
+            energy: self.atoms.energy(place),
+        }
+    }
+
+    /// How many numbers a map has.
+    fn map_len(&self) -> usize {
         let [_, height, width] = self.maps();
+        height * width
+    }
+
+    /// For each strip its rows of all maps, of which `cut` makes pieces of a length.
+    fn bands<M, R: Iterator>(
+        &self,
+        maps: impl Iterator<Item = M>,
+        cut: impl Fn(M, usize) -> R,
+    ) -> Vec<Vec<R::Item>> {
+        let [k, _, width] = self.maps();
+        let empty = || Vec::with_capacity(k);
+        let mut bands: Vec<_> = (0..self.strips.count()).map(|_| empty()).collect();
+        for map in maps {
+            for (band, rows) in bands.iter_mut().zip(cut(map, self.strips.height() * width)) {
+                band.push(rows);
+            }
+        }
+        bands
+    }
+
+    /// The numbers in the band of a strip whose size is above `least`, and their places.
+    fn above<'a>(
+        &self,
+        strip: usize,
+        band: &'a [impl Deref<Target = [T]>],
+        least: T,
+    ) -> impl Iterator<Item = (Place, T)> + 'a {
+        const LOOK: usize = 16;
+        let [_, _, width] = self.maps();
+        let top = self.strips.top(strip);
         // Most are not, and whole vectors of them are passed over at once.
         let any = move |values: &[T]| values.iter().fold(false, |any, x| any | (x.abs() > least));
-        let hits = maps.chunks(LOOK).enumerate().filter(move |(_, v)| any(v));
-        hits.flat_map(move |(i, values)| {
-            let passed = values.iter().enumerate().filter(move |(_, x)| x.abs() > least);
-            passed.map(move |(j, _)| {
-                let (row, column) = ((i * LOOK + j) / width, (i * LOOK + j) % width);
-                Place {
-                    map: (row / height) as u32,
-                    row: (row % height) as u32,
-                    column: column as u32,
-                }
+        let rows = band.iter().enumerate().flat_map(move |(map, rows)| {
+            let rows = rows.chunks_exact(width).enumerate();
+            rows.map(move |(row, values)| (map as u32, (top + row) as u32, values))
+        });
+        rows.flat_map(move |(map, row, values)| {
+            let looks = values.chunks(LOOK).enumerate();
+            looks.filter(move |(_, v)| any(v)).flat_map(move |(i, v)| {
+                let columns = (i * LOOK) as u32..;
+                let passed = columns.zip(v).filter(move |(_, x)| x.abs() > least);
+                passed.map(move |(column, &x)| (Place { map, row, column }, x))
             })
         })
     }
@@ -145,6 +210,25 @@ impl<T: Real> Shared<T> {
         };
         elements.par_iter().map(strip).collect()
     }
+}
+
+/// The largest size of a number.
+pub(super) fn largest<T: Real>(numbers: &[T]) -> T {
+    const LANES: usize = 16;
+    let part = |numbers: &[T]| {
+        let mut most = [T::zero(); LANES];
+        for numbers in numbers.chunks(LANES) {
+            for (most, x) in most.iter_mut().zip(numbers) {
+                let x = x.abs();
+                *most = if x > *most { x } else { *most };
+            }
+        }
+        most.into_iter().fold(T::zero(), T::max)
+    };
+    numbers
+        .par_chunks(1 << 14)
+        .map(part)
+        .reduce(T::zero, T::max)
 }
 
 /// A number of each element.

@@ -36,9 +36,14 @@ impl Strips {
         self.frame.map()[0].div_ceil(self.height)
     }
 
-    /// The strip that a row of the maps lies in.
-    pub fn of(&self, row: u32) -> usize {
-        row as usize / self.height
+    /// Rows of the maps in a strip; the last may have fewer.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The first row of a strip.
+    pub fn top(&self, strip: usize) -> usize {
+        strip * self.height
     }
 
     /// Lets `work` change each strip's part of the canvas, which begins at the row that it is told,
@@ -73,7 +78,7 @@ impl Strips {
 
     /// The rows of the canvas that a strip's patches lie in.
     fn touched(&self, strip: usize) -> Range<usize> {
-        let top = strip * self.height;
+        let top = self.top(strip);
         top..(top + self.height + self.reach).min(self.frame.rows())
     }
 }
