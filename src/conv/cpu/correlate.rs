@@ -52,7 +52,7 @@ pub(super) fn correlate<T: Scalar>(
     let mut out = vec![T::ZERO; planes * height * width];
     // Strips of rows, so that a single plane keeps every core busy too.
     let strips = (8 * rayon::current_num_threads()).div_ceil(planes.max(1));
-    let strip = height.div_ceil(strips).next_multiple_of(ROWS);
+    let strip = height.div_ceil(strips).next_multiple_of(STEP);
     out.par_chunks_mut(height * width)
         .enumerate()
         .flat_map(|(o, out)| {
@@ -85,7 +85,20 @@ pub(super) fn correlate<T: Scalar>(
 const SHARED: usize = 1 << 12;
 
 /// Rows of the largest block.
-const ROWS: usize = 4;
+const ROWS: usize = 6;
+/// Blocks of all heights fill so many rows.
+const STEP: usize = 12;
+
+/// Rows of a block in a strip of `height` rows: so many that their sums, two vectors of the input and
+/// a tap fill the registers that there are.
+fn rows<S: Simd>(height: usize) -> usize {
+    match height {
+        1 => 1,
+        2..4 => 2,
+        6.. if S::REGISTER_COUNT < 32 => 6,
+        _ => 4,
+    }
+}
 
 /// A strip of rows of one output plane, from row `top` and place `at` on.
 struct Strip<'a, T, F> {
@@ -140,11 +153,7 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
                         _ => self.row::<S, 4>(simd, i, fresh),
                     }
                 }
-                i += match height {
-                    1 => 1,
-                    2..4 => 2,
-                    _ => 4,
-                };
+                i += rows::<S>(height);
             }
         }
     }
@@ -152,10 +161,12 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
     #[inline(always)]
     fn row<S: Simd, const V: usize>(&mut self, simd: S, i: usize, fresh: Range<usize>) {
         // The last block may redo rows above it.
-        match self.out.len() / self.width {
+        let height = self.out.len() / self.width;
+        match rows::<S>(height) {
             1 => self.block::<S, 1, V>(simd, i, i, fresh),
-            height @ 2..4 => self.block::<S, 2, V>(simd, i.min(height - 2), i, fresh),
-            height => self.block::<S, 4, V>(simd, i.min(height - 4), i, fresh),
+            2 => self.block::<S, 2, V>(simd, i.min(height - 2), i, fresh),
+            4 => self.block::<S, 4, V>(simd, i.min(height - 4), i, fresh),
+            _ => self.block::<S, 6, V>(simd, i.min(height - 6), i, fresh),
         }
     }
 
@@ -187,7 +198,7 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
                         match (low, high) {
                             $(($L, $H) if $H <= R =>
                                 span::<T, S, R, V, $L, $H>(simd, row, weights, m, w, &mut sum),)*
-                            _ => unreachable!("blocks are 1 to 4 rows high"),
+                            _ => unreachable!("blocks are 1 to 6 rows high"),
                         }
                     };
                 }
@@ -196,12 +207,23 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
                     (0, 2),
                     (0, 3),
                     (0, 4),
+                    (0, 5),
+                    (0, 6),
                     (1, 2),
                     (1, 3),
                     (1, 4),
+                    (1, 5),
+                    (1, 6),
                     (2, 3),
                     (2, 4),
-                    (3, 4)
+                    (2, 5),
+                    (2, 6),
+                    (3, 4),
+                    (3, 5),
+                    (3, 6),
+                    (4, 5),
+                    (4, 6),
+                    (5, 6)
                 );
             }
         }
@@ -233,10 +255,10 @@ fn span<T: Scalar, S: Simd, const R: usize, const V: usize, const L: usize, cons
     for r in L..H {
         taps[r] = &weights[(m - r) * w..][..w];
     }
-    for b in 0..w {
+    for (b, near) in row.windows(V * lanes).enumerate() {
         let mut x = [T::splat(simd, T::ZERO); V];
         for v in 0..V {
-            x[v] = T::load(simd, &row[b + v * lanes..]);
+            x[v] = T::load(simd, &near[v * lanes..]);
         }
         for r in L..H {
             let f = T::splat(simd, taps[r][b]);

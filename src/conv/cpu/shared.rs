@@ -134,10 +134,11 @@ impl<T: Scalar, F: Finish<T>> Block<'_, T, F> {
             for a in taps.clone() {
                 let row = &source[(i + a - self.margin) * self.stride + j..][..w - 1 + V * lanes];
                 let weights = &weights[a * w * OUTPUTS..(a + 1) * w * OUTPUTS];
-                for (b, f) in weights.chunks_exact(OUTPUTS).enumerate() {
+                let taps = weights.chunks_exact(OUTPUTS);
+                for (near, f) in row.windows(V * lanes).zip(taps) {
                     let mut x = [T::splat(simd, T::ZERO); V];
                     for v in 0..V {
-                        x[v] = T::load(simd, &row[b + v * lanes..]);
+                        x[v] = T::load(simd, &near[v * lanes..]);
                     }
                     for o in 0..OUTPUTS {
                         let f = T::splat(simd, f[o]);

@@ -68,15 +68,13 @@ impl<T: Real> Image<T> {
             return;
         }
         let taken = self.take_in(shared);
+        let held = self.elements.iter().map(Vec::len).sum::<usize>();
         let moved = self.sweeps(shared);
-        for strip in &mut self.elements {
-            strip.retain(|element| element.value != T::zero());
-        }
         if self.weight > shared.weight {
             return;
         }
         if shared.p == 1.0 {
-            self.newton(shared, taken == 0);
+            self.newton(shared, taken <= held / 100);
         }
         // Moves of single elements add up their rounding.
         self.refresh(shared);
@@ -100,11 +98,19 @@ impl<T: Real> Image<T> {
         let mut moved = first;
         for _ in 1..SWEEPS {
             moved = self.sweep(shared);
+            // Most of those just taken in lose to a neighbour at once.
+            self.drop_zeros();
             if moved <= DROP * first {
                 break;
             }
         }
         moved
+    }
+
+    fn drop_zeros(&mut self) {
+        for strip in &mut self.elements {
+            strip.retain(|element| element.value != T::zero());
+        }
     }
 
     /// Moves every element of the working set once; returns the largest move, as the gradient of
