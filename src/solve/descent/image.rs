@@ -11,6 +11,9 @@ const FALL: f64 = 0.5;
 /// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
 const SWEEPS: usize = 5;
 const DROP: f64 = 0.3;
+/// The share of the weight that moves do not pass once the set of elements that are not zero hardly
+/// changes.
+const CALM: f64 = 0.05;
 /// Moves of at most so many roundings of the largest gradient there was are none.
 const STILL: f64 = 4.0;
 
@@ -68,13 +71,12 @@ impl<T: Real> Image<T> {
             return;
         }
         let taken = self.take_in(shared);
-        let held = self.elements.iter().map(Vec::len).sum::<usize>();
         let moved = self.sweeps(shared);
         if self.weight > shared.weight {
             return;
         }
         if shared.p == 1.0 {
-            self.newton(shared, taken <= held / 100);
+            self.newton(shared, moved <= CALM * shared.weight);
         }
         // Moves of single elements add up their rounding.
         self.refresh(shared);

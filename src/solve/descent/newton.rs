@@ -3,8 +3,8 @@
 use super::image::Image;
 use super::shared::{Element, Real, Shared, Values, each, real, to_f64};
 
-/// Conjugate gradients that work out the step while elements come in, and once none does: exact
-/// values are wasted on a set that still changes.
+/// Conjugate gradients that work out the step while elements come and go, and once they hardly do:
+/// exact values are wasted on a set that still changes.
 const CONJUGATE: [usize; 2] = [4, 10];
 /// Share of the squared residual at which they end.
 const ENOUGH: f64 = 1e-6;
@@ -23,13 +23,13 @@ impl<T: Real> Image<T> {
     /// atoms are much alike; conjugate gradients are quick. Elements that would change their sign
     /// stop at zero, and the step is halved until the objective falls.
     ///
-    /// `settled` says whether the last look took in no element.
-    pub fn newton(&mut self, shared: &Shared<T>, settled: bool) {
+    /// `calm` says whether elements hardly come and go any more.
+    pub fn newton(&mut self, shared: &Shared<T>, calm: bool) {
         let weight: T = real(shared.weight);
         let pulls = shared.correlate(&self.residual, &self.elements);
         let slope = |element: &Element<T>, pull: T| pull - weight * element.value.signum();
         let slopes = self.with(&pulls, slope);
-        let steps = CONJUGATE[usize::from(settled)];
+        let steps = CONJUGATE[usize::from(calm)];
         let step = self.conjugate_gradients(shared, slopes, steps);
         let before = self.objective(shared, &self.residual, &each(&self.elements, |e| e.value));
         let mut length = T::one();
