@@ -1,6 +1,6 @@
 //! What each way finds where the answer is known.
 
-use deconvnet::invert::{Analysis, InverseAdam, Regularise};
+use deconvnet::invert::{Analysis, InverseAdam, Lbfgs, Regularise};
 use deconvnet::solve::Reason;
 
 use super::*;
@@ -389,5 +389,38 @@ fn a_photograph_of_512_pixels_is_inverted_without_its_matrix() {
             .error;
         println!("transpose: {before:?}");
         assert!(at.at.error < before.map(|error| 0.7 * error), "{padding}");
+    }
+}
+
+/// Under an exact line search, on a quadratic, from a scaled identity: Nocedal and Wright, section 7.2.
+#[test]
+fn the_steps_of_lbfgs_are_those_of_conjugate_gradients() {
+    let kernel = Kernel::Random {
+        maps: 3,
+        size: 3,
+        seed: 6,
+    };
+    let operator = built_in(&kernel, 1, Padding::Reflect, [2, 7, 8]);
+    let problem = problem_of(&operator, &uniform(&operator, 13));
+    for tikhonov in [0.0, 0.1] {
+        for memory in [1, 5] {
+            let settings = Settings {
+                tikhonov,
+                lbfgs: Lbfgs { memory },
+                ..Settings::default()
+            };
+            for steps in [1, 2, 5, 15] {
+                let limits = Limits {
+                    steps,
+                    ..Limits::default()
+                };
+                let after = |way: Way| {
+                    let found = way.run(&problem, &settings, None, &limits, &mut ());
+                    values(&found.expect("finite numbers").solved.codes)
+                };
+                let what = format!("memory {memory}, {steps} steps");
+                assert_near(&after(Way::Lbfgs), &after(Way::Cg), 1e-9, &what);
+            }
+        }
     }
 }
