@@ -87,9 +87,11 @@ impl Kernel {
             Self::Identity | Self::Decolour => 1,
             Self::Edge | Self::Singular => 3,
             // A cast keeps to the numbers there are.
-            Self::Gaussian { sigma, size } => {
-                size.unwrap_or(((3.0 * sigma).ceil() as usize).saturating_mul(2).saturating_add(1))
-            }
+            Self::Gaussian { sigma, size } => size.unwrap_or(
+                ((3.0 * sigma).ceil() as usize)
+                    .saturating_mul(2)
+                    .saturating_add(1),
+            ),
             Self::Random { size, .. } => *size,
             Self::Taps { taps } => taps.len(),
         }

@@ -187,6 +187,11 @@ fn images_filters_and_runs_of_ones_own() {
             &["62 x 64", "converged"],
         ),
         (
+            "--observed photo.png --kernel gaussian:1x5 --padding none --noise 0.002 \
+             --ways total-variation,transpose --steps 20",
+            &["photo.png, 3 x 24 x 24", "3 x 28 x 28", "x is not known"],
+        ),
+        (
             "--random 4x12x12 --checkpoint r --layer 2 --ways cg --precision single --steps 5",
             &["single precision"],
         ),
@@ -238,6 +243,23 @@ fn what_cannot_be_inverted_is_told_with_the_number() {
             &["3 channels, not of 2"],
         ),
         ("--random 2x6 --kernel edge", 2, &["'2x6' is no shape"]),
+        (
+            "--random 1x100000x100000",
+            2,
+            &["1 x 100000 x 100000", "at most 134217728"],
+        ),
+        ("--kernel gaussian:99999", 2, &["599995 x 599995 taps"]),
+        (
+            "--random 1x6x6 --kernel taps:1e300,1",
+            3,
+            &["largest tap", "1e300"],
+        ),
+        ("--observed none.png", 7, &["none.png"]),
+        (
+            "--observed a.png --image b.png",
+            2,
+            &["cannot be used with"],
+        ),
         (
             "--random 1x6x6 --kernel blurred",
             2,

@@ -263,9 +263,41 @@ fn truncation_drops_what_the_small_singular_values_carry() {
     let s = best.singular_values();
     let kept = s.iter().filter(|&&v| v > 0.1 * s[0]).count();
     assert!(kept > 10 && kept < s.len());
-    // What is left of the truth by W to a high power is what the large values carry.
     let whole = best.solve(&problem.y, Regularise::default());
     assert!(norm(&values(&x)) < norm(&values(&whole)));
+}
+
+/// Under 1-2-1 on a circle of 16 a cosine of `k` periods is multiplied by `(1 + cos(2 pi k / 16)) / 2`.
+#[test]
+fn of_a_cosine_truncation_and_tikhonov_leave_what_is_known() {
+    let operator = taps(&[0.25, 0.5, 0.25], Padding::Circular, 16);
+    let known = [
+        Decomposition::new(&operator)
+            .expect("convergence")
+            .expect("small"),
+        Decomposition::dense(&operator).expect("convergence"),
+    ];
+    let how = Regularise {
+        truncation: 0.1,
+        tikhonov: 0.3,
+    };
+    for k in [0.0, 1.0, 5.0, 7.0] {
+        let turn = std::f64::consts::TAU * k / 16.0;
+        let value = 0.5 + 0.5 * turn.cos();
+        let factor = match value > 0.1 {
+            true => value * value / (value * value + 0.3),
+            false => 0.0,
+        };
+        assert_eq!(factor == 0.0, k == 7.0);
+        let x: Vec<f64> = (0..16).map(|i| (turn * f64::from(i)).cos()).collect();
+        let wanted: Vec<f64> = x.iter().map(|v| factor * v).collect();
+        let y = operator.apply(tensor(&x, [1, 1, 1, 16]));
+        for decomposition in &known {
+            let off = decomposition.solve(&y, how) - tensor(&wanted, [1, 1, 1, 16]);
+            let off = norm(&values(&off));
+            assert!(off < 1e-13, "{k}, {}: {off:e}", decomposition.route());
+        }
+    }
 }
 
 #[test]
