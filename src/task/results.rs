@@ -23,9 +23,12 @@ impl Results {
     ///
     /// # Errors
     /// [`Error::Config`] naming the file that would be replaced; [`Error::Io`].
-    pub(super) fn claim(folder: &Path, names: &[&str], overwrite: bool) -> Result<Self> {
-        let all = [TABLE, RECORD].iter().chain(names);
-        let mut taken = all.map(|name| folder.join(name));
+    pub(super) fn claim(folder: &Path, names: &[impl AsRef<str>], overwrite: bool) -> Result<Self> {
+        let others = names.iter().map(AsRef::as_ref);
+        let mut taken = [TABLE, RECORD]
+            .into_iter()
+            .chain(others)
+            .map(|name| folder.join(name));
         if let Some(path) = taken.find(|path| !overwrite && path.exists()) {
             return Err(Error::Config(format!(
                 "{} exists and is not replaced: choose another folder, remove it, \

@@ -206,6 +206,28 @@ fn images_filters_and_runs_of_ones_own() {
     }
 }
 
+#[test]
+fn a_blurred_photograph_is_sharpened() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_png(&scenes::sample(0, 24, 3), folder.join("photo.png")).unwrap();
+    let line =
+        "invert --observed photo.png --kernel gaussian:1x5 --padding none --ways lsqr --steps 9";
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    let (code, _, err) = run(folder, &arguments);
+    assert_eq!(code, 0, "{err}");
+    let sharp =
+        deconvnet::data::folder::read(&folder.join("inverted/lsqr.png"), true, None).unwrap();
+    assert_eq!(sharp.shape(), [3, 28, 28]);
+    let bundle = arrays::read(folder.join("inverted/recovered.npz")).unwrap();
+    for (a, b) in sharp.values.iter().zip(&bundle.arrays["lsqr"].values) {
+        // To half a step of 8 bits.
+        assert!((a - b.clamp(0.0, 1.0)).abs() < 0.51 / 255.0, "{a} {b}");
+    }
+    let (code, _, err) = run(folder, &arguments);
+    assert!(code == 2 && err.contains("--overwrite"), "{err}");
+}
+
 #[track_caller]
 fn refused(folder: &Path, line: &str, code: i32, words: &[&str]) {
     let mut arguments = vec!["invert"];

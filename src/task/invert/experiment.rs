@@ -141,6 +141,12 @@ impl Default for Input {
     }
 }
 
+/// Whether a file holds arrays, by its name.
+fn is_bundle(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    matches!(ending, Some("npz" | "safetensors"))
+}
+
 fn whole() -> f64 {
     1.0
 }
@@ -213,6 +219,11 @@ impl Experiment {
             .check()
             .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
         Ok(experiment)
+    }
+
+    /// Whether an image file is what was observed.
+    pub(super) fn photographed(&self) -> bool {
+        matches!(&self.input, Input::Observed { path, .. } if !is_bundle(path))
     }
 
     /// Checks every number, and settings that contradict each other.

@@ -200,7 +200,7 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
                  --random {n}xHEIGHTxWIDTH, or an array of a file"
             )));
         }
-        Some(n) if matches!(&experiment.input, Input::Observed { path, .. } if !is_bundle(path)) => {
+        Some(n) if experiment.photographed() => {
             return Err(Error::Input(format!(
                 "the filters give {n} channels, and an image has 3 or 1; give what was observed as an \
                  array of a .npz or .safetensors file"
@@ -221,7 +221,7 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
             let image = folder::read(path, colour, *max_side)?;
             (image, path.display().to_string())
         }
-        Input::Observed { path, .. } if !is_bundle(path) => {
+        Input::Observed { path, .. } if experiment.photographed() => {
             let image = folder::read(path, colour, None)?;
             (image, path.display().to_string())
         }
@@ -253,12 +253,6 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
         .check()
         .map_err(|error| Error::Input(format!("{name}: {error}")))?;
     Ok((image, name))
-}
-
-/// Whether a file holds arrays, by its name.
-fn is_bundle(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    matches!(ending, Some("npz" | "safetensors"))
 }
 
 /// Uniform from 0 to 1, about `density` of them kept.

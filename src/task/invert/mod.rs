@@ -42,7 +42,7 @@ const LARGE: usize = 1 << 16;
 const LEVELS: [f64; 5] = [1e-8, 1e-6, 1e-4, 1e-2, 1e-1];
 
 /// Recovers the image by every way and writes `table.csv`, `table.json`, `recovered.npz` and pictures
-/// to the folder `out`.
+/// to the folder `out`; of an observed image file each recovery by itself too, such as `cg.png`.
 ///
 /// An interruption ends it after the step in progress; the report then tells what was done so far.
 ///
@@ -58,7 +58,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     for &way in &experiment.ways {
         way.check(&lab.problem, &lab.settings, lab.decomposition.is_some())?;
     }
-    let results = Results::claim(&options.out, &output::FILES, options.overwrite)?;
+    let results = Results::claim(&options.out, &output::names(experiment), options.overwrite)?;
     let mut report = lab.report(options, &given, precision)?;
     for warning in &report.warnings {
         observer.tell(Event::Note(format!("warning: {warning}")));

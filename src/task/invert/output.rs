@@ -3,10 +3,10 @@
 use burn::tensor::Tensor;
 
 use super::input::Given;
-use super::{Report, pictures};
+use super::{Experiment, Report, pictures};
 use crate::arrays::{self, Array, Bundle};
 use crate::error::{Error, Result};
-use crate::invert::Inverse;
+use crate::invert::{Inverse, Way};
 use crate::task::results::Results;
 
 const ARRAYS: &str = "recovered.npz";
@@ -16,8 +16,20 @@ const RECOVERED: &str = "recovered.png";
 const CURVES: &str = "iterations.png";
 const NOISE: &str = "noise.png";
 
-/// All of them.
-pub(super) const FILES: [&str; 6] = [ARRAYS, MATRIX, SPECTRUM, RECOVERED, CURVES, NOISE];
+/// The names of all of them.
+pub(super) fn names(experiment: &Experiment) -> Vec<String> {
+    let fixed = [ARRAYS, MATRIX, SPECTRUM, RECOVERED, CURVES, NOISE].map(String::from);
+    let found = experiment.ways.iter().filter(|_| experiment.photographed());
+    fixed
+        .into_iter()
+        .chain(found.map(|&way| photograph(way)))
+        .collect()
+}
+
+/// The name of a recovery by itself.
+fn photograph(way: Way) -> String {
+    format!("{way}.png")
+}
 
 /// Writes `x`, `y`, the filters and every recovery as arrays.
 pub(super) fn arrays(
@@ -78,6 +90,11 @@ pub(super) fn pictures(
         match picture {
             Some(picture) => results.picture(name, &picture)?,
             None => results.no_picture(name)?,
+        }
+    }
+    if report.experiment.photographed() {
+        for (row, tensor) in report.rows.iter().zip(recovered) {
+            results.picture(&photograph(row.way), &pictures::photograph(tensor))?;
         }
     }
     Ok(())

@@ -254,6 +254,11 @@ fn as_logarithms(a: f64, b: f64) -> bool {
     a == b || (a / b).ln().abs() < 0.1
 }
 
+/// A recovery by itself, in the values of image files: what is below 0 is black, above 1 white.
+pub(super) fn photograph(tensor: &Tensor<4>) -> Image {
+    scaled(&plain(tensor), 0.0, 1.0)
+}
+
 /// A tensor as planes.
 fn plain(tensor: &Tensor<4>) -> Image {
     let [_, channels, height, width] = tensor.dims();
