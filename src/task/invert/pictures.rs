@@ -6,7 +6,7 @@ use super::table::short;
 use super::{Report, Row};
 use crate::data::Image;
 use crate::error::Result;
-use crate::invert::{Fit, Operator};
+use crate::invert::{Fit, Operator, Padding};
 use crate::picture::{
     Axes, MosaicOptions, Panel, Series, Tile, curves, heat, mosaic, panels, peak,
 };
@@ -202,7 +202,11 @@ fn signals(
     let names = report.rows.iter().map(|row| row.way.name());
     let found: Vec<Series> = names.zip(all).map(|(name, x)| line(name, x)).collect();
     let truth = x.map(|x| line("x", x));
-    let known = truth.clone().into_iter().chain([line("y = W x", y)]);
+    let mut seen = line("y = W x", y);
+    for (i, _) in &mut seen.points {
+        *i = place(report, *i);
+    }
+    let known = truth.clone().into_iter().chain([seen]);
     let axes = |title: &str, y_log| Axes {
         title: title.into(),
         x_label: "element".into(),
@@ -225,6 +229,16 @@ fn signals(
         });
     }
     panels(&plots, 1)
+}
+
+/// The element of `x` under the middle of the filter that makes element `i` of `y`.
+fn place(report: &Report, i: f64) -> f64 {
+    let stride = report.experiment.stride[1];
+    let middle = match report.experiment.padding {
+        Padding::None => (report.input[2] - 1 - (report.output[2] - 1) * stride) / 2,
+        _ => 0,
+    };
+    i * stride as f64 + middle as f64
 }
 
 /// Lines that look the same, but for a tenth of their points, are one, with all their names.
