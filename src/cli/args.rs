@@ -57,6 +57,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  deconvnet invert\n  \
         deconvnet invert --config configs/invert/decolour.toml\n  \
         deconvnet invert --image photo.jpg --kernel gaussian:2x9 --padding reflect --noise 0.01\n  \
+        deconvnet invert --observed blurred.png --kernel gaussian:2x9 --padding none --ways total-variation\n  \
         deconvnet invert --random 1x1x64 --kernel taps:0.25,1,0.25 --padding none --ways adam,lbfgs")]
     Invert(InvertArgs),
     /// Draw a run: filters projected to pixels, connectivity, maps, patches, curves.
@@ -273,6 +274,9 @@ pub struct InvertArgs {
     /// Scale the image down to this many pixels a side.
     #[arg(long, value_name = "PIXELS", requires = "image")]
     pub max_side: Option<usize>,
+    /// What was convolved already: an image, or the array `y` of a .npz or .safetensors file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "random"])]
+    pub observed: Option<PathBuf>,
     /// Recover random numbers of this shape.
     #[arg(long, value_name = "CxHxW")]
     pub random: Option<String>,
@@ -298,7 +302,7 @@ pub struct InvertArgs {
     /// none, zeros, reflect or circular.
     #[arg(long)]
     pub padding: Option<Padding>,
-    /// Standard deviation of the noise added to what was convolved.
+    /// Standard deviation of the noise added to what was convolved, or known to be in --observed.
     #[arg(long, value_name = "SIGMA")]
     pub noise: Option<f64>,
     /// The ways, with commas: pseudo-inverse, adam, lbfgs, transpose, scaled-transpose, cg, lsqr, l1,

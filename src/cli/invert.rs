@@ -21,6 +21,12 @@ pub fn options(args: &InvertArgs) -> Result<Options> {
             max_side: args.max_side,
         };
     }
+    if let Some(path) = &args.observed {
+        experiment.input = Input::Observed {
+            path: path.clone(),
+            name: "y".into(),
+        };
+    }
     if let Some(shape) = &args.random {
         experiment.input = Input::Random {
             shape: shape_of(shape)?,

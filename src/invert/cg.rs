@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::Inverse;
-use crate::solve::{Dot, Solver};
+use crate::solve::Solver;
 
 /// Conjugate gradients on `(W'W + tikhonov I) x = W'y`, in the form that never multiplies by `W'W`:
 ///
@@ -58,7 +58,8 @@ impl Solver<Inverse> for ConjugateGradients {
 
 /// `<a, b>`, of shape `[1, 1, 1, 1]`.
 pub(super) fn dot(a: &Tensor<4>, b: &Tensor<4>) -> Tensor<4> {
-    Dot::Whole.of(a.clone(), b.clone())
+    // In double precision on the CPU a third of the time of sums along one axis after the other.
+    (a.clone() * b.clone()).sum().reshape([1, 1, 1, 1])
 }
 
 /// `a / b`, 0 where `b` is 0; neither is negative.

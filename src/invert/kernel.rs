@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::noise;
 use crate::error::{Error, Result};
 
+/// More taps than this are refused: half a gigabyte.
+const MOST: usize = 1 << 26;
+
 /// The weights of red, green and blue in grey, Rec. 601.
 const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
 
@@ -78,29 +81,56 @@ impl Filters {
 }
 
 impl Kernel {
+    /// Taps along the longer side of a filter.
+    fn side(&self) -> usize {
+        match self {
+            Self::Identity | Self::Decolour => 1,
+            Self::Edge | Self::Singular => 3,
+            // A cast keeps to the numbers there are.
+            Self::Gaussian { sigma, size } => size.unwrap_or(
+                ((3.0 * sigma).ceil() as usize)
+                    .saturating_mul(2)
+                    .saturating_add(1),
+            ),
+            Self::Random { size, .. } => *size,
+            Self::Taps { taps } => taps.len(),
+        }
+    }
+
     /// The filters for an image of `channels` channels.
     ///
     /// # Errors
-    /// [`Error::Config`] for sizes of 0, a blur without width, or decolouring of what has not three
-    /// channels.
+    /// [`Error::Config`] for sizes of 0 or past any memory, a blur without width, or decolouring of what
+    /// has not three channels.
     pub fn filters(&self, channels: usize) -> Result<Filters> {
         let fail = |message: String| Err(Error::Config(message));
+        let side = self.side();
+        let planes = match self {
+            Self::Random { maps, .. } => *maps,
+            _ => channels,
+        };
+        let taps = [planes, channels, side, side];
+        if taps.into_iter().fold(1, usize::saturating_mul) > MOST {
+            return fail(format!(
+                "{planes} x {channels} filters of {side} x {side} taps are more than {MOST} taps; make \
+                 them smaller"
+            ));
+        }
         Ok(match self {
             Self::Identity => Filters::each(channels, [1, 1], &[1.0]),
             &Self::Gaussian { sigma, size } => {
                 if !(sigma.is_finite() && sigma > 0.0) {
                     return fail(format!("the blur has sigma {sigma}; it must be above 0"));
                 }
-                let size = size.unwrap_or(2 * (3.0 * sigma).ceil() as usize + 1);
-                if size == 0 {
+                if size == Some(0) {
                     return fail("the blur has size 0; it needs at least 1 tap".into());
                 }
-                let row = gaussian(sigma, size);
+                let row = gaussian(sigma, side);
                 let plane: Vec<f64> = row
                     .iter()
                     .flat_map(|a| row.iter().map(move |b| a * b))
                     .collect();
-                Filters::each(channels, [size, size], &plane)
+                Filters::each(channels, [side, side], &plane)
             }
             Self::Decolour if channels != 3 => {
                 return fail(format!(

@@ -10,17 +10,22 @@ use super::cg::{divide, dot};
 use super::problem::epsilon;
 use crate::solve::Solver;
 
-/// The quasi-Newton method of limited memory: the direction is `-H g`, with `H` built from the last
-/// `memory` steps by the two-loop recursion. The objective is quadratic, so its line search is exact:
+/// The quasi-Newton method of limited memory: the direction is `-d = -H g`, with `H` built from the
+/// last `memory` steps by the two-loop recursion. The objective is quadratic, so its line search is
+/// exact:
 ///
 /// ```text
-/// a = -<g, d> / (||W d||^2 + tikhonov ||d||^2),   x += a d,   g += a (W'W d + tikhonov d)
+/// a = <g, d> / (||W d||^2 + tikhonov ||d||^2),   x -= a d,   g -= a (W'W d + tikhonov d)
 /// ```
+///
+/// Under an exact search its steps are those of [`super::ConjugateGradients`] but for rounding,
+/// whatever the memory, so that it needs as many of them: many, where `W` is badly conditioned.
 ///
 /// From a zero start all directions lie in the row space of `W`, as the gradients do, so that it ends
 /// at the solution of least norm.
 ///
-/// Source: J. Nocedal and S. Wright, Numerical Optimization, algorithm 7.4.
+/// Source: J. Nocedal and S. Wright, Numerical Optimization, algorithm 7.4; section 7.2 for conjugate
+/// gradients as the case of an exact search.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lbfgs {
@@ -30,16 +35,16 @@ pub struct Lbfgs {
 
 impl Default for Lbfgs {
     fn default() -> Self {
-        Self { memory: 10 }
+        Self { memory: 5 }
     }
 }
 
-/// One remembered step: what `x` and the gradient moved by, and `1 / <s, q>`.
+/// One remembered step: what `x` and the gradient moved by, and `<s, q>`.
 #[derive(Clone, Debug)]
 struct Pair {
     s: Tensor<4>,
     q: Tensor<4>,
-    rho: Tensor<4>,
+    s_q: Tensor<4>,
 }
 
 /// `x`, the gradient and the remembered steps, the latest last.
@@ -52,24 +57,23 @@ pub struct LbfgsState {
     least: Tensor<4>,
 }
 
-impl Lbfgs {
-    /// `H g` by the two-loop recursion.
-    fn direction(&self, state: &LbfgsState) -> Tensor<4> {
-        let mut d = state.g.clone();
-        let mut along = Vec::with_capacity(state.pairs.len());
-        for Pair { s, q, rho } in state.pairs.iter().rev() {
-            let a = dot(s, &d) * rho.clone();
-            d = d - q.clone() * a.clone();
-            along.push(a);
-        }
-        if let Some(Pair { s, q, .. }) = state.pairs.back() {
-            d = d * divide(dot(s, q), dot(q, q));
-        }
-        for (Pair { s, q, rho }, a) in state.pairs.iter().zip(along.into_iter().rev()) {
-            d = d.clone() + s.clone() * (a - dot(q, &d) * rho.clone());
-        }
-        d
+/// `H g` by the two-loop recursion.
+fn direction(state: &LbfgsState) -> Tensor<4> {
+    let mut d = state.g.clone();
+    let mut along = Vec::with_capacity(state.pairs.len());
+    for Pair { s, q, s_q } in state.pairs.iter().rev() {
+        let a = divide(dot(s, &d), s_q.clone());
+        d = d - q.clone() * a.clone();
+        along.push(a);
     }
+    if let Some(Pair { q, s_q, .. }) = state.pairs.back() {
+        d = d * divide(s_q.clone(), dot(q, q));
+    }
+    for (Pair { s, q, s_q }, a) in state.pairs.iter().zip(along.into_iter().rev()) {
+        let b = divide(dot(q, &d), s_q.clone());
+        d = d + s.clone() * (a - b);
+    }
+    d
 }
 
 impl Solver<Inverse> for Lbfgs {
@@ -87,20 +91,23 @@ impl Solver<Inverse> for Lbfgs {
     }
 
     fn step(&self, problem: &Inverse, state: &mut LbfgsState) {
-        let d = self.direction(state);
+        let d = direction(state);
         let there = problem.operator.apply(d.clone());
-        let curvature = dot(&there, &there) + dot(&d, &d) * problem.tikhonov;
+        let mut curvature = dot(&there, &there);
+        let mut bent = problem.operator.adjoint(there);
+        if problem.tikhonov > 0.0 {
+            curvature = curvature + dot(&d, &d) * problem.tikhonov;
+            bent = bent + d.clone() * problem.tikhonov;
+        }
         // What is left of the gradient in the end is rounding, which points anywhere: along the null
         // space nothing would limit the step.
         let at_rest = dot(&state.g, &state.g).lower_equal(state.least.clone());
-        let a = divide(dot(&state.g, &d), curvature).mask_fill(at_rest, 0.0);
-        let bent = problem.operator.adjoint(there) + d.clone() * problem.tikhonov;
-        let (s, q) = (-d * a.clone(), -bent * a);
+        let a = divide(dot(&state.g, &d), curvature.clone()).mask_fill(at_rest, 0.0);
+        let (s, q) = (d * -a.clone(), bent * -a.clone());
         state.x = state.x.clone() + s.clone();
         state.g = state.g.clone() + q.clone();
-        let rho = dot(&s, &q);
-        let rho = divide(rho.ones_like(), rho);
-        state.pairs.push_back(Pair { s, q, rho });
+        let s_q = curvature * a.square();
+        state.pairs.push_back(Pair { s, q, s_q });
         if state.pairs.len() > self.memory {
             state.pairs.pop_front();
         }

@@ -91,7 +91,7 @@ impl Operator {
     ///
     /// # Errors
     /// [`Error::Input`] with the numbers, where the filters are empty, larger than the image, made
-    /// for another number of channels, all zero or not finite; [`Error::Config`] for a stride of 0.
+    /// for another number of channels, all zero, not finite or past squaring; [`Error::Config`] for a stride of 0.
     pub fn new(
         filters: Tensor<4>,
         stride: [usize; 2],
@@ -312,51 +312,59 @@ impl Operator {
         Some(source as usize)
     }
 
-    /// Every pixel of the padded image along an axis, where it is taken from.
-    fn sources(&self, axis: usize, device: &Device) -> Tensor<1, Int> {
+    /// The pixels of the image that stand in the margins along an axis, first those before it.
+    fn sources(&self, axis: usize) -> [Vec<usize>; 2] {
         let [before, after] = self.margins(axis);
-        let all = before + self.input[1 + axis] + after;
-        indices((0..all).filter_map(|at| self.source(axis, at)), device)
+        let end = before + self.input[1 + axis];
+        [0..before, end..end + after]
+            .map(|margin| margin.filter_map(|at| self.source(axis, at)).collect())
     }
 
     fn pad_axis(&self, x: Tensor<4>, axis: usize) -> Tensor<4> {
+        let dim = 2 + axis;
         let [before, after] = self.margins(axis);
-        match self.padding {
-            _ if before + after == 0 => x,
+        if before + after == 0 {
+            return x;
+        }
+        let margin = |length: usize, sources: Vec<usize>| match self.padding {
             Padding::Zeros | Padding::None => {
-                let zeros = |length| {
-                    let mut dims = x.dims();
-                    dims[2 + axis] = length;
-                    Tensor::zeros(dims, (&x.device(), x.dtype()))
-                };
-                let parts = [zeros(before), x.clone(), zeros(after)];
-                let parts = parts.into_iter().filter(|part| part.dims()[2 + axis] > 0);
-                Tensor::cat(parts.collect(), 2 + axis)
+                let mut dims = x.dims();
+                dims[dim] = length;
+                Tensor::zeros(dims, (&x.device(), x.dtype()))
             }
             Padding::Circular | Padding::Reflect => {
-                let sources = self.sources(axis, &x.device());
-                x.select(2 + axis, sources)
+                x.clone().select(dim, indices(sources, &x.device()))
             }
-        }
+        };
+        let [first, last] = self.sources(axis);
+        let parts = [
+            (before > 0).then(|| margin(before, first)),
+            Some(x.clone()),
+            (after > 0).then(|| margin(after, last)),
+        ];
+        Tensor::cat(parts.into_iter().flatten().collect(), dim)
     }
 
     /// The adjoint of [`Self::pad_axis`]: what was copied is summed.
     fn fold_axis(&self, r: Tensor<4>, axis: usize) -> Tensor<4> {
+        let dim = 2 + axis;
         let [before, after] = self.margins(axis);
         let side = self.input[1 + axis];
-        match self.padding {
-            _ if before + after == 0 => r,
-            Padding::Zeros | Padding::None => r.narrow(2 + axis, before, side),
-            Padding::Circular | Padding::Reflect => {
-                let sources = self.sources(axis, &r.device());
-                scatter(r, 2 + axis, side, sources)
-            }
-        }
+        let inside = r.clone().narrow(dim, before, side);
+        let [first, last] = self.sources(axis);
+        [(0, before, first), (before + side, after, last)]
+            .into_iter()
+            .filter(|(.., sources)| !sources.is_empty())
+            .fold(inside, |sum, (start, length, sources)| {
+                let margin = r.clone().narrow(dim, start, length);
+                let places = indices(sources, &r.device());
+                sum.select_assign(dim, places, margin, IndexingUpdateOp::Add)
+            })
     }
 }
 
-fn indices(all: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
-    let all: Vec<i32> = all.map(|i| i as i32).collect();
+fn indices(all: impl IntoIterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+    let all: Vec<i32> = all.into_iter().map(|i| i as i32).collect();
     let count = all.len();
     Tensor::from_data(TensorData::new(all, [count]), device)
 }
@@ -415,6 +423,14 @@ fn check(
             "all {} taps of the filters are 0: W has rank 0, every image becomes 0 and nothing can \
              be recovered; give other filters",
             values.len()
+        ));
+    }
+    let energy: f64 = values.iter().map(|v| v * v).sum();
+    if !energy.is_normal() {
+        let largest = values.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+        return fail(format!(
+            "the largest tap of the filters is {largest:e}, whose square double precision does not \
+             hold; scale the filters to ordinary sizes"
         ));
     }
     if stride.contains(&0) {

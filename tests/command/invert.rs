@@ -187,6 +187,11 @@ fn images_filters_and_runs_of_ones_own() {
             &["62 x 64", "converged"],
         ),
         (
+            "--observed photo.png --kernel gaussian:1x5 --padding none --noise 0.002 \
+             --ways total-variation,transpose --steps 20",
+            &["photo.png, 3 x 24 x 24", "3 x 28 x 28", "x is not known"],
+        ),
+        (
             "--random 4x12x12 --checkpoint r --layer 2 --ways cg --precision single --steps 5",
             &["single precision"],
         ),
@@ -199,6 +204,28 @@ fn images_filters_and_runs_of_ones_own() {
             assert!(out.contains(word), "{word}: {out}");
         }
     }
+}
+
+#[test]
+fn a_blurred_photograph_is_sharpened() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_png(&scenes::sample(0, 24, 3), folder.join("photo.png")).unwrap();
+    let line =
+        "invert --observed photo.png --kernel gaussian:1x5 --padding none --ways lsqr --steps 9";
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    let (code, _, err) = run(folder, &arguments);
+    assert_eq!(code, 0, "{err}");
+    let sharp =
+        deconvnet::data::folder::read(&folder.join("inverted/lsqr.png"), true, None).unwrap();
+    assert_eq!(sharp.shape(), [3, 28, 28]);
+    let bundle = arrays::read(folder.join("inverted/recovered.npz")).unwrap();
+    for (a, b) in sharp.values.iter().zip(&bundle.arrays["lsqr"].values) {
+        // To half a step of 8 bits.
+        assert!((a - b.clamp(0.0, 1.0)).abs() < 0.51 / 255.0, "{a} {b}");
+    }
+    let (code, _, err) = run(folder, &arguments);
+    assert!(code == 2 && err.contains("--overwrite"), "{err}");
 }
 
 #[track_caller]
@@ -238,6 +265,23 @@ fn what_cannot_be_inverted_is_told_with_the_number() {
             &["3 channels, not of 2"],
         ),
         ("--random 2x6 --kernel edge", 2, &["'2x6' is no shape"]),
+        (
+            "--random 1x100000x100000",
+            2,
+            &["1 x 100000 x 100000", "at most 134217728"],
+        ),
+        ("--kernel gaussian:99999", 2, &["599995 x 599995 taps"]),
+        (
+            "--random 1x6x6 --kernel taps:1e300,1",
+            3,
+            &["largest tap", "1e300"],
+        ),
+        ("--observed none.png", 7, &["none.png"]),
+        (
+            "--observed a.png --image b.png",
+            2,
+            &["cannot be used with"],
+        ),
         (
             "--random 1x6x6 --kernel blurred",
             2,

@@ -4,14 +4,17 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, Tensor};
 
-use super::output::{CURVES, Output, RECONSTRUCTIONS};
 use super::report::{Optimum, Report, Row, Source};
-use super::{Ear, Filters, Options, STEPS, all_images, learning, pictures, tell_done};
+use super::{
+    CURVES, Ear, Filters, Options, RECONSTRUCTIONS, STEPS, all_images, learning, pictures,
+    tell_done,
+};
 use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps};
 use crate::problem::CodingProblem;
 use crate::run::{Images, to_tensor};
 use crate::solve::{Fista, Limits, Method, Problem, Reason};
+use crate::task::results::Results;
 use crate::task::{Event, Observer};
 
 /// The run of FISTA that certifies the optimum ends after so many steps at the latest.
@@ -29,7 +32,7 @@ struct Case {
 
 pub(super) fn run(
     options: &Options,
-    output: &Output,
+    output: &Results,
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
@@ -117,7 +120,7 @@ fn choose(
 fn compare(
     case: &Case,
     options: &Options,
-    output: &Output,
+    output: &Results,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
     let problem = &case.problem;
@@ -184,7 +187,7 @@ fn compare(
         };
         report.add(row, reference);
         columns.push(vec![network.project(solved.codes)]);
-        output.table(&report)?;
+        output.table(&report.to_csv(), &report)?;
         output.picture(CURVES, &pictures::coding_curves(&report)?)?;
         let picture = pictures::reconstructions(&report, std::slice::from_ref(images), &columns)?;
         output.picture(RECONSTRUCTIONS, &picture)?;

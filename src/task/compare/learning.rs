@@ -5,15 +5,18 @@ use std::time::{Duration, Instant};
 use burn::tensor::{Device, Tensor};
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
-use super::output::{CURVES, FILTERS, Output, RECONSTRUCTIONS};
 use super::report::{Report, Row};
-use super::{Contender, Ear, Filters, Options, all_images, pictures, tell_done};
+use super::{
+    CURVES, Contender, Ear, FILTERS, Filters, Options, RECONSTRUCTIONS, all_images, pictures,
+    tell_done,
+};
 use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps, Network, Objective};
 use crate::run::Images;
 use crate::solve::{
     Fista, Learner, Limits, Method, Moments, Point, Problem, Reason, operator_norm,
 };
+use crate::task::results::Results;
 use crate::task::{Event, Observer};
 
 /// Steps of FISTA, from zero maps, when the images are coded anew to judge filters.
@@ -48,7 +51,7 @@ struct Judgement {
 
 pub(super) fn run(
     options: &Options,
-    output: &Output,
+    output: &Results,
     device: &Device,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
@@ -113,7 +116,7 @@ pub(super) fn quick(
 fn compare(
     case: &Case,
     names: Vec<String>,
-    output: &Output,
+    output: &Results,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
     let options = case.options;
@@ -150,7 +153,7 @@ fn compare(
         report.add(row, None);
         filters.push(pupil.network);
         columns.push(shown);
-        output.table(&report)?;
+        output.table(&report.to_csv(), &report)?;
         output.picture(CURVES, &pictures::learning_curves(&report)?)?;
         output.picture(FILTERS, &pictures::filters(&report, &filters)?)?;
         let picture = pictures::reconstructions(&report, case.images, &columns)?;

@@ -12,7 +12,6 @@
 mod coding;
 mod contender;
 mod learning;
-mod output;
 mod pictures;
 mod report;
 mod table;
@@ -26,6 +25,7 @@ use std::str::FromStr;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::results::Results;
 use super::{Ear, Event, Observer};
 use crate::config::{Config, Sparsity};
 use crate::error::{Error, Result};
@@ -96,6 +96,10 @@ pub struct Options {
     pub overwrite: bool,
 }
 
+const CURVES: &str = "curves.png";
+const RECONSTRUCTIONS: &str = "reconstructions.png";
+const FILTERS: &str = "filters.png";
+
 /// Steps of each contender at coding where no budget is given.
 const STEPS: usize = 200;
 
@@ -110,7 +114,11 @@ const STEPS: usize = 200;
 /// diverges; [`Error::Io`] where the results cannot be written.
 pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Report> {
     options.check()?;
-    let output = output::Output::claim(&options.out, options.what, options.overwrite)?;
+    let names: &[&str] = match options.what {
+        What::Coding => &[CURVES, RECONSTRUCTIONS],
+        What::Learning => &[CURVES, RECONSTRUCTIONS, FILTERS],
+    };
+    let output = Results::claim(&options.out, names, options.overwrite)?;
     match options.what {
         What::Coding => coding::run(options, &output, device, observer),
         What::Learning => learning::run(options, &output, device, observer),

@@ -38,10 +38,10 @@ pub struct Experiment {
     pub stride: [usize; 2],
     /// What is beyond the border.
     pub padding: Padding,
-    /// Standard deviation of the noise added to `W x`.
+    /// Standard deviation of the noise added to `W x`, or known to be in what was observed.
     pub noise: f64,
-    /// The noise levels of the picture of errors against noise; absent: five levels where there is a
-    /// decomposition, none otherwise.
+    /// The noise levels of the picture of errors against noise; absent: five levels where the image is
+    /// known and there is a decomposition, none otherwise.
     pub noise_levels: Option<Vec<f64>>,
     /// The ways to be compared, in the order of the table.
     pub ways: Vec<Way>,
@@ -122,12 +122,29 @@ pub enum Input {
         #[serde(default = "x")]
         name: String,
     },
+    /// What was convolved already, where the image that it was made from is not known: an image file,
+    /// or an array `[channels, height, width]` of a `.npz` or `.safetensors` file. Of the images that
+    /// give this size the one is sought whose sides the stride divides, or the smallest one where
+    /// there is no padding.
+    Observed {
+        /// The file.
+        path: PathBuf,
+        /// The name of the array.
+        #[serde(default = "y")]
+        name: String,
+    },
 }
 
 impl Default for Input {
     fn default() -> Self {
         Self::Scene { size: 64, index: 0 }
     }
+}
+
+/// Whether a file holds arrays, by its name.
+fn is_bundle(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    matches!(ending, Some("npz" | "safetensors"))
 }
 
 fn whole() -> f64 {
@@ -137,6 +154,13 @@ fn whole() -> f64 {
 fn x() -> String {
     "x".into()
 }
+
+fn y() -> String {
+    "y".into()
+}
+
+/// An image of more elements than this would take a gigabyte, and every way several of them.
+const MOST: usize = 1 << 27;
 
 /// In which numbers the work is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +219,11 @@ impl Experiment {
             .check()
             .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
         Ok(experiment)
+    }
+
+    /// Whether an image file is what was observed.
+    pub(super) fn photographed(&self) -> bool {
+        matches!(&self.input, Input::Observed { path, .. } if !is_bundle(path))
     }
 
     /// Checks every number, and settings that contradict each other.
@@ -260,6 +289,27 @@ impl Experiment {
             if value == 0 {
                 return fail(format!("{key} is 0; it must be at least 1"));
             }
+        }
+        let shape = match self.input {
+            Input::Scene { size, .. } => [3, size, size],
+            Input::Random { shape, .. } => shape,
+            _ => [1; 3],
+        };
+        let elements = shape.into_iter().fold(1, usize::saturating_mul);
+        if elements == 0 || elements > MOST {
+            let [c, h, w] = shape;
+            return fail(format!(
+                "the image is to have {c} x {h} x {w} elements; it must have at least 1 and at most {MOST}"
+            ));
+        }
+        if matches!(self.input, Input::Observed { .. })
+            && self.noise_levels.iter().flatten().next().is_some()
+        {
+            return fail(
+                "noise_levels are for errors, and of what was observed the image is not known; leave \
+                 them out"
+                    .into(),
+            );
         }
         if let Input::Random { density, .. } = self.input
             && !(density > 0.0 && density <= 1.0)

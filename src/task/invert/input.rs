@@ -10,20 +10,36 @@ use crate::arrays::{self, Array, Bundle};
 use crate::backend::Backend;
 use crate::data::{Image, folder, scenes};
 use crate::error::{Error, Result};
-use crate::invert::{Filters, Operator};
+use crate::invert::{Filters, Kernel, Operator, Padding};
 use crate::run::Run;
 use crate::store::Which;
 
-/// `x` and `W`, in double precision on the CPU.
+/// `x` or `y`, and `W`, in double precision on the CPU.
 pub(super) struct Given {
     pub(super) operator: Operator,
-    pub(super) x: Tensor<4>,
+    pub(super) known: Known,
     /// What the filters and the image are, in words.
     pub(super) filters: String,
     pub(super) image: String,
 }
 
+/// What is known beside the filters.
+pub(super) enum Known {
+    /// The image, so that errors can be told.
+    X(Tensor<4>),
+    /// What was made from it.
+    Y(Tensor<4>),
+}
+
 impl Given {
+    /// The image, where it is known.
+    pub(super) fn x(&self) -> Option<&Tensor<4>> {
+        match &self.known {
+            Known::X(x) => Some(x),
+            Known::Y(_) => None,
+        }
+    }
+
     /// Reads and checks all of it.
     ///
     /// # Errors
@@ -31,35 +47,71 @@ impl Given {
     /// not fit together.
     pub(super) fn read(experiment: &Experiment) -> Result<Self> {
         let device = Backend::Flex.device()?;
+        let observed = matches!(experiment.input, Input::Observed { .. });
         // Filters from elsewhere decide the channels, the image decides those of built-in ones.
         let elsewhere = from_elsewhere(experiment, &device)?;
-        let planes = elsewhere.as_ref().map(|(filters, _)| filters.shape[1]);
-        let (x, image) = image(experiment, planes)?;
-        let [c, h, w] = x.shape();
-        let (filters, name) = match elsewhere {
+        let planes = elsewhere
+            .as_ref()
+            .map(|(filters, _)| filters.shape[usize::from(!observed)]);
+        let planes = match experiment.kernel {
+            Kernel::Decolour if observed && planes.is_none() => Some(1),
+            _ => planes,
+        };
+        let (image, name) = image(experiment, planes)?;
+        let (filters, of_filters) = match elsewhere {
             Some(found) => found,
             None => {
-                let filters = experiment.kernel.filters(c)?;
-                let name = serde_json::to_string(&experiment.kernel).unwrap_or_default();
-                (filters, plain(&name))
+                let channels = match experiment.kernel {
+                    Kernel::Decolour if observed => 3,
+                    _ => image.channels,
+                };
+                let filters = experiment.kernel.filters(channels)?;
+                let text = serde_json::to_string(&experiment.kernel).unwrap_or_default();
+                (filters, plain(&text))
             }
         };
+        let input = match observed {
+            true => recovered(experiment, filters.shape, image.shape()),
+            false => image.shape(),
+        };
         let filters = filters.tensor(&device, DType::F64);
-        let operator = Operator::new(filters, experiment.stride, experiment.padding, [c, h, w])?;
-        let values: Vec<f64> = x.values.iter().map(|&v| f64::from(v)).collect();
-        if values.iter().all(|&v| v == 0.0) {
+        let operator = Operator::new(filters, experiment.stride, experiment.padding, input)?;
+        if observed && operator.output() != image.shape() {
+            let ([c, h, w], [o, i, j]) = (image.shape(), operator.output());
             return Err(Error::Input(format!(
-                "{image} is 0 everywhere: there is nothing to recover; give another image"
+                "{name} is {c} x {h} x {w}, but the filters give {o} x {i} x {j}; give others, or what \
+                 they were applied to"
             )));
         }
+        let values: Vec<f64> = image.values.iter().map(|&v| f64::from(v)).collect();
+        if values.iter().all(|&v| v == 0.0) {
+            return Err(Error::Input(format!(
+                "{name} is 0 everywhere: there is nothing to recover; give another image"
+            )));
+        }
+        let [c, h, w] = image.shape();
         let data = burn::tensor::TensorData::new(values, [1, c, h, w]);
+        let tensor = Tensor::from_data(data, (&device, DType::F64));
         Ok(Self {
             operator,
-            x: Tensor::from_data(data, (&device, DType::F64)),
-            filters: name,
-            image,
+            known: match observed {
+                true => Known::Y(tensor),
+                false => Known::X(tensor),
+            },
+            filters: of_filters,
+            image: name,
         })
     }
+}
+
+/// The shape of the image that gives one of shape `y`.
+fn recovered(experiment: &Experiment, filters: [usize; 4], y: [usize; 3]) -> [usize; 3] {
+    let [_, planes, h, w] = filters;
+    let side = |axis: usize, taps: usize| match experiment.padding {
+        Padding::None => (y[1 + axis] - 1) * experiment.stride[axis] + taps,
+        _ => y[1 + axis] * experiment.stride[axis],
+    };
+    [planes, side(0, h), side(1, w)]
 }
 
 /// `{"kind":"gaussian","sigma":1.0}` as `gaussian, sigma 1.0`.
@@ -148,6 +200,12 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
                  --random {n}xHEIGHTxWIDTH, or an array of a file"
             )));
         }
+        Some(n) if experiment.photographed() => {
+            return Err(Error::Input(format!(
+                "the filters give {n} channels, and an image has 3 or 1; give what was observed as an \
+                 array of a .npz or .safetensors file"
+            )));
+        }
         Some(_) => true,
     };
     let (image, name) = match &experiment.input {
@@ -163,11 +221,15 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
             let image = folder::read(path, colour, *max_side)?;
             (image, path.display().to_string())
         }
+        Input::Observed { path, .. } if experiment.photographed() => {
+            let image = folder::read(path, colour, None)?;
+            (image, path.display().to_string())
+        }
         &Input::Random { shape, density } => (
             random(shape, density, experiment.seed),
             "random numbers".into(),
         ),
-        Input::Array { path, name } => {
+        Input::Array { path, name } | Input::Observed { path, name } => {
             let bundle = arrays::read(path)?;
             let array = bundle.array(name, path)?;
             let &[channels, height, width] = array.shape.as_slice() else {

@@ -17,13 +17,13 @@ use std::path::PathBuf;
 
 use burn::tensor::{DType, Device, Tensor};
 
+use super::results::Results;
 use super::{Ear, Event, Observer};
 use crate::backend::is_cpu;
 use crate::error::{Error, Result};
 use crate::invert::{Analysis, Decomposition, Found, Inverse, Settings, Way, noise};
 use crate::solve::{Limits, Reason};
-use input::Given;
-use output::Output;
+use input::{Given, Known};
 
 /// What to invert, and where to.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ const LARGE: usize = 1 << 16;
 const LEVELS: [f64; 5] = [1e-8, 1e-6, 1e-4, 1e-2, 1e-1];
 
 /// Recovers the image by every way and writes `table.csv`, `table.json`, `recovered.npz` and pictures
-/// to the folder `out`.
+/// to the folder `out`; of an observed image file each recovery by itself too, such as `cg.png`.
 ///
 /// An interruption ends it after the step in progress; the report then tells what was done so far.
 ///
@@ -58,7 +58,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     for &way in &experiment.ways {
         way.check(&lab.problem, &lab.settings, lab.decomposition.is_some())?;
     }
-    let output = Output::claim(&options.out, options.overwrite)?;
+    let results = Results::claim(&options.out, &output::names(experiment), options.overwrite)?;
     let mut report = lab.report(options, &given, precision)?;
     for warning in &report.warnings {
         observer.tell(Event::Note(format!("warning: {warning}")));
@@ -73,7 +73,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
         report.interrupted = found.solved.reason == Reason::Interrupted;
         report.rows.push(lab.row(way, &found));
         recovered.push(found.solved.codes);
-        output.table(&report)?;
+        results.table(&report.to_csv(), &report)?;
         observer.tell(Event::Item {
             name: way.name().into(),
             done: i + 1,
@@ -82,9 +82,9 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     }
     report.noise = lab.against_noise(experiment, observer)?;
     report.interrupted |= observer.interrupted();
-    output.table(&report)?;
-    output.arrays(&report, &given, &lab.problem.y, &recovered)?;
-    output.pictures(&report, &given, &lab.problem, &recovered)?;
+    results.table(&report.to_csv(), &report)?;
+    output::arrays(&results, &report, &given, &lab.problem.y, &recovered)?;
+    output::pictures(&results, &report, &given, &lab.problem, &recovered)?;
     Ok(report)
 }
 
@@ -103,7 +103,7 @@ fn precision(wanted: Option<Precision>, device: &Device) -> Result<Precision> {
 /// The problem and all that is worked out once.
 struct Lab {
     problem: Inverse,
-    /// `W x`, before the noise.
+    /// `W x` before the noise, or what was observed.
     clean: Tensor<4>,
     noise: Tensor<4>,
     decomposition: Option<Decomposition>,
@@ -122,7 +122,10 @@ impl Lab {
         // That of the filters as they are computed with, rounded to single precision or not.
         let exact = operator.to(&Device::flex(), DType::F64);
         let decomposition = Decomposition::new(&exact)?;
-        let clean = exact.apply(given.x.clone());
+        let (clean, added) = match &given.known {
+            Known::X(x) => (exact.apply(x.clone()), experiment.noise),
+            Known::Y(y) => (y.clone(), 0.0),
+        };
         let count: usize = operator.output().iter().product();
         // Another stream than a random image has.
         let values = noise(count, experiment.seed.wrapping_add(1));
@@ -132,8 +135,11 @@ impl Lab {
             let data = x.to_data().convert_dtype(precision.dtype());
             Tensor::from_data(data, (device, precision.dtype()))
         };
-        let y = moved(&(clean.clone() + noise.clone() * experiment.noise));
-        let problem = Inverse::new(operator, y)?.with_truth(moved(&given.x));
+        let y = moved(&(clean.clone() + noise.clone() * added));
+        let mut problem = Inverse::new(operator, y)?;
+        if let Some(x) = given.x() {
+            problem = problem.with_truth(moved(x));
+        }
         let [rows, columns] = problem.operator.shape();
         let often = experiment.steps.div_ceil(200);
         Ok(Self {
@@ -202,7 +208,7 @@ impl Lab {
     ) -> Result<Vec<NoiseLevel>> {
         let levels = match &experiment.noise_levels {
             Some(levels) => levels.as_slice(),
-            None if self.decomposition.is_some() => &LEVELS,
+            None if self.decomposition.is_some() && self.problem.truth.is_some() => &LEVELS,
             None => &[],
         };
         let mut all = Vec::new();
@@ -244,7 +250,8 @@ impl Lab {
     fn report(&self, options: &Options, given: &Given, precision: Precision) -> Result<Report> {
         let operator = Analysis::new(&self.problem.operator, self.decomposition.as_ref())?;
         let known = self.decomposition.as_ref();
-        let y = self.clean.clone() + self.noise.clone() * options.experiment.noise;
+        let y = &self.problem.y;
+        let x = given.x();
         let share = |part: Tensor<4>, whole: &Tensor<4>| norm(&part) / norm(whole);
         let mut report = Report {
             experiment: options.experiment.clone(),
@@ -253,9 +260,11 @@ impl Lab {
             input: self.problem.operator.input(),
             output: self.problem.operator.output(),
             precision,
-            unexplained: known.map(|d| share(d.unexplained(&y), &y)),
-            lost: known.map(|d| share(d.null_part(&given.x), &given.x)),
-            amplified: known.map(|_| amplified(&operator, options.experiment.noise, &given.x)),
+            unexplained: known.map(|d| share(d.unexplained(y), y)),
+            lost: known.zip(x).map(|(d, x)| share(d.null_part(x), x)),
+            amplified: known
+                .zip(x)
+                .map(|(_, x)| amplified(&operator, options.experiment.noise, x)),
             operator,
             warnings: Vec::new(),
             rows: Vec::new(),

@@ -6,7 +6,7 @@ use super::table::short;
 use super::{Report, Row};
 use crate::data::Image;
 use crate::error::Result;
-use crate::invert::Operator;
+use crate::invert::{Fit, Operator, Padding};
 use crate::picture::{
     Axes, MosaicOptions, Panel, Series, Tile, curves, heat, mosaic, panels, peak,
 };
@@ -14,13 +14,11 @@ use crate::solve::Point;
 
 /// Matrices of more rows or columns than this are not drawn.
 const DRAWN: usize = 256;
-/// Images in a row, and their width in pixels as far as whole zooms allow.
+/// Images in a row, and their longer side in pixels as far as whole zooms allow.
 const COLUMNS: usize = 4;
 const TILE: usize = 260;
-/// Lines of signals that differ by no more than this look the same.
-const INVISIBLE: f64 = 0.005;
-/// Paper between an image and its error.
-const GAP: usize = 1;
+/// Paper between an image and its error, in pixels.
+const GAP: usize = 4;
 
 /// `W` as a field of squares, where it is small.
 pub(super) fn matrix(operator: &Operator) -> Result<Option<Image>> {
@@ -65,14 +63,14 @@ pub(super) fn spectrum(report: &Report) -> Image {
 pub(super) fn iterations(report: &Report) -> Result<Image> {
     let iterated = || report.rows.iter().filter(|row| row.steps > 0);
     let inverse = report.rows.iter().find(|row| row.steps == 0);
-    let panel = |what: &str, y: fn(&Point<crate::invert::Fit>) -> f64, level: Option<f64>| {
+    let panel = |what: &str, y: fn(&Point<Fit>) -> f64, level: Option<f64>| {
         let line = |row: &Row| {
             let moved = row.curve.iter().filter(|point| point.step > 0);
             let points: Vec<_> = moved.map(|point| (point.step as f64, y(point))).collect();
             Series::new(row.way.name(), points)
         };
         Panel {
-            series: iterated().map(line).collect(),
+            series: joined(iterated().map(line), as_logarithms),
             axes: Axes {
                 title: format!("Relative {what} against steps"),
                 x_label: "step".into(),
@@ -83,21 +81,20 @@ pub(super) fn iterations(report: &Report) -> Result<Image> {
             },
         }
     };
-    panels(
-        &[
-            panel(
-                "error",
-                |point| point.at.error.unwrap_or(f64::NAN),
-                inverse.and_then(|row| row.error),
-            ),
-            panel(
-                "residual",
-                |point| point.at.residual,
-                inverse.map(|row| row.residual),
-            ),
-        ],
-        2,
-    )
+    let residual = panel(
+        "residual",
+        |point| point.at.residual,
+        inverse.map(|row| row.residual),
+    );
+    if report.observed() {
+        return panels(&[residual], 1);
+    }
+    let error = panel(
+        "error",
+        |point| point.at.error.unwrap_or(f64::NAN),
+        inverse.and_then(|row| row.error),
+    );
+    panels(&[error, residual], 2)
 }
 
 /// The error of every way against the noise.
@@ -110,7 +107,7 @@ pub(super) fn noise(report: &Report) -> Image {
         Series::new(row.way.name(), points.collect::<Vec<_>>())
     });
     curves(
-        &series.collect::<Vec<_>>(),
+        &joined(series, as_logarithms),
         &Axes {
             title: "Error against noise".into(),
             x_label: "standard deviation of the noise".into(),
@@ -122,93 +119,94 @@ pub(super) fn noise(report: &Report) -> Image {
     )
 }
 
-/// `x`, `y` and every recovery, each with its error below; lines for one-dimensional signals.
+/// `x` where it is known, `y`, and every recovery, each with its error below; lines for
+/// one-dimensional signals.
 pub(super) fn recovered(
     report: &Report,
-    x: &Tensor<4>,
+    x: Option<&Tensor<4>>,
     y: &Tensor<4>,
     all: &[Tensor<4>],
 ) -> Result<Image> {
     if report.input[1] == 1 {
         return signals(report, x, y, all);
     }
-    let (x, y) = (plain(x), plain(y));
+    let (x, y) = (x.map(plain), plain(y));
     let all: Vec<Image> = all.iter().map(plain).collect();
-    let (low, high) = range(&x);
-    let difference = |image: &Image| Image {
-        values: image
-            .values
-            .iter()
-            .zip(&x.values)
-            .map(|(a, b)| a - b)
-            .collect(),
-        ..*image
+    let (darkest, lightest) = range(&y);
+    let (low, high) = x.as_ref().map_or((darkest, lightest), range);
+    let difference = |image: &Image| {
+        let x = x.as_ref().filter(|x| x.shape() == image.shape())?;
+        let pairs = image.values.iter().zip(&x.values);
+        Some(Image {
+            values: pairs.map(|(a, b)| a - b).collect(),
+            ..*image
+        })
     };
-    let errors: Vec<Image> = all.iter().map(difference).collect();
+    let errors: Vec<Image> = all.iter().filter_map(difference).collect();
     // An error as large as the image is white; larger ones look no worse.
     let scale = peak(&errors).min(high - low).max(f32::MIN_POSITIVE);
-    let shown_error = |error: &Image| heat(&montage(error), Some(scale));
-    let of_y = (x.shape() == y.shape()).then(|| shown_error(&difference(&y)));
-    let (darkest, lightest) = range(&y);
-    let mut tiles = vec![
-        Tile::new(above(&scaled(&x, low, high), None), "x"),
-        Tile::new(
-            above(&scaled(&y, darkest, lightest), of_y.as_ref()),
-            "y = W x",
-        ),
-    ];
-    for ((row, image), error) in report.rows.iter().zip(&all).zip(&errors) {
-        let shown = above(&scaled(image, low, high), Some(&shown_error(error)));
-        let error = row
-            .error
-            .map_or(String::new(), |error| format!(", error {}", short(error)));
-        tiles.push(Tile::new(shown, format!("{}{error}", row.way)));
+    let shown_error =
+        |image: &Image| Some(enlarged(&heat(&montage(&difference(image)?), Some(scale))));
+    let shown = |image: &Image| enlarged(&scaled(image, low, high));
+    let mut stacks = vec![(
+        enlarged(&scaled(&y, darkest, lightest)),
+        shown_error(&y),
+        "y = W x".to_string(),
+    )];
+    if let Some(x) = &x {
+        stacks.insert(0, (shown(x), None, "x".into()));
     }
-    let width = tiles.iter().map(|tile| tile.image.width).max();
+    for (row, image) in report.rows.iter().zip(&all) {
+        let (name, number) = match row.error {
+            Some(error) => ("error", error),
+            None => ("residual", row.residual),
+        };
+        let caption = format!("{}, {name} {}", row.way, short(number));
+        stacks.push((shown(image), shown_error(image), caption));
+    }
+    let tallest = stacks.iter().map(|(top, ..)| top.height).max().unwrap_or(0);
+    let tiles: Vec<Tile> = stacks
+        .iter()
+        .map(|(top, below, caption)| {
+            let image = match &x {
+                Some(_) => above(top, below.as_ref(), tallest),
+                None => top.clone(),
+            };
+            Tile::new(image, caption)
+        })
+        .collect();
+    let title = match x {
+        Some(_) => format!("Recovered; below it the error, black 0, white {scale:.2}"),
+        None => "Recovered".into(),
+    };
     let options = MosaicOptions {
-        title: format!("Recovered; below it the error, black 0, white {scale:.2}"),
+        title,
         columns: Some(COLUMNS),
-        zoom: width.map(|width| (TILE / width).max(1)),
+        zoom: Some(1),
     };
     mosaic(&tiles, &options)
 }
 
 /// One-dimensional signals, the first channel of each, as lines; their errors below.
-fn signals(report: &Report, x: &Tensor<4>, y: &Tensor<4>, all: &[Tensor<4>]) -> Result<Image> {
-    let numbers = |tensor: &Tensor<4>| -> Vec<f64> {
-        let width = tensor.dims()[3];
-        tensor.to_data().iter::<f64>().take(width).collect()
-    };
-    let line = |name: &str, values: Vec<f64>| {
-        let points = values.into_iter().enumerate();
+fn signals(
+    report: &Report,
+    x: Option<&Tensor<4>>,
+    y: &Tensor<4>,
+    all: &[Tensor<4>],
+) -> Result<Image> {
+    let line = |name: &str, tensor: &Tensor<4>| {
+        let data = tensor.to_data();
+        let points = data.iter::<f64>().take(tensor.dims()[3]).enumerate();
         Series::new(name, points.map(|(i, v)| (i as f64, v)))
     };
-    let truth = numbers(x);
-    // Lines that cannot be told apart are one, with all their names.
-    let mut lines = vec![
-        ("x".to_string(), truth.clone()),
-        ("y = W x".into(), numbers(y)),
-    ];
-    let mut errors = Vec::new();
-    for (row, tensor) in report.rows.iter().zip(all) {
-        let values = numbers(tensor);
-        let off = |other: &[f64]| -> Vec<f64> {
-            let pairs = values.iter().zip(other);
-            pairs.map(|(a, b)| (a - b).abs()).collect()
-        };
-        errors.push(line(row.way.name(), off(&truth)));
-        let alike = |other: &[f64]| {
-            other.len() == values.len() && off(other).iter().all(|&d| d < INVISIBLE)
-        };
-        match lines.iter_mut().find(|(_, other)| alike(other)) {
-            Some((names, _)) => *names += &format!(", {}", row.way),
-            None => lines.push((row.way.to_string(), values)),
-        }
+    let names = report.rows.iter().map(|row| row.way.name());
+    let found: Vec<Series> = names.zip(all).map(|(name, x)| line(name, x)).collect();
+    let truth = x.map(|x| line("x", x));
+    let mut seen = line("y = W x", y);
+    for (i, _) in &mut seen.points {
+        *i = place(report, *i);
     }
-    let series = lines
-        .into_iter()
-        .map(|(names, values)| line(&names, values))
-        .collect();
+    let known = truth.clone().into_iter().chain([seen]);
     let axes = |title: &str, y_log| Axes {
         title: title.into(),
         x_label: "element".into(),
@@ -216,15 +214,63 @@ fn signals(report: &Report, x: &Tensor<4>, y: &Tensor<4>, all: &[Tensor<4>]) -> 
         y_log,
         ..Axes::default()
     };
-    let recovered = Panel {
-        series,
+    let mut plots = vec![Panel {
+        series: joined(known.chain(found.clone()), as_values),
         axes: axes("Recovered", false),
+    }];
+    if let Some(truth) = truth {
+        let off = |line: Series| {
+            let pairs = line.points.into_iter().zip(&truth.points);
+            Series::new(line.name, pairs.map(|((i, a), (_, b))| (i, (a - b).abs())))
+        };
+        plots.push(Panel {
+            series: joined(found.into_iter().map(off), as_logarithms),
+            axes: axes("Magnitude of the error", true),
+        });
+    }
+    panels(&plots, 1)
+}
+
+/// The element of `x` under the middle of the filter that makes element `i` of `y`.
+fn place(report: &Report, i: f64) -> f64 {
+    let stride = report.experiment.stride[1];
+    let middle = match report.experiment.padding {
+        Padding::None => (report.input[2] - 1 - (report.output[2] - 1) * stride) / 2,
+        _ => 0,
     };
-    let errors = Panel {
-        series: errors,
-        axes: axes("Magnitude of the error", true),
-    };
-    panels(&[recovered, errors], 1)
+    i * stride as f64 + middle as f64
+}
+
+/// Lines that look the same, but for a tenth of their points, are one, with all their names.
+fn joined(lines: impl IntoIterator<Item = Series>, alike: fn(f64, f64) -> bool) -> Vec<Series> {
+    let mut all: Vec<Series> = Vec::new();
+    for line in lines {
+        let same = |other: &&mut Series| {
+            let pairs = other.points.iter().zip(&line.points);
+            let agree = pairs.filter(|(a, b)| a.0 == b.0 && alike(a.1, b.1));
+            10 * agree.count() >= 9 * other.points.len().max(line.points.len())
+        };
+        match all.iter_mut().find(same) {
+            Some(other) => other.name += &format!(", {}", line.name),
+            None => all.push(line),
+        }
+    }
+    all
+}
+
+/// Whether values of signals look the same.
+fn as_values(a: f64, b: f64) -> bool {
+    (a - b).abs() < 0.005
+}
+
+/// Whether values look the same on a logarithmic axis.
+fn as_logarithms(a: f64, b: f64) -> bool {
+    a == b || (a / b).ln().abs() < 0.1
+}
+
+/// A recovery by itself, in the values of image files: what is below 0 is black, above 1 white.
+pub(super) fn photograph(tensor: &Tensor<4>) -> Image {
+    scaled(&plain(tensor), 0.0, 1.0)
 }
 
 /// A tensor as planes.
@@ -281,18 +327,72 @@ fn montage(image: &Image) -> Image {
     sheet
 }
 
-/// An image over another, or over paper.
-fn above(top: &Image, below: Option<&Image>) -> Image {
-    let mut sheet = Image::zeros(3, 2 * top.height + GAP, top.width);
+/// An image with each pixel as a square, as large as a tile has room for.
+fn enlarged(image: &Image) -> Image {
+    let zoom = (TILE / image.width.max(image.height)).max(1);
+    let mut large = Image::zeros(image.channels, image.height * zoom, image.width * zoom);
+    let width = large.width;
+    for c in 0..image.channels {
+        let plane = image.plane(c);
+        for (at, v) in large.plane_mut(c).iter_mut().enumerate() {
+            *v = plane[at / width / zoom * image.width + at % width / zoom];
+        }
+    }
+    large
+}
+
+/// An image over another, which begins under the `tallest`, or over paper.
+fn above(top: &Image, below: Option<&Image>, tallest: usize) -> Image {
+    let mut sheet = Image::zeros(3, 2 * tallest + GAP, top.width);
     sheet.values.fill(1.0);
-    let size = top.height * top.width;
-    for c in 0..3 {
-        let plane = sheet.plane_mut(c);
-        plane[..size].copy_from_slice(top.plane(c.min(top.channels - 1)));
-        if let Some(below) = below {
-            let start = plane.len() - size;
-            plane[start..].copy_from_slice(below.plane(c.min(below.channels - 1)));
+    for (image, start) in [(Some(top), 0), (below, tallest + GAP)] {
+        let Some(image) = image else { continue };
+        let (start, length) = (start * top.width, image.height * image.width);
+        for c in 0..3 {
+            let plane = image.plane(c.min(image.channels - 1));
+            sheet.plane_mut(c)[start..start + length].copy_from_slice(plane);
         }
     }
     sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_look_the_same_are_one() {
+        let line = |name: &str, length: usize, factor: f64| {
+            let points = (0..length).map(|i| (i as f64, factor * 0.1f64.powi(i as i32)));
+            Series::new(name, points)
+        };
+        let lines = [
+            line("a", 20, 1.0),
+            line("b", 20, 2.0),
+            line("c", 19, 1.01),
+            line("d", 10, 1.0),
+        ];
+        let names: Vec<String> = joined(lines, as_logarithms)
+            .into_iter()
+            .map(|line| line.name)
+            .collect();
+        assert_eq!(names, ["a, c", "b", "d"]);
+        assert!(as_values(0.001, -0.003) && !as_logarithms(0.001, 0.002));
+    }
+
+    #[test]
+    fn small_images_fill_a_tile_and_stand_on_one_line() {
+        let mut image = Image::zeros(1, 2, 3);
+        image.values[4] = 1.0;
+        let large = enlarged(&image);
+        assert_eq!(large.shape(), [1, 2 * 86, 3 * 86]);
+        let (top, below) = (large.plane(0)[86 * 258 + 86], large.plane(0)[85 * 258 + 86]);
+        assert_eq!((top, below), (1.0, 0.0));
+        let sheet = above(&image, Some(&image), 5);
+        assert_eq!(sheet.shape(), [3, 10 + GAP, 3]);
+        // Paper between them, the second at the height of all.
+        assert_eq!(&sheet.plane(2)[3..9], [0.0, 1.0, 0.0, 1.0, 1.0, 1.0]);
+        assert_eq!(sheet.plane(2)[(5 + GAP + 1) * 3 + 1], 1.0);
+        assert_eq!(sheet.plane(2)[(5 + GAP) * 3], 0.0);
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Experiment, Precision};
+use super::{Experiment, Input, Precision};
 use crate::invert::{Analysis, Fit, Way};
 use crate::solve::{Point, Reason};
 
@@ -13,7 +13,7 @@ use crate::solve::{Point, Reason};
 pub struct Report {
     /// Its settings.
     pub experiment: Experiment,
-    /// What was to be recovered, in words.
+    /// What was to be recovered, or what was observed of it, in words.
     pub image: String,
     /// What it was convolved with, in words.
     pub filters: String,
@@ -84,6 +84,11 @@ impl Report {
             Precision::Single => f64::from(f32::EPSILON),
             Precision::Double => f64::EPSILON,
         }
+    }
+
+    /// Whether `y` was given, and `x` is not known.
+    pub fn observed(&self) -> bool {
+        matches!(self.experiment.input, Input::Observed { .. })
     }
 
     /// Whether `y` has a solution to rounding, where known.

@@ -33,16 +33,17 @@ impl Report {
         let operator = &self.operator;
         let experiment = &self.experiment;
         let sides = |[c, h, w]: [usize; 3]| format!("{c} x {h} x {w}");
+        let (x, y) = match self.observed() {
+            true => (String::new(), format!("{}, ", self.image)),
+            false => (format!("{}, ", self.image), String::new()),
+        };
         let mut lines = vec![
-            [
-                "x".to_string(),
-                format!("{}, {}", self.image, sides(self.input)),
-            ],
+            ["x".to_string(), x + &sides(self.input)],
             ["filters".into(), self.filters.clone()],
             [
                 "y = W x".into(),
                 format!(
-                    "{}, padding {}, stride {} x {}, noise {}, {} precision",
+                    "{y}{}, padding {}, stride {} x {}, noise {}, {} precision",
                     sides(self.output),
                     experiment.padding,
                     experiment.stride[0],
@@ -176,10 +177,11 @@ impl fmt::Display for Report {
             writeln!(f, "{}", line.trim_end())?;
         }
         writeln!(f)?;
-        writeln!(
-            f,
-            "Errors are shares of x; the null part is what W does not see of them."
-        )?;
+        let shares = match self.observed() {
+            true => "Residuals are shares of y; x is not known, and so no error.",
+            false => "Errors are shares of x; the null part is what W does not see of them.",
+        };
+        writeln!(f, "{shares}")?;
         if self.interrupted {
             writeln!(f, "It was interrupted.")?;
         }

@@ -196,9 +196,88 @@ fn what_does_not_fit_is_told_before_any_work() {
         ("steps = 0", "steps is 0"),
         ("[settings]\ntruncation = 1.5", "below 1"),
         ("filters = \"a.npz\"\ncheckpoint = \"b\"", "leave one"),
+        (
+            "noise_levels = [0.1]\n[input]\nkind = \"observed\"\npath = \"a.png\"",
+            "noise_levels are for errors",
+        ),
+        ("[input]\nkind = \"scene\"\nsize = 0", "3 x 0 x 0"),
     ] {
         let one: Experiment = toml::from_str(text).unwrap();
         let error = one.check().expect_err(text).to_string();
         assert!(error.contains(word), "{text}: {error}");
     }
+}
+
+#[test]
+fn what_was_observed_gives_back_the_image_it_was_made_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let kernel = "[kernel]\nkind = \"taps\"\ntaps = [0.25, 1.0, 0.25]";
+    let made = experiment(&format!(
+        "padding = \"zeros\"\nways = [\"cg\"]\nnoise_levels = []\n\
+         [input]\nkind = \"random\"\nshape = [3, 6, 7]\n{kernel}"
+    ));
+    run_in(folder.path(), made).unwrap();
+    let file = folder.path().join("out/recovered.npz");
+    let x = crate::arrays::read(&file).unwrap().arrays["x"].clone();
+    let other = tempfile::tempdir().unwrap();
+    // Noise that is known to be there is not added once more.
+    let given = experiment(&format!(
+        "padding = \"zeros\"\nnoise = 0.5\nways = [\"pseudo-inverse\", \"lbfgs\"]\n\
+         [input]\nkind = \"observed\"\npath = {file:?}\n{kernel}"
+    ));
+    let report = run_in(other.path(), given).unwrap();
+    assert!(report.noise.is_empty() && report.lost.is_none());
+    for row in &report.rows {
+        assert!(row.error.is_none() && row.null_error.is_none());
+        assert!(row.residual < 1e-12, "{}: {}", row.way, row.residual);
+    }
+    let told = report.to_string();
+    assert!(told.contains("x is not known"), "{told}");
+    let found = crate::arrays::read(other.path().join("out/recovered.npz")).unwrap();
+    assert!(!found.arrays.contains_key("x"));
+    let pairs = found.arrays["lbfgs"].values.iter().zip(&x.values);
+    for (a, b) in pairs {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+}
+
+#[test]
+fn the_size_of_what_is_sought_follows_from_what_was_observed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("y.npz");
+    let mut bundle = crate::arrays::Bundle::default();
+    let y = crate::arrays::Array::new(vec![1, 4, 5], vec![0.5; 20]).unwrap();
+    bundle.arrays.insert("y".into(), y);
+    crate::arrays::write(&file, &bundle, false).unwrap();
+    for (padding, kernel, input) in [
+        (
+            "zeros",
+            "kind = \"gaussian\"\nsigma = 1.0\nsize = 5",
+            [1, 8, 10],
+        ),
+        (
+            "none",
+            "kind = \"gaussian\"\nsigma = 1.0\nsize = 5",
+            [1, 11, 13],
+        ),
+        ("none", "kind = \"decolour\"", [3, 7, 9]),
+    ] {
+        let one = experiment(&format!(
+            "stride = [2, 2]\npadding = \"{padding}\"\nways = [\"transpose\"]\n\
+             [input]\nkind = \"observed\"\npath = {file:?}\n[kernel]\n{kernel}"
+        ));
+        let folder = tempfile::tempdir().unwrap();
+        let report = run_in(folder.path(), one).unwrap();
+        assert_eq!((report.input, report.output), (input, [1, 4, 5]));
+        assert!(folder.path().join("out/recovered.png").exists());
+    }
+    let wrong = experiment(&format!(
+        "[input]\nkind = \"observed\"\npath = {file:?}\n\
+         [kernel]\nkind = \"random\"\nmaps = 8\nsize = 3"
+    ));
+    let error = run_in(folder.path(), wrong).unwrap_err().to_string();
+    assert!(
+        error.contains("1 x 4 x 5") && error.contains("8 x 4 x 5"),
+        "{error}"
+    );
 }

@@ -114,6 +114,18 @@ fn what_is_no_convolution_is_refused_with_the_numbers() {
             &["all 9 taps", "rank 0"],
         ),
         (holed, [1, 1], [1, 8, 8], &["NaN", "[1, 0, 2, 1]"]),
+        (
+            ones([1, 1, 3, 3]) * 1e200,
+            [1, 1],
+            [1, 8, 8],
+            &["1e200", "scale the filters"],
+        ),
+        (
+            ones([1, 1, 3, 3]) * 1e-200,
+            [1, 1],
+            [1, 8, 8],
+            &["1e-200", "scale the filters"],
+        ),
         (ones([1, 1, 3, 3]), [1, 0], [1, 8, 8], &["stride is 1 x 0"]),
         (ones([1, 1, 3, 3]), [1, 1], [1, 0, 8], &["[1, 0, 8]"]),
     ] {
@@ -206,6 +218,23 @@ fn impossible_filters_are_refused() {
             },
             1,
             "0 random filters",
+        ),
+        (
+            Kernel::Random {
+                maps: 8,
+                size: usize::MAX,
+                seed: 0,
+            },
+            3,
+            "8 x 3 filters",
+        ),
+        (
+            Kernel::Gaussian {
+                sigma: 1e300,
+                size: None,
+            },
+            1,
+            "more than 67108864 taps",
         ),
         (Kernel::Taps { taps: vec![] }, 1, "no taps"),
     ] {

@@ -1,6 +1,6 @@
 //! What each way finds where the answer is known.
 
-use deconvnet::invert::{Analysis, InverseAdam, Regularise};
+use deconvnet::invert::{Analysis, InverseAdam, Lbfgs, Regularise};
 use deconvnet::solve::Reason;
 
 use super::*;
@@ -263,9 +263,41 @@ fn truncation_drops_what_the_small_singular_values_carry() {
     let s = best.singular_values();
     let kept = s.iter().filter(|&&v| v > 0.1 * s[0]).count();
     assert!(kept > 10 && kept < s.len());
-    // What is left of the truth by W to a high power is what the large values carry.
     let whole = best.solve(&problem.y, Regularise::default());
     assert!(norm(&values(&x)) < norm(&values(&whole)));
+}
+
+/// Under 1-2-1 on a circle of 16 a cosine of `k` periods is multiplied by `(1 + cos(2 pi k / 16)) / 2`.
+#[test]
+fn of_a_cosine_truncation_and_tikhonov_leave_what_is_known() {
+    let operator = taps(&[0.25, 0.5, 0.25], Padding::Circular, 16);
+    let known = [
+        Decomposition::new(&operator)
+            .expect("convergence")
+            .expect("small"),
+        Decomposition::dense(&operator).expect("convergence"),
+    ];
+    let how = Regularise {
+        truncation: 0.1,
+        tikhonov: 0.3,
+    };
+    for k in [0.0, 1.0, 5.0, 7.0] {
+        let turn = std::f64::consts::TAU * k / 16.0;
+        let value = 0.5 + 0.5 * turn.cos();
+        let factor = match value > 0.1 {
+            true => value * value / (value * value + 0.3),
+            false => 0.0,
+        };
+        assert_eq!(factor == 0.0, k == 7.0);
+        let x: Vec<f64> = (0..16).map(|i| (turn * f64::from(i)).cos()).collect();
+        let wanted: Vec<f64> = x.iter().map(|v| factor * v).collect();
+        let y = operator.apply(tensor(&x, [1, 1, 1, 16]));
+        for decomposition in &known {
+            let off = decomposition.solve(&y, how) - tensor(&wanted, [1, 1, 1, 16]);
+            let off = norm(&values(&off));
+            assert!(off < 1e-13, "{k}, {}: {off:e}", decomposition.route());
+        }
+    }
 }
 
 #[test]
@@ -389,5 +421,38 @@ fn a_photograph_of_512_pixels_is_inverted_without_its_matrix() {
             .error;
         println!("transpose: {before:?}");
         assert!(at.at.error < before.map(|error| 0.7 * error), "{padding}");
+    }
+}
+
+/// Under an exact line search, on a quadratic, from a scaled identity: Nocedal and Wright, section 7.2.
+#[test]
+fn the_steps_of_lbfgs_are_those_of_conjugate_gradients() {
+    let kernel = Kernel::Random {
+        maps: 3,
+        size: 3,
+        seed: 6,
+    };
+    let operator = built_in(&kernel, 1, Padding::Reflect, [2, 7, 8]);
+    let problem = problem_of(&operator, &uniform(&operator, 13));
+    for tikhonov in [0.0, 0.1] {
+        for memory in [1, 5] {
+            let settings = Settings {
+                tikhonov,
+                lbfgs: Lbfgs { memory },
+                ..Settings::default()
+            };
+            for steps in [1, 2, 5, 15] {
+                let limits = Limits {
+                    steps,
+                    ..Limits::default()
+                };
+                let after = |way: Way| {
+                    let found = way.run(&problem, &settings, None, &limits, &mut ());
+                    values(&found.expect("finite numbers").solved.codes)
+                };
+                let what = format!("memory {memory}, {steps} steps");
+                assert_near(&after(Way::Lbfgs), &after(Way::Cg), 1e-9, &what);
+            }
+        }
     }
 }
