@@ -340,12 +340,7 @@ fn multiply_add<T: Scalar, S: Simd>(
 
 /// `y += amount x`
 #[inline(always)]
-fn add_multiple<T: Scalar, S: Simd>(
-    simd: S,
-    amount: T::Vector<S>,
-    x: &[T; RUN],
-    y: &mut [T; RUN],
-) {
+fn add_multiple<T: Scalar, S: Simd>(simd: S, amount: T::Vector<S>, x: &[T; RUN], y: &mut [T; RUN]) {
     for i in (0..RUN).step_by(T::lanes::<S>()) {
         let sum = T::mul_add(simd, amount, T::load(simd, &x[i..]), T::load(simd, &y[i..]));
         T::store(simd, sum, &mut y[i..]);

@@ -92,7 +92,10 @@ impl<T: Real> Shared<T> {
         let any = move |values: &[T]| values.iter().fold(false, |any, x| any | (x.abs() > least));
         let hits = maps.chunks(LOOK).enumerate().filter(move |(_, v)| any(v));
         hits.flat_map(move |(i, values)| {
-            let passed = values.iter().enumerate().filter(move |(_, x)| x.abs() > least);
+            let passed = values
+                .iter()
+                .enumerate()
+                .filter(move |(_, x)| x.abs() > least);
             passed.map(move |(j, _)| {
                 let (row, column) = ((i * LOOK + j) / width, (i * LOOK + j) % width);
                 Place {
