@@ -53,6 +53,7 @@
 //! |---|---|
 //! | [`backend`] | the choice of who computes |
 //! | [`connectivity`], [`conv`], [`penalty`] | the parts of the equation: `g`, `*`, `\|z\|^p` |
+//! | [`pass`] | elementwise work as single passes over memory |
 //! | [`model`] | layers, networks, maps and the objective as Burn modules |
 //! | [`solve`] | the solvers for maps and filters, and the one loop that runs them |
 //! | [`invert`] | the ways to invert a convolution |
@@ -80,6 +81,7 @@ pub mod error;
 mod files;
 pub mod invert;
 pub mod model;
+pub mod pass;
 pub mod penalty;
 pub mod picture;
 pub mod problem;

@@ -81,17 +81,17 @@ impl Model {
     ///
     /// For p < 1 the penalty is smoothed at zero, see [`penalty::smooth_value`].
     pub fn forward(&self, images: Tensor<4>) -> Terms {
-        let maps = self.codes.maps.val();
-        let residual = self.network.project(maps.clone()) - images;
-        let Objective {
-            data_weight,
-            sparsity,
-            p,
-        } = self.objective;
+        let Objective { sparsity, p, .. } = self.objective;
         Terms {
-            data: residual.square().sum() * (data_weight / 2.0),
-            sparsity: penalty::smooth_value(maps, p) * sparsity,
+            data: self.data_term(images),
+            sparsity: penalty::smooth_value(self.codes.maps.val(), p) * sparsity,
         }
+    }
+
+    /// The first of them alone.
+    pub fn data_term(&self, images: Tensor<4>) -> Tensor<1> {
+        let residual = self.network.project(self.codes.maps.val()) - images;
+        residual.square().sum() * (self.objective.data_weight / 2.0)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Burn's Adam on the data term, with the exact shrink for the penalty after each step.
 
+use std::mem;
+
 use burn::module::{Module, Param, ParamId};
 use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Gradients, Tensor};
@@ -7,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Problem, Solver};
 use crate::model::{FeatureMaps, Model, Objective};
-use crate::penalty;
+use crate::pass::{BLOCK, Block, Pass, Use};
+use crate::penalty::ShrinkBy;
 
 /// Adam by autodiff, its L1 made proximal.
 ///
@@ -116,13 +119,100 @@ impl Adam {
     /// A step on the maps, then the shrink.
     pub fn step_maps(
         &self,
-        maps: Tensor<4>,
-        gradient: Tensor<4>,
+        maps: &mut Tensor<4>,
+        mut gradient: Tensor<4>,
         objective: &Objective,
         moments: &mut Moments,
-    ) -> Tensor<4> {
-        let (maps, length) = self.descend(self.rate, maps, gradient, moments);
-        penalty::shrink_by(maps, length * objective.sparsity, objective.p)
+    ) {
+        let pass = AdamPass {
+            adam: *self,
+            time: moments.time + 1,
+            sparsity: objective.sparsity,
+            shrink: ShrinkBy::new(objective.p),
+        };
+        let Moments { first, second, .. } = mem::replace(moments, Moments::zeros(&gradient));
+        let (id_1, mut first, map_1) = first.consume();
+        let (id_2, mut second, map_2) = second.consume();
+        pass.run([], [maps, &mut gradient, &mut first, &mut second]);
+        *moments = Moments {
+            first: Param::from_mapped_value(id_1, first, map_1),
+            second: Param::from_mapped_value(id_2, second, map_2),
+            time: pass.time,
+        };
+    }
+}
+
+/// A step on the maps, their gradient `g` and the two moments `m` and `v`, then the shrink:
+///
+/// ```text
+/// m' = b1 m + (1 - b1) g,   v' = b2 v + (1 - b2) g^2
+/// z' = shrink(z - rate sqrt(1 - b2^t) / (1 - b1^t) m' / (sqrt(v') + eps sqrt(1 - b2^t)), sparsity a)
+/// ```
+///
+/// with the step length `a` of [`Adam`].
+#[derive(Clone, Copy, Debug)]
+pub struct AdamPass {
+    /// The numbers of Adam.
+    pub adam: Adam,
+    /// Steps taken with this one, `t`.
+    pub time: usize,
+    /// Weight of the penalty.
+    pub sparsity: f64,
+    /// The shrink.
+    pub shrink: ShrinkBy,
+}
+
+impl Pass<4, 0> for AdamPass {
+    fn uses(&self) -> [Use; 4] {
+        [Use::Update, Use::Read, Use::Update, Use::Update]
+    }
+
+    #[inline(always)]
+    fn block(&self, _: [f64; 0], [maps, gradient, first, second]: &mut [Block; 4]) -> f64 {
+        let Adam {
+            rate,
+            beta_1,
+            beta_2,
+            epsilon,
+        } = self.adam;
+        // Burn computes these in single precision.
+        let time = self.time as i32;
+        let root = (1.0 - beta_2.powi(time)).sqrt();
+        let factor = f64::from(root / (1.0 - beta_1.powi(time)));
+        let floor = f64::from(epsilon * root);
+        let (new_1, new_2) = (f64::from(1.0 - beta_1), f64::from(1.0 - beta_2));
+        let (old_1, old_2) = (f64::from(beta_1), f64::from(beta_2));
+        let correction = (1.0 - old_2.powi(time)).sqrt();
+        let length_floor = f64::from(epsilon) * correction;
+        let length = rate * correction * self.sparsity;
+        let mut weight = [0.0; BLOCK];
+        for i in 0..BLOCK {
+            let g = gradient[i];
+            first[i] = first[i] * old_1 + g * new_1;
+            second[i] = second[i] * old_2 + g * g * new_2;
+            let size = second[i].sqrt();
+            maps[i] -= first[i] * factor / (size + floor) * rate;
+            weight[i] = length / (size + length_floor);
+        }
+        self.shrink.apply(maps, &weight);
+        0.0
+    }
+
+    fn plain(
+        &self,
+        _: [Tensor<4>; 0],
+        [maps, gradient, first, second]: [Tensor<4>; 4],
+    ) -> ([Tensor<4>; 4], Tensor<4>) {
+        let mut moments = Moments::zeros(&maps);
+        moments.time = self.time - 1;
+        moments.first = moments.first.map(|_| first);
+        moments.second = moments.second.map(|_| second);
+        let (maps, length) =
+            self.adam
+                .descend(self.adam.rate, maps, gradient.clone(), &mut moments);
+        let ([maps, _], sums) = self.shrink.plain([], [maps, length * self.sparsity]);
+        let [first, second] = [moments.first, moments.second].map(|x| x.val());
+        ([maps, gradient, first, second], sums)
     }
 }
 
@@ -151,12 +241,10 @@ impl Solver for Adam {
         };
         let (model, gradients) = data_gradient(model, problem.images.clone());
         let gradient = gradient_of(&model.codes.maps, &gradients);
-        state.maps = self.step_maps(
-            state.maps.clone(),
-            gradient,
-            &problem.objective,
-            &mut state.moments,
-        );
+        // So that the maps are held here alone.
+        drop(model);
+        let AdamMaps { maps, moments } = state;
+        self.step_maps(maps, gradient, &problem.objective, moments);
     }
 
     fn codes(&self, state: &AdamMaps) -> Tensor<4> {
@@ -168,7 +256,7 @@ impl Solver for Adam {
 pub(super) fn data_gradient(model: Model, images: Tensor<4>) -> (Model, Gradients) {
     let model = model.train();
     let images = Tensor::from_inner(images);
-    let gradients = model.forward(images).data.backward();
+    let gradients = model.data_term(images).backward();
     (model, gradients)
 }
 

@@ -22,6 +22,9 @@ impl Dot {
     }
 }
 
+/// Keeps 0 / 0 at 0 once the residual is gone; far below any residual that matters.
+pub(super) const TINY: f64 = 1e-30;
+
 /// `steps` steps of conjugate gradients on `A x = b` from `x`.
 ///
 /// A fixed number of steps, so that nothing is read back from the device. A system that is solved
@@ -36,8 +39,6 @@ pub fn conjugate_gradients(
     steps: usize,
     dot: Dot,
 ) -> Tensor<4> {
-    // Keeps 0 / 0 at 0 once the residual is gone; far below any residual that matters.
-    const TINY: f64 = 1e-30;
     let mut r = b - apply(x.clone());
     let mut p = r.clone();
     let mut rho = dot.of(r.clone(), r.clone());

@@ -1,12 +1,16 @@
 //! FISTA: accelerated proximal gradient, the solver that converges.
 
-use burn::tensor::Tensor;
+use std::mem;
+
+use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::lanczos::largest_eigenvalue;
 use super::{Dot, Problem, Solver};
+use crate::conv::proximal::{self, Proximal};
 use crate::model::{FeatureMaps, Network};
-use crate::penalty;
+use crate::pass::{self, BLOCK, Block, Pass, Use, dot};
+use crate::penalty::Shrink;
 
 /// Accelerated proximal gradient with adaptive restart:
 ///
@@ -22,6 +26,10 @@ use crate::penalty;
 /// Near the optimum the moves are smaller than the rounding of the maps, the sooner the larger `L`
 /// is. What rounding loses of one is carried over to the next (Kahan summation); without that, in
 /// single precision, the duality gap stays above 1e-5 of the objective where filters are much alike.
+/// A GPU does without: there a step is one kernel, [`proximal::step`].
+///
+/// `v` is never written down: `R v` follows from `R x`, so that a step takes one product of each kind
+/// and one pass over the maps.
 ///
 /// Sources: Beck and Teboulle 2009; O'Donoghue and Candes 2015 (restart).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,15 +39,19 @@ pub struct Fista {
     pub norm: Option<f64>,
 }
 
-/// The present maps, the extrapolated ones, the rounding and the momentum.
+/// The present maps, those before, the rounding and the momentum.
 #[derive(Clone, Debug)]
 pub struct FistaState {
     x: Tensor<4>,
-    v: Tensor<4>,
+    before: Tensor<4>,
     /// What the last step lost by rounding.
     lost: Tensor<4>,
+    /// `R x` and `R before`.
+    planes: [Tensor<4>; 2],
     /// `[n, 1, 1, 1]`.
     t: Tensor<4>,
+    /// `v = x + momentum (x - before)`; `[n, 1, 1, 1]`.
+    momentum: Tensor<4>,
     norm: f64,
 }
 
@@ -47,14 +59,18 @@ impl Solver for Fista {
     type State = FistaState;
 
     fn init(&self, problem: &Problem, start: Tensor<4>) -> FistaState {
-        let n = start.dims()[0];
+        let [n, ..] = start.dims();
+        let like = (&start.device(), start.dtype());
+        let planes = problem.network.project(start.clone());
         FistaState {
-            t: Tensor::ones([n, 1, 1, 1], (&start.device(), start.dtype())),
+            t: Tensor::ones([n, 1, 1, 1], like),
+            momentum: Tensor::zeros([n, 1, 1, 1], like),
             norm: self
                 .norm
                 .unwrap_or_else(|| operator_norm(&problem.network, problem.images.dims())),
             lost: start.zeros_like(),
-            v: start.clone(),
+            planes: [planes.clone(), planes],
+            before: start.clone(),
             x: start,
         }
     }
@@ -65,31 +81,118 @@ impl Solver for Fista {
             images,
             objective,
         } = problem;
-        let residual = network.project(state.v.clone()) - images.clone();
-        let step = state.lost.clone() - network.lift(residual) / state.norm;
-        let descended = state.v.clone() + step.clone();
+        let FistaState {
+            x,
+            before,
+            lost,
+            planes: [at, at_before],
+            ..
+        } = state;
+        let momentum = state.momentum.clone();
+        let ahead = (at.clone() - at_before.clone()) * momentum.clone();
+        let residual = at.clone() + ahead - images.clone();
+        let (below, top) = (network.part(0..network.layers.len() - 1), network.top());
+        let residual = below.lift(residual);
         // The data weight cancels: step 1 / L times gradient data_weight R'r, L = data_weight norm.
-        let weight = objective.sparsity / (objective.data_weight * state.norm);
-        let away = penalty::shrinkage(descended.clone(), weight, objective.p);
-        let x = descended - away.clone();
-        let moved = x.clone() - state.x.clone();
-        let uphill = Dot::EachImage
-            .of(state.v.clone() - x.clone(), moved.clone())
-            .greater_elem(0.0);
+        let by = Proximal {
+            length: 1.0 / state.norm,
+            weight: objective.sparsity / (objective.data_weight * state.norm),
+            p: objective.p,
+        };
+        let uphill = if pass::suits(x) {
+            let mut gradient = top.analyze(residual);
+            Descend::new(by, x.dtype()).run([momentum], [&mut gradient, x, before, lost])
+        } else {
+            let maps = [x.clone(), before.clone()];
+            let filters = top.filters.val();
+            let (next, uphill) =
+                proximal::step(residual, filters, &top.connectivity, maps, momentum, by);
+            *before = next;
+            uphill
+        };
+        mem::swap(x, before);
+        *at_before = mem::replace(at, network.project(x.clone()));
+        let uphill = uphill.greater_elem(0.0);
         let t = state.t.clone().mask_fill(uphill.clone(), 1.0);
         let next = ((t.clone().square() * 4.0 + 1.0).sqrt() + 1.0) / 2.0;
         // After a restart t = 1, so the momentum (t - 1) / t' is zero.
-        let momentum = moved * ((t - 1.0) / next.clone());
-        let v = x.clone() + momentum.clone();
-        // What v was to move by, small and thus exact, and what it moved by.
-        state.lost = step - away + momentum - (v.clone() - state.v.clone());
-        state.v = v;
+        state.momentum = (t - 1.0) / next.clone();
         state.t = next.mask_fill(uphill, 1.0);
-        state.x = x;
     }
 
     fn codes(&self, state: &FistaState) -> Tensor<4> {
         state.x.clone()
+    }
+}
+
+/// The step itself. On the gradient `R'(R v - y)`, `x`, the maps before, which become the next, and
+/// what was lost by rounding, with the number `momentum`:
+///
+/// ```text
+/// v = x + momentum (x - before)
+/// exact = shrink(v + lost - length gradient),  next = exact rounded,  lost' = exact - next
+/// sum (v - next) (next - x)
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Descend {
+    shrink: Shrink,
+    length: f64,
+    single: bool,
+}
+
+impl Descend {
+    /// For maps of type `dtype`.
+    pub fn new(by: Proximal, dtype: DType) -> Self {
+        Self {
+            shrink: Shrink::new(by.weight, by.p),
+            length: by.length,
+            single: dtype == DType::F32,
+        }
+    }
+}
+
+impl Pass<4, 1> for Descend {
+    fn uses(&self) -> [Use; 4] {
+        [Use::Read, Use::Read, Use::Update, Use::Update]
+    }
+
+    #[inline(always)]
+    fn block(&self, [momentum]: [f64; 1], blocks: &mut [Block; 4]) -> f64 {
+        let [gradient, x, before, lost] = blocks;
+        let mut v = [0.0; BLOCK];
+        let mut exact = [0.0; BLOCK];
+        for i in 0..BLOCK {
+            v[i] = x[i] + momentum * (x[i] - before[i]);
+            exact[i] = v[i] + lost[i] - self.length * gradient[i];
+        }
+        self.shrink.apply(&mut exact);
+        let mut moved = [0.0; BLOCK];
+        for i in 0..BLOCK {
+            before[i] = match self.single {
+                true => f64::from(exact[i] as f32),
+                false => exact[i],
+            };
+            lost[i] = exact[i] - before[i];
+            v[i] -= before[i];
+            moved[i] = before[i] - x[i];
+        }
+        dot(&v, &moved)
+    }
+
+    fn plain(
+        &self,
+        [momentum]: [Tensor<4>; 1],
+        [gradient, x, before, lost]: [Tensor<4>; 4],
+    ) -> ([Tensor<4>; 4], Tensor<4>) {
+        let step = (x.clone() - before) * momentum;
+        let v = x.clone() + step.clone();
+        let step = step + lost - gradient.clone() * self.length;
+        let descended = x.clone() + step.clone();
+        let ([next], _) = self.shrink.plain([], [descended.clone()]);
+        let moved = next.clone() - x.clone();
+        let lost = step - (descended - next.clone()) - moved.clone();
+        let uphill = Dot::EachImage.of(v - next.clone(), moved);
+        ([gradient, x, next, lost], uphill)
     }
 }
 

@@ -165,7 +165,7 @@ impl Learner {
             };
             let (model, gradients) = data_gradient(model, problem.images.clone());
             let gradient = gradient_of(&model.codes.maps, &gradients);
-            maps = adam.step_maps(maps, gradient, &problem.objective, &mut map_moments);
+            adam.step_maps(&mut maps, gradient, &problem.objective, &mut map_moments);
             for ((layer, tracked), moments) in network
                 .layers
                 .iter_mut()

@@ -3,8 +3,11 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Dot, Problem, Reason, Solver, conjugate_gradients};
-use crate::penalty;
+use super::cg::TINY;
+use super::{Dot, Problem, Reason, Solver};
+use crate::model::Objective;
+use crate::pass::{BLOCK, Block, Pass, Use, dot};
+use crate::penalty::Shrink;
 
 /// How beta grows: `start, start * growth, ..`, `steps` values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +49,10 @@ impl Schedule {
 /// `(data_weight R'R + beta I) z = data_weight R'y + beta x` from the present `z`.
 /// The answer is `x`, which is sparse; `z`, which fits the image better, is what goes on.
 ///
+/// `R z` and `R p` of the directions `p` follow from products with the residuals alone, and
+/// `<p, A p> = data_weight ||R p||^2 + beta ||p||^2`, so that a step with `cg` conjugate gradients
+/// takes `cg` products of each kind, and `cg + 1` passes over the maps beside them.
+///
 /// It ends with the schedule, above the least objective unless beta grows slowly.
 ///
 /// Source: Zeiler et al. 2010, section 3.1; the defaults are those of the authors' tool.
@@ -72,8 +79,10 @@ impl Default for Split {
 pub struct SplitState {
     x: Tensor<4>,
     z: Tensor<4>,
-    /// `data_weight R'y`, which every step needs.
-    data: Tensor<4>,
+    /// `R z`.
+    planes: Tensor<4>,
+    /// The direction of the conjugate gradients.
+    p: Tensor<4>,
     step: usize,
 }
 
@@ -81,11 +90,11 @@ impl Solver for Split {
     type State = SplitState;
 
     fn init(&self, problem: &Problem, start: Tensor<4>) -> SplitState {
-        let data = problem.network.lift(problem.images.clone()) * problem.objective.data_weight;
         SplitState {
+            planes: problem.network.project(start.clone()),
+            p: start.zeros_like(),
             x: start.clone(),
             z: start,
-            data,
             step: 0,
         }
     }
@@ -94,15 +103,52 @@ impl Solver for Split {
         let Problem {
             network, objective, ..
         } = problem;
+        let Objective {
+            data_weight,
+            sparsity,
+            p,
+        } = *objective;
         let beta = self.schedule.beta(state.step);
-        state.x = penalty::shrink(state.z.clone(), objective.sparsity / beta, objective.p);
-        state.z = conjugate_gradients(
-            |z| network.lift(network.project(z.clone())) * objective.data_weight + z * beta,
-            state.data.clone() + state.x.clone() * beta,
-            state.z.clone(),
-            self.cg,
-            Dot::EachImage,
-        );
+        let SplitState {
+            x, z, planes, p: d, ..
+        } = state;
+        let mut r = network.lift(planes.clone() - problem.images.clone());
+        let start = Start {
+            shrink: Shrink::new(sparsity / beta, p),
+            data_weight,
+            beta,
+        };
+        let mut rho = start.run([], [z, x, &mut r]);
+        // p = r + turn (the direction before), with its square norm and R p.
+        let mut square = rho.clone();
+        let mut turn = rho.zeros_like();
+        let mut there = network.project(r.clone());
+        // How far along the direction before z has yet to go.
+        let mut due = rho.zeros_like();
+        for step in 0..self.cg {
+            let curvature = Dot::EachImage.of(there.clone(), there.clone()) * data_weight
+                + square.clone() * beta;
+            let along = rho.clone() / (curvature + TINY);
+            *planes = planes.clone() + there.clone() * along.clone();
+            let first = step == 0;
+            if step + 1 == self.cg {
+                let before = due + along.clone() * turn.clone();
+                Arrive { first }.run([before, along], [z, &mut r, d]);
+                break;
+            }
+            let mut q = network.lift(there.clone());
+            let pass = Turn {
+                first,
+                data_weight,
+                beta,
+            };
+            let new = pass.run([due, turn, along.clone()], [z, d, &mut r, &mut q]);
+            due = along;
+            turn = new.clone() / (rho + TINY);
+            square = new.clone() + turn.clone().square() * square;
+            there = network.project(r.clone()) + there * turn.clone();
+            rho = new;
+        }
         state.step += 1;
     }
 
@@ -116,5 +162,136 @@ impl Solver for Split {
 
     fn done(&self, state: &SplitState) -> Option<Reason> {
         (state.step >= self.schedule.steps).then_some(Reason::Schedule)
+    }
+}
+
+/// The shrink and the residual that conjugate gradients start from. On `z`, `x` and `r`, which comes
+/// as `R'(R z - y)`:
+///
+/// ```text
+/// x = shrink(z),  r = beta (x - z) - data_weight R'(R z - y),  sum r^2
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// The shrink.
+    pub shrink: Shrink,
+    /// Weight of the data term.
+    pub data_weight: f64,
+    /// Weight of `||z - x||^2 / 2`.
+    pub beta: f64,
+}
+
+impl Pass<3, 0> for Start {
+    fn uses(&self) -> [Use; 3] {
+        [Use::Read, Use::Write, Use::Update]
+    }
+
+    #[inline(always)]
+    fn block(&self, _: [f64; 0], [z, x, r]: &mut [Block; 3]) -> f64 {
+        *x = *z;
+        self.shrink.apply(x);
+        for ((r, x), z) in r.iter_mut().zip(&*x).zip(&*z) {
+            *r = self.beta * (x - z) - self.data_weight * *r;
+        }
+        dot(r, r)
+    }
+
+    fn plain(&self, _: [Tensor<4>; 0], [z, _, r]: [Tensor<4>; 3]) -> ([Tensor<4>; 3], Tensor<4>) {
+        let ([x], _) = self.shrink.plain([], [z.clone()]);
+        let r = (x.clone() - z.clone()) * self.beta - r * self.data_weight;
+        let square = Dot::EachImage.of(r.clone(), r.clone());
+        ([z, x, r], square)
+    }
+}
+
+/// A step of conjugate gradients but for the last. On `z`, the direction `p`, the residual `r` and
+/// `q = R'R p'`, with the numbers `due`, `turn` and `along`:
+///
+/// ```text
+/// z' = z + due p,  p' = r + turn p,  r' = r - along (data_weight q + beta p'),  sum r'^2
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// There is no direction before: `due` and `turn` are zero, `z` stays.
+    pub first: bool,
+    /// Weight of the data term.
+    pub data_weight: f64,
+    /// Weight of `||z - x||^2 / 2`.
+    pub beta: f64,
+}
+
+impl Pass<4, 3> for Turn {
+    fn uses(&self) -> [Use; 4] {
+        let (z, p) = match self.first {
+            true => (Use::Skip, Use::Write),
+            false => (Use::Update, Use::Update),
+        };
+        [z, p, Use::Update, Use::Read]
+    }
+
+    #[inline(always)]
+    fn block(&self, [due, turn, along]: [f64; 3], [z, p, r, q]: &mut [Block; 4]) -> f64 {
+        for i in 0..BLOCK {
+            // What lies in the block of a first direction is the one before.
+            let before = if self.first { 0.0 } else { p[i] };
+            z[i] += due * before;
+            p[i] = r[i] + turn * before;
+            r[i] -= along * (self.data_weight * q[i] + self.beta * p[i]);
+        }
+        dot(r, r)
+    }
+
+    fn plain(
+        &self,
+        [due, turn, along]: [Tensor<4>; 3],
+        [z, p, r, q]: [Tensor<4>; 4],
+    ) -> ([Tensor<4>; 4], Tensor<4>) {
+        let (z, p) = match self.first {
+            true => (z, r.clone()),
+            false => (z + p.clone() * due, r.clone() + p * turn),
+        };
+        let r = r - (q.clone() * self.data_weight + p.clone() * self.beta) * along;
+        let square = Dot::EachImage.of(r.clone(), r.clone());
+        ([z, p, r, q], square)
+    }
+}
+
+/// The last step of conjugate gradients. On `z`, the residual `r` and the direction before, `p`:
+///
+/// ```text
+/// z' = z + before p + along r
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Arrive {
+    /// There is no direction before.
+    pub first: bool,
+}
+
+impl Pass<3, 2> for Arrive {
+    fn uses(&self) -> [Use; 3] {
+        let p = if self.first { Use::Skip } else { Use::Read };
+        [Use::Update, Use::Read, p]
+    }
+
+    #[inline(always)]
+    fn block(&self, [before, along]: [f64; 2], [z, r, p]: &mut [Block; 3]) -> f64 {
+        for i in 0..BLOCK {
+            z[i] += before * p[i] + along * r[i];
+        }
+        0.0
+    }
+
+    fn plain(
+        &self,
+        [before, along]: [Tensor<4>; 2],
+        [z, r, p]: [Tensor<4>; 3],
+    ) -> ([Tensor<4>; 3], Tensor<4>) {
+        let sums = along.zeros_like();
+        let z = z + r.clone() * along;
+        let z = match self.first {
+            true => z,
+            false => z + p.clone() * before,
+        };
+        ([z, r, p], sums)
     }
 }

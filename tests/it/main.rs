@@ -7,6 +7,7 @@ mod gpu;
 mod invert;
 mod kernels;
 mod model;
+mod passes;
 mod penalty;
 mod reference;
 mod resume;

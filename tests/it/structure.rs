@@ -11,7 +11,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("files", &[]),
     ("backend", &[]),
     ("connectivity", &[]),
-    ("penalty", &[]),
+    ("pass", &["backend"]),
+    ("penalty", &["pass"]),
     ("data", &[]),
     ("arrays", &["files"]),
     ("store", &["files"]),
@@ -20,7 +21,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &["conv", "penalty", "connectivity", "data"]),
     (
         "solve",
-        &["model", "conv", "penalty", "connectivity", "backend"],
+        &[
+            "model",
+            "conv",
+            "penalty",
+            "pass",
+            "connectivity",
+            "backend",
+        ],
     ),
     ("invert", &["solve", "conv", "connectivity"]),
     (
