@@ -173,29 +173,25 @@ where
 
     /// Plain loops, which the compiler turns into those of the vector unit that this is inlined for.
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f64 {
+    fn with_simd<S: Simd>(mut self, _: S) -> f64 {
         let mut blocks = [[0.0; BLOCK]; N];
         let length = self.parts.iter().map(|part| part.len()).max();
         let length = length.unwrap_or_default();
         let mut sum = 0.0;
         for from in (0..length).step_by(BLOCK) {
             let count = BLOCK.min(length - from);
-            for i in 0..N {
-                if self.uses[i].reads() {
-                    let part = &self.parts[i][from..from + count];
-                    for (to, from) in blocks[i].iter_mut().zip(part) {
-                        *to = from.as_();
-                    }
-                    blocks[i][count..].fill(0.0);
+            let each = blocks.iter_mut().zip(&self.parts).zip(self.uses);
+            for ((block, part), _) in each.filter(|(_, each)| each.reads()) {
+                for (to, from) in block.iter_mut().zip(&part[from..from + count]) {
+                    *to = from.as_();
                 }
+                block[count..].fill(0.0);
             }
             sum += self.pass.block(self.by, &mut blocks);
-            for i in 0..N {
-                if self.uses[i].writes() {
-                    let part = &mut self.parts[i][from..from + count];
-                    for (to, from) in part.iter_mut().zip(&blocks[i]) {
-                        *to = from.as_();
-                    }
+            let each = blocks.iter().zip(&mut self.parts).zip(self.uses);
+            for ((block, part), _) in each.filter(|(_, each)| each.writes()) {
+                for (to, from) in part[from..from + count].iter_mut().zip(block) {
+                    *to = from.as_();
                 }
             }
         }
