@@ -100,9 +100,11 @@ pub fn dot(a: &Block, b: &Block) -> f64 {
     lanes.iter().sum()
 }
 
-/// The numbers of a tensor in row-major order, without copying them where nobody else holds it.
-fn numbers<T: Element>(x: Tensor<4>) -> Vec<T> {
-    x.into_data().try_into_vec().expect("numbers of this type")
+/// The numbers of a tensor in row-major order, without copying them where nobody else holds it and
+/// they are of this type already.
+pub(crate) fn numbers<T: Element>(x: Tensor<4>) -> Vec<T> {
+    let data = x.into_data().convert::<T>();
+    data.try_into_vec().expect("numbers of this type")
 }
 
 fn fused<T, P, const N: usize, const C: usize>(

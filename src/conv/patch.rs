@@ -67,11 +67,6 @@ impl Frame {
         self.planes * self.stride
     }
 
-    /// Columns of a patch, in whole runs.
-    pub fn patch_width(&self) -> usize {
-        self.filter[1].next_multiple_of(RUN)
-    }
-
     /// Height and width of the maps.
     pub fn map(&self) -> [usize; 2] {
         [0, 1].map(|d| self.image[d] + self.filter[d] - 1)

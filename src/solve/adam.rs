@@ -63,11 +63,15 @@ pub struct Moments {
 impl Moments {
     /// No step taken yet.
     pub fn zeros(like: &Tensor<4>) -> Self {
-        let zeros = |id: u64| Param::initialized(ParamId::from(id), like.zeros_like());
+        Self::new([like.zeros_like(), like.zeros_like()], 0)
+    }
+
+    fn new([first, second]: [Tensor<4>; 2], time: usize) -> Self {
+        let moment = |id: u64, value| Param::initialized(ParamId::from(id), value);
         Self {
-            first: zeros(1),
-            second: zeros(2),
-            time: 0,
+            first: moment(1, first),
+            second: moment(2, second),
+            time,
         }
     }
 
@@ -130,15 +134,12 @@ impl Adam {
             sparsity: objective.sparsity,
             shrink: ShrinkBy::new(objective.p),
         };
-        let Moments { first, second, .. } = mem::replace(moments, Moments::zeros(&gradient));
-        let (id_1, mut first, map_1) = first.consume();
-        let (id_2, mut second, map_2) = second.consume();
+        // Out of the moments, so that nobody else holds them and the pass works in place.
+        let none = Tensor::zeros([1; 4], (&gradient.device(), gradient.dtype()));
+        let Moments { first, second, .. } = mem::replace(moments, Moments::zeros(&none));
+        let (mut first, mut second) = (first.into_value(), second.into_value());
         pass.run([], [maps, &mut gradient, &mut first, &mut second]);
-        *moments = Moments {
-            first: Param::from_mapped_value(id_1, first, map_1),
-            second: Param::from_mapped_value(id_2, second, map_2),
-            time: pass.time,
-        };
+        *moments = Moments::new([first, second], pass.time);
     }
 }
 
@@ -203,10 +204,7 @@ impl Pass<4, 0> for AdamPass {
         _: [Tensor<4>; 0],
         [maps, gradient, first, second]: [Tensor<4>; 4],
     ) -> ([Tensor<4>; 4], Tensor<4>) {
-        let mut moments = Moments::zeros(&maps);
-        moments.time = self.time - 1;
-        moments.first = moments.first.map(|_| first);
-        moments.second = moments.second.map(|_| second);
+        let mut moments = Moments::new([first, second], self.time - 1);
         let (maps, length) =
             self.adam
                 .descend(self.adam.rate, maps, gradient.clone(), &mut moments);

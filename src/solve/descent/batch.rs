@@ -4,12 +4,12 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::numbers;
 use super::shared::{Element, Elements, Shared, each};
 use crate::backend::is_cpu;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::Sizes;
 use crate::conv::patch::{Atoms, dispatch};
+use crate::pass::numbers;
 use crate::solve::Problem;
 
 /// The sparse maps of a batch and its images, for the filters of one layer: the operator

@@ -17,6 +17,7 @@ use self::image::Image;
 use self::shared::{Real, Shared};
 use super::{Problem, Reason, Solver};
 use crate::conv::cpu::Sizes;
+use crate::pass::numbers;
 
 /// Coordinate descent on a working set, for one layer:
 ///
@@ -155,9 +156,4 @@ impl Solver for Descent {
         };
         settled.then_some(Reason::Converged)
     }
-}
-
-/// The numbers of a tensor, row-major.
-fn numbers<T: Element>(tensor: Tensor<4>) -> Vec<T> {
-    tensor.into_data().iter::<T>().collect()
 }
