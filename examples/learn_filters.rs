@@ -11,7 +11,7 @@ use deconvnet::connectivity::Connectivity;
 use deconvnet::data::{Preprocess, scenes};
 use deconvnet::model::{Constraint, Layer, Network, Objective};
 use deconvnet::picture::{MosaicOptions, Tile, mosaic, save_png, symmetric};
-use deconvnet::solve::{FilterStep, Learner, Method, Problem, Split};
+use deconvnet::solve::{FilterMemory, FilterStep, Learner, Method, Problem, Split};
 use deconvnet::{Result, run};
 
 fn main() -> Result<()> {
@@ -43,7 +43,13 @@ fn main() -> Result<()> {
                 images: image.clone(),
                 objective: Objective::new(1.0, 1.0, 0.8)?,
             };
-            let learnt = learner.visit(&problem, maps.clone(), true, &mut Vec::new(), &mut ())?;
+            let learnt = learner.visit(
+                &problem,
+                maps.clone(),
+                true,
+                &mut FilterMemory::default(),
+                &mut (),
+            )?;
             snr += learnt.snr[0] / images.len() as f64;
             *maps = learnt.maps;
             network = learnt.network;

@@ -13,7 +13,7 @@ use clap::Parser;
 use deconvnet::backend::Backend;
 use deconvnet::model::{Constraint, Evaluation};
 use deconvnet::problem::CodingProblem;
-use deconvnet::solve::{Descent, FilterStep, Learner, Method, Problem};
+use deconvnet::solve::{Descent, FilterMemory, FilterStep, Learner, Limits, Method, Past, Problem};
 
 #[derive(Parser)]
 struct Arguments {
@@ -22,6 +22,13 @@ struct Arguments {
     /// Visits of all images.
     #[arg(long, default_value_t = 100)]
     epochs: usize,
+    /// Visit one image after the other and keep no maps; the objective is then that of the images
+    /// coded anew.
+    #[arg(long)]
+    online: bool,
+    /// Judge by the images of this file, coded anew, instead.
+    #[arg(long)]
+    test: Option<PathBuf>,
     /// Stop once the objective is at most this.
     #[arg(long)]
     target: Option<f64>,
@@ -51,15 +58,56 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let shape = problem.network.maps_shape(problem.images.dims());
     let mut maps = Tensor::zeros(shape, &device);
+    let mut memory = FilterMemory::default();
+    let n = problem.images.dims()[0];
+    let test = match &arguments.test {
+        Some(path) => CodingProblem::read(path, &device)?.problem.images,
+        None => problem.images.clone(),
+    };
+    if arguments.online {
+        memory.past = vec![Past::none(&problem.network.top().filters.val())];
+    }
     let mut curve = Vec::from(["epoch,seconds,objective,non_zero_percent".to_string()]);
     let mut seconds = 0.0;
     for epoch in 1..=arguments.epochs {
         let started = Instant::now();
-        let learnt = learner.visit(&problem, maps, true, &mut Vec::new(), &mut ())?;
-        maps = learnt.maps;
-        problem.network = learnt.network;
+        if arguments.online {
+            for i in 0..n {
+                let one = Problem {
+                    images: problem.images.clone().narrow(0, i, 1),
+                    ..problem.clone()
+                };
+                let start = maps.clone().narrow(0, i, 1).zeros_like();
+                problem.network = learner
+                    .visit(&one, start, true, &mut memory, &mut ())?
+                    .network;
+            }
+        } else {
+            let learnt = learner.visit(&problem, maps, true, &mut memory, &mut ())?;
+            maps = learnt.maps;
+            problem.network = learnt.network;
+        }
         seconds += started.elapsed().as_secs_f64();
-        let at = evaluate(&problem, &maps);
+        let at = if arguments.online || arguments.test.is_some() {
+            let tested = Problem {
+                images: test.clone(),
+                ..problem.clone()
+            };
+            let start = Tensor::zeros(tested.network.maps_shape(test.dims()), &device);
+            let limits = Limits {
+                steps: 60,
+                every: 0,
+                ..Limits::default()
+            };
+            evaluate(
+                &tested,
+                &Method::Descent(Descent::default())
+                    .code(&tested, start, &limits, &mut ())?
+                    .codes,
+            )
+        } else {
+            evaluate(&problem, &maps)
+        };
         curve.push(format!(
             "{epoch},{seconds:.6},{:.6},{:.4}",
             at.objective,

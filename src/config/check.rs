@@ -75,6 +75,22 @@ impl Config {
                     .into(),
             );
         }
+        if train.update_filters == Update::Online {
+            if self.layers.len() > 1 {
+                return fail(format!(
+                    "train.update_filters = \"online\" stores no maps, so it learns one layer, not {}; \
+                     use \"batch\", or describe one [[layer]]",
+                    self.layers.len()
+                ));
+            }
+            if !matches!(train.solver, SolverName::Fista | SolverName::Descent) {
+                return fail(
+                    "train.update_filters = \"online\" goes with train.solver = \"descent\" or \
+                     \"fista\"; use one of those, or \"batch\""
+                        .into(),
+                );
+            }
+        }
         self.connectivities()?;
         for (l, layer) in self.layers.iter().enumerate() {
             layer.check(l + 1)?;

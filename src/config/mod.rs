@@ -120,6 +120,10 @@ pub enum Update {
     Batch,
     /// Once per epoch, from all images.
     Epoch,
+    /// After each batch, by less and less: filters learnt from many images, each coded from the start
+    /// at every visit. No maps are stored, so that neither memory nor disk grows with the images. For
+    /// one layer.
+    Online,
 }
 
 /// How maps and filters are learnt.

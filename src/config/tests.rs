@@ -35,6 +35,14 @@ fn contradictions_are_named() {
             "contradicts",
         ),
         (
+            "[train]\nsolver = \"descent\"\nupdate_filters = \"online\"\n[[layer]]\nmaps = 2\n[[layer]]\nmaps = 2",
+            "learns one layer, not 2",
+        ),
+        (
+            "[train]\nsolver = \"split\"\nupdate_filters = \"online\"\n[[layer]]\nmaps = 2",
+            "goes with train.solver",
+        ),
+        (
             "[train]\nsolver = \"descent\"\nform = \"joint\"\n[[layer]]\nmaps = 2\n[[layer]]\nmaps = 2",
             "one layer at a time",
         ),

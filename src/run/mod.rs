@@ -1,5 +1,6 @@
 //! A run: what a checkpoint holds, and its way to and from the run folder.
 
+mod code;
 mod images;
 
 use std::path::{Path, PathBuf};
@@ -9,12 +10,12 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Form};
+use crate::config::{Config, Form, Update};
 use crate::connectivity::Connectivity;
 use crate::data::{Image, Lump, Prepare};
 use crate::error::{Error, Result};
 use crate::model::{Evaluation, FeatureMaps, Layer, Network, Objective};
-use crate::solve::Moments;
+use crate::solve::{FilterMemory, Moments, Past};
 use crate::store::{RunFolder, Which};
 pub use images::{CACHE_BYTES, Images};
 
@@ -82,6 +83,9 @@ pub struct State {
     pub best: Option<f64>,
     /// Steps that Adam has taken on the filters of each layer of the stage.
     pub adam_steps: Vec<usize>,
+    /// Batches that an online learner remembers of each layer of the stage.
+    #[serde(default)]
+    pub past_batches: Vec<usize>,
     /// Filters replaced so far because no image used them.
     pub resampled: usize,
     /// Seconds spent learning, over all sessions.
@@ -133,6 +137,11 @@ impl State {
     /// Whether learning is done.
     pub fn finished(&self) -> bool {
         self.position.stage >= self.stages()
+    }
+
+    /// Whether the maps of every image are stored, for the next visit and the layer above.
+    pub fn keeps_maps(&self) -> bool {
+        self.config.train.update_filters != Update::Online
     }
 
     /// How many layers have filters that are worth looking at.
@@ -258,6 +267,11 @@ pub fn moments_name(layer: usize) -> String {
     format!("adam/layer{}", layer + 1)
 }
 
+/// The name under which what an online learner remembers of a layer is stored.
+pub fn past_name(layer: usize) -> String {
+    format!("past/layer{}", layer + 1)
+}
+
 /// A module as bytes.
 ///
 /// # Errors
@@ -287,21 +301,29 @@ pub fn load<M: Module>(folder: &RunFolder, name: &str, into: M) -> Result<M> {
         })
 }
 
-/// Adam's memory of the filters of a stage.
+/// What is remembered of the filters of a stage.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_moments(run: &Run, stage: usize) -> Result<Vec<Moments>> {
-    let layers = run.state.layers_of(stage);
-    layers
-        .zip(&run.state.adam_steps)
-        .map(|(layer, &time)| {
-            let like = run.network.layers[layer].filters.val();
-            let mut moments = load(&run.folder, &moments_name(layer), Moments::zeros(&like))?;
-            moments.time = time;
-            Ok(moments)
-        })
-        .collect()
+pub fn load_memory(run: &Run, stage: usize) -> Result<FilterMemory> {
+    let State {
+        adam_steps,
+        past_batches,
+        ..
+    } = &run.state;
+    let filters = |layer: usize| run.network.layers[layer].filters.val();
+    let mut memory = FilterMemory::default();
+    for (layer, &time) in run.state.layers_of(stage).zip(adam_steps) {
+        let blank = Moments::zeros(&filters(layer));
+        let moments = load(&run.folder, &moments_name(layer), blank)?;
+        memory.moments.push(Moments { time, ..moments });
+    }
+    for (layer, &batches) in run.state.layers_of(stage).zip(past_batches) {
+        let blank = Past::none(&filters(layer));
+        let past = load(&run.folder, &past_name(layer), blank)?;
+        memory.past.push(Past { batches, ..past });
+    }
+    Ok(memory)
 }
 
 /// An image as a batch of one, `[1, C, H, W]`.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,62 @@ pub struct FilterProblem<'a> {
     pub batches: &'a Batches<'a>,
     /// The same maps and images where those are one sparse batch of one layer, which is faster.
     pub sparse: Option<&'a SparseBatch>,
+    /// What batches that are gone said of the filters; none where these are all there is.
+    pub past: Option<&'a Past>,
     /// What the filters have to satisfy.
     pub constraint: Constraint,
+}
+
+/// What the batches of an online learner leave behind: of the quadratic that each was in the filters
+/// of a layer, the diagonal,
+///
+/// ```text
+/// 1/2 sum_k h[k] ||f[., k] - f0[., k]||^2,      h = (1 - 1/t)^FORGET h + e,    e[k] = ||z[k]||^2
+/// ```
+///
+/// around the filters `f0` that they led to, `z` the maps of batch `t`. A number for each map,
+/// however many images there were. Filters move the less the more their maps have been used;
+/// early batches, coded with filters that knew nothing, are forgotten.
+///
+/// Sources: Mairal, Bach, Ponce and Sapiro 2010 (surrogates and forgetting), of which this is the
+/// diagonal; Liu, Garcia-Cardona, Wohlberg and Yin 2018 (online convolutional learning).
+#[derive(Module, Debug)]
+pub struct Past {
+    /// `h`, `[1, maps, 1, 1]`.
+    pub energies: Param<Tensor<4>>,
+    /// `t`, the batches so far.
+    #[module(skip)]
+    pub batches: usize,
+}
+
+/// How fast the past is forgotten: what counts is some `t / (FORGET + 1)` last batches.
+const FORGET: f64 = 8.0;
+
+impl Past {
+    /// No batch yet, for the filters of a layer.
+    pub fn none(filters: &Tensor<4>) -> Self {
+        let zeros = Tensor::zeros(
+            [1, filters.dims()[1], 1, 1],
+            (&filters.device(), filters.dtype()),
+        );
+        Self {
+            energies: Param::initialized(ParamId::from(1), zeros),
+            batches: 0,
+        }
+    }
+
+    /// Forgets a map, as if it had never been used.
+    pub fn forget(&mut self, map: usize) {
+        let part = [0..1, map..map + 1, 0..1, 0..1];
+        self.energies = self.energies.clone().map(|h| h.slice_fill(part, 0.0));
+    }
+
+    /// Adds the energies of a batch.
+    pub(super) fn add(&mut self, energies: Tensor<4>) {
+        self.batches += 1;
+        let kept = (1.0 - 1.0 / self.batches as f64).powf(FORGET);
+        self.energies = self.energies.clone().map(|h| h * kept + energies);
+    }
 }
 
 /// How the filters are found.
@@ -48,6 +103,11 @@ pub enum FilterStep {
     },
 }
 
+/// A map that is used less than this share of the one used most takes steps as if it were used so much.
+const LEAST_ENERGY: f64 = 1e-4;
+/// Keeps a division by the energy of maps of zeros finite.
+const TINY: f64 = 1e-30;
+
 impl FilterProblem<'_> {
     /// The filters after one update, starting from the present ones; zero where unconnected.
     ///
@@ -60,8 +120,11 @@ impl FilterProblem<'_> {
         let filters = self.network.layers[self.layer].filters.val();
         let data = match self.sparse {
             Some(sparse) => sparse.data(),
-            None => self.sum(|maps, images| self.gradient(maps, images))?,
+            None => self.sum(filters.zeros_like(), |maps, images| {
+                self.gradient(maps, images)
+            })?,
         };
+        let data = self.and_past(data, |h| h * filters.clone());
         match step {
             FilterStep::LeastSquares { cg } => {
                 let found = self.with_normal(|apply| {
@@ -75,26 +138,39 @@ impl FilterProblem<'_> {
         }
     }
 
-    /// Accelerated projected gradient with restart, step 1 / L by Lanczos steps.
+    /// Accelerated projected gradient with restart, in the metric of the maps' energies `e`, since
+    /// some maps are used far more than others; step `1 / (L e)`, `L` by Lanczos steps. Every norm
+    /// that a constraint bounds lies within one map, so the projection is the same in that metric.
     fn projected_gradient(
         &self,
         filters: Tensor<4>,
         data: Tensor<4>,
         steps: usize,
     ) -> Result<Tensor<4>> {
+        let energies = self.and_past(self.energies()?, |h| h);
+        let least = energies.clone().max() * LEAST_ENERGY;
+        let energies = energies.max_pair(least.reshape([1; 4]).clamp_min(TINY));
+        let root = energies.clone().sqrt();
         // Not from the data: an eigenvector that the images ignore would stay unseen.
         let start = FeatureMaps::start(filters.dims(), 1.0, 0, &filters.device());
         let start = start.cast(filters.dtype());
-        let norm = 1.1 * self.with_normal(|apply| largest_eigenvalue(apply, start, 6))?;
+        let norm = 1.1
+            * self.with_normal(|apply| {
+                let even = |x: Tensor<4>| apply(x / root.clone()) / root.clone();
+                largest_eigenvalue(even, start, 6)
+            })?;
+        let length = energies.clone().recip() / norm;
         // Also the momentum stays on the device: a number read back would make every step wait for it.
         let mut t: Tensor<4> = Tensor::ones([1; 4], (&filters.device(), filters.dtype()));
         let (mut x, mut v) = (filters.clone(), filters);
         for _ in 0..steps {
             let gradient = self.normal(&v)? - data.clone();
-            let next = self.constraint.project(v.clone() - gradient / norm);
+            let next = self
+                .constraint
+                .project(v.clone() - gradient * length.clone());
             let moved = next.clone() - x;
             let uphill = Dot::Whole
-                .of(v - next.clone(), moved.clone())
+                .of((v - next.clone()) * energies.clone(), moved.clone())
                 .greater_elem(0.0);
             let t_next = ((t.clone().square() * 4.0 + 1.0).sqrt() + 1.0) / 2.0;
             let momentum = ((t - 1.0) / t_next.clone()).mask_fill(uphill.clone(), 0.0);
@@ -121,16 +197,46 @@ impl FilterProblem<'_> {
         failure.into_inner().map_or(Ok(solved), Err)
     }
 
-    /// The normal operator, `f -> A'A f`, `A f = R(f) z`.
+    /// The normal operator, `f -> A'A f + h f`, `A f = R(f) z`.
     fn normal(&self, filters: &Tensor<4>) -> Result<Tensor<4>> {
-        if let Some(sparse) = self.sparse {
-            return Ok(sparse.normal(filters));
+        let present = match self.sparse {
+            Some(sparse) => sparse.normal(filters),
+            None => {
+                let g = &self.network.layers[self.layer].connectivity;
+                let below = self.network.part(0..self.layer);
+                self.sum(filters.zeros_like(), |maps, _| {
+                    let planes = conv::synthesize(self.own(maps.clone()), filters.clone(), g);
+                    self.gradient(maps, below.project(planes))
+                })?
+            }
+        };
+        Ok(self.and_past(present, |h| h * filters.clone()))
+    }
+
+    /// Adds a term in what is left of the past.
+    fn and_past(&self, present: Tensor<4>, term: impl Fn(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        match self.past {
+            Some(past) => present + term(past.energies.val()),
+            None => present,
         }
-        let g = &self.network.layers[self.layer].connectivity;
-        let below = self.network.part(0..self.layer);
-        self.sum(|maps, _| {
-            let planes = conv::synthesize(self.own(maps.clone()), filters.clone(), g);
-            self.gradient(maps, below.project(planes))
+    }
+
+    /// The squared norm of each map over all images, `[1, maps, 1, 1]`.
+    ///
+    /// # Errors
+    /// Those of reading a batch.
+    pub fn energies(&self) -> Result<Tensor<4>> {
+        if let Some(sparse) = self.sparse {
+            return Ok(sparse.energies());
+        }
+        let filters = self.network.layers[self.layer].filters.val();
+        let zeros = Tensor::zeros(
+            [1, filters.dims()[1], 1, 1],
+            (&filters.device(), filters.dtype()),
+        );
+        self.sum(zeros, |maps, _| {
+            let squares = self.own(maps).square();
+            squares.sum_dim(3).sum_dim(2).sum_dim(0)
         })
     }
 
@@ -147,8 +253,11 @@ impl FilterProblem<'_> {
         self.network.part(self.layer + 1..layers).project(top)
     }
 
-    fn sum(&self, term: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>) -> Result<Tensor<4>> {
-        let mut sum = self.network.layers[self.layer].filters.val().zeros_like();
+    fn sum(
+        &self,
+        mut sum: Tensor<4>,
+        term: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) -> Result<Tensor<4>> {
         (self.batches)(&mut |maps, images| {
             sum = sum.clone() + term(maps, images);
             Ok(())

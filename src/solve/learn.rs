@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::adam::{Adam, Moments, data_gradient, gradient_of};
 use super::filters::Batches;
-use super::{FilterProblem, FilterStep, Limits, Method, Problem, SparseBatch, Watch};
+use super::{FilterProblem, FilterStep, Limits, Method, Past, Problem, SparseBatch, Watch};
 use crate::error::{Error, Result};
 use crate::model::{Constraint, Evaluation, FeatureMaps, Model, Network};
 
@@ -40,8 +40,15 @@ pub struct Learnt {
     pub snr: Vec<f64>,
 }
 
-/// Adam's memory of the filters, a [`Moments`] for each layer; empty for the other methods.
-pub type FilterMoments = Vec<Moments>;
+/// What is kept of the filters from batch to batch.
+#[derive(Clone, Debug, Default)]
+pub struct FilterMemory {
+    /// Adam's, for each layer; empty for the other methods.
+    pub moments: Vec<Moments>,
+    /// An online learner's, for each layer; empty where every image is visited with the maps that
+    /// it had before.
+    pub past: Vec<Past>,
+}
 
 impl Learner {
     /// Visits one batch: its maps from where they were left, then the filters, unless those wait
@@ -54,7 +61,7 @@ impl Learner {
         problem: &Problem,
         maps: Tensor<4>,
         update: bool,
-        moments: &mut FilterMoments,
+        memory: &mut FilterMemory,
         watch: &mut dyn Watch,
     ) -> Result<Learnt> {
         let Problem {
@@ -64,7 +71,7 @@ impl Learner {
         } = problem;
         let (codes, maps, network) = match &self.codes {
             Method::Adam(adam) if update => {
-                let (maps, network) = self.descend(adam, problem, maps, moments);
+                let (maps, network) = self.descend(adam, problem, maps, &mut memory.moments);
                 (maps.clone(), maps, network)
             }
             method => {
@@ -84,7 +91,7 @@ impl Learner {
         let network = if update && !matches!(self.codes, Method::Adam(_)) {
             let sparse = SparseBatch::new(problem, &maps);
             let batches: &Batches = &|visit| visit(maps.clone(), images.clone());
-            self.update_filters(network, batches, sparse.as_ref())?
+            self.update_filters(network, batches, sparse.as_ref(), &mut memory.past)?
         } else {
             network
         };
@@ -114,7 +121,8 @@ impl Learner {
     }
 
     /// Updates the filters of every layer of the stack in turn, the image side first. `sparse` holds
-    /// the same as `batches`, where that is one sparse batch of one layer.
+    /// the same as `batches`, where that is one sparse batch of one layer; `past` is an online
+    /// learner's, or empty.
     ///
     /// # Errors
     /// Those of reading a batch.
@@ -123,16 +131,22 @@ impl Learner {
         mut network: Network,
         batches: &Batches,
         sparse: Option<&SparseBatch>,
+        past: &mut [Past],
     ) -> Result<Network> {
         for layer in 0..network.layers.len() {
-            let filters = FilterProblem {
+            let problem = FilterProblem {
                 network: &network,
                 layer,
                 batches,
                 sparse,
+                past: past.get(layer),
                 constraint: self.constraint,
+            };
+            let filters = problem.solve(self.filters)?;
+            if !past.is_empty() {
+                let energies = problem.energies()?;
+                past[layer].add(energies);
             }
-            .solve(self.filters)?;
             network.layers[layer] = network.layers[layer].with_filters(filters);
         }
         Ok(network)
@@ -144,7 +158,7 @@ impl Learner {
         adam: &Adam,
         problem: &Problem,
         maps: Tensor<4>,
-        moments: &mut FilterMoments,
+        moments: &mut Vec<Moments>,
     ) -> (Tensor<4>, Network) {
         if moments.is_empty() {
             *moments = problem

@@ -19,10 +19,10 @@ pub use adam::{Adam, AdamPass, Moments};
 pub use cg::{Dot, conjugate_gradients};
 pub use descent::{Descent, DescentState, SparseBatch};
 pub use drive::{Evaluate, Limits, Point, Quality, Reason, Solved, Watch, drive};
-pub use filters::{Batches, FilterProblem, FilterStep};
+pub use filters::{Batches, FilterProblem, FilterStep, Past};
 pub use fista::{Descend, Fista, operator_norm};
 pub(crate) use lanczos::largest_eigenvalue;
-pub use learn::{Learner, Learnt};
+pub use learn::{FilterMemory, Learner, Learnt};
 pub use split::{Arrive, Schedule, Split, Start, Turn};
 
 use burn::tensor::{DType, Device, Tensor};

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use deconvnet::backend::{Backend, is_cpu};
 use deconvnet::conv;
 use deconvnet::model::Objective;
-use deconvnet::run::{Run, load_moments};
+use deconvnet::run::{Run, load_memory};
 use deconvnet::solve::{Fista, Limits, Method, Problem};
 use deconvnet::store::Which;
 
@@ -147,7 +147,7 @@ fn what_a_cpu_run_loads_lies_on_the_cpu() {
     let run = Run::read(folder.path(), Which::Last, &device).expect("a checkpoint");
     let mut loaded: Vec<Tensor<4>> = Vec::new();
     loaded.extend(run.network.layers.iter().map(|layer| layer.filters.val()));
-    for moments in load_moments(&run, 0).expect("Adam's memory") {
+    for moments in load_memory(&run, 0).expect("Adam's memory").moments {
         assert!(moments.time > 0);
         loaded.extend([moments.first.val(), moments.second.val()]);
     }

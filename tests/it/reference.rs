@@ -11,7 +11,7 @@ use deconvnet::data::Preprocess;
 use deconvnet::model::{Constraint, Layer, Network, Objective};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
-    FilterStep, Fista, Learner, Learnt, Limits, Method, Problem, Reason, Split,
+    FilterMemory, FilterStep, Fista, Learner, Learnt, Limits, Method, Problem, Reason, Split,
 };
 use deconvnet::task::train;
 
@@ -67,7 +67,7 @@ impl Fixture {
         };
         let start = self.tensor("z").cast(dtype);
         learner
-            .visit(&problem, start, true, &mut Vec::new(), &mut ())
+            .visit(&problem, start, true, &mut FilterMemory::default(), &mut ())
             .expect("finite numbers")
     }
 }

@@ -76,6 +76,14 @@ impl Settings {
                 c.train.batch = 2;
                 c.train.start_noise = 0.0;
             }),
+            Self::new("descent, online", Descent, |c| {
+                c.train.update_filters = Update::Online;
+                c.train.start_noise = 0.0;
+            }),
+            Self::new("fista, online, pairs", Fista, |c| {
+                c.train.update_filters = Update::Online;
+                c.train.batch = 2;
+            }),
             Self::new("fista, two layers, epoch", Fista, |c| {
                 two(c);
                 c.train.update_filters = Update::Epoch;
@@ -297,7 +305,8 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
         other.config.seed += 1;
         let (second, _) = whole(&other);
         assert!(second.filters != first.filters, "{}", other.name);
-        assert!(second.maps != first.maps, "{}", other.name);
+        let online = other.config.train.update_filters == Update::Online;
+        assert_eq!(second.maps == first.maps, online, "{}", other.name);
     }
 }
 
@@ -316,5 +325,38 @@ fn these_runs_do_learn() {
         let rescaled = run.network.rescaling[0].is_some();
         let two = run.network.layers.len() == 2;
         assert_eq!(rescaled, layer_wise && two, "{}", settings.name);
+    }
+}
+
+/// What a run stores beside the settings, the list of images and the trace: files and their bytes.
+fn stored(path: &Path) -> (usize, u64) {
+    let mut folders = vec![path.join("blobs")];
+    let (mut files, mut bytes) = (0, 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let entry = entry.expect("an entry");
+            let about = entry.metadata().expect("its size");
+            match about.is_dir() {
+                true => folders.push(entry.path()),
+                false => (files, bytes) = (files + 1, bytes + about.len()),
+            }
+        }
+    }
+    (files, bytes)
+}
+
+#[test]
+fn an_online_run_stores_as_much_for_many_images_as_for_few() {
+    for name in ["descent, online", "fista, online, pairs"] {
+        let [few, many] = [3, 12].map(|images| {
+            let mut settings = Settings::named(name);
+            settings.config.data.sample_count = images;
+            let folder = tempfile::tempdir().expect("a folder");
+            settings.start(folder.path(), &mut ());
+            stored(folder.path())
+        });
+        assert!(few.0 > 0 && few.1 > 0, "{name}");
+        // Which checkpoint is the best may differ.
+        assert!(many.1 <= 2 * few.1, "{name}: {few:?}, {many:?}");
     }
 }

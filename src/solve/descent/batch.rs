@@ -82,6 +82,16 @@ impl SparseBatch {
         })
     }
 
+    /// The squared norm of each map, `[1, maps, 1, 1]`.
+    pub fn energies(&self) -> Tensor<4> {
+        let mut energies = vec![0.0; self.g.maps()];
+        for element in self.images.iter().flat_map(|(e, _)| e.iter().flatten()) {
+            energies[element.place.map as usize] += element.value * element.value;
+        }
+        let data = TensorData::new(energies, [1, self.g.maps(), 1, 1]);
+        Tensor::from_data(data, &self.device)
+    }
+
     /// The sum of a term over all images, as filters.
     fn sum(
         &self,

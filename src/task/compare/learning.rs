@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps, Network, Objective};
 use crate::run::Images;
 use crate::solve::{
-    Fista, Learner, Limits, Method, Moments, Point, Problem, Reason, operator_norm,
+    FilterMemory, Fista, Learner, Limits, Method, Point, Problem, Reason, operator_norm,
 };
 use crate::task::results::Results;
 use crate::task::{Event, Observer};
@@ -37,7 +37,7 @@ struct Pupil<'a> {
     learner: Learner,
     network: Network,
     maps: Vec<Tensor<4>>,
-    moments: Vec<Moments>,
+    memory: FilterMemory,
     /// The codes of each image at its last visit.
     own: Vec<Option<Evaluation>>,
 }
@@ -243,7 +243,7 @@ impl<'a> Pupil<'a> {
             learner,
             network: case.network.clone(),
             maps: case.images.iter().enumerate().map(start).collect(),
-            moments: Vec::new(),
+            memory: FilterMemory::default(),
             own: vec![None; case.images.len()],
             case,
         }
@@ -262,7 +262,7 @@ impl<'a> Pupil<'a> {
         let watch = &mut Ear(observer);
         let learnt = self
             .learner
-            .visit(&problem, maps, true, &mut self.moments, watch)?;
+            .visit(&problem, maps, true, &mut self.memory, watch)?;
         self.network = learnt.network;
         for (n, &i) in batch.iter().enumerate() {
             self.maps[i] = learnt.maps.clone().narrow(0, n, 1);

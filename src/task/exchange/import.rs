@@ -245,6 +245,7 @@ impl Source<'_> {
             epoch: EpochSums::default(),
             best: None,
             adam_steps: Vec::new(),
+            past_batches: Vec::new(),
             resampled: 0,
             seconds: 0.0,
         })

@@ -9,8 +9,8 @@ use crate::model::{FeatureMaps, Layer};
 
 impl Session<'_> {
     /// Replaces each filter of the top layer that no image used: by the strongest of a few patches of
-    /// what is not yet explained; in a stack, or where nothing is left to explain, by noise. Adam's
-    /// memory of a dead filter goes with it. Returns how many were replaced.
+    /// what is not yet explained; in a stack, or where nothing is left to explain, by noise. What
+    /// is remembered of a dead filter goes with it. Returns how many were replaced.
     pub(super) fn resample_dead(&mut self) -> Result<usize> {
         let stage = self.run.state.position.stage;
         let layers = self.run.state.layers_of(stage);
@@ -41,8 +41,11 @@ impl Session<'_> {
                 .val();
             let constrained = self.learner.constraint.project(masked);
             self.run.network.layers[top] = layer.with_filters(constrained);
-            if let Some(moments) = self.moments.last_mut() {
+            if let Some(moments) = self.memory.moments.last_mut() {
                 moments.forget([0..c, k..k + 1, 0..h, 0..w]);
+            }
+            if let Some(past) = self.memory.past.last_mut() {
+                past.forget(k);
             }
         }
         Ok(dead.len())
@@ -54,7 +57,14 @@ impl Session<'_> {
         const PATCHES: usize = 16;
         const BLANK: f32 = 1e-6;
         let i = rng.random_range(0..self.run.state.images.len());
-        let maps = self.run.maps(layer, i, self.device)?;
+        let maps = match self.run.state.keeps_maps() {
+            true => self.run.maps(layer, i, self.device)?,
+            false => {
+                let codes = self.run.code(&self.images.get(i)?, self.device, &mut ())?;
+                let (_, maps) = codes.into_iter().next_back().expect("its stage was begun");
+                maps
+            }
+        };
         let residual = self.target(i)? - self.run.network.layers[layer].synthesize(maps);
         let [_, c, height, width] = residual.dims();
         let [h, w] = self.run.network.layers[layer].filter_size();

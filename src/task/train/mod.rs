@@ -16,8 +16,9 @@ use crate::config::{Config, SolverName};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network};
 use crate::run::{
-    CACHE_BYTES, EpochSums, Images, Position, Run, Source, State, TraceLine, load_moments,
+    CACHE_BYTES, EpochSums, Images, Position, Run, Source, State, TraceLine, load_memory,
 };
+use crate::solve::FilterMemory;
 use crate::store::{RunFolder, Which};
 use session::Session;
 
@@ -73,6 +74,7 @@ pub fn start(
         epoch: EpochSums::default(),
         best: None,
         adam_steps: Vec::new(),
+        past_batches: Vec::new(),
         resampled: 0,
         seconds: 0.0,
         config,
@@ -83,7 +85,7 @@ pub fn start(
         state,
         network,
     };
-    Session::new(run, images, Vec::new(), device).learn(observer)
+    Session::new(run, images, FilterMemory::default(), device).learn(observer)
 }
 
 /// Goes on with the run in the folder `path`, as if it had never stopped.
@@ -100,16 +102,16 @@ pub fn resume(
     // that came after it.
     let run = Run::read(path, which, device)?;
     let mut images = Images::resume(&run.state);
-    let moments = if run.state.finished() {
-        Vec::new()
+    let memory = if run.state.finished() {
+        FilterMemory::default()
     } else {
         for i in 0..run.state.images.len() {
             images.get(i)?;
         }
-        load_moments(&run, run.state.position.stage)?
+        load_memory(&run, run.state.position.stage)?
     };
     let run = Run::open(path, which, device)?;
-    Session::new(run, images, moments, device).learn(observer)
+    Session::new(run, images, memory, device).learn(observer)
 }
 
 /// An estimate of the memory that learning takes at its peak, and of the disk, in bytes.
@@ -123,6 +125,7 @@ pub fn estimate(state: &State, network: &Network) -> (usize, usize) {
     } = &state.config;
     let batch = train.batch.min(state.images.len());
     let copies = match train.solver {
+        _ if !state.keeps_maps() => 0,
         // The sparse copy beside the maps.
         SolverName::Split => 2,
         SolverName::Adam | SolverName::Fista | SolverName::Descent => 1,

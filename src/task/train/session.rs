@@ -6,14 +6,14 @@ use burn::tensor::{Device, Tensor};
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
 use super::{Ended, Report, estimate};
-use crate::config::{Form, Sparsity};
+use crate::config::{Form, Sparsity, Update};
 use crate::data::Range;
 use crate::error::{Error, Result};
-use crate::model::Objective;
+use crate::model::{Layer, Objective};
 use crate::run::{
-    Images, Position, Run, State, TraceLine, moments_name, save, to_image, to_tensor,
+    Images, Position, Run, State, TraceLine, moments_name, past_name, save, to_image, to_tensor,
 };
-use crate::solve::{Learner, Moments};
+use crate::solve::{FilterMemory, Learner, Past};
 use crate::task::visualize::{PICTURES, pictures_of};
 use crate::task::{Event, Observer};
 
@@ -34,7 +34,7 @@ pub(super) const RESAMPLE: u64 = 3;
 pub(super) struct Session<'a> {
     pub(super) run: Run,
     pub(super) images: Images,
-    pub(super) moments: Vec<Moments>,
+    pub(super) memory: FilterMemory,
     pub(super) learner: Learner,
     pub(super) device: &'a Device,
     saved: Instant,
@@ -46,7 +46,7 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         mut run: Run,
         images: Images,
-        moments: Vec<Moments>,
+        memory: FilterMemory,
         device: &'a Device,
     ) -> Self {
         run.folder.keep = run.state.config.checkpoint.keep;
@@ -55,7 +55,7 @@ impl<'a> Session<'a> {
             seconds_before: run.state.seconds,
             run,
             images,
-            moments,
+            memory,
             device,
             saved: Instant::now(),
             began: Instant::now(),
@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
             let objective = self.objective(observer)?;
             self.run.state.objectives.push(objective);
             self.run.state.best = None;
-            self.moments.clear();
+            self.memory = self.fresh_memory();
             self.commit(false)?;
         }
         let state = &self.run.state;
@@ -109,6 +109,20 @@ impl<'a> Session<'a> {
             done: state.position.epoch * state.images.len() + state.epoch.images,
         });
         Ok(())
+    }
+
+    /// What a stage begins with.
+    fn fresh_memory(&self) -> FilterMemory {
+        let state = &self.run.state;
+        let layers = &self.run.network.layers[state.layers_of(state.position.stage)];
+        let past = |layer: &Layer| Past::none(&layer.filters.val());
+        FilterMemory {
+            past: match state.config.train.update_filters {
+                Update::Online => layers.iter().map(past).collect(),
+                Update::Batch | Update::Epoch => Vec::new(),
+            },
+            ..FilterMemory::default()
+        }
     }
 
     fn objective(&mut self, observer: &mut dyn Observer) -> Result<Objective> {
@@ -216,8 +230,8 @@ impl<'a> Session<'a> {
         };
         self.run.state.rescaling.push(lump);
         self.run.network.rescaling[stage] = lump;
-        // Adam's memory belongs to the layer that is done, and no resume may look for it any more.
-        self.moments.clear();
+        // It belongs to the layer that is done, and no resume may look for it any more.
+        self.memory = FilterMemory::default();
         self.run.state.position = Position {
             stage: stage + 1,
             epoch: 0,
@@ -235,7 +249,9 @@ impl<'a> Session<'a> {
 
     pub(super) fn commit(&mut self, best: bool) -> Result<()> {
         self.run.state.seconds = self.seconds();
-        self.run.state.adam_steps = self.moments.iter().map(|m| m.time).collect();
+        let FilterMemory { moments, past } = &self.memory;
+        self.run.state.adam_steps = moments.iter().map(|m| m.time).collect();
+        self.run.state.past_batches = past.iter().map(|p| p.batches).collect();
         self.run
             .folder
             .put("filters", &save(self.run.network.clone())?)?;
@@ -245,10 +261,16 @@ impl<'a> Session<'a> {
             .position
             .stage
             .min(self.run.state.stages() - 1);
-        for (layer, moments) in self.run.state.layers_of(stage).zip(&self.moments) {
+        let layers = self.run.state.layers_of(stage);
+        for (layer, moments) in layers.clone().zip(moments) {
             self.run
                 .folder
                 .put(&moments_name(layer), &save(moments.clone())?)?;
+        }
+        for (layer, past) in layers.zip(past) {
+            self.run
+                .folder
+                .put(&past_name(layer), &save(past.clone())?)?;
         }
         let state = &self.run.state;
         let step = self.run.folder.last_step().map_or(0, |step| step + 1);

@@ -27,15 +27,15 @@ impl Session<'_> {
             images,
             objective: self.run.state.objectives[stage],
         };
-        let update = self.run.state.config.train.update_filters == Update::Batch;
-        let before = self.moments.clone();
+        let update = self.run.state.config.train.update_filters != Update::Epoch;
+        let before = self.memory.clone();
         let visited = self
             .learner
-            .visit(&problem, maps, update, &mut self.moments, &mut ());
+            .visit(&problem, maps, update, &mut self.memory, &mut ());
         let learnt = match visited {
             Ok(learnt) => learnt,
             Err(error) => {
-                self.moments = before;
+                self.memory = before;
                 return Err(self.save_before(error)?);
             }
         };
@@ -43,7 +43,12 @@ impl Session<'_> {
             self.run.network.layers[layer] = new;
         }
         let sparse_copy = matches!(self.learner.codes, Method::Split(_));
-        for (n, &i) in batch.iter().enumerate() {
+        let kept = if self.run.state.keeps_maps() {
+            batch
+        } else {
+            &[]
+        };
+        for (n, &i) in kept.iter().enumerate() {
             let one = |maps: &Tensor<4>| FeatureMaps::new(maps.clone().narrow(0, n, 1));
             self.run
                 .folder
@@ -145,7 +150,7 @@ impl Session<'_> {
             }
             Ok(())
         };
-        let network = learner.update_filters(stack, batches_of_all, None)?;
+        let network = learner.update_filters(stack, batches_of_all, None, &mut [])?;
         let session = session.into_inner();
         let objective = session.run.state.objectives[stage];
         let (mut after, mut snr, mut going_on) = (0.0, 0.0, 0.0);

@@ -45,6 +45,8 @@ pub const PICTURES: &str = "pictures";
 const RECONSTRUCTED: usize = 4;
 /// How many of the strongest places of each map are shown if nothing is said.
 const PATCHES: usize = 9;
+/// The most training images whose maps are found anew.
+const MOST_CODED: usize = 100;
 /// The most patches in a row that can still be told apart on a sheet.
 const MOST_PATCHES: usize = 20;
 
@@ -139,7 +141,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
             ));
             None
         }
-        Subject::Training(number) => Some(Source::Stored(training_image(&run, *number)?)),
+        Subject::Training(number) => Some(Source::Training(training_image(&run, *number)?)),
         Subject::File(path) => {
             // Finding its maps comes late; that it cannot be read is to be told before anything
             // is drawn.
@@ -150,7 +152,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     };
     let searched = match &options.images {
         Some(path) => folder::list(path)?.into_iter().map(Source::File).collect(),
-        None => stored(&run),
+        None => training(&run),
     };
     let mut artist = Artist {
         run: &run,
@@ -179,7 +181,7 @@ pub fn pictures_of(
     out: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Report> {
-    let searched = stored(run);
+    let searched = training(run);
     let mut artist = Artist {
         run,
         images,
@@ -194,12 +196,19 @@ pub fn pictures_of(
 #[derive(PartialEq)]
 enum Source {
     /// Training image, from 0.
-    Stored(usize),
+    Training(usize),
     File(PathBuf),
 }
 
-fn stored(run: &Run) -> Vec<Source> {
-    (0..run.state.images.len()).map(Source::Stored).collect()
+/// The training images that are searched: all, or where none has maps, of which there may be any
+/// number, the first few.
+fn training(run: &Run) -> Vec<Source> {
+    let most = match run.state.keeps_maps() {
+        true => usize::MAX,
+        false => MOST_CODED,
+    };
+    let count = run.state.images.len().min(most);
+    (0..count).map(Source::Training).collect()
 }
 
 /// The index of training image `number`, which counts from 1.
@@ -273,7 +282,9 @@ impl Artist<'_> {
 
     fn coded(&mut self, source: &Source, observer: &dyn Observer) -> Result<Coded> {
         match source {
-            Source::Stored(i) => Coded::stored(self.run, self.images, *i, self.device),
+            Source::Training(i) => {
+                Coded::of_training(self.run, self.images, *i, self.device, observer)
+            }
             Source::File(path) => Coded::from_file(self.run, path, self.device, observer),
         }
     }

@@ -4,8 +4,8 @@ use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::model::{Constraint, Evaluation, Objective};
 use deconvnet::solve::{
-    Descent, FilterProblem, FilterStep, Learner, Limits, Method, Problem, Reason, Solved,
-    SparseBatch,
+    Descent, FilterMemory, FilterProblem, FilterStep, Learner, Limits, Method, Problem, Reason,
+    Solved, SparseBatch,
 };
 use rayon::ThreadPoolBuilder;
 
@@ -158,6 +158,7 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
                     layer: 0,
                     batches: &batches,
                     sparse,
+                    past: None,
                     constraint: Constraint::UnitBall,
                 };
                 values(&filters.solve(step).expect("batches that can be read"))
@@ -195,7 +196,7 @@ fn learning_with_it_lowers_the_objective_at_every_visit() {
     let (mut first, mut before) = (None, f64::INFINITY);
     for visit in 0..12 {
         let learnt = learner
-            .visit(&problem, maps, true, &mut Vec::new(), &mut ())
+            .visit(&problem, maps, true, &mut FilterMemory::default(), &mut ())
             .expect("finite numbers");
         for each in [&learnt.after_codes, &learnt.after_filters] {
             let now = Evaluation::total(each).objective;

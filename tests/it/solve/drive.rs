@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 use deconvnet::Error;
 use deconvnet::model::Objective;
 use deconvnet::solve::{
-    Adam, FilterStep, Fista, Learner, Limits, Method, Point, Problem, Reason, Solved, Split, Watch,
+    Adam, FilterMemory, FilterStep, Fista, Learner, Limits, Method, Point, Problem, Reason, Solved,
+    Split, Watch,
 };
 
 use crate::support::scenario::{Stack, optimum, problem, zeros};
@@ -230,7 +231,8 @@ fn images_that_are_not_finite_are_a_numeric_error_for_every_solver() {
                     constraint: Default::default(),
                 };
                 let start: Tensor<4> = zeros(&problem);
-                let visit = learner.visit(&problem, start, true, &mut Vec::new(), &mut ());
+                let visit =
+                    learner.visit(&problem, start, true, &mut FilterMemory::default(), &mut ());
                 let error = visit.map(|learnt| learnt.snr).expect_err("nothing learnt");
                 assert!(matches!(error, Error::Numeric(_)), "{error:?}");
             }

@@ -1,8 +1,9 @@
 //! The filters with the maps fixed, against normal equations written out.
 
 use burn::tensor::Tensor;
+use deconvnet::connectivity::Connectivity;
 use deconvnet::model::{Constraint, Network};
-use deconvnet::solve::{FilterProblem, FilterStep};
+use deconvnet::solve::{FilterProblem, FilterStep, Past};
 
 use crate::support::dense::Dense;
 use crate::support::scenario::Stack;
@@ -33,6 +34,15 @@ impl Setting {
     }
 
     fn solve(&self, step: FilterStep, constraint: Constraint) -> Tensor<4> {
+        self.solve_with(None, step, constraint)
+    }
+
+    fn solve_with(
+        &self,
+        past: Option<&Past>,
+        step: FilterStep,
+        constraint: Constraint,
+    ) -> Tensor<4> {
         let batches = |visit: &mut dyn FnMut(Tensor<4>, Tensor<4>) -> deconvnet::Result<()>| {
             for (maps, images) in &self.batches {
                 visit(maps.clone(), images.clone())?;
@@ -44,6 +54,7 @@ impl Setting {
             layer: self.layer,
             batches: &batches,
             sparse: None,
+            past,
             constraint,
         };
         problem.solve(step).expect("batches that can be read")
@@ -222,4 +233,110 @@ fn enough_projected_gradients_reach_the_least_squares_where_the_ball_allows_it()
             "{what}: {reached} for {least}"
         );
     }
+}
+
+/// Filters of maps that are hardly used must not wait for those of maps that are used much: maps and
+/// filters in other units give the same images after the same steps.
+#[test]
+fn projected_gradient_does_not_depend_on_the_units_of_the_maps() {
+    for (what, setting) in settings(49)
+        .into_iter()
+        .filter(|(_, s)| s.layer + 1 == s.network.layers.len())
+    {
+        // So small that the ball does not act.
+        let tiny = |f: Tensor<4>| f * 1e-3;
+        let maps = setting.filters().dims()[1];
+        let units: Vec<f64> = (0..maps).map(|k| [1.0, 0.1, 3.0][k % 3]).collect();
+        let units = tensor(&units, [1, maps, 1, 1]);
+        let with = |map_units: Tensor<4>| {
+            let mut network = setting.network.clone();
+            let layer = &network.layers[setting.layer];
+            let filters = tiny(setting.filters()) / map_units.clone();
+            network.layers[setting.layer] = layer.with_filters(filters);
+            let batches = setting.batches.iter();
+            Setting {
+                network,
+                batches: batches
+                    .map(|(z, y)| (z.clone() * map_units.clone(), tiny(y.clone())))
+                    .collect(),
+                layer: setting.layer,
+            }
+        };
+        let step = FilterStep::ProjectedGradient { steps: 4 };
+        let images = |setting: Setting| {
+            let filters = setting.solve(step, Constraint::UnitBall);
+            setting.images(filters)
+        };
+        let plain = images(with(units.ones_like()));
+        assert_near(&images(with(units)), &plain, 1e-9, &what);
+    }
+}
+
+#[test]
+fn the_past_holds_filters_where_they_are_as_strongly_as_their_maps_were_used() {
+    for (what, setting) in settings(50) {
+        let filters = setting.filters();
+        let shape = filters.dims();
+        let h: Vec<f64> = (0..shape[1]).map(|k| [0.0, 7.0, 0.5][k % 3]).collect();
+        let mut past = Past::none(&filters);
+        let energies = tensor(&h, [1, shape[1], 1, 1]);
+        past.energies = past.energies.map(|_| energies.clone());
+
+        // The same by more rows of the least squares: sqrt(h) f = sqrt(h) f0.
+        let root = energies.sqrt();
+        let g = &setting.network.layers[setting.layer].connectivity;
+        let taps = shape[2] * shape[3];
+        let free: Vec<usize> = (0..shape.iter().product())
+            .filter(|i| g.connects(i / taps / g.maps(), i / taps % g.maps()))
+            .collect();
+        let matrix = Dense::of(shape.iter().product(), |f| {
+            let f = tensor(f, shape);
+            let held = values(&(f.clone() * root.clone()));
+            [setting.images(f), held].concat()
+        });
+        let held = values(&(filters * root.clone()));
+        let rows = [setting.targets(), held].concat();
+        let best = tensor(&matrix.least_squares(&rows, &free), shape);
+
+        let unknowns = shape.iter().product::<usize>();
+        let step = FilterStep::LeastSquares { cg: 3 * unknowns };
+        let got = setting.solve_with(Some(&past), step, Constraint::UnitBall);
+        let wanted = Constraint::UnitBall.project(best.clone());
+        assert_near(&values(&got), &values(&wanted), 1e-6, &what);
+
+        // Steps and projections in turn end at the least objective within the ball.
+        let objective = |f: &Tensor<4>| {
+            let r: Vec<f64> = matrix
+                .times(&values(f))
+                .iter()
+                .zip(&rows)
+                .map(|(a, b)| a - b)
+                .collect();
+            0.5 * dot(&r, &r)
+        };
+        let step = FilterStep::ProjectedGradient { steps: 3000 };
+        let reached = setting.solve_with(Some(&past), step, Constraint::UnitBall);
+        let least = objective(&reached);
+        for other in [wanted, setting.filters(), reached.clone() * 0.99] {
+            assert!(least <= objective(&other) + 1e-9, "{what}: {least}");
+        }
+        for c in (0..unknowns).step_by(unknowns.div_ceil(12)) {
+            let mut moved = values(&reached);
+            for by in [1e-3, -1e-3] {
+                moved[c] += by;
+                let inside = Constraint::UnitBall.project(tensor(&moved, shape));
+                let inside = inside * g_mask(g, shape);
+                assert!(least <= objective(&inside) + 1e-9, "{what}: {c}");
+                moved[c] -= by;
+            }
+        }
+    }
+}
+
+/// One where filters connect, zero elsewhere.
+fn g_mask(g: &Connectivity, shape: [usize; 4]) -> Tensor<4> {
+    let mask: Vec<f64> = (0..g.planes() * g.maps())
+        .map(|pair| f64::from(u8::from(g.connects(pair / g.maps(), pair % g.maps()))))
+        .collect();
+    tensor(&mask, [g.planes(), g.maps(), 1, 1]).expand(shape)
 }

@@ -1,8 +1,14 @@
 //! Learning maps and filters together.
 
-use burn::tensor::Tensor;
-use deconvnet::model::{Constraint, Evaluation, Objective};
-use deconvnet::solve::{Adam, FilterStep, Fista, Learner, Learnt, Method, Problem, Split};
+use burn::tensor::{Device, Tensor};
+use deconvnet::config::Config;
+use deconvnet::connectivity::Connectivity;
+use deconvnet::data::Preprocess;
+use deconvnet::model::{Constraint, Evaluation, Layer, Network, Objective};
+use deconvnet::run::{Images, to_tensor};
+use deconvnet::solve::{
+    Adam, Descent, FilterMemory, FilterStep, Fista, Learner, Learnt, Method, Past, Problem, Split,
+};
 
 use crate::support::scenario::{Stack, problem, single, zeros};
 use crate::support::*;
@@ -30,11 +36,11 @@ fn learners() -> [Learner; 3] {
 
 /// Visits one batch again and again; the last of the visits and the first.
 fn learn(learner: &Learner, mut problem: Problem, visits: usize) -> [Learnt; 2] {
-    let (mut maps, mut moments) = (zeros(&problem), Vec::new());
+    let (mut maps, mut memory) = (zeros(&problem), FilterMemory::default());
     let mut all = Vec::new();
     for _ in 0..visits {
         let learnt = learner
-            .visit(&problem, maps, true, &mut moments, &mut ())
+            .visit(&problem, maps, true, &mut memory, &mut ())
             .expect("finite numbers");
         maps = learnt.maps.clone();
         problem.network = learnt.network.clone();
@@ -135,7 +141,13 @@ fn a_visit_tells_of_the_codes_before_and_after_and_of_the_maps_that_go_on() {
         }
         let problem = noisy(Stack::Two, 65);
         let learnt = learner
-            .visit(&problem, zeros(&problem), true, &mut Vec::new(), &mut ())
+            .visit(
+                &problem,
+                zeros(&problem),
+                true,
+                &mut FilterMemory::default(),
+                &mut (),
+            )
             .expect("finite numbers");
         let at = |network, maps: &Tensor<4>| {
             let (maps, images) = (maps.clone(), problem.images.clone());
@@ -164,7 +176,13 @@ fn filters_stay_as_they_are_when_it_is_not_their_turn() {
     for learner in learners() {
         let problem = single(&noisy(Stack::Two, 63));
         let learnt = learner
-            .visit(&problem, zeros(&problem), false, &mut Vec::new(), &mut ())
+            .visit(
+                &problem,
+                zeros(&problem),
+                false,
+                &mut FilterMemory::default(),
+                &mut (),
+            )
             .expect("finite numbers");
         for (after, before) in learnt.network.layers.iter().zip(&problem.network.layers) {
             assert_eq!(bits(&after.filters.val()), bits(&before.filters.val()));
@@ -177,12 +195,139 @@ fn filters_stay_as_they_are_when_it_is_not_their_turn() {
 fn adams_memory_of_the_filters_lasts_across_visits() {
     let [_, adam, _] = learners();
     let problem = noisy(Stack::Two, 64);
-    let mut moments = Vec::new();
+    let mut memory = FilterMemory::default();
     for visit in 1..=2 {
         let start = zeros(&problem);
-        adam.visit(&problem, start, true, &mut moments, &mut ())
+        adam.visit(&problem, start, true, &mut memory, &mut ())
             .expect("finite numbers");
-        let times: Vec<usize> = moments.iter().map(|m| m.time).collect();
+        let times: Vec<usize> = memory.moments.iter().map(|m| m.time).collect();
         assert_eq!(times, [visit * adam.steps; 2]);
     }
+}
+
+fn online(problem: &Problem) -> FilterMemory {
+    let layers = problem.network.layers.iter();
+    FilterMemory {
+        past: layers
+            .map(|layer| Past::none(&layer.filters.val()))
+            .collect(),
+        ..FilterMemory::default()
+    }
+}
+
+/// Image `i` of a problem alone, with the filters of another.
+fn image(problem: &Problem, i: usize, network: &Network) -> Problem {
+    Problem {
+        network: network.clone(),
+        images: problem.images.clone().narrow(0, i, 1),
+        objective: problem.objective,
+    }
+}
+
+#[test]
+fn the_past_adds_up_the_energies_of_the_maps_and_forgets_the_first_batches() {
+    let [_, _, learner] = learners();
+    let learner = Learner {
+        constraint: Constraint::UnitBall,
+        ..learner
+    };
+    for in_double in [true, false] {
+        let problem = noisy(Stack::Masked, 66);
+        let problem = if in_double { problem } else { single(&problem) };
+        let mut memory = online(&problem);
+        let mut network = problem.network.clone();
+        let mut wanted = vec![0.0; network.top().connectivity.maps()];
+        for t in 1..=5 {
+            let one = image(&problem, t % 2, &network);
+            let start = zeros(&one);
+            let learnt = learner
+                .visit(&one, start, true, &mut memory, &mut ())
+                .expect("finite numbers");
+            network = learnt.network;
+            let kept = (1.0 - 1.0 / t as f64).powi(8);
+            let squares = learnt.maps.square().sum_dim(3).sum_dim(2);
+            for (h, e) in wanted.iter_mut().zip(values(&squares)) {
+                *h = *h * kept + e;
+            }
+            let got = values(&memory.past[0].energies.val());
+            assert_near(
+                &got,
+                &wanted,
+                if in_double { 1e-12 } else { 1e-5 },
+                "energies",
+            );
+            assert_eq!(memory.past[0].batches, t);
+        }
+    }
+}
+
+/// Sample scenes one after the other, each coded from zero: the filters must serve scenes that were
+/// not among them, and better than filters that each time fit the scene of the moment.
+#[test]
+fn an_online_learner_serves_images_that_it_has_not_seen() {
+    const LEARNT: usize = 24;
+    const ALL: usize = 30;
+    let mut config = Config {
+        preprocess: Preprocess::ContrastNormalize {
+            size: 13,
+            sigma: 4.773,
+        },
+        ..Config::default()
+    };
+    config.data.colour = false;
+    config.data.sample_count = ALL;
+    config.data.sample_size = 56;
+    let device = Device::flex();
+    let mut images = Images::open(&config).expect("sample scenes");
+    let images: Vec<Tensor<4>> = (0..ALL)
+        .map(|i| to_tensor(&images.get(i).expect("a scene"), &device))
+        .collect();
+    let first = Layer::random(
+        Connectivity::full(1, 24),
+        [8, 8],
+        Constraint::UnitBall,
+        1,
+        &device,
+    );
+    let first = Network::new(vec![first]);
+    let objective = Objective::new(1.0, 2.0, 1.0).expect("a sound objective");
+    let learner = Learner {
+        codes: Method::Descent(Descent::default()),
+        steps: 8,
+        filters: FilterStep::ProjectedGradient { steps: 5 },
+        filter_rate: 0.0,
+        constraint: Constraint::UnitBall,
+    };
+    let visit = |i: usize, network: &Network, update: bool, memory: &mut FilterMemory| {
+        let problem = Problem {
+            network: network.clone(),
+            images: images[i].clone(),
+            objective,
+        };
+        let start = Tensor::zeros(network.maps_shape(images[i].dims()), &device);
+        let learnt = learner.visit(&problem, start, update, memory, &mut ());
+        learnt.expect("finite numbers")
+    };
+    let unseen = |network: &Network| -> f64 {
+        let all = (LEARNT..ALL).map(|i| visit(i, network, false, &mut FilterMemory::default()));
+        all.map(|learnt| Evaluation::total(&learnt.after_codes).objective)
+            .sum()
+    };
+    let learn = |mut memory: FilterMemory| {
+        let visits = (0..LEARNT).cycle().take(2 * LEARNT);
+        visits.fold(first.clone(), |network, i| {
+            visit(i, &network, true, &mut memory).network
+        })
+    };
+    let with = FilterMemory {
+        past: vec![Past::none(&first.top().filters.val())],
+        ..FilterMemory::default()
+    };
+    let before = unseen(&first);
+    let [with, without] = [with, FilterMemory::default()].map(|memory| unseen(&learn(memory)));
+    assert!(with < 0.9 * before, "{with} from {before}");
+    assert!(
+        with < 0.99 * without,
+        "{with}, but {without} without a past"
+    );
 }

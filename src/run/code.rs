@@ -1,0 +1,57 @@
+//! The maps of an image that a run holds none of.
+
+use burn::tensor::{Device, Tensor};
+
+use super::{Run, to_tensor};
+use crate::config::{SolverName, Update};
+use crate::data::Image;
+use crate::error::Result;
+use crate::solve::{Limits, Problem, Watch};
+
+impl Run {
+    /// The codes `[1, K, ..]` of a prepared image in the layer at the top of each stage that learning
+    /// has reached, and that layer, from 0. They are found stage by stage as in training, by the run's
+    /// own solver from zero, in as many steps as a training image was given: the first stage explains
+    /// the image, each other one the rescaled maps of the stage below.
+    ///
+    /// An interruption leaves the maps where they are.
+    ///
+    /// # Errors
+    /// [`crate::Error::Numeric`] where the numbers leave the finite range.
+    pub fn code(
+        &self,
+        prepared: &Image,
+        device: &Device,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<(usize, Tensor<4>)>> {
+        let train = &self.state.config.train;
+        let learner = self.state.config.learner();
+        let mut target = to_tensor(prepared, device);
+        let mut codes = Vec::new();
+        for (stage, objective) in self.state.objectives.iter().enumerate() {
+            let layers = self.state.layers_of(stage);
+            let top = layers.end - 1;
+            let network = self.network.part(layers);
+            let start = Tensor::zeros(network.maps_shape(target.dims()), device);
+            let visits = match (train.solver, train.update_filters) {
+                // These begin anew at every visit: the one its schedule, the other its maps.
+                (SolverName::Split, _) | (_, Update::Online) => 1,
+                _ => self.state.config.layers[top].epochs,
+            };
+            let limits = Limits {
+                steps: visits * learner.steps,
+                every: 0,
+                ..Limits::default()
+            };
+            let problem = Problem {
+                network,
+                images: target,
+                objective: *objective,
+            };
+            let solved = learner.codes.code(&problem, start, &limits, watch)?;
+            target = self.network.rescale(top, solved.maps);
+            codes.push((top, solved.codes));
+        }
+        Ok(codes)
+    }
+}
