@@ -3,6 +3,10 @@
 //! double precision with the clock stopped.
 //!
 //!     cargo run --release --example learn_problem -- FILE.npz --epochs 100 --out curve.csv
+//!
+//! Online, image by image, judged by the images of another file:
+//!
+//!     cargo run --release --example learn_problem -- FILE.npz --online --rounds 8 --test TEST.npz
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,9 +15,11 @@ use std::time::Instant;
 use burn::tensor::{DType, Tensor};
 use clap::Parser;
 use deconvnet::backend::Backend;
-use deconvnet::model::{Constraint, Evaluation};
+use deconvnet::model::{Constraint, Evaluation, Network};
 use deconvnet::problem::CodingProblem;
-use deconvnet::solve::{Descent, FilterMemory, FilterStep, Learner, Limits, Method, Past, Problem};
+use deconvnet::solve::{
+    Descent, FilterMemory, FilterStep, Learner, Limits, Method, Past, Problem, Solved,
+};
 
 #[derive(Parser)]
 struct Arguments {
@@ -22,11 +28,10 @@ struct Arguments {
     /// Visits of all images.
     #[arg(long, default_value_t = 100)]
     epochs: usize,
-    /// Visit one image after the other and keep no maps; the objective is then that of the images
-    /// coded anew.
+    /// Visit one image after the other, each from maps of zeros, and keep no maps.
     #[arg(long)]
     online: bool,
-    /// Judge by the images of this file, coded anew, instead.
+    /// Judge the filters by the images of this file, coded anew each time.
     #[arg(long)]
     test: Option<PathBuf>,
     /// Stop once the objective is at most this.
@@ -38,6 +43,9 @@ struct Arguments {
     /// Gradient steps on the filters on each visit.
     #[arg(long, default_value_t = 5)]
     filter_steps: usize,
+    /// Judge after so many visits; online a visit is one image, otherwise all.
+    #[arg(long, default_value_t = 1)]
+    every: usize,
     /// Write the curve here as CSV.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -47,6 +55,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let device = Backend::Flex.device()?;
     let mut problem = CodingProblem::read(&arguments.problem, &device)?.problem;
+    let test = match &arguments.test {
+        Some(path) => Some(CodingProblem::read(path, &device)?.problem),
+        None => None,
+    };
     let learner = Learner {
         codes: Method::Descent(Descent::default()),
         steps: arguments.rounds,
@@ -56,67 +68,47 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         filter_rate: 0.0,
         constraint: Constraint::UnitBall,
     };
-    let shape = problem.network.maps_shape(problem.images.dims());
-    let mut maps = Tensor::zeros(shape, &device);
-    let mut memory = FilterMemory::default();
-    let n = problem.images.dims()[0];
-    let test = match &arguments.test {
-        Some(path) => CodingProblem::read(path, &device)?.problem.images,
-        None => problem.images.clone(),
+    let images = problem.images.clone();
+    let zeros = |problem: &Problem| {
+        let shape = problem.network.maps_shape(problem.images.dims());
+        Tensor::zeros(shape, &device)
     };
-    if arguments.online {
+    let mut maps = zeros(&problem);
+    let mut memory = FilterMemory::default();
+    let each = if arguments.online {
         memory.past = vec![Past::none(&problem.network.top().filters.val())];
-    }
-    let mut curve = Vec::from(["epoch,seconds,objective,non_zero_percent".to_string()]);
+        images.dims()[0]
+    } else {
+        1
+    };
+    let mut curve = Vec::from(["visits,seconds,objective,non_zero_percent".to_string()]);
     let mut seconds = 0.0;
-    for epoch in 1..=arguments.epochs {
+    for visit in 0..arguments.epochs * each {
         let started = Instant::now();
         if arguments.online {
-            for i in 0..n {
-                let one = Problem {
-                    images: problem.images.clone().narrow(0, i, 1),
-                    ..problem.clone()
-                };
-                let start = maps.clone().narrow(0, i, 1).zeros_like();
-                problem.network = learner
-                    .visit(&one, start, true, &mut memory, &mut ())?
-                    .network;
-            }
-        } else {
-            let learnt = learner.visit(&problem, maps, true, &mut memory, &mut ())?;
-            maps = learnt.maps;
-            problem.network = learnt.network;
+            problem.images = images.clone().narrow(0, visit % each, 1);
+            maps = zeros(&problem);
         }
+        let learnt = learner.visit(&problem, maps, true, &mut memory, &mut ())?;
+        maps = learnt.maps;
+        problem.network = learnt.network;
         seconds += started.elapsed().as_secs_f64();
-        let at = if arguments.online || arguments.test.is_some() {
-            let tested = Problem {
-                images: test.clone(),
-                ..problem.clone()
-            };
-            let start = Tensor::zeros(tested.network.maps_shape(test.dims()), &device);
-            let limits = Limits {
-                steps: 60,
-                every: 0,
-                ..Limits::default()
-            };
-            evaluate(
-                &tested,
-                &Method::Descent(Descent::default())
-                    .code(&tested, start, &limits, &mut ())?
-                    .codes,
-            )
-        } else {
-            evaluate(&problem, &maps)
+        if (visit + 1) % arguments.every != 0 {
+            continue;
+        }
+        let at = match &test {
+            Some(test) => judge(&problem.network, test)?,
+            None => evaluate(&problem, &maps),
         };
+        let density = 100.0 * at.density;
+        let visits = visit + 1;
         curve.push(format!(
-            "{epoch},{seconds:.6},{:.6},{:.4}",
-            at.objective,
-            100.0 * at.density
+            "{visits},{seconds:.6},{:.6},{density:.4}",
+            at.objective
         ));
         println!(
-            "epoch {epoch:>4}  {seconds:>8.3} s  objective {:>12.6}  non-zero {:.3} %",
+            "visit {visits:>5}  {seconds:>8.3} s  objective {:>12.6}  non-zero {density:.3} %",
             at.objective,
-            100.0 * at.density
         );
         if arguments
             .target
@@ -129,6 +121,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         writeln!(std::fs::File::create(out)?, "{}", curve.join("\n"))?;
     }
     Ok(())
+}
+
+/// The least objective of the images of `test` under other filters.
+fn judge(network: &Network, test: &Problem) -> deconvnet::Result<Evaluation> {
+    let problem = Problem {
+        network: network.clone(),
+        ..test.clone()
+    };
+    let shape = network.maps_shape(test.images.dims());
+    let start = Tensor::zeros(shape, &test.images.device());
+    let limits = Limits {
+        steps: 100,
+        every: 0,
+        ..Limits::default()
+    };
+    let method = Method::Descent(Descent::default());
+    let Solved { codes, .. } = method.code(&problem, start, &limits, &mut ())?;
+    Ok(evaluate(&problem, &codes))
 }
 
 /// The objective in double precision.

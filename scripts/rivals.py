@@ -4,6 +4,7 @@
     cargo build --release --bin deconvnet --example learn_problem
     python scripts/rivals.py coding  PROBLEM.npz ... --out rivals
     python scripts/rivals.py learning PROBLEM.npz ... --seeds 5 --out rivals
+    python scripts/rivals.py online PROBLEM.npz --test TEST.npz --out rivals
     python scripts/rivals.py scaling  IMAGE ... --out rivals
 
 A problem file holds images s [K, C, H, W], filters D0 [M, C, h, w], lmbda and boundary "valid";
@@ -21,6 +22,10 @@ backtracking, and FISTA in PyTorch. SPORCO's planning of Fourier transforms is n
 learning: SPORCO's ConvBPDNMaskDictLearn takes --iterations steps; then seconds of either to the
 objective that it ended with (SPORCO's own constraint is the unit sphere, which is no harder).
 Seeds other than 0 draw the first filters anew.
+
+online: each image is coded from nothing at every visit and its maps are dropped. SPORCO's
+OnlineConvBPDNMaskDictLearn makes --epochs passes; then seconds of either to the least objective
+over the images of TEST.npz, which neither learns from, that its filters allow in the end.
 
 scaling: our seconds to a duality gap of 1e-3 against pixels, images and threads.
 
@@ -170,6 +175,12 @@ def worker(args):
         os.environ[name] = str(args.threads)
     s, d, lmbda = read(args.problem[0])
     look = lambda d, x: objective(s, d, x, lmbda)
+    if args.rival == "sporco-online":
+        sporco_setup(args.threads)
+        sporco_online(s[:1], d, lmbda, lambda *_: False, 2, 1)
+        watch = Watch(lambda d: least(args.test, d, args.threads), args.target, args.seconds)
+        sporco_online(s, d, lmbda, watch, args.epochs, args.every)
+        return json.dump(watch.curve, sys.stdout)
     if args.rival == "torch-fista":
         watch = Watch(look, args.target, args.seconds)
         torch_coding(s, d, lmbda, watch, args.threads, args.iterations)
@@ -214,6 +225,39 @@ def sporco_learning(s, d, lmbda, _, watch, iterations):
     )
 
 
+def sporco_online(s, d, lmbda, watch, epochs, every):
+    """One image after the other, with the steps and limits of SPORCO's own example."""
+    from sporco.dictlrn import onlinecdl
+
+    image, weight, atoms = canvas(s, d)
+    (k, c, *_), (m, _, h, w) = s.shape, d.shape
+    options = onlinecdl.OnlineConvBPDNMaskDictLearn.Options(
+        {
+            "DataType": np.dtype(np.float32),
+            "eta_a": 10.0,
+            "eta_b": 20.0,
+            "CBPDN": {"rho": 50 * lmbda + 0.5, "MaxMainIter": 50, "FastSolve": True},
+        }
+    )
+    solver = onlinecdl.OnlineConvBPDNMaskDictLearn(atoms, lmbda, options)
+    thin = weight[..., :1] if c == 1 else weight[:, :, :1, :1]
+    thin = thin[..., 0].astype(np.float32)
+    for visit in range(epochs * k):
+        solver.solve(image[..., visit % k].astype(np.float32), thin)
+        if (visit + 1) % every == 0:
+            found = np.asarray(solver.getdict()).reshape(h, w, c, m).transpose(3, 2, 0, 1)
+            if watch(found):
+                break
+
+
+def least(test, d, threads):
+    """The least objective of the images of a problem file under other filters."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "problem.npz"
+        np.savez(path, **{**np.load(test), "D0": np.ascontiguousarray(d, np.float32)})
+        return ours_coding(path, threads, "--gap", "1e-4", "--steps", "3000")[0][-1][1]
+
+
 def measured(command, threads):
     """Output and peak memory in MiB of a process."""
     environment = dict(os.environ, RAYON_NUM_THREADS=str(threads))
@@ -241,9 +285,10 @@ def ours_coding(path, threads, *limits):
     return curve, memory
 
 
-def ours_learning(path, threads, target, epochs, folder):
+def ours_learning(path, threads, target, epochs, folder, *more):
     out = pathlib.Path(folder) / "curve.csv"
     command = [program("examples/learn_problem"), path, "--epochs", str(epochs), "--out", out]
+    command += more
     if target is not None:
         command += ["--target", str(target)]
     _, memory = measured(command, threads)
@@ -255,6 +300,8 @@ def theirs(rival, path, args, target):
     command = [sys.executable, __file__, "worker", path, "--rival", rival]
     command += ["--target", str(target), "--threads", str(args.threads)]
     command += ["--seconds", str(args.seconds), "--iterations", str(args.iterations)]
+    if args.test:
+        command += ["--test", args.test, "--epochs", str(args.epochs), "--every", str(args.every)]
     output, memory = measured(command, args.threads)
     return json.loads(output.decode().strip().splitlines()[-1]), memory
 
@@ -368,6 +415,25 @@ def learning(args):
                 write(rows, args.out)
 
 
+def online(args):
+    rows = []
+    for path in args.problem:
+        name = pathlib.Path(path).stem
+        target = theirs("sporco-online", path, args, -1)[0][-1][1]
+        more = ["--online", "--rounds", "8", "--test", args.test, "--every", str(args.every)]
+        with tempfile.TemporaryDirectory() as folder:
+            runs = {
+                "deconvnet": lambda: ours_learning(
+                    path, args.threads, None, args.epochs, folder, *more
+                ),
+                "sporco": lambda: theirs("sporco-online", path, args, target),
+            }
+            found, curves = compare(name, target, runs, args.repeats)
+        rows += found
+        plot(args.out / f"{name}.png", f"online {name}", curves)
+        write(rows, args.out)
+
+
 def planes(path, side, colour, corner=0):
     """A square of an image, its low frequencies removed, [C, side, side]."""
     from PIL import Image
@@ -446,10 +512,12 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=["coding", "learning", "scaling", "make", "worker"])
+    parser.add_argument("task", choices=["coding", "learning", "online", "scaling", "make", "worker"])
     parser.add_argument("problem", nargs="+", help="problem files; images for make and scaling")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("rivals"))
     parser.add_argument("--rivals", default=",".join(CODING))
+    parser.add_argument("--test", help="problem file whose images judge an online learner")
+    parser.add_argument("--every", type=int, default=10, help="visits between two judgements")
     parser.add_argument("--rival", help=argparse.SUPPRESS)
     parser.add_argument("--target", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -466,11 +534,12 @@ def main():
     parser.add_argument("--lmbda", type=float, default=0.05)
     args = parser.parse_args()
     args.iterations = args.iterations or (100 if args.task == "learning" else 5000)
-    if args.task in ("coding", "learning", "scaling"):
+    if args.task in ("coding", "learning", "online", "scaling"):
         args.out.mkdir(parents=True, exist_ok=True)
     tasks = {
         "coding": coding,
         "learning": learning,
+        "online": online,
         "scaling": scaling,
         "make": make,
         "worker": worker,
