@@ -33,27 +33,34 @@ pub struct Place {
     pub column: u32,
 }
 
-/// How the planes of an image lie on a canvas: row by row, the planes of a row one after the other,
-/// with `h - 1` rows and `w - 1` columns of zeros on each side.
+/// How the planes of an image lie on a canvas, with `h - 1` rows and `w - 1` columns of zeros on each
+/// side: row by row, and in a row pixel by pixel if every map sees every plane, since a row of an atom
+/// then fills the fewest runs; otherwise plane by plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    planes: usize,
+    /// Parts of a row, each with the pixels of some planes.
+    groups: usize,
+    /// Planes in a group: numbers in a pixel.
+    pixel: usize,
     image: [usize; 2],
     filter: [usize; 2],
+    /// Numbers in a group of a row.
     stride: usize,
 }
 
 impl Frame {
-    /// For images of `planes` planes under filters as in `sizes`.
-    pub fn new(planes: usize, sizes: Sizes) -> Self {
+    /// For images of a layer's planes under filters as in `sizes`.
+    pub fn new(g: &Connectivity, sizes: Sizes) -> Self {
         let [_, width] = sizes.image;
         let [_, w] = sizes.filter;
+        let pixel = if g.is_full() { g.planes() } else { 1 };
         Self {
-            planes,
+            groups: g.planes() / pixel,
+            pixel,
             image: sizes.image,
             filter: sizes.filter,
             // The last patch begins in column W + w - 2 and is read in whole runs.
-            stride: width + w - 1 + w.next_multiple_of(RUN),
+            stride: (width + w - 1) * pixel + (w * pixel).next_multiple_of(RUN),
         }
     }
 
@@ -64,7 +71,7 @@ impl Frame {
 
     /// Numbers in a row of the canvas.
     pub fn row_len(&self) -> usize {
-        self.planes * self.stride
+        self.groups * self.stride
     }
 
     /// Height and width of the maps.
@@ -72,11 +79,12 @@ impl Frame {
         [0, 1].map(|d| self.image[d] + self.filter[d] - 1)
     }
 
-    /// Where row `y` of plane `c` of the image lies on the canvas.
-    pub fn image_row(&self, c: usize, y: usize) -> Range<usize> {
+    /// Where the pixels of row `y` of plane `c` of the image lie on the canvas.
+    fn image_row(&self, c: usize, y: usize) -> impl Iterator<Item = usize> {
         let [h, w] = self.filter;
-        let start = (y + h - 1) * self.row_len() + c * self.stride + w - 1;
-        start..start + self.image[1]
+        let group = (y + h - 1) * self.row_len() + c / self.pixel * self.stride;
+        let start = group + (w - 1) * self.pixel + c % self.pixel;
+        (start..).step_by(self.pixel).take(self.image[1])
     }
 
     /// A canvas with the planes `[C, H, W]` of an image on it.
@@ -84,7 +92,9 @@ impl Frame {
         let [height, width] = self.image;
         let mut canvas = vec![T::ZERO; self.rows() * self.row_len()];
         for (row, values) in planes.chunks_exact(width).enumerate() {
-            canvas[self.image_row(row / height, row % height)].copy_from_slice(values);
+            for (at, &value) in self.image_row(row / height, row % height).zip(values) {
+                canvas[at] = value;
+            }
         }
         canvas
     }
@@ -92,13 +102,37 @@ impl Frame {
     /// The planes `[C, H, W]` of the image on a canvas.
     pub fn planes<T: Scalar>(&self, canvas: &[T]) -> Vec<T> {
         let [height, width] = self.image;
-        let mut planes = Vec::with_capacity(self.planes * height * width);
-        for c in 0..self.planes {
+        let count = self.groups * self.pixel;
+        let mut planes = Vec::with_capacity(count * height * width);
+        for c in 0..count {
             for y in 0..height {
-                planes.extend_from_slice(&canvas[self.image_row(c, y)]);
+                planes.extend(self.image_row(c, y).map(|at| canvas[at]));
             }
         }
         planes
+    }
+
+    /// The rows of the filters of a map, each in the groups that it sees.
+    fn rows_of(&self, g: &Connectivity, k: usize) -> impl Iterator<Item = (usize, usize)> {
+        let mut groups: Vec<usize> = g.planes_of(k).iter().map(|c| c / self.pixel).collect();
+        groups.dedup();
+        (0..self.filter[0])
+            .flat_map(move |a| groups.clone().into_iter().map(move |group| (a, group)))
+    }
+
+    /// Where in the filters `[planes, maps, h, w]` the taps of a row lie that are next to each other on
+    /// the canvas.
+    fn taps_of(
+        &self,
+        g: &Connectivity,
+        k: usize,
+        a: usize,
+        group: usize,
+    ) -> impl Iterator<Item = usize> {
+        let (Self { pixel, filter, .. }, maps) = (*self, g.maps());
+        let [h, w] = filter;
+        let tap = move |b, c| (((group * pixel + c) * maps + k) * h + a) * w + b;
+        (0..w).flat_map(move |b| (0..pixel).map(move |c| tap(b, c)))
     }
 
     /// Whether the whole patch of a place lies inside the image.
@@ -109,11 +143,12 @@ impl Frame {
     }
 }
 
-/// A run of taps: where it lies from the first element of its patch on, and in which column.
+/// A run of taps: where it lies from the first element of its patch on, and where within the patch's
+/// part of a row.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     at: u32,
-    column: u32,
+    offset: u32,
 }
 
 /// As many numbers as a run has, from one on.
@@ -146,33 +181,32 @@ pub struct Atoms<T> {
     atoms: Vec<Atom<T>>,
     runs: Vec<Run>,
     taps: Vec<[T; RUN]>,
-    /// For each column of the canvas, 1 in the image and 0 in the margin.
+    /// For each number of a group of a row, 1 in the image and 0 in the margin.
     inside: Vec<T>,
 }
 
 impl<T: Scalar> Atoms<T> {
     /// From filters `[planes, maps, h, w]`.
     pub fn new(filters: &[T], g: &Connectivity, sizes: Sizes) -> Self {
-        let frame = Frame::new(g.planes(), sizes);
+        let frame = Frame::new(g, sizes);
         let [h, w] = sizes.filter;
         let (mut atoms, mut runs, mut taps) = (Vec::new(), Vec::new(), Vec::new());
         for k in 0..g.maps() {
-            let planes = g.planes_of(k);
             let first = runs.len();
-            for a in 0..h {
-                for &c in &planes {
-                    let row = &filters[((c * g.maps() + k) * h + a) * w..][..w];
-                    for (i, part) in row.chunks(RUN).enumerate() {
-                        let column = i * RUN;
-                        let at = a * frame.row_len() + c * frame.stride + column;
-                        runs.push(Run {
-                            at: at as u32,
-                            column: column as u32,
-                        });
-                        let mut run = [T::ZERO; RUN];
-                        run[..part.len()].copy_from_slice(part);
-                        taps.push(run);
+            for (a, group) in frame.rows_of(g, k) {
+                let row: Vec<usize> = frame.taps_of(g, k, a, group).collect();
+                for (i, part) in row.chunks(RUN).enumerate() {
+                    let offset = i * RUN;
+                    let at = a * frame.row_len() + group * frame.stride + offset;
+                    runs.push(Run {
+                        at: at as u32,
+                        offset: offset as u32,
+                    });
+                    let mut run = [T::ZERO; RUN];
+                    for (tap, &from) in run.iter_mut().zip(part) {
+                        *tap = filters[from];
                     }
+                    taps.push(run);
                 }
             }
             let own = taps[first..].iter().flatten();
@@ -183,7 +217,7 @@ impl<T: Scalar> Atoms<T> {
             });
         }
         let mut inside = vec![T::ZERO; frame.stride + RUN];
-        inside[w - 1..][..sizes.image[1]].fill(T::ONE);
+        inside[(w - 1) * frame.pixel..][..sizes.image[1] * frame.pixel].fill(T::ONE);
         Self {
             frame,
             atoms,
@@ -285,16 +319,14 @@ impl<T: Scalar> Atoms<T> {
     pub fn filters(&self, taps: &[T], g: &Connectivity) -> Vec<T> {
         let [h, w] = self.frame.filter;
         let mut filters = vec![T::ZERO; g.planes() * g.maps() * h * w];
-        let mut runs = taps.chunks_exact(RUN);
+        let mut rest = taps;
         for k in 0..g.maps() {
-            let planes = g.planes_of(k);
-            for a in 0..h {
-                for &c in &planes {
-                    let row = &mut filters[((c * g.maps() + k) * h + a) * w..][..w];
-                    for (part, run) in row.chunks_mut(RUN).zip(&mut runs) {
-                        part.copy_from_slice(&run[..part.len()]);
-                    }
+            for (a, group) in self.frame.rows_of(g, k) {
+                let row = (w * self.frame.pixel).next_multiple_of(RUN);
+                for (to, &tap) in self.frame.taps_of(g, k, a, group).zip(rest) {
+                    filters[to] = tap;
                 }
+                rest = &rest[row..];
             }
         }
         filters
@@ -303,11 +335,13 @@ impl<T: Scalar> Atoms<T> {
     /// For each number of a run of a place's patch, 1 in the image and 0 in the margin.
     #[inline(always)]
     fn inside(&self, run: Run, place: Place) -> &[T; RUN] {
-        run_from(&self.inside, place.column as usize + run.column as usize)
+        let column = place.column as usize * self.frame.pixel;
+        run_from(&self.inside, column + run.offset as usize)
     }
 
     fn origin(&self, place: Place, top: usize) -> usize {
-        (place.row as usize - top) * self.frame.row_len() + place.column as usize
+        let column = place.column as usize * self.frame.pixel;
+        (place.row as usize - top) * self.frame.row_len() + column
     }
 
     /// The runs of the atom of a place in rows inside the image, and whether all of it is inside.
