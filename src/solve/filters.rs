@@ -105,8 +105,8 @@ pub enum FilterStep {
 
 /// A map that is used less than this share of the one used most takes steps as if it were used so much.
 const LEAST_ENERGY: f64 = 1e-4;
-/// Keeps a division by the energy of maps of zeros finite.
-const TINY: f64 = 1e-30;
+/// Keeps steps finite, also in single precision, where all maps are zero.
+const TINY: f64 = 1e-12;
 
 impl FilterProblem<'_> {
     /// The filters after one update, starting from the present ones; zero where unconnected.

@@ -340,3 +340,27 @@ fn g_mask(g: &Connectivity, shape: [usize; 4]) -> Tensor<4> {
         .collect();
     tensor(&mask, [g.planes(), g.maps(), 1, 1]).expand(shape)
 }
+
+#[test]
+fn filters_stay_as_they_are_where_all_maps_are_zero() {
+    for (what, setting) in settings(51) {
+        let single = |x: Tensor<4>| x.cast(burn::tensor::DType::F32);
+        let mut network = setting.network.clone();
+        for layer in &mut network.layers {
+            *layer = layer.with_filters(Constraint::UnitBall.project(single(layer.filters.val())));
+        }
+        let batches = setting.batches.iter();
+        let blank = Setting {
+            network,
+            batches: batches
+                .map(|(maps, images)| (single(maps.zeros_like()), single(images.clone())))
+                .collect(),
+            layer: setting.layer,
+        };
+        let got = blank.solve(
+            FilterStep::ProjectedGradient { steps: 3 },
+            Constraint::UnitBall,
+        );
+        assert_near(&values(&got), &values(&blank.filters()), 1e-6, &what);
+    }
+}
