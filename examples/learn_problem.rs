@@ -9,6 +9,7 @@
 //!     cargo run --release --example learn_problem -- FILE.npz --online --rounds 8 --test TEST.npz
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ struct Arguments {
     #[arg(long, default_value_t = 100)]
     epochs: usize,
     /// Visit one image after the other, each from maps of zeros, and keep no maps.
-    #[arg(long)]
+    #[arg(long, requires = "test")]
     online: bool,
     /// Judge the filters by the images of this file, coded anew each time.
     #[arg(long)]
@@ -44,8 +45,8 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     filter_steps: usize,
     /// Judge after so many visits; online a visit is one image, otherwise all.
-    #[arg(long, default_value_t = 1)]
-    every: usize,
+    #[arg(long, default_value = "1")]
+    every: NonZeroUsize,
     /// Write the curve here as CSV.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -75,7 +76,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut maps = zeros(&problem);
     let mut memory = FilterMemory::default();
-    let each = if arguments.online {
+    let visits_per_epoch = if arguments.online {
         memory.past = vec![Past::none(&problem.network.top().filters.val())];
         images.dims()[0]
     } else {
@@ -83,17 +84,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut curve = Vec::from(["visits,seconds,objective,non_zero_percent".to_string()]);
     let mut seconds = 0.0;
-    for visit in 0..arguments.epochs * each {
+    for visit in 0..arguments.epochs * visits_per_epoch {
         let started = Instant::now();
         if arguments.online {
-            problem.images = images.clone().narrow(0, visit % each, 1);
+            problem.images = images.clone().narrow(0, visit % visits_per_epoch, 1);
             maps = zeros(&problem);
         }
         let learnt = learner.visit(&problem, maps, true, &mut memory, &mut ())?;
         maps = learnt.maps;
         problem.network = learnt.network;
         seconds += started.elapsed().as_secs_f64();
-        if (visit + 1) % arguments.every != 0 {
+        if (visit + 1) % arguments.every.get() != 0 {
             continue;
         }
         let at = match &test {

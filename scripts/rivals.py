@@ -24,8 +24,9 @@ objective that it ended with (SPORCO's own constraint is the unit sphere, which 
 Seeds other than 0 draw the first filters anew.
 
 online: each image is coded from nothing at every visit and its maps are dropped. SPORCO's
-OnlineConvBPDNMaskDictLearn makes --epochs passes; then seconds of either to the least objective
-over the images of TEST.npz, which neither learns from, that its filters allow in the end.
+OnlineConvBPDNMaskDictLearn makes --epochs passes, or as many as --seconds allow; then seconds of
+either to the objective that its last filters allow over the images of TEST.npz, from which neither
+learns. Either is judged after every --every images.
 
 scaling: our seconds to a duality gap of 1e-3 against pixels, images and threads.
 
@@ -416,10 +417,15 @@ def learning(args):
 
 
 def online(args):
+    if args.test is None:
+        sys.exit("online: say what judges the filters, --test TEST.npz")
     rows = []
     for path in args.problem:
         name = pathlib.Path(path).stem
-        target = theirs("sporco-online", path, args, -1)[0][-1][1]
+        curve, _ = theirs("sporco-online", path, args, -1)
+        if not curve:
+            sys.exit(f"{path}: no judgement within {args.epochs} epochs; take a smaller --every")
+        target = curve[-1][1]
         more = ["--online", "--rounds", "8", "--test", args.test, "--every", str(args.every)]
         with tempfile.TemporaryDirectory() as folder:
             runs = {
@@ -524,7 +530,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60, help="limit of each run of a rival")
     parser.add_argument("--iterations", type=int, help="limit of each run of a rival")
-    parser.add_argument("--epochs", type=int, default=150, help="our epochs of learning")
+    parser.add_argument("--epochs", type=int, default=150, help="our epochs of learning; of both online")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=128)

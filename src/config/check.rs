@@ -91,6 +91,20 @@ impl Config {
                 );
             }
         }
+        if train.update_filters == Update::Online && train.solver == SolverName::Descent {
+            for layer in &self.layers {
+                if let Sparsity::OfMax { of_max } = layer.sparsity
+                    && 0.5_f64.powi(train.rounds as i32) > of_max
+                {
+                    return fail(format!(
+                        "train.rounds is {}: online each visit begins at the largest weight and halves it \
+                         from round to round, which does not reach sparsity.of_max = {of_max}; take {} or more",
+                        train.rounds,
+                        (-of_max.log2()).ceil() as usize + 3
+                    ));
+                }
+            }
+        }
         self.connectivities()?;
         for (l, layer) in self.layers.iter().enumerate() {
             layer.check(l + 1)?;

@@ -121,7 +121,7 @@ pub enum Update {
     /// Once per epoch, from all images.
     Epoch,
     /// After each batch, by less and less: filters learnt from many images, each coded from the start
-    /// at every visit. No maps are stored, so that neither memory nor disk grows with the images. For
+    /// at every visit. No maps are stored; what grows with the images is their list and the trace. For
     /// one layer.
     Online,
 }
@@ -155,7 +155,8 @@ pub struct Train {
     pub cg_filters: usize,
     /// Steps on each visit of a batch by fista and adam.
     pub steps: usize,
-    /// Rounds on each visit of a batch by descent.
+    /// Rounds on each visit of a batch by descent. From maps of zeros, as online, the weight of the
+    /// penalty falls by half from round to round: take a few more than bring it to its value.
     pub rounds: usize,
     /// Gradient steps of fista and descent on the filters; 0 leaves them as they began.
     pub filter_steps: usize,

@@ -39,6 +39,10 @@ fn contradictions_are_named() {
             "learns one layer, not 2",
         ),
         (
+            "[train]\nsolver = \"descent\"\nupdate_filters = \"online\"\nrounds = 5\n[[layer]]\nmaps = 2\nsparsity = { of_max = 0.01 }",
+            "take 10 or more",
+        ),
+        (
             "[train]\nsolver = \"split\"\nupdate_filters = \"online\"\n[[layer]]\nmaps = 2",
             "goes with train.solver",
         ),

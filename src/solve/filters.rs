@@ -17,7 +17,8 @@ pub type Batches<'a> =
     dyn Fn(&mut dyn FnMut(Tensor<4>, Tensor<4>) -> Result<()>) -> Result<()> + 'a;
 
 /// Find the filters of layer `layer` of a stack with all maps and the other layers fixed:
-/// `min_f 1/2 sum over images ||R(f) z - y||^2`, linear in `f`.
+/// `min_f 1/2 sum over images ||R(f) z - y||^2`, linear in `f`; for an online learner plus the
+/// quadratic of its [`Past`] around the present filters.
 ///
 /// The images may be more than fit in memory: they come batch by batch, several times.
 pub struct FilterProblem<'a> {
@@ -42,7 +43,7 @@ pub struct FilterProblem<'a> {
 /// 1/2 sum_k h[k] ||f[., k] - f0[., k]||^2,      h = (1 - 1/t)^FORGET h + e,    e[k] = ||z[k]||^2
 /// ```
 ///
-/// around the filters `f0` that they led to, `z` the maps of batch `t`. A number for each map,
+/// around the filters `f0` that they led to, which are the layer's own; `z` the maps of batch `t`. A number for each map,
 /// however many images there were. Filters move the less the more their maps have been used;
 /// early batches, coded with filters that knew nothing, are forgotten.
 ///

@@ -51,7 +51,7 @@ pub struct FilterMemory {
 }
 
 impl Learner {
-    /// Visits one batch: its maps from where they were left, then the filters, unless those wait
+    /// Visits one batch: its maps from those given, then the filters, unless those wait
     /// for the end of the epoch (`update` false).
     ///
     /// # Errors

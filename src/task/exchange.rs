@@ -78,6 +78,13 @@ pub fn export(
             run.folder.path().display()
         )));
     }
+    if maps && !run.state.keeps_maps() {
+        return Err(Error::Config(format!(
+            "{} was learnt online and holds no maps; find those of any image with infer, or export the \
+             filters alone",
+            run.folder.path().display()
+        )));
+    }
     let mut bundle = Bundle::default();
     let layers = put_filters(&run, &mut bundle)?;
     put_settings(&run, &mut bundle)?;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use burn::tensor::Device;
-use deconvnet::config::{Config, Form, LayerConfig, SolverName, Update};
+use deconvnet::config::{Config, Form, LayerConfig, SolverName, Sparsity, Update};
 use deconvnet::run::{Run, TraceLine};
 use deconvnet::store::{RunFolder, Which};
 use deconvnet::task::train::{self, Ended, Report};
@@ -13,6 +13,9 @@ use deconvnet::task::{Event, Observer};
 use tempfile::TempDir;
 
 use crate::support::*;
+
+/// One with so large a weight that a filter is not used by any image.
+const DEAD: &str = "descent, online, dead filters";
 
 /// A tiny training run.
 pub struct Settings {
@@ -26,7 +29,7 @@ impl Settings {
             maps: Some(maps),
             size,
             epochs,
-            sparsity: deconvnet::config::Sparsity::OfMax { of_max: 0.2 },
+            sparsity: Sparsity::OfMax { of_max: 0.2 },
             ..LayerConfig::default()
         };
         let mut config = Config {
@@ -79,6 +82,11 @@ impl Settings {
             Self::new("descent, online", Descent, |c| {
                 c.train.update_filters = Update::Online;
                 c.train.start_noise = 0.0;
+            }),
+            Self::new(DEAD, Descent, |c| {
+                c.train.update_filters = Update::Online;
+                c.train.start_noise = 0.0;
+                c.layers[0].sparsity = Sparsity::OfMax { of_max: 0.8 };
             }),
             Self::new("fista, online, pairs", Fista, |c| {
                 c.train.update_filters = Update::Online;
@@ -359,4 +367,21 @@ fn an_online_run_stores_as_much_for_many_images_as_for_few() {
         // Which checkpoint is the best may differ.
         assert!(many.1 <= 2 * few.1, "{name}: {few:?}, {many:?}");
     }
+}
+
+#[test]
+fn an_online_run_replaces_filters_that_no_image_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = Settings::named(DEAD).start(folder.path(), &mut ());
+    assert!(report.resampled > 0, "{report:?}");
+    let error = deconvnet::task::exchange::export(
+        folder.path(),
+        Which::Last,
+        &folder.path().join("out.npz"),
+        true,
+        false,
+        &Device::flex(),
+    )
+    .expect_err("it has no maps");
+    assert!(error.to_string().contains("learnt online"), "{error}");
 }

@@ -79,7 +79,8 @@ pub(super) fn run(
     compare(&case, names, output, observer)
 }
 
-/// Filters for coding, learnt from all images the way the configuration says.
+/// Filters for coding, learnt from all images the way the configuration says, but in batches where it
+/// says online: the maps are at hand.
 pub(super) fn quick(
     options: &Options,
     images: &[Tensor<4>],

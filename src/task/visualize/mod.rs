@@ -72,8 +72,8 @@ pub struct Options {
 /// The image whose maps are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A training image by its number, from 1, with the maps that the run has stored for it; none
-    /// where the run has no images.
+    /// A training image by its number, from 1, with the maps that the run has stored for it, or, of an
+    /// online run, that it finds anew; none where the run has no images.
     Training(usize),
     /// A file; its maps are found with the solver and the weights of the run.
     File(PathBuf),
@@ -251,6 +251,14 @@ impl Artist<'_> {
         }
 
         let mut search = patches::Search::new(run, patches_per_map);
+        let trained_on = self.run.state.images.len();
+        if matches!(searched.first(), Some(Source::Training(_))) && searched.len() < trained_on {
+            observer.tell(Event::Note(format!(
+                "the patches come from the first {} of {trained_on} images, whose maps are found anew; \
+                 visualize --images FOLDER searches others",
+                searched.len()
+            )));
+        }
         for (done, source) in searched.iter().enumerate() {
             if observer.interrupted() {
                 observer.tell(Event::Note(format!(

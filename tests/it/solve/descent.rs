@@ -4,8 +4,8 @@ use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::model::{Constraint, Evaluation, Objective};
 use deconvnet::solve::{
-    Descent, FilterMemory, FilterProblem, FilterStep, Learner, Limits, Method, Problem, Reason,
-    Solved, SparseBatch,
+    Descent, FilterMemory, FilterProblem, FilterStep, Learner, Limits, Method, Past, Problem,
+    Reason, Solved, SparseBatch,
 };
 use rayon::ThreadPoolBuilder;
 
@@ -145,6 +145,10 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
         let few = sparse(shape.iter().product(), 0.06, &mut rng(2));
         let maps = tensor_as(&few, shape, DType::F32, &Device::flex());
         let batch = SparseBatch::new(&problem, &maps).expect("sparse maps");
+        let squares = maps.clone().square().sum_dim(3).sum_dim(2).sum_dim(0);
+        let energies = batch.energies();
+        assert_eq!(energies.dims(), squares.dims());
+        assert_near(&values(&energies), &values(&squares), 1e-6, "energies");
         let batches = |visit: &mut dyn FnMut(Tensor<4>, Tensor<4>) -> deconvnet::Result<()>| {
             visit(maps.clone(), problem.images.clone())
         };
@@ -152,13 +156,15 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
             FilterStep::LeastSquares { cg: 4 },
             FilterStep::ProjectedGradient { steps: 6 },
         ] {
+            let mut past = Past::none(&problem.network.top().filters.val());
+            past.energies = past.energies.map(|h| h + 0.7);
             let solve = |sparse| {
                 let filters = FilterProblem {
                     network: &problem.network,
                     layer: 0,
                     batches: &batches,
                     sparse,
-                    past: None,
+                    past: Some(&past),
                     constraint: Constraint::UnitBall,
                 };
                 values(&filters.solve(step).expect("batches that can be read"))

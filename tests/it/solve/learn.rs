@@ -331,3 +331,12 @@ fn an_online_learner_serves_images_that_it_has_not_seen() {
         "{with}, but {without} without a past"
     );
 }
+
+#[test]
+fn the_past_forgets_one_map_alone() {
+    let filters = Stack::Full.network(69).top().filters.val();
+    let mut past = Past::none(&filters);
+    past.energies = past.energies.map(|h| h + 2.0);
+    past.forget(1);
+    assert_eq!(values(&past.energies.val()), [2.0, 0.0, 2.0]);
+}
