@@ -150,7 +150,8 @@ impl FilterProblem<'_> {
     ) -> Result<Tensor<4>> {
         let energies = self.and_past(self.energies()?, |h| h);
         let least = energies.clone().max() * LEAST_ENERGY;
-        let energies = energies.max_pair(least.reshape([1; 4]).clamp_min(TINY));
+        let least = least.reshape([1; 4]).clamp_min(TINY);
+        let energies = energies.clone().max_pair(least.expand(energies.dims()));
         let root = energies.clone().sqrt();
         // Not from the data: an eigenvector that the images ignore would stay unseen.
         let start = FeatureMaps::start(filters.dims(), 1.0, 0, &filters.device());
