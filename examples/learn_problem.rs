@@ -19,7 +19,7 @@ use deconvnet::backend::Backend;
 use deconvnet::model::{Constraint, Evaluation, Network};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
-    Descent, FilterMemory, FilterStep, Learner, Limits, Method, Past, Problem, Solved,
+    Descent, FilterMemory, FilterStep, Learner, Limits, Method, Problem, Solved,
 };
 
 #[derive(Parser)]
@@ -75,12 +75,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Tensor::zeros(shape, &device)
     };
     let mut maps = zeros(&problem);
-    let mut memory = FilterMemory::default();
-    let visits_per_epoch = if arguments.online {
-        memory.past = vec![Past::none(&problem.network.top().filters.val())];
-        images.dims()[0]
+    let (mut memory, visits_per_epoch) = if arguments.online {
+        (FilterMemory::online(&problem.network), images.dims()[0])
     } else {
-        1
+        (FilterMemory::default(), 1)
     };
     let mut curve = Vec::from(["visits,seconds,objective,non_zero_percent".to_string()]);
     let mut seconds = 0.0;

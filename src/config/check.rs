@@ -1,8 +1,9 @@
 //! What a configuration has to satisfy, and what is said where it does not.
 
-use super::{Config, Form, LayerConfig, SolverName, Sparsity, Update};
+use super::{Config, Form, LayerConfig, SolverName, Sparsity, Train, Update};
 use crate::error::{Error, Result};
 use crate::model::Objective;
+use crate::solve::Descent;
 
 impl Config {
     /// Checks every number and every pair of settings that could contradict each other.
@@ -76,40 +77,43 @@ impl Config {
             );
         }
         if train.update_filters == Update::Online {
-            if self.layers.len() > 1 {
-                return fail(format!(
-                    "train.update_filters = \"online\" stores no maps, so it learns one layer, not {}; \
-                     use \"batch\", or describe one [[layer]]",
-                    self.layers.len()
-                ));
-            }
-            if !matches!(train.solver, SolverName::Fista | SolverName::Descent) {
-                return fail(
-                    "train.update_filters = \"online\" goes with train.solver = \"descent\" or \
-                     \"fista\"; use one of those, or \"batch\""
-                        .into(),
-                );
-            }
-        }
-        if train.update_filters == Update::Online && train.solver == SolverName::Descent {
-            for layer in &self.layers {
-                if let Sparsity::OfMax { of_max } = layer.sparsity
-                    && 0.5_f64.powi(train.rounds as i32) > of_max
-                {
-                    return fail(format!(
-                        "train.rounds is {}: online each visit begins at the largest weight and halves it \
-                         from round to round, which does not reach sparsity.of_max = {of_max}; take {} or more",
-                        train.rounds,
-                        (-of_max.log2()).ceil() as usize + 3
-                    ));
-                }
-            }
+            self.check_online()?;
         }
         self.connectivities()?;
         for (l, layer) in self.layers.iter().enumerate() {
             layer.check(l + 1)?;
         }
         Ok(())
+    }
+
+    fn check_online(&self) -> Result<()> {
+        let Train { solver, rounds, .. } = self.train;
+        let [layer] = &self.layers[..] else {
+            return Err(Error::Config(format!(
+                "train.update_filters = \"online\" stores no maps, so it learns one layer, not {}; \
+                 use \"batch\", or describe one [[layer]]",
+                self.layers.len()
+            )));
+        };
+        if !matches!(solver, SolverName::Fista | SolverName::Descent) {
+            return Err(Error::Config(
+                "train.update_filters = \"online\" goes with train.solver = \"descent\" or \
+                 \"fista\"; use one of those, or \"batch\""
+                    .into(),
+            ));
+        }
+        match layer.sparsity {
+            Sparsity::OfMax { of_max }
+                if solver == SolverName::Descent && rounds < Descent::rounds_to(of_max) =>
+            {
+                Err(Error::Config(format!(
+                    "train.rounds is {rounds}: online each visit begins at the largest weight and halves it \
+                     from round to round, which does not reach sparsity.of_max = {of_max}; take {} or more",
+                    Descent::rounds_to(of_max) + 3
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

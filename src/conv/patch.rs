@@ -112,24 +112,23 @@ impl Frame {
         planes
     }
 
-    /// The rows of the filters of a map, each in the groups that it sees.
-    fn rows_of(&self, g: &Connectivity, k: usize) -> impl Iterator<Item = (usize, usize)> {
+    /// The rows of the filters of map `k`, and for each of them the groups that the map sees.
+    fn rows_of(&self, g: &Connectivity, k: usize) -> Vec<(usize, usize)> {
         let mut groups: Vec<usize> = g.planes_of(k).iter().map(|c| c / self.pixel).collect();
         groups.dedup();
-        (0..self.filter[0])
-            .flat_map(move |a| groups.clone().into_iter().map(move |group| (a, group)))
+        let pairs = |a| groups.iter().map(move |&group| (a, group));
+        (0..self.filter[0]).flat_map(pairs).collect()
     }
 
-    /// Where in the filters `[planes, maps, h, w]` the taps of a row lie that are next to each other on
-    /// the canvas.
+    /// Where in the filters `[planes, maps, h, w]` those taps of row `a` of map `k` lie that are next to
+    /// each other on the canvas.
     fn taps_of(
         &self,
-        g: &Connectivity,
+        maps: usize,
         k: usize,
-        a: usize,
-        group: usize,
+        [a, group]: [usize; 2],
     ) -> impl Iterator<Item = usize> {
-        let (Self { pixel, filter, .. }, maps) = (*self, g.maps());
+        let Self { pixel, filter, .. } = *self;
         let [h, w] = filter;
         let tap = move |b, c| (((group * pixel + c) * maps + k) * h + a) * w + b;
         (0..w).flat_map(move |b| (0..pixel).map(move |c| tap(b, c)))
@@ -194,7 +193,7 @@ impl<T: Scalar> Atoms<T> {
         for k in 0..g.maps() {
             let first = runs.len();
             for (a, group) in frame.rows_of(g, k) {
-                let row: Vec<usize> = frame.taps_of(g, k, a, group).collect();
+                let row: Vec<usize> = frame.taps_of(g.maps(), k, [a, group]).collect();
                 for (i, part) in row.chunks(RUN).enumerate() {
                     let offset = i * RUN;
                     let at = a * frame.row_len() + group * frame.stride + offset;
@@ -319,14 +318,14 @@ impl<T: Scalar> Atoms<T> {
     pub fn filters(&self, taps: &[T], g: &Connectivity) -> Vec<T> {
         let [h, w] = self.frame.filter;
         let mut filters = vec![T::ZERO; g.planes() * g.maps() * h * w];
-        let mut rest = taps;
+        let row = (w * self.frame.pixel).next_multiple_of(RUN);
+        let mut rows = taps.chunks_exact(row);
         for k in 0..g.maps() {
             for (a, group) in self.frame.rows_of(g, k) {
-                let row = (w * self.frame.pixel).next_multiple_of(RUN);
-                for (to, &tap) in self.frame.taps_of(g, k, a, group).zip(rest) {
+                let places = self.frame.taps_of(g.maps(), k, [a, group]);
+                for (to, &tap) in places.zip(rows.next().into_iter().flatten()) {
                     filters[to] = tap;
                 }
-                rest = &rest[row..];
             }
         }
         filters

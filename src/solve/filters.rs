@@ -43,8 +43,8 @@ pub struct FilterProblem<'a> {
 /// 1/2 sum_k h[k] ||f[., k] - f0[., k]||^2,      h = (1 - 1/t)^FORGET h + e,    e[k] = ||z[k]||^2
 /// ```
 ///
-/// around the filters `f0` that they led to, which are the layer's own; `z` the maps of batch `t`. A number for each map,
-/// however many images there were. Filters move the less the more their maps have been used;
+/// around the filters `f0` that they led to, which are the layer's own; `z` the maps of batch `t`. A
+/// number for each map, however many images there were. Filters move the less the more their maps have been used;
 /// early batches, coded with filters that knew nothing, are forgotten.
 ///
 /// Sources: Mairal, Bach, Ponce and Sapiro 2010 (surrogates and forgetting), of which this is the

@@ -50,6 +50,17 @@ pub struct FilterMemory {
     pub past: Vec<Past>,
 }
 
+impl FilterMemory {
+    /// What an online learner begins with.
+    pub fn online(network: &Network) -> Self {
+        let layers = network.layers.iter();
+        Self {
+            past: layers.map(|l| Past::none(&l.filters.val())).collect(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Learner {
     /// Visits one batch: its maps from those given, then the filters, unless those wait
     /// for the end of the epoch (`update` false).

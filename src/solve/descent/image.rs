@@ -7,7 +7,7 @@ use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
 /// The weight of the penalty falls to this share from round to round, until it is the problem's.
-const FALL: f64 = 0.5;
+pub(super) const FALL: f64 = 0.5;
 /// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
 const SWEEPS: usize = 5;
 const DROP: f64 = 0.3;

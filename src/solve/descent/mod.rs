@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use self::batch::SparseBatch;
-use self::image::Image;
+use self::image::{FALL, Image};
 use self::shared::{Real, Shared};
 use super::{Problem, Reason, Solver};
 use crate::conv::cpu::Sizes;
@@ -45,6 +45,14 @@ use crate::pass::numbers;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Descent {}
+
+impl Descent {
+    /// The rounds after which the weight of the penalty, from maps of zeros, has fallen from its largest
+    /// useful value to a share of that.
+    pub fn rounds_to(share: f64) -> usize {
+        (share.log2() / FALL.log2()).ceil() as usize
+    }
+}
 
 /// The images and their working sets.
 #[derive(Clone, Debug)]

@@ -9,11 +9,11 @@ use super::{Ended, Report, estimate};
 use crate::config::{Form, Sparsity, Update};
 use crate::data::Range;
 use crate::error::{Error, Result};
-use crate::model::{Layer, Objective};
+use crate::model::Objective;
 use crate::run::{
     Images, Position, Run, State, TraceLine, moments_name, past_name, save, to_image, to_tensor,
 };
-use crate::solve::{FilterMemory, Learner, Past};
+use crate::solve::{FilterMemory, Learner};
 use crate::task::visualize::{PICTURES, pictures_of};
 use crate::task::{Event, Observer};
 
@@ -114,14 +114,12 @@ impl<'a> Session<'a> {
     /// What a stage begins with.
     fn fresh_memory(&self) -> FilterMemory {
         let state = &self.run.state;
-        let layers = &self.run.network.layers[state.layers_of(state.position.stage)];
-        let past = |layer: &Layer| Past::none(&layer.filters.val());
-        FilterMemory {
-            past: match state.config.train.update_filters {
-                Update::Online => layers.iter().map(past).collect(),
-                Update::Batch | Update::Epoch => Vec::new(),
-            },
-            ..FilterMemory::default()
+        match state.config.train.update_filters {
+            Update::Online => {
+                let layers = state.layers_of(state.position.stage);
+                FilterMemory::online(&self.run.network.part(layers))
+            }
+            Update::Batch | Update::Epoch => FilterMemory::default(),
         }
     }
 

@@ -42,22 +42,8 @@ impl Session<'_> {
         for (layer, new) in layers.clone().zip(learnt.network.layers) {
             self.run.network.layers[layer] = new;
         }
-        let sparse_copy = matches!(self.learner.codes, Method::Split(_));
-        let kept = if self.run.state.keeps_maps() {
-            batch
-        } else {
-            &[]
-        };
-        for (n, &i) in kept.iter().enumerate() {
-            let one = |maps: &Tensor<4>| FeatureMaps::new(maps.clone().narrow(0, n, 1));
-            self.run
-                .folder
-                .put(&maps_name(top, i), &save(one(&learnt.maps))?)?;
-            if sparse_copy {
-                self.run
-                    .folder
-                    .put(&codes_name(top, i), &save(one(&learnt.codes))?)?;
-            }
+        if self.run.state.keeps_maps() {
+            self.store(top, batch, &learnt.maps, &learnt.codes)?;
         }
         let used = used_maps(&learnt.codes)?;
         let state = &mut self.run.state;
@@ -71,6 +57,25 @@ impl Session<'_> {
         let mut sums = EpochSums::default();
         sums.add(&learnt.after_codes, &learnt.after_filters, &learnt.snr);
         Ok(sums.line(self.run.state.position, Some(b), self.seconds()))
+    }
+
+    fn store(
+        &mut self,
+        layer: usize,
+        batch: &[usize],
+        maps: &Tensor<4>,
+        codes: &Tensor<4>,
+    ) -> Result<()> {
+        let sparse_copy = matches!(self.learner.codes, Method::Split(_));
+        for (n, &i) in batch.iter().enumerate() {
+            let one = |maps: &Tensor<4>| FeatureMaps::new(maps.clone().narrow(0, n, 1));
+            let folder = &mut self.run.folder;
+            folder.put(&maps_name(layer, i), &save(one(maps))?)?;
+            if sparse_copy {
+                folder.put(&codes_name(layer, i), &save(one(codes))?)?;
+            }
+        }
+        Ok(())
     }
 
     fn gather(

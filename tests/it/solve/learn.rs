@@ -205,16 +205,6 @@ fn adams_memory_of_the_filters_lasts_across_visits() {
     }
 }
 
-fn online(problem: &Problem) -> FilterMemory {
-    let layers = problem.network.layers.iter();
-    FilterMemory {
-        past: layers
-            .map(|layer| Past::none(&layer.filters.val()))
-            .collect(),
-        ..FilterMemory::default()
-    }
-}
-
 /// Image `i` of a problem alone, with the filters of another.
 fn image(problem: &Problem, i: usize, network: &Network) -> Problem {
     Problem {
@@ -234,7 +224,7 @@ fn the_past_adds_up_the_energies_of_the_maps_and_forgets_the_first_batches() {
     for in_double in [true, false] {
         let problem = noisy(Stack::Masked, 66);
         let problem = if in_double { problem } else { single(&problem) };
-        let mut memory = online(&problem);
+        let mut memory = FilterMemory::online(&problem.network);
         let mut network = problem.network.clone();
         let mut wanted = vec![0.0; network.top().connectivity.maps()];
         for t in 1..=5 {
@@ -319,12 +309,9 @@ fn an_online_learner_serves_images_that_it_has_not_seen() {
             visit(i, &network, true, &mut memory).network
         })
     };
-    let with = FilterMemory {
-        past: vec![Past::none(&first.top().filters.val())],
-        ..FilterMemory::default()
-    };
     let before = unseen(&first);
-    let [with, without] = [with, FilterMemory::default()].map(|memory| unseen(&learn(memory)));
+    let memories = [FilterMemory::online(&first), FilterMemory::default()];
+    let [with, without] = memories.map(|memory| unseen(&learn(memory)));
     assert!(with < 0.9 * before, "{with} from {before}");
     assert!(
         with < 0.99 * without,
