@@ -15,11 +15,11 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Tensor};
 use clap::Parser;
-use deconvnet::backend::Backend;
+use deconvnet::backend::{Backend, is_cpu};
 use deconvnet::model::{Constraint, Evaluation, Network};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
-    Descent, FilterMemory, FilterStep, Learner, Limits, Method, Problem, Solved,
+    Descent, FilterMemory, FilterStep, Fista, Learner, Limits, Method, Problem, Solved,
 };
 
 #[derive(Parser)]
@@ -38,7 +38,10 @@ struct Arguments {
     /// Stop once the objective is at most this.
     #[arg(long)]
     target: Option<f64>,
-    /// Rounds of coordinate descent on each visit.
+    /// Where to compute: on the CPU maps are found by coordinate descent, on a GPU by FISTA.
+    #[arg(long, default_value = "flex")]
+    backend: Backend,
+    /// Rounds of descent or steps of FISTA on each visit.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
     /// Gradient steps on the filters on each visit.
@@ -54,14 +57,18 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
-    let device = Backend::Flex.device()?;
+    let device = arguments.backend.device()?;
     let mut problem = CodingProblem::read(&arguments.problem, &device)?.problem;
     let test = match &arguments.test {
         Some(path) => Some(CodingProblem::read(path, &device)?.problem),
         None => None,
     };
     let learner = Learner {
-        codes: Method::Descent(Descent::default()),
+        codes: if is_cpu(&device) {
+            Method::Descent(Descent::default())
+        } else {
+            Method::Fista(Fista::default())
+        },
         steps: arguments.rounds,
         filters: FilterStep::ProjectedGradient {
             steps: arguments.filter_steps,
@@ -145,7 +152,7 @@ fn evaluate(problem: &Problem, maps: &Tensor<4>) -> Evaluation {
     let double = problem.in_double();
     let maps = Tensor::from_data(
         maps.clone().into_data().convert::<f64>(),
-        (&maps.device(), DType::F64),
+        (&double.images.device(), DType::F64),
     );
     let each = double
         .objective
