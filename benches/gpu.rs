@@ -1,5 +1,6 @@
-//! How fast the GPU kernels are: the three products and the proximal step, against Burn's own
-//! operations on the same device, and against what the device does on a plain copy and a matrix product.
+//! How fast the GPU kernels are: the three products, the proximal step and a step of FISTA, against
+//! Burn's own operations on the same device, and against what the device does on a plain copy and a
+//! matrix product.
 //!
 //!     cargo bench --bench gpu -- --backend wgpu
 //!     cargo bench --bench gpu -- --backend vulkan --images 1 --size 32 --maps 4 --taps 5
@@ -7,6 +8,7 @@
 //! Milliseconds are the least of several rounds; `first` has the compilation of the kernel in it. FLOP
 //! and bytes are those that the operation needs at least: connected pairs, each tensor once.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
@@ -15,6 +17,8 @@ use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::conv::proximal::{self, Proximal};
 use deconvnet::conv::{self, reference};
+use deconvnet::model::{Layer, Network, Objective};
+use deconvnet::solve::{Fista, Problem, Solver};
 
 #[derive(Parser)]
 #[command(about = "Times the GPU kernels")]
@@ -62,8 +66,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             pairs(options.maps),
         ],
     };
+    let objective = Objective::new(1.0, 0.1, 1.0)?;
     for g in &masks {
-        compare(&options, g, &device);
+        compare(&options, g, objective, &device);
     }
     Ok(())
 }
@@ -126,7 +131,7 @@ fn ceilings(options: &Options, device: &Device) {
     line("matrix product", product, 2.0 * cube, 0.0, None);
 }
 
-fn compare(options: &Options, g: &Connectivity, device: &Device) {
+fn compare(options: &Options, g: &Connectivity, objective: Objective, device: &Device) {
     let (n, taps) = (options.images, options.taps);
     let side = options.size + taps - 1;
     let z = random([n, g.maps(), side, side], device);
@@ -183,6 +188,20 @@ fn compare(options: &Options, g: &Connectivity, device: &Device) {
         size(&r) + 3.0 * size(&z),
         apart,
     );
+
+    let problem = Problem {
+        network: Network::new(vec![Layer::new(f.clone(), g.clone())]),
+        images: r.clone(),
+        objective,
+    };
+    let fista = Fista { norm: Some(1e3) };
+    let state = RefCell::new(fista.init(&problem, z.clone()));
+    let ours = time(options, device, || {
+        fista.step(&problem, &mut state.borrow_mut())
+    });
+    // The maps for the image, then those and the ones before, and the new ones.
+    let least = 4.0 * size(&z) + 2.0 * size(&r);
+    line("step of FISTA", ours, 2.0 * flop, least, None);
 
     let ours = time(options, device, || proximal::shrink(z.clone(), 1.0, 1.0));
     let burns = own(&|| deconvnet::penalty::shrink(z.clone(), 1.0, 1.0));
