@@ -21,6 +21,11 @@ use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
     Descent, FilterMemory, FilterStep, Fista, Learner, Limits, Method, Problem, Solved,
 };
+use mimalloc::MiMalloc;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 struct Arguments {

@@ -19,6 +19,8 @@ pub struct Connectivity {
     planes: usize,
     maps: usize,
     connected: Arc<[bool]>,
+    /// How many of them are.
+    pairs: usize,
 }
 
 /// How it is stored: a row of `0` and `1` for each plane below.
@@ -100,10 +102,11 @@ impl Connectivity {
     }
 
     fn from_fn(planes: usize, maps: usize, g: impl Fn(usize, usize) -> bool) -> Self {
-        let connected = (0..planes * maps).map(|i| g(i / maps, i % maps)).collect();
+        let connected: Arc<[bool]> = (0..planes * maps).map(|i| g(i / maps, i % maps)).collect();
         Self {
             planes,
             maps,
+            pairs: connected.iter().filter(|&&g| g).count(),
             connected,
         }
     }
@@ -135,7 +138,7 @@ impl Connectivity {
 
     /// Number of connected pairs: what the work of a convolution is proportional to.
     pub fn pairs(&self) -> usize {
-        self.connected.iter().filter(|&&g| g).count()
+        self.pairs
     }
 
     /// Whether every map sees every plane.

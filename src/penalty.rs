@@ -16,6 +16,11 @@ pub fn value(maps: Tensor<4>, p: f64) -> Tensor<4> {
     }
 }
 
+/// [`value`] of one number.
+pub fn value_number(z: f64, p: f64) -> f64 {
+    if p == 1.0 { z.abs() } else { z.abs().powf(p) }
+}
+
 /// The penalty made safe to differentiate, `sum (z^2 + eps)^(p/2)` with `eps = 1e-12`: the gradient
 /// of `|z|^p` at zero is not a number for p < 1.
 ///

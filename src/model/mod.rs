@@ -8,4 +8,5 @@ mod objective;
 pub use layer::{Constraint, Layer};
 pub use maps::FeatureMaps;
 pub use network::Network;
+pub(crate) use objective::Sums;
 pub use objective::{Evaluation, Model, Objective, Terms};

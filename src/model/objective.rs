@@ -112,6 +112,20 @@ pub struct Evaluation {
     pub density: f64,
 }
 
+/// The sums over one image that an [`Evaluation`] is made of.
+pub(crate) struct Sums {
+    /// `||y - R z||^2`
+    pub error: f64,
+    /// `sum |z|^p`
+    pub penalty: f64,
+    /// Elements of the maps that are not zero, and all of them.
+    pub used: f64,
+    pub elements: usize,
+    pub pixels: usize,
+    /// `sum y`, `sum y^2`
+    pub image: [f64; 2],
+}
+
 impl Objective {
     /// Evaluates each image of a batch by itself.
     ///
@@ -160,23 +174,40 @@ impl Objective {
         let [n, k, h, w] = maps.dims();
         let used = sums(maps.not_equal_elem(0.0).float());
         let (first, second) = (sums(images.clone()), sums(images.clone().square()));
-        let pixels = images.shape().num_elements() as f64 / n as f64;
+        let pixels = images.shape().num_elements() / n;
         (0..n)
             .map(|i| {
-                let data = self.data_weight / 2.0 * squares[i];
-                let penalty = self.sparsity * penalties[i];
-                let variation = second[i] - first[i] * first[i] / pixels;
+                let evaluation = self.evaluation(Sums {
+                    error: squares[i],
+                    penalty: penalties[i],
+                    used: used[i],
+                    elements: k * h * w,
+                    pixels,
+                    image: [first[i], second[i]],
+                });
                 Evaluation {
-                    objective: data + penalty,
-                    data,
-                    penalty,
-                    gap: duals.as_ref().map(|dual| data + penalty - dual[i]),
-                    // A perfect fit or a flat image has no finite ratio; a very large one will do.
-                    snr: 10.0 * (at_least(variation, 1e-30) / at_least(squares[i], 1e-30)).log10(),
-                    density: used[i] / (k * h * w) as f64,
+                    gap: duals.as_ref().map(|dual| evaluation.objective - dual[i]),
+                    ..evaluation
                 }
             })
             .collect()
+    }
+
+    /// From the sums over one image; without the gap.
+    pub(crate) fn evaluation(&self, sums: Sums) -> Evaluation {
+        let data = self.data_weight / 2.0 * sums.error;
+        let penalty = self.sparsity * sums.penalty;
+        let [first, second] = sums.image;
+        let variation = second - first * first / sums.pixels as f64;
+        Evaluation {
+            objective: data + penalty,
+            data,
+            penalty,
+            gap: None,
+            // A perfect fit or a flat image has no finite ratio; a very large one will do.
+            snr: 10.0 * (at_least(variation, 1e-30) / at_least(sums.error, 1e-30)).log10(),
+            density: sums.used / sums.elements as f64,
+        }
     }
 
     /// The dual objective of each image, at the scaled residual.

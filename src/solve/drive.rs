@@ -261,8 +261,8 @@ pub fn drive<P: Evaluate, S: Solver<P>>(
                 .or_else(|| problem.settled(&curve));
             if let Some(reason) = reached.or(ended) {
                 return Ok(Solved {
+                    maps: solver.maps(&state).unwrap_or_else(|| codes.clone()),
                     codes,
-                    maps: solver.maps(&state),
                     each,
                     curve,
                     reason,
@@ -273,6 +273,25 @@ pub fn drive<P: Evaluate, S: Solver<P>>(
         solver.step(problem, &mut state);
         step += 1;
     }
+}
+
+/// Steps of a solver from `start` without a look at the objective, until there are so many, it has
+/// nothing more to do, or an interruption.
+pub(super) fn advance<P, S: Solver<P>>(
+    solver: &S,
+    problem: &P,
+    start: Tensor<4>,
+    steps: usize,
+    interrupted: &dyn Fn() -> bool,
+) -> S::State {
+    let mut state = solver.init(problem, start);
+    for _ in 0..steps {
+        if solver.done(&state).is_some() || interrupted() {
+            break;
+        }
+        solver.step(problem, &mut state);
+    }
+    state
 }
 
 impl Limits {

@@ -4,7 +4,9 @@ use burn::tensor::Tensor;
 
 use super::adam::{Adam, Moments, data_gradient, gradient_of};
 use super::filters::Batches;
-use super::{FilterProblem, FilterStep, Limits, Method, Past, Problem, SparseBatch, Watch};
+use super::{
+    FilterProblem, FilterStep, Method, Past, Problem, Solver, SparseBatch, Watch, advance,
+};
 use crate::error::{Error, Result};
 use crate::model::{Constraint, Evaluation, FeatureMaps, Model, Network};
 
@@ -73,34 +75,29 @@ impl Learner {
         maps: Tensor<4>,
         update: bool,
         memory: &mut FilterMemory,
-        watch: &mut dyn Watch,
+        watch: &dyn Watch,
     ) -> Result<Learnt> {
         let Problem {
             network,
             images,
             objective,
         } = problem;
-        let (codes, maps, network) = match &self.codes {
+        let (codes, maps, sparse, network) = match &self.codes {
             Method::Adam(adam) if update => {
                 let (maps, network) = self.descend(adam, problem, maps, &mut memory.moments);
-                (maps.clone(), maps, network)
+                (maps.clone(), maps, None, network)
             }
-            method => {
-                let limits = Limits {
-                    steps: self.steps,
-                    every: 0,
-                    ..Limits::default()
-                };
-                let solved = method.code(problem, maps, &limits, watch)?;
-                (solved.codes, solved.maps, network.clone())
+            _ => {
+                let (codes, maps, sparse) = self.code(problem, maps, watch)?;
+                (codes, maps, sparse, network.clone())
             }
         };
-        let measure = |network: &Network, maps: &Tensor<4>| {
-            objective.measure(network, maps.clone(), images.clone())
+        let measure = |network: &Network, maps: &Tensor<4>| match &sparse {
+            Some(sparse) => sparse.measure(&network.top().filters.val(), objective),
+            None => objective.measure(network, maps.clone(), images.clone()),
         };
         let after_codes = measure(&network, &codes);
         let network = if update && !matches!(self.codes, Method::Adam(_)) {
-            let sparse = SparseBatch::new(problem, &maps);
             let batches: &Batches = &|visit| visit(maps.clone(), images.clone());
             self.update_filters(network, batches, sparse.as_ref(), &mut memory.past)?
         } else {
@@ -128,6 +125,38 @@ impl Learner {
             after_codes,
             after_filters,
             snr: going_on.iter().map(|e| e.snr).collect(),
+        })
+    }
+
+    /// The codes of a batch after so many steps, none of them looked at, the maps to start from another
+    /// time, and where those are the same and sparse their elements.
+    fn code(
+        &self,
+        problem: &Problem,
+        start: Tensor<4>,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor<4>, Tensor<4>, Option<SparseBatch>)> {
+        let stop = &|| watch.interrupted();
+        Ok(match &self.codes {
+            Method::Split(split) => {
+                let state = advance(split, problem, start, self.steps, stop);
+                (state.x, state.z, None)
+            }
+            Method::Adam(adam) => {
+                let maps = adam.codes(&advance(adam, problem, start, self.steps, stop));
+                (maps.clone(), maps, None)
+            }
+            Method::Fista(fista) => {
+                let maps = fista.codes(&advance(fista, problem, start, self.steps, stop));
+                let sparse = SparseBatch::new(problem, &maps);
+                (maps.clone(), maps, sparse)
+            }
+            Method::Descent(descent) => {
+                descent.check(problem)?;
+                let state = advance(descent, problem, start, self.steps, stop);
+                let maps = descent.codes(&state);
+                (maps.clone(), maps, state.into_sparse())
+            }
         })
     }
 

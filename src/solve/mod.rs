@@ -18,6 +18,7 @@ mod split;
 pub use adam::{Adam, AdamPass, Moments};
 pub use cg::{Dot, conjugate_gradients};
 pub use descent::{Descent, DescentState, SparseBatch};
+use drive::advance;
 pub use drive::{Evaluate, Limits, Point, Quality, Reason, Solved, Watch, drive};
 pub use filters::{Batches, FilterProblem, FilterStep, Past};
 pub use fista::{Descend, Fista, operator_norm};
@@ -28,7 +29,7 @@ pub use split::{Arrive, Schedule, Split, Start, Turn};
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Evaluation, Layer, Network, Objective};
 
 /// Find the maps `z` of given images with the filters fixed:
@@ -100,9 +101,9 @@ pub trait Solver<P = Problem> {
     /// The sparse maps: what the solver would answer if it stopped now.
     fn codes(&self, state: &Self::State) -> Tensor<4>;
 
-    /// The maps that a later call should start from; the codes for most solvers.
-    fn maps(&self, state: &Self::State) -> Tensor<4> {
-        self.codes(state)
+    /// The maps that a later call should start from, where those are not the codes.
+    fn maps(&self, _state: &Self::State) -> Option<Tensor<4>> {
+        None
     }
 
     /// Whether the solver itself has nothing more to do.
@@ -152,11 +153,10 @@ impl Method {
             Self::Split(solver) => drive(solver, problem, start, limits, watch),
             Self::Adam(solver) => drive(solver, problem, start, limits, watch),
             Self::Fista(solver) => drive(solver, problem, start, limits, watch),
-            Self::Descent(_) if problem.network.layers.len() > 1 => Err(Error::Config(
-                "descent works on one layer at a time; for several layers together use fista"
-                    .into(),
-            )),
-            Self::Descent(solver) => drive(solver, problem, start, limits, watch),
+            Self::Descent(solver) => {
+                solver.check(problem)?;
+                drive(solver, problem, start, limits, watch)
+            }
         }
     }
 }

@@ -77,8 +77,8 @@ impl Default for Split {
 /// `x`, `z` and the place in the schedule.
 #[derive(Clone, Debug)]
 pub struct SplitState {
-    x: Tensor<4>,
-    z: Tensor<4>,
+    pub(super) x: Tensor<4>,
+    pub(super) z: Tensor<4>,
     /// `R z`.
     planes: Tensor<4>,
     /// The direction of the conjugate gradients.
@@ -156,8 +156,8 @@ impl Solver for Split {
         state.x.clone()
     }
 
-    fn maps(&self, state: &SplitState) -> Tensor<4> {
-        state.z.clone()
+    fn maps(&self, state: &SplitState) -> Option<Tensor<4>> {
+        Some(state.z.clone())
     }
 
     fn done(&self, state: &SplitState) -> Option<Reason> {

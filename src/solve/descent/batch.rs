@@ -9,7 +9,9 @@ use crate::backend::is_cpu;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::Sizes;
 use crate::conv::patch::{Atoms, dispatch};
+use crate::model::{Evaluation, Objective, Sums};
 use crate::pass::numbers;
+use crate::penalty;
 use crate::solve::Problem;
 
 /// The sparse maps of a batch and its images, for the filters of one layer: the operator
@@ -23,8 +25,10 @@ pub struct SparseBatch {
     images: Vec<(Elements<f32>, Vec<f32>)>,
 }
 
-/// Beyond this share of elements that are not zero the products of whole images are faster.
-const DENSE: f64 = 0.1;
+/// Whether there are so many elements that are not zero that the products of whole images are faster.
+fn is_dense(used: usize, all: usize) -> bool {
+    used as f64 > 0.1 * all as f64
+}
 
 impl SparseBatch {
     /// The maps and images of a problem of one layer in single precision; none of others, or where the
@@ -42,12 +46,11 @@ impl SparseBatch {
             image: [height, width],
             filter: layer.filter_size(),
         };
-        let g = layer.connectivity.clone();
-        let shared = shared(numbers(layer.filters.val()), &g, sizes);
+        let shared = shared(numbers(layer.filters.val()), &layer.connectivity, sizes);
+        let device = maps.device();
         let (planes, maps): (Vec<f32>, Vec<f32>) =
             (numbers(problem.images.clone()), numbers(maps.clone()));
-        let used = maps.iter().filter(|&&z| z != 0.0).count();
-        if used as f64 > DENSE * maps.len() as f64 {
+        if is_dense(maps.iter().filter(|&&z| z != 0.0).count(), maps.len()) {
             return None;
         }
         let n = problem.images.dims()[0];
@@ -57,10 +60,22 @@ impl SparseBatch {
         let images = pairs
             .map(|(planes, maps)| (shared.elements(maps), shared.atoms.frame().canvas(planes)))
             .collect();
-        Some(Self {
-            g,
-            sizes,
-            device: problem.images.device(),
+        Self::from_parts(&shared, device, images)
+    }
+
+    /// From the elements of each image and its planes on the canvas.
+    pub(super) fn from_parts(
+        shared: &Shared<f32>,
+        device: Device,
+        images: Vec<(Elements<f32>, Vec<f32>)>,
+    ) -> Option<Self> {
+        let elements = images.iter().flat_map(|(elements, _)| elements);
+        let all = images.len() * shared.maps().iter().product::<usize>();
+        let dense = is_dense(elements.map(Vec::len).sum(), all);
+        (is_cpu(&device) && !dense).then(|| Self {
+            g: shared.g.clone(),
+            sizes: shared.sizes,
+            device,
             images,
         })
     }
@@ -90,6 +105,29 @@ impl SparseBatch {
         }
         let data = TensorData::new(energies, [1, self.g.maps(), 1, 1]);
         Tensor::from_data(data, &self.device)
+    }
+
+    /// How good the maps are with other filters, as [`Objective::measure`] tells for each image.
+    pub fn measure(&self, filters: &Tensor<4>, objective: &Objective) -> Vec<Evaluation> {
+        let shared = shared(numbers(filters.clone()), &self.g, self.sizes);
+        let [k, height, width] = shared.maps();
+        let measure = |(elements, image): &(Elements<f32>, Vec<f32>)| {
+            let mut residual = image.clone();
+            shared.add(&mut residual, elements, &each(elements, |e| -e.value));
+            let values = || elements.iter().flatten().map(|e| f64::from(e.value));
+            let sum = |of: &[f32], f: fn(f64) -> f64| of.iter().map(|&x| f(x.into())).sum::<f64>();
+            objective.evaluation(Sums {
+                error: sum(&residual, |r| r * r),
+                penalty: values()
+                    .map(|z| penalty::value_number(z, objective.p))
+                    .sum(),
+                used: values().filter(|&z| z != 0.0).count() as f64,
+                elements: k * height * width,
+                pixels: self.g.planes() * self.sizes.image.iter().product::<usize>(),
+                image: [sum(image, |y| y), sum(image, |y| y * y)],
+            })
+        };
+        self.images.par_iter().map(measure).collect()
     }
 
     /// The sum of a term over all images, as filters.

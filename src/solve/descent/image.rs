@@ -52,6 +52,11 @@ impl<T: Real> Image<T> {
         new
     }
 
+    /// The elements, and the image on the canvas.
+    pub fn into_parts(self) -> (Elements<T>, Vec<T>) {
+        (self.elements, self.image)
+    }
+
     /// Whether the last round had nothing left to do.
     pub fn settled(&self) -> bool {
         self.settled

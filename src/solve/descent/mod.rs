@@ -17,6 +17,7 @@ use self::image::{FALL, Image};
 use self::shared::{Real, Shared};
 use super::{Problem, Reason, Solver};
 use crate::conv::cpu::Sizes;
+use crate::error::{Error, Result};
 use crate::pass::numbers;
 
 /// Coordinate descent on a working set, for one layer:
@@ -47,6 +48,16 @@ use crate::pass::numbers;
 pub struct Descent {}
 
 impl Descent {
+    /// It works on one layer at a time.
+    pub(super) fn check(&self, problem: &Problem) -> Result<()> {
+        if problem.network.layers.len() == 1 {
+            return Ok(());
+        }
+        Err(Error::Config(
+            "descent works on one layer at a time; for several layers together use fista".into(),
+        ))
+    }
+
     /// The rounds after which the weight of the penalty, from maps of zeros, has fallen from its largest
     /// useful value to a share of that.
     pub fn rounds_to(share: f64) -> usize {
@@ -59,6 +70,19 @@ impl Descent {
 pub struct DescentState {
     work: Work,
     device: Device,
+}
+
+impl DescentState {
+    /// The maps as they are held here, see [`SparseBatch::new`].
+    pub(super) fn into_sparse(self) -> Option<SparseBatch> {
+        match self.work {
+            Work::Single(Images { shared, images }) => {
+                let images = images.into_iter().map(Image::into_parts).collect();
+                SparseBatch::from_parts(&shared, self.device, images)
+            }
+            Work::Double(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -74,7 +98,7 @@ struct Images<T> {
 }
 
 impl<T: Real + Element> Images<T> {
-    fn new(problem: &Problem, start: &Tensor<4>) -> Self {
+    fn new(problem: &Problem, start: Tensor<4>) -> Self {
         let layer = problem.network.top();
         let [.., height, width] = problem.images.dims();
         let sizes = Sizes {
@@ -90,9 +114,8 @@ impl<T: Real + Element> Images<T> {
             objective.sparsity / objective.data_weight,
             objective.p,
         );
-        let (planes, maps): (Vec<T>, Vec<T>) =
-            (numbers(problem.images.clone()), numbers(start.clone()));
         let n = start.dims()[0];
+        let (planes, maps): (Vec<T>, Vec<T>) = (numbers(problem.images.clone()), numbers(start));
         let each = planes
             .par_chunks_exact(planes.len() / n)
             .zip(maps.par_chunks_exact(maps.len() / n));
@@ -136,8 +159,8 @@ impl Solver for Descent {
         DescentState {
             device: start.device(),
             work: match start.dtype() {
-                DType::F64 => Work::Double(Images::new(problem, &start)),
-                _ => Work::Single(Images::new(problem, &start)),
+                DType::F64 => Work::Double(Images::new(problem, start)),
+                _ => Work::Single(Images::new(problem, start)),
             },
         }
     }

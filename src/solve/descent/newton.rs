@@ -97,27 +97,44 @@ impl<T: Real> Image<T> {
 
     /// `1/2 ||residual||^2 + weight sum |values|`
     fn objective(&self, shared: &Shared<T>, residual: &[T], values: &Values<T>) -> f64 {
-        let squares: f64 = residual.iter().map(|&r| to_f64(r) * to_f64(r)).sum();
-        let sizes: f64 = values.iter().flatten().map(|&v| to_f64(v).abs()).sum();
-        0.5 * squares + shared.weight * sizes
+        let sizes = values.iter().map(|v| sum_of(v, v, |v, _| v.abs()));
+        0.5 * sum_of(residual, residual, |r, s| r * s) + shared.weight * sizes.sum::<f64>()
     }
 }
 
 fn dot<T: Real>(a: &Values<T>, b: &Values<T>) -> f64 {
-    let pairs = a.iter().flatten().zip(b.iter().flatten());
-    pairs.map(|(&a, &b)| to_f64(a) * to_f64(b)).sum()
+    let strips = a.iter().zip(b);
+    strips.map(|(a, b)| sum_of(a, b, |a, b| a * b)).sum()
+}
+
+/// The sum of a term in the numbers of two lists, in lanes, since one sum after the other waits for
+/// each addition.
+fn sum_of<T: Real>(a: &[T], b: &[T], term: impl Fn(f64, f64) -> f64) -> f64 {
+    let term = |(&a, &b): (&T, &T)| term(to_f64(a), to_f64(b));
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut lanes = [0.0; 8];
+    for (a, b) in a.iter().zip(b) {
+        for (lane, pair) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += term(pair);
+        }
+    }
+    lanes.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(term).sum::<f64>()
 }
 
 /// `y += factor x`
 fn add_multiple<T: Real>(y: &mut Values<T>, factor: T, x: &Values<T>) {
-    for (y, &x) in y.iter_mut().flatten().zip(x.iter().flatten()) {
-        *y = *y + factor * x;
+    for (y, x) in y.iter_mut().zip(x) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = *y + factor * x;
+        }
     }
 }
 
 /// `y = factor y + x`
 fn scale_and_add<T: Real>(y: &mut Values<T>, factor: T, x: &Values<T>) {
-    for (y, &x) in y.iter_mut().flatten().zip(x.iter().flatten()) {
-        *y = factor * *y + x;
+    for (y, x) in y.iter_mut().zip(x) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = factor * *y + x;
+        }
     }
 }

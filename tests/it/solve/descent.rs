@@ -176,6 +176,33 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
 }
 
 #[test]
+fn sparse_maps_are_as_good_as_the_same_ones_dense() {
+    for (stack, p) in ONE_LAYER.into_iter().zip([1.0, 0.8]) {
+        let mut problem = single(&problem(stack, 3, objective(0.3, p), 47));
+        let shape = zeros(&problem).dims();
+        let few = sparse(shape.iter().product(), 0.06, &mut rng(3));
+        let maps = tensor_as(&few, shape, DType::F32, &Device::flex());
+        let batch = SparseBatch::new(&problem, &maps).expect("sparse maps");
+        let filters = problem.network.top().filters.val() * 0.7;
+        problem.network.layers[0] = problem.network.layers[0].with_filters(filters.clone());
+        let (network, images) = (&problem.network, problem.images.clone());
+        let dense = problem.objective.measure(network, maps, images);
+        let found = batch.measure(&filters, &problem.objective);
+        assert_eq!(found.len(), dense.len());
+        for (found, dense) in found.iter().zip(&dense) {
+            let numbers = |e: &Evaluation| [e.objective, e.data, e.penalty, e.snr, e.density];
+            let (found, dense) = (numbers(found), numbers(dense));
+            for (found, dense) in found.into_iter().zip(dense) {
+                assert!(
+                    (found - dense).abs() <= 1e-5 * dense.abs().max(1.0),
+                    "{stack:?} {p}: {found} instead of {dense}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn dense_maps_stacks_and_double_precision_have_no_sparse_batch() {
     let dense = single(&problem(Stack::Full, 1, objective(0.2, 1.0), 40));
     let ones = zeros(&dense) + 1.0;
