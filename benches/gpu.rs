@@ -194,13 +194,14 @@ fn compare(options: &Options, g: &Connectivity, objective: Objective, device: &D
         images: r.clone(),
         objective,
     };
-    let fista = Fista { norm: Some(1e3) };
+    let fista = Fista::default();
     let state = RefCell::new(fista.init(&problem, z.clone()));
     let ours = time(options, device, || {
         fista.step(&problem, &mut state.borrow_mut())
     });
-    // The maps for the image, then those and the ones before, and the new ones.
-    let least = 4.0 * size(&z) + 2.0 * size(&r);
+    // The maps for the image; those and the ones before for the new ones. Of planes the image, what
+    // both maps make of it, and the residual, written and read.
+    let least = 4.0 * size(&z) + 6.0 * size(&r);
     line("step of FISTA", ours, 2.0 * flop, least, None);
 
     let ours = time(options, device, || proximal::shrink(z.clone(), 1.0, 1.0));

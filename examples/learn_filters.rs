@@ -48,7 +48,7 @@ fn main() -> Result<()> {
                 maps.clone(),
                 true,
                 &mut FilterMemory::default(),
-                &mut (),
+                &(),
             )?;
             snr += learnt.snr[0] / images.len() as f64;
             *maps = learnt.maps;

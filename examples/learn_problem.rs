@@ -100,7 +100,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             problem.images = images.clone().narrow(0, visit % visits_per_epoch, 1);
             maps = zeros(&problem);
         }
-        let learnt = learner.visit(&problem, maps, true, &mut memory, &mut ())?;
+        let learnt = learner.visit(&problem, maps, true, &mut memory, &())?;
         maps = learnt.maps;
         problem.network = learnt.network;
         seconds += started.elapsed().as_secs_f64();

@@ -20,11 +20,12 @@ with. Rivals: SPORCO's AddMaskSim and mask-decoupled ADMM, its PGM with the exac
 backtracking, and FISTA in PyTorch. SPORCO's planning of Fourier transforms is not counted.
 
 learning: SPORCO's ConvBPDNMaskDictLearn takes --iterations steps; then seconds of either to the
-objective that it ended with, and 1e-5 of it (SPORCO's own constraint is the unit sphere, which is no harder).
-Seeds other than 0 draw the first filters anew. Other rivals: torch-learning, torch-learning-fft.
+objective that it ended with, plus a share of 1e-5 (SPORCO's own constraint is the unit sphere, which is no harder).
+Seeds other than 0 draw the first filters anew. Other rivals are
+torch-learning and torch-learning-fft; the first of several sets the target.
 
-On a GPU, 64 images of 256 x 256 say, against PyTorch on the same card; our kernels' compilation
-counts, PyTorch's first calls do not:
+On a GPU, 64 images of 256 x 256 say, against PyTorch (eager, no TF32) on the same card; our
+kernels' compilation counts, PyTorch's first calls do not; memory is the host's:
 
     python scripts/rivals.py coding   PROBLEM.npz --backend wgpu --device cuda --rivals torch-fista,torch-fista-fft
     python scripts/rivals.py learning PROBLEM.npz --backend wgpu --device cuda --rivals torch-learning-fft
@@ -151,87 +152,107 @@ def sporco_coding(s, d, lmbda, method, watch, iterations):
     )
 
 
-def torch_products(engine, size, s, device):
-    """Synthesis, its adjoint and its filter gradient with PyTorch, of maps of a size."""
+def torch_products(engine, image, taps):
+    """Synthesis, its adjoint and its filter gradient with PyTorch."""
     import torch
+    from scipy.fft import next_fast_len
     from torch.nn.functional import conv2d, conv_transpose2d, pad
 
-    h, w = size[-2] - s.shape[-2] + 1, size[-1] - s.shape[-1] + 1
+    (height, width), (h, w) = image, taps
     if engine == "conv":
+        from torch.nn.grad import conv2d_weight
+
         kernel = lambda d: d.flip(-1, -2).transpose(0, 1)
+        shape = lambda x, r: (r.shape[1], x.shape[1], h, w)
         return (
             lambda d, x: conv2d(x, kernel(d)),
             lambda d, r: conv_transpose2d(r, kernel(d)),
-            lambda x, r: conv2d(x.transpose(0, 1), r.transpose(0, 1)).flip(-1, -2),
+            lambda x, r: kernel(conv2d_weight(x, shape(x, r), r)),
         )
-    fft = lambda a: torch.fft.rfft2(a, s=size[-2:])
-    inverse = lambda a: torch.fft.irfft2(a, s=size[-2:])
+    maps = [height + h - 1, width + w - 1]
+    size = [next_fast_len(n, real=True) for n in maps]
+    fft = lambda a: torch.fft.rfft2(a, s=size)
+    inverse = lambda a: torch.fft.irfft2(a, s=size)
     margin = lambda r: pad(r, (w - 1, 0, h - 1, 0))
-    sums = torch.einsum
-    return (
-        lambda d, x: inverse(sums("mcuv,kmuv->kcuv", fft(d), fft(x)))[..., h - 1 :, w - 1 :],
-        lambda d, r: inverse(sums("mcuv,kcuv->kmuv", fft(d).conj(), fft(margin(r)))),
-        lambda x, r: inverse(sums("kmuv,kcuv->mcuv", fft(x).conj(), fft(margin(r))))[..., :h, :w],
-    )
+
+    def synthesize(d, x):
+        d, x = fft(d), fft(x)
+        planes = torch.stack([(d[:, c] * x).sum(1) for c in range(d.shape[1])], 1)
+        return inverse(planes)[..., h - 1 : h - 1 + height, w - 1 : w - 1 + width]
+
+    def analyze(d, r):
+        d, r = fft(d).conj(), fft(margin(r))
+        return inverse(sum(d[:, c] * r[:, c, None] for c in range(d.shape[1])))[
+            ..., : maps[0], : maps[1]
+        ]
+
+    def filter_gradient(x, r):
+        x, r = fft(x).conj(), fft(margin(r))
+        sums = torch.stack([(x * r[:, c, None]).sum(0) for c in range(r.shape[1])], 1)
+        return inverse(sums)[..., :h, :w]
+
+    return synthesize, analyze, filter_gradient
 
 
-def torch_fista(x, gradient, shrink, step):
-    """Accelerated proximal gradient with restart; yields x after each step."""
-    v, t = x, 1.0
+def torch_fista(x, gradient, shrink, step, dims):
+    """Accelerated proximal gradient, with restart of each problem; yields x after each step."""
+    import torch
+
+    v, t = x, torch.ones([1 if i in dims else n for i, n in enumerate(x.shape)], device=x.device)
     while True:
         new = shrink(v - step * gradient(v), step)
-        after = 0.5 * (1 + (1 + 4 * t * t) ** 0.5)
-        uphill = float(((v - new) * (new - x)).sum()) > 0
-        v, t = (new, 1.0) if uphill else (new + (t - 1) / after * (new - x), after)
-        x = new
+        moved, after = new - x, 0.5 * (1 + (1 + 4 * t * t).sqrt())
+        uphill = ((v - new) * moved).sum(dims, keepdim=True) > 0
+        v = torch.where(uphill, new, torch.addcmul(new, (t - 1) / after, moved))
+        x, t = new, after.masked_fill(uphill, 1.0)
         yield x
 
 
-def torch_solver(s, d, lmbda, rival, args, watch):
+def torch_solver(s, d, lmbda, rival, device, watch, iterations):
     """Coding, or with `learning` in the name of the rival learning: ten steps on the maps and five
     on the filters in turn. All of it stays on the device."""
     import torch
     from torch.nn.functional import softshrink
 
-    torch.set_num_threads(args.threads)
+    y, d = (torch.tensor(a, device=device) for a in (s, d))
     engine = "fft" if rival.endswith("-fft") else "conv"
-    y, d = (torch.tensor(a, device=args.device) for a in (s, d))
-    size = [s.shape[0], d.shape[0], *np.add(s.shape[-2:], np.subtract(d.shape[-2:], 1))]
-    size = [int(n) for n in size]
-    synthesize, analyze, filter_gradient = torch_products(engine, size, s, args.device)
-    x = torch.zeros(size, device=args.device)
-    seen = synthesize(d, x)
-    analyze(d, seen), filter_gradient(x, seen)
+    synthesize, analyze, filter_gradient = torch_products(engine, s.shape[-2:], d.shape[-2:])
+    maps = [n + t - 1 for n, t in zip(s.shape[-2:], d.shape[-2:])]
+    x = torch.zeros([len(y), len(d), *maps], device=device)
     soft = lambda u, step: softshrink(u, step * lmbda)
     ball = lambda u, _: u / u.square().sum((1, 2, 3), keepdim=True).sqrt().clamp_min(1)
 
     def done(d, x):
-        if args.device != "cpu":
+        if device != "cpu":
             torch.cuda.synchronize()
         return watch(d, x)
 
     def step_of(d):
-        spectra = torch.fft.rfft2(d, s=size[-2:])
+        spectra = torch.fft.rfft2(d, s=maps)
+        if d.shape[1] == 1:
+            return 1.0 / float(spectra.abs().square().sum(0).max())
         gram = torch.einsum("mcuv,mduv->uvcd", spectra, spectra.conj())
         return 1.0 / float(torch.linalg.eigvalsh(gram).max())
 
-    def coded(d, x):
-        return torch_fista(x, lambda v: analyze(d, synthesize(d, v) - y), soft, step_of(d))
+    def coded(d, x, steps):
+        gradient = lambda v: analyze(d, synthesize(d, v) - y)
+        return itertools.islice(torch_fista(x, gradient, soft, step_of(d), (1, 2, 3)), steps)
 
-    watch.since = time.perf_counter()
     if "learning" not in rival:
-        for x in itertools.islice(coded(d, x), args.iterations):
+        for x in coded(d, x, iterations):
             if done(d, x):
                 return
         return
     v = torch.randn_like(d)
-    for visit in range(args.iterations):
-        *_, x = itertools.islice(coded(d, x), 10)
+    for visit in range(iterations):
+        for x in coded(d, x, 10):
+            pass
         for _ in range(10 if visit == 0 else 3):
             v = filter_gradient(x, synthesize(v / v.norm().clamp_min(1e-12), x))
+        step = 1.0 / max(1.1 * float(v.norm()), 1e-6)
         gradient = lambda d: filter_gradient(x, synthesize(d, x) - y)
-        steps = torch_fista(d, gradient, ball, 1.0 / max(1.1 * float(v.norm()), 1e-6))
-        *_, d = itertools.islice(steps, 5)
+        for d in itertools.islice(torch_fista(d, gradient, ball, step, (0, 1, 2, 3)), 5):
+            pass
         if done(d, x):
             return
 
@@ -257,7 +278,7 @@ def worker(args):
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(args.threads)
     s, d, lmbda = read(args.problem[0])
-    look = lambda d, x: objective(s, d, x, lmbda)
+    look = lambda d, x: objective(s, np.asarray(d), np.asarray(x), lmbda)
     if args.rival == "sporco-online":
         sporco_setup(args.threads)
         sporco_online(s[:1], d, lmbda, lambda *_: False, 2, 1)
@@ -267,9 +288,17 @@ def worker(args):
     if args.rival.startswith("torch"):
         import torch
 
-        watch = Watch(torch_objective(s, lmbda, args.device), args.target, args.seconds)
+        torch.manual_seed(0)
+        torch.set_num_threads(args.threads)
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = False
+        if args.device != "cpu":
+            look = torch_objective(s, lmbda, args.device)
+        solve = lambda *watch: torch_solver(s, d, lmbda, args.rival, args.device, *watch)
         with torch.no_grad():
-            torch_solver(s, d, lmbda, args.rival, args, watch)
+            solve(lambda *_: False, 2)
+            watch = Watch(look, args.target, args.seconds)
+            solve(watch, args.iterations)
     else:
         sporco_setup(args.threads)
         make = sporco_learning if args.rival == "sporco-learning" else sporco_coding
@@ -492,6 +521,8 @@ def learning(args):
                     z["D0"] = random_filters(seed, *z["D0"].shape)
                 np.savez(problem, **z)
                 rivals = (args.rivals or "sporco-learning").split(",")
+                if not all("learning" in rival for rival in rivals):
+                    sys.exit(f"{args.rivals}: these do not all learn")
                 full, _ = theirs(rivals[0], problem, args, -1)
                 # A hair above: with threads its sums differ from run to run.
                 target = full[-1][1] * (1 + 1e-5)

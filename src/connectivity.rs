@@ -19,7 +19,7 @@ pub struct Connectivity {
     planes: usize,
     maps: usize,
     connected: Arc<[bool]>,
-    /// How many of them are.
+    /// Number of connected pairs.
     pairs: usize,
 }
 

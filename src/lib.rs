@@ -55,7 +55,7 @@
 //! | [`connectivity`], [`conv`], [`penalty`] | the parts of the equation: `g`, `*`, `\|z\|^p` |
 //! | [`pass`] | elementwise work as single passes over memory |
 //! | [`model`] | layers, networks, maps and the objective as Burn modules |
-//! | [`solve`] | the solvers for maps and filters, and the one loop that runs them |
+//! | [`solve`] | the solvers for maps and filters, and the loop that runs them |
 //! | [`invert`] | the ways to invert a convolution |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
 //! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |

@@ -17,7 +17,7 @@ pub fn value(maps: Tensor<4>, p: f64) -> Tensor<4> {
 }
 
 /// [`value`] of one number.
-pub fn value_number(z: f64, p: f64) -> f64 {
+pub(crate) fn value_number(z: f64, p: f64) -> f64 {
     if p == 1.0 { z.abs() } else { z.abs().powf(p) }
 }
 

@@ -119,7 +119,7 @@ pub(crate) struct Sums {
     /// `sum |z|^p`
     pub penalty: f64,
     /// Elements of the maps that are not zero, and all of them.
-    pub used: f64,
+    pub used: usize,
     pub elements: usize,
     pub pixels: usize,
     /// `sum y`, `sum y^2`
@@ -180,7 +180,7 @@ impl Objective {
                 let evaluation = self.evaluation(Sums {
                     error: squares[i],
                     penalty: penalties[i],
-                    used: used[i],
+                    used: used[i] as usize,
                     elements: k * h * w,
                     pixels,
                     image: [first[i], second[i]],
@@ -206,7 +206,7 @@ impl Objective {
             gap: None,
             // A perfect fit or a flat image has no finite ratio; a very large one will do.
             snr: 10.0 * (at_least(variation, 1e-30) / at_least(sums.error, 1e-30)).log10(),
-            density: sums.used / sums.elements as f64,
+            density: sums.used as f64 / sums.elements as f64,
         }
     }
 

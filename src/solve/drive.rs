@@ -1,4 +1,4 @@
-//! The one loop that runs every solver.
+//! The loop that runs a solver: with looks at the objective and limits, or for so many steps alone.
 
 use std::fmt;
 use std::time::{Duration, Instant};

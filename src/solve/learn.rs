@@ -63,12 +63,35 @@ impl FilterMemory {
     }
 }
 
+/// The maps of a batch.
+struct Coded {
+    codes: Tensor<4>,
+    /// What to start from another time.
+    maps: Tensor<4>,
+    /// The elements of both, where they are the same and sparse.
+    sparse: Option<SparseBatch>,
+}
+
+impl Coded {
+    fn new<S: Solver>(solver: &S, state: &S::State) -> Self {
+        let codes = solver.codes(state);
+        Self {
+            maps: solver.maps(state).unwrap_or_else(|| codes.clone()),
+            codes,
+            sparse: None,
+        }
+    }
+}
+
 impl Learner {
     /// Visits one batch: its maps from those given, then the filters, unless those wait
     /// for the end of the epoch (`update` false).
     ///
+    /// Of `watch` it only asks whether to stop early.
+    ///
     /// # Errors
-    /// [`Error::Numeric`] where the numbers leave the finite range.
+    /// [`Error::Numeric`] where the numbers leave the finite range; [`Error::Config`] for
+    /// [`Descent`](super::Descent) on a stack of layers.
     pub fn visit(
         &self,
         problem: &Problem,
@@ -82,42 +105,55 @@ impl Learner {
             images,
             objective,
         } = problem;
-        let (codes, maps, sparse, network) = match &self.codes {
+        let (coded, network) = match &self.codes {
             Method::Adam(adam) if update => {
                 let (maps, network) = self.descend(adam, problem, maps, &mut memory.moments);
-                (maps.clone(), maps, None, network)
+                let codes = maps.clone();
+                let sparse = None;
+                (
+                    Coded {
+                        codes,
+                        maps,
+                        sparse,
+                    },
+                    network,
+                )
             }
-            _ => {
-                let (codes, maps, sparse) = self.code(problem, maps, watch)?;
-                (codes, maps, sparse, network.clone())
+            _ => (self.code(problem, maps, watch)?, network.clone()),
+        };
+        let Coded {
+            codes,
+            maps,
+            sparse,
+        } = coded;
+        let measure = |network: &Network, maps: &Tensor<4>| {
+            let each = match &sparse {
+                Some(sparse) => sparse.measure(&network.top().filters.val(), objective),
+                None => objective.measure(network, maps.clone(), images.clone()),
+            };
+            let total = Evaluation::total(&each).objective;
+            if total.is_finite() {
+                return Ok(each);
             }
+            Err(Error::Numeric(format!(
+                "learning diverged: the objective became {total}; try a smaller learning rate, more \
+                 conjugate gradient steps, less data_weight, or check the images for huge values"
+            )))
         };
-        let measure = |network: &Network, maps: &Tensor<4>| match &sparse {
-            Some(sparse) => sparse.measure(&network.top().filters.val(), objective),
-            None => objective.measure(network, maps.clone(), images.clone()),
-        };
-        let after_codes = measure(&network, &codes);
+        let after_codes = measure(&network, &codes)?;
         let network = if update && !matches!(self.codes, Method::Adam(_)) {
             let batches: &Batches = &|visit| visit(maps.clone(), images.clone());
             self.update_filters(network, batches, sparse.as_ref(), &mut memory.past)?
         } else {
             network
         };
-        let after_filters = measure(&network, &codes);
+        let after_filters = measure(&network, &codes)?;
         let going_on = match &self.codes {
-            Method::Split(_) => measure(&network, &maps),
+            // The codes may be finite while the maps that go on are not.
+            Method::Split(_) => measure(&network, &maps)?,
             // What goes on is the codes themselves.
             Method::Adam(_) | Method::Fista(_) | Method::Descent(_) => after_filters.clone(),
         };
-        // The codes may be finite while the maps that go on are not.
-        let objectives =
-            [&after_codes, &after_filters, &going_on].map(|each| Evaluation::total(each).objective);
-        if let Some(wild) = objectives.into_iter().find(|f| !f.is_finite()) {
-            return Err(Error::Numeric(format!(
-                "learning diverged: the objective became {wild}; try a smaller learning rate, \
-                 more conjugate gradient steps, or less data_weight"
-            )));
-        }
         Ok(Learnt {
             network,
             codes,
@@ -128,34 +164,27 @@ impl Learner {
         })
     }
 
-    /// The codes of a batch after so many steps, none of them looked at, the maps to start from another
-    /// time, and where those are the same and sparse their elements.
-    fn code(
-        &self,
-        problem: &Problem,
-        start: Tensor<4>,
-        watch: &dyn Watch,
-    ) -> Result<(Tensor<4>, Tensor<4>, Option<SparseBatch>)> {
-        let stop = &|| watch.interrupted();
+    /// The maps of a batch after so many steps, none of them looked at.
+    fn code(&self, problem: &Problem, start: Tensor<4>, watch: &dyn Watch) -> Result<Coded> {
+        let (steps, stop) = (self.steps, &|| watch.interrupted());
         Ok(match &self.codes {
-            Method::Split(split) => {
-                let state = advance(split, problem, start, self.steps, stop);
-                (state.x, state.z, None)
-            }
-            Method::Adam(adam) => {
-                let maps = adam.codes(&advance(adam, problem, start, self.steps, stop));
-                (maps.clone(), maps, None)
-            }
+            Method::Split(split) => Coded::new(split, &advance(split, problem, start, steps, stop)),
+            Method::Adam(adam) => Coded::new(adam, &advance(adam, problem, start, steps, stop)),
             Method::Fista(fista) => {
-                let maps = fista.codes(&advance(fista, problem, start, self.steps, stop));
-                let sparse = SparseBatch::new(problem, &maps);
-                (maps.clone(), maps, sparse)
+                let coded = Coded::new(fista, &advance(fista, problem, start, steps, stop));
+                Coded {
+                    sparse: SparseBatch::new(problem, &coded.codes),
+                    ..coded
+                }
             }
             Method::Descent(descent) => {
                 descent.check(problem)?;
-                let state = advance(descent, problem, start, self.steps, stop);
-                let maps = descent.codes(&state);
-                (maps.clone(), maps, state.into_sparse())
+                let state = advance(descent, problem, start, steps, stop);
+                let coded = Coded::new(descent, &state);
+                Coded {
+                    sparse: state.into_sparse(),
+                    ..coded
+                }
             }
         })
     }

@@ -1,9 +1,10 @@
 //! The solvers: for the feature maps with filters fixed (inference), and for the filters with maps
 //! fixed (the other half of learning).
 //!
-//! A coding solver is a [`Solver`]: immutable options, a state, and a step. [`drive`] is the one
-//! loop that runs any of them; it checks every number, the limits and a wish to stop, and always
-//! says why it stopped. Solvers read no files and print nothing.
+//! A coding solver is a [`Solver`]: immutable options, a state, and a step. [`drive`] is the loop
+//! that runs any of them; it checks every number, the limits and a wish to stop, and always
+//! says why it stopped. A [`Learner`] takes a few steps of one at each visit of some images and checks
+//! what they led to. Solvers read no files and print nothing.
 
 mod adam;
 mod cg;

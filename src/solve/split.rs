@@ -77,8 +77,8 @@ impl Default for Split {
 /// `x`, `z` and the place in the schedule.
 #[derive(Clone, Debug)]
 pub struct SplitState {
-    pub(super) x: Tensor<4>,
-    pub(super) z: Tensor<4>,
+    x: Tensor<4>,
+    z: Tensor<4>,
     /// `R z`.
     planes: Tensor<4>,
     /// The direction of the conjugate gradients.

@@ -67,7 +67,7 @@ impl Fixture {
         };
         let start = self.tensor("z").cast(dtype);
         learner
-            .visit(&problem, start, true, &mut FilterMemory::default(), &mut ())
+            .visit(&problem, start, true, &mut FilterMemory::default(), &())
             .expect("finite numbers")
     }
 }

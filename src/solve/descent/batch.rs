@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::shared::{Element, Elements, Shared, each};
+use super::shared::{Element, Elements, Shared, each, sum_of};
 use crate::backend::is_cpu;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::Sizes;
@@ -32,7 +32,8 @@ fn is_dense(used: usize, all: usize) -> bool {
 
 impl SparseBatch {
     /// The maps and images of a problem of one layer in single precision; none of others, or where the
-    /// maps are not sparse. It computes on the CPU, so images that lie elsewhere have none either.
+    /// maps are not sparse or not finite. It computes on the CPU, so maps that lie elsewhere have none
+    /// either.
     pub fn new(problem: &Problem, maps: &Tensor<4>) -> Option<Self> {
         let [layer] = &problem.network.layers[..] else {
             return None;
@@ -50,7 +51,9 @@ impl SparseBatch {
         let device = maps.device();
         let (planes, maps): (Vec<f32>, Vec<f32>) =
             (numbers(problem.images.clone()), numbers(maps.clone()));
-        if is_dense(maps.iter().filter(|&&z| z != 0.0).count(), maps.len()) {
+        // Elements are what is above zero, which a NaN is not.
+        let wild = maps.iter().fold(false, |wild, z| wild | !z.is_finite());
+        if wild || is_dense(maps.iter().filter(|&&z| z != 0.0).count(), maps.len()) {
             return None;
         }
         let n = problem.images.dims()[0];
@@ -109,22 +112,25 @@ impl SparseBatch {
 
     /// How good the maps are with other filters, as [`Objective::measure`] tells for each image.
     pub fn measure(&self, filters: &Tensor<4>, objective: &Objective) -> Vec<Evaluation> {
-        let shared = shared(numbers(filters.clone()), &self.g, self.sizes);
+        let filters: Vec<f32> = numbers(filters.clone());
+        // Those of maps that are not used are not looked at below.
+        let finite = filters.iter().all(|f| f.is_finite());
+        let shared = shared(filters, &self.g, self.sizes);
         let [k, height, width] = shared.maps();
         let measure = |(elements, image): &(Elements<f32>, Vec<f32>)| {
             let mut residual = image.clone();
             shared.add(&mut residual, elements, &each(elements, |e| -e.value));
             let values = || elements.iter().flatten().map(|e| f64::from(e.value));
-            let sum = |of: &[f32], f: fn(f64) -> f64| of.iter().map(|&x| f(x.into())).sum::<f64>();
+            let squares = |of: &[f32]| sum_of([of], |[x]| x * x);
             objective.evaluation(Sums {
-                error: sum(&residual, |r| r * r),
+                error: if finite { squares(&residual) } else { f64::NAN },
                 penalty: values()
                     .map(|z| penalty::value_number(z, objective.p))
                     .sum(),
-                used: values().filter(|&z| z != 0.0).count() as f64,
+                used: values().filter(|&z| z != 0.0).count(),
                 elements: k * height * width,
                 pixels: self.g.planes() * self.sizes.image.iter().product::<usize>(),
-                image: [sum(image, |y| y), sum(image, |y| y * y)],
+                image: [sum_of([image], |[y]| y), squares(image)],
             })
         };
         self.images.par_iter().map(measure).collect()

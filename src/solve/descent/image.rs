@@ -24,7 +24,7 @@ pub(super) struct Image<T> {
     image: Vec<T>,
     /// The image less what the elements explain, on the canvas.
     pub residual: Vec<T>,
-    /// Between rounds, the elements that are not zero.
+    /// Between rounds, the elements that are not zero, and some that the Newton step left there.
     pub elements: Elements<T>,
     /// The present weight of the penalty.
     weight: f64,

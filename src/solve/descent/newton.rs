@@ -1,7 +1,7 @@
 //! A Newton step on the elements that are not zero.
 
 use super::image::Image;
-use super::shared::{Element, Real, Shared, Values, each, real, to_f64};
+use super::shared::{Element, Real, Shared, Values, each, real, sum_of};
 
 /// Conjugate gradients that work out the step while elements come and go, and once they hardly do:
 /// exact values are wasted on a set that still changes.
@@ -97,28 +97,14 @@ impl<T: Real> Image<T> {
 
     /// `1/2 ||residual||^2 + weight sum |values|`
     fn objective(&self, shared: &Shared<T>, residual: &[T], values: &Values<T>) -> f64 {
-        let sizes = values.iter().map(|v| sum_of(v, v, |v, _| v.abs()));
-        0.5 * sum_of(residual, residual, |r, s| r * s) + shared.weight * sizes.sum::<f64>()
+        let sizes = values.iter().map(|v| sum_of([v], |[v]| v.abs()));
+        0.5 * sum_of([residual], |[r]| r * r) + shared.weight * sizes.sum::<f64>()
     }
 }
 
 fn dot<T: Real>(a: &Values<T>, b: &Values<T>) -> f64 {
     let strips = a.iter().zip(b);
-    strips.map(|(a, b)| sum_of(a, b, |a, b| a * b)).sum()
-}
-
-/// The sum of a term in the numbers of two lists, in lanes, since one sum after the other waits for
-/// each addition.
-fn sum_of<T: Real>(a: &[T], b: &[T], term: impl Fn(f64, f64) -> f64) -> f64 {
-    let term = |(&a, &b): (&T, &T)| term(to_f64(a), to_f64(b));
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut lanes = [0.0; 8];
-    for (a, b) in a.iter().zip(b) {
-        for (lane, pair) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane += term(pair);
-        }
-    }
-    lanes.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(term).sum::<f64>()
+    strips.map(|(a, b)| sum_of([a, b], |[a, b]| a * b)).sum()
 }
 
 /// `y += factor x`

@@ -231,6 +231,28 @@ pub(super) fn largest<T: Real>(numbers: &[T]) -> T {
         .reduce(T::zero, T::max)
 }
 
+/// The sum of a term in the numbers of lists of the same length, in lanes, since one sum after the
+/// other waits for each addition.
+pub(super) fn sum_of<T: Real, const N: usize>(
+    lists: [&[T]; N],
+    term: impl Fn([f64; N]) -> f64,
+) -> f64 {
+    const LANES: usize = 8;
+    let (parts, rests) = (
+        lists.map(|l| l.as_chunks().0),
+        lists.map(|l| l.as_chunks::<LANES>().1),
+    );
+    let mut sums = [0.0; LANES];
+    for i in 0..parts[0].len() {
+        let part: [[T; LANES]; N] = parts.map(|p| p[i]);
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += term(part.map(|p| to_f64(p[lane])));
+        }
+    }
+    let rest = (0..rests[0].len()).map(|i| term(rests.map(|r| to_f64(r[i]))));
+    sums.into_iter().sum::<f64>() + rest.sum::<f64>()
+}
+
 /// A number of each element.
 pub(super) fn each<T: Real>(elements: &Elements<T>, f: impl Fn(&Element<T>) -> T) -> Values<T> {
     let strips = elements.iter();

@@ -260,7 +260,7 @@ impl<'a> Pupil<'a> {
             objective: self.case.objective,
         };
         let maps = gather(&self.maps);
-        let watch = &mut Ear(observer);
+        let watch = &Ear(observer);
         let learnt = self
             .learner
             .visit(&problem, maps, true, &mut self.memory, watch)?;

@@ -31,7 +31,7 @@ impl Session<'_> {
         let before = self.memory.clone();
         let visited = self
             .learner
-            .visit(&problem, maps, update, &mut self.memory, &mut ());
+            .visit(&problem, maps, update, &mut self.memory, &());
         let learnt = match visited {
             Ok(learnt) => learnt,
             Err(error) => {

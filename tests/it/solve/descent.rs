@@ -203,6 +203,30 @@ fn sparse_maps_are_as_good_as_the_same_ones_dense() {
 }
 
 #[test]
+fn numbers_that_are_not_finite_do_not_hide_in_sparse_maps() {
+    let problem = single(&problem(Stack::Full, 2, objective(0.3, 1.0), 48));
+    let shape = zeros(&problem).dims();
+    let part = |map: usize, at: usize| [0..1, map..map + 1, at..at + 1, at..at + 1];
+    let maps: Tensor<4> = Tensor::zeros(shape, (&Device::flex(), DType::F32));
+    let maps = maps.slice_fill(part(0, 4), 1.0);
+    let batch = SparseBatch::new(&problem, &maps).expect("sparse maps");
+    let filters = problem.network.top().filters.val();
+    assert!(
+        batch.measure(&filters, &problem.objective)[0]
+            .objective
+            .is_finite()
+    );
+    for wild in [f32::NAN, f32::INFINITY] {
+        // Of a map that nothing uses.
+        let filters = filters.clone().slice_fill(part(1, 0), wild);
+        let each = batch.measure(&filters, &problem.objective);
+        assert!(each.iter().all(|e| !e.objective.is_finite()), "{each:?}");
+        let maps = maps.clone().slice_fill(part(1, 3), wild);
+        assert!(SparseBatch::new(&problem, &maps).is_none());
+    }
+}
+
+#[test]
 fn dense_maps_stacks_and_double_precision_have_no_sparse_batch() {
     let dense = single(&problem(Stack::Full, 1, objective(0.2, 1.0), 40));
     let ones = zeros(&dense) + 1.0;
@@ -229,7 +253,7 @@ fn learning_with_it_lowers_the_objective_at_every_visit() {
     let (mut first, mut before) = (None, f64::INFINITY);
     for visit in 0..12 {
         let learnt = learner
-            .visit(&problem, maps, true, &mut FilterMemory::default(), &mut ())
+            .visit(&problem, maps, true, &mut FilterMemory::default(), &())
             .expect("finite numbers");
         for each in [&learnt.after_codes, &learnt.after_filters] {
             let now = Evaluation::total(each).objective;

@@ -205,6 +205,34 @@ fn it_stops_when_interrupted_with_the_answer_so_far() {
 }
 
 #[test]
+fn a_visit_that_is_interrupted_has_the_maps_so_far() {
+    let visit = |codes: Method, steps, watch: &Impatient| {
+        let learner = Learner {
+            codes,
+            steps,
+            filters: FilterStep::LeastSquares { cg: 1 },
+            filter_rate: 0.01,
+            constraint: Default::default(),
+        };
+        let problem = convex();
+        let start = zeros(&problem);
+        let memory = &mut FilterMemory::default();
+        let learnt = learner.visit(&problem, start, false, memory, watch);
+        values(&learnt.expect("finite numbers").maps)
+    };
+    for method in methods() {
+        let watch = |patience| Impatient {
+            asked: Cell::new(0),
+            patience,
+            looks: Vec::new(),
+        };
+        let so_far = visit(method.clone(), 9, &watch(3));
+        assert_eq!(so_far, visit(method.clone(), 3, &watch(9)));
+        assert_ne!(so_far, visit(method, 6, &watch(9)));
+    }
+}
+
+#[test]
 fn images_that_are_not_finite_are_a_numeric_error_for_every_solver() {
     for bad in [f64::NAN, f64::INFINITY] {
         for method in methods() {
@@ -231,8 +259,7 @@ fn images_that_are_not_finite_are_a_numeric_error_for_every_solver() {
                     constraint: Default::default(),
                 };
                 let start: Tensor<4> = zeros(&problem);
-                let visit =
-                    learner.visit(&problem, start, true, &mut FilterMemory::default(), &mut ());
+                let visit = learner.visit(&problem, start, true, &mut FilterMemory::default(), &());
                 let error = visit.map(|learnt| learnt.snr).expect_err("nothing learnt");
                 assert!(matches!(error, Error::Numeric(_)), "{error:?}");
             }

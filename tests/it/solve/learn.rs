@@ -7,7 +7,8 @@ use deconvnet::data::Preprocess;
 use deconvnet::model::{Constraint, Evaluation, Layer, Network, Objective};
 use deconvnet::run::{Images, to_tensor};
 use deconvnet::solve::{
-    Adam, Descent, FilterMemory, FilterStep, Fista, Learner, Learnt, Method, Past, Problem, Split,
+    Adam, Descent, FilterMemory, FilterStep, Fista, Learner, Learnt, Method, Past, Problem,
+    SparseBatch, Split,
 };
 
 use crate::support::scenario::{Stack, problem, single, zeros};
@@ -40,7 +41,7 @@ fn learn(learner: &Learner, mut problem: Problem, visits: usize) -> [Learnt; 2] 
     let mut all = Vec::new();
     for _ in 0..visits {
         let learnt = learner
-            .visit(&problem, maps, true, &mut memory, &mut ())
+            .visit(&problem, maps, true, &mut memory, &())
             .expect("finite numbers");
         maps = learnt.maps.clone();
         problem.network = learnt.network.clone();
@@ -146,7 +147,7 @@ fn a_visit_tells_of_the_codes_before_and_after_and_of_the_maps_that_go_on() {
                 zeros(&problem),
                 true,
                 &mut FilterMemory::default(),
-                &mut (),
+                &(),
             )
             .expect("finite numbers");
         let at = |network, maps: &Tensor<4>| {
@@ -172,6 +173,49 @@ fn a_visit_tells_of_the_codes_before_and_after_and_of_the_maps_that_go_on() {
 }
 
 #[test]
+fn a_visit_that_ends_with_few_elements_tells_of_them_as_of_all() {
+    let strong = Objective::new(1.0, 0.8, 1.0).expect("a sound objective");
+    let [_, _, fista] = learners();
+    let descent = Learner {
+        codes: Method::Descent(Descent::default()),
+        steps: 4,
+        ..fista.clone()
+    };
+    for learner in [fista, descent] {
+        let problem = single(&problem(Stack::Masked, 2, strong, 67));
+        let learnt = learner
+            .visit(
+                &problem,
+                zeros(&problem),
+                true,
+                &mut FilterMemory::default(),
+                &(),
+            )
+            .expect("finite numbers");
+        let name = learner.codes.name();
+        let few = SparseBatch::new(&problem, &learnt.codes);
+        assert!(
+            few.is_some() && values(&learnt.codes).iter().any(|&z| z != 0.0),
+            "{name}"
+        );
+        for (network, told) in [
+            (&problem.network, &learnt.after_codes),
+            (&learnt.network, &learnt.after_filters),
+        ] {
+            let codes = learnt.codes.clone();
+            let each = problem
+                .objective
+                .measure(network, codes, problem.images.clone());
+            let numbers = |each: &[Evaluation]| -> Vec<f64> {
+                let of = |e: &Evaluation| [e.objective, e.penalty, e.snr, 100.0 * e.density];
+                each.iter().flat_map(of).collect()
+            };
+            assert_near(&numbers(told), &numbers(&each), 1e-5, name);
+        }
+    }
+}
+
+#[test]
 fn filters_stay_as_they_are_when_it_is_not_their_turn() {
     for learner in learners() {
         let problem = single(&noisy(Stack::Two, 63));
@@ -181,7 +225,7 @@ fn filters_stay_as_they_are_when_it_is_not_their_turn() {
                 zeros(&problem),
                 false,
                 &mut FilterMemory::default(),
-                &mut (),
+                &(),
             )
             .expect("finite numbers");
         for (after, before) in learnt.network.layers.iter().zip(&problem.network.layers) {
@@ -198,7 +242,7 @@ fn adams_memory_of_the_filters_lasts_across_visits() {
     let mut memory = FilterMemory::default();
     for visit in 1..=2 {
         let start = zeros(&problem);
-        adam.visit(&problem, start, true, &mut memory, &mut ())
+        adam.visit(&problem, start, true, &mut memory, &())
             .expect("finite numbers");
         let times: Vec<usize> = memory.moments.iter().map(|m| m.time).collect();
         assert_eq!(times, [visit * adam.steps; 2]);
@@ -231,7 +275,7 @@ fn the_past_adds_up_the_energies_of_the_maps_and_forgets_the_first_batches() {
             let one = image(&problem, t % 2, &network);
             let start = zeros(&one);
             let learnt = learner
-                .visit(&one, start, true, &mut memory, &mut ())
+                .visit(&one, start, true, &mut memory, &())
                 .expect("finite numbers");
             network = learnt.network;
             let kept = (1.0 - 1.0 / t as f64).powi(8);
@@ -295,7 +339,7 @@ fn an_online_learner_serves_images_that_it_has_not_seen() {
             objective,
         };
         let start = Tensor::zeros(network.maps_shape(images[i].dims()), &device);
-        let learnt = learner.visit(&problem, start, update, memory, &mut ());
+        let learnt = learner.visit(&problem, start, update, memory, &());
         learnt.expect("finite numbers")
     };
     let unseen = |network: &Network| -> f64 {
