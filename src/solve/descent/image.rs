@@ -8,6 +8,9 @@ use crate::conv::patch::dispatch;
 
 /// The weight of the penalty falls to this share from round to round, until it is the problem's.
 pub(super) const FALL: f64 = 0.5;
+/// While it falls, elements are taken in whose gradient passes it by this factor: those that pass it by
+/// less mostly lose to a neighbour, and the next round sees them again.
+const MARGIN: f64 = 1.3;
 /// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
 const SWEEPS: usize = 5;
 const DROP: f64 = 0.3;
@@ -96,7 +99,9 @@ impl<T: Real> Image<T> {
         let steepest = to_f64(largest(&gradient));
         self.largest = self.largest.max(steepest);
         self.weight = (FALL * self.weight.min(steepest)).max(shared.weight);
-        shared.take_in(gradient, real(self.weight), &mut self.elements)
+        let falls = self.weight > shared.weight;
+        let least = if falls { MARGIN } else { 1.0 } * self.weight;
+        shared.take_in(gradient, real(least), &mut self.elements)
     }
 
     /// Sweeps until the largest move has dropped; returns that of the last sweep.

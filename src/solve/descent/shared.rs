@@ -77,9 +77,11 @@ impl<T: Real> Shared<T> {
     pub fn elements(&self, maps: &[T]) -> Elements<T> {
         let bands = self.bands(maps.chunks(self.map_len()), |map, n| map.chunks(n));
         let strip = |(strip, band): (usize, Vec<&[T]>)| {
-            let places = self.above(strip, &band, T::zero());
-            let elements = places.map(|(place, value)| self.element(place, value));
-            elements.collect()
+            let mut elements = Vec::new();
+            self.above(strip, &band, T::zero(), |place, value| {
+                elements.push(self.element(place, value));
+            });
+            elements
         };
         bands.into_par_iter().enumerate().map(strip).collect()
     }
@@ -100,13 +102,13 @@ impl<T: Real> Shared<T> {
                 band[place.map as usize][row * width + place.column as usize] = T::zero();
             }
             let before = elements.len();
-            let new = self
-                .above(strip, &band, least)
-                .map(|(place, pull)| (self.element(place, T::zero()), pull))
-                .filter(|(Element { energy, .. }, pull)| {
-                    *energy > T::zero() && self.best(*pull, *energy, weight) != T::zero()
-                });
-            elements.extend(new.map(|(element, _)| element));
+            self.above(strip, &band, least, |place, pull| {
+                let new = self.element(place, T::zero());
+                let moves = self.p == 1.0 || self.best(pull, new.energy, weight) != T::zero();
+                if new.energy > T::zero() && moves {
+                    elements.push(new);
+                }
+            });
             elements.len() - before
         });
         taken.sum()
@@ -143,30 +145,31 @@ impl<T: Real> Shared<T> {
         bands
     }
 
-    /// The numbers in the band of a strip whose size is above `least`, and their places.
-    fn above<'a>(
+    /// Visits the numbers in the band of a strip whose size is above `least`, and their places.
+    fn above(
         &self,
         strip: usize,
-        band: &'a [impl Deref<Target = [T]>],
+        band: &[impl Deref<Target = [T]>],
         least: T,
-    ) -> impl Iterator<Item = (Place, T)> + 'a {
+        mut visit: impl FnMut(Place, T),
+    ) {
         const LOOK: usize = 16;
         let [_, _, width] = self.maps();
-        let top = self.strips.top(strip);
-        // Most are not, and whole vectors of them are passed over at once.
-        let any = move |values: &[T]| values.iter().fold(false, |any, x| any | (x.abs() > least));
-        let rows = band.iter().enumerate().flat_map(move |(map, rows)| {
-            let rows = rows.chunks_exact(width).enumerate();
-            rows.map(move |(row, values)| (map as u32, (top + row) as u32, values))
-        });
-        rows.flat_map(move |(map, row, values)| {
-            let looks = values.chunks(LOOK).enumerate();
-            looks.filter(move |(_, v)| any(v)).flat_map(move |(i, v)| {
-                let columns = (i * LOOK) as u32..;
-                let passed = columns.zip(v).filter(move |(_, x)| x.abs() > least);
-                passed.map(move |(column, &x)| (Place { map, row, column }, x))
-            })
-        })
+        for (map, rows) in (0..).zip(band) {
+            for (row, values) in (self.strips.top(strip) as u32..).zip(rows.chunks_exact(width)) {
+                for (look, values) in values.chunks(LOOK).enumerate() {
+                    // Most are not, and whole vectors of them are passed over at once.
+                    if !values.iter().fold(false, |any, x| any | (x.abs() > least)) {
+                        continue;
+                    }
+                    for (column, &x) in ((look * LOOK) as u32..).zip(values) {
+                        if x.abs() > least {
+                            visit(Place { map, row, column }, x);
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// The value that an element takes, all others fixed, where `pull` is the product of its atom
