@@ -14,9 +14,6 @@ const MARGIN: f64 = 1.3;
 /// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
 const SWEEPS: usize = 5;
 const DROP: f64 = 0.3;
-/// The share of the weight that moves do not pass once the set of elements that are not zero hardly
-/// changes.
-const CALM: f64 = 0.05;
 /// Moves of at most so many roundings of the largest gradient there was are none.
 const STILL: f64 = 4.0;
 
@@ -34,6 +31,8 @@ pub(super) struct Image<T> {
     /// The largest gradient that was seen.
     largest: f64,
     settled: bool,
+    /// Rounds at the weight of the problem.
+    pub rounds: usize,
 }
 
 impl<T: Real> Image<T> {
@@ -50,6 +49,8 @@ impl<T: Real> Image<T> {
             weight: if cold { f64::INFINITY } else { shared.weight },
             largest: 0.0,
             settled: false,
+            // Maps that were found before change little.
+            rounds: if cold { 0 } else { 3 },
         };
         new.refresh(shared);
         new
@@ -83,8 +84,9 @@ impl<T: Real> Image<T> {
         if self.weight > shared.weight {
             return;
         }
+        self.rounds += 1;
         if shared.p == 1.0 {
-            self.newton(shared, moved <= CALM * shared.weight);
+            self.newton(shared);
         }
         // Moves of single elements add up their rounding.
         self.refresh(shared);

@@ -3,9 +3,9 @@
 use super::image::Image;
 use super::shared::{Element, Real, Shared, Values, each, real, sum_of};
 
-/// Conjugate gradients that work out the step while elements come and go, and once they hardly do:
-/// exact values are wasted on a set that still changes.
-const CONJUGATE: [usize; 2] = [4, 10];
+/// Conjugate gradients that work out the step of the first round at the weight of the problem; each later
+/// one has one more, since exact values are wasted on a set that still changes.
+const FIRST: usize = 4;
 /// Share of the squared residual at which they end.
 const ENOUGH: f64 = 1e-6;
 /// How often the step is halved before it is given up.
@@ -22,15 +22,12 @@ impl<T: Real> Image<T> {
     /// Single moves find out which elements are not zero, and are slow to find their values where
     /// atoms are much alike; conjugate gradients are quick. Elements that would change their sign
     /// stop at zero, and the step is halved until the objective falls.
-    ///
-    /// `calm` says whether elements hardly come and go any more.
-    pub fn newton(&mut self, shared: &Shared<T>, calm: bool) {
+    pub fn newton(&mut self, shared: &Shared<T>) {
         let weight: T = real(shared.weight);
         let pulls = shared.correlate(&self.residual, &self.elements);
         let slope = |element: &Element<T>, pull: T| pull - weight * element.value.signum();
         let slopes = self.with(&pulls, slope);
-        let steps = CONJUGATE[usize::from(calm)];
-        let step = self.conjugate_gradients(shared, slopes, steps);
+        let step = self.conjugate_gradients(shared, slopes, FIRST + self.rounds - 1);
         let before = self.objective(shared, &self.residual, &each(&self.elements, |e| e.value));
         let mut length = T::one();
         for _ in 0..=HALVINGS {
