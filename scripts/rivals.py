@@ -20,15 +20,17 @@ with. Rivals: SPORCO's AddMaskSim and mask-decoupled ADMM, its PGM with the exac
 backtracking, and FISTA in PyTorch. SPORCO's planning of Fourier transforms is not counted.
 
 learning: SPORCO's ConvBPDNMaskDictLearn takes --iterations steps; then seconds of either to the
-objective that it ended with, plus a share of 1e-5 (SPORCO's own constraint is the unit sphere, which is no harder).
-Seeds other than 0 draw the first filters anew. Other rivals are
-torch-learning and torch-learning-fft; the first of several sets the target.
+objective that it ended with, plus a share of 1e-5 (SPORCO's own constraint is the unit sphere,
+which is no harder). Seeds other than 0 draw the first filters anew. Other rivals are torch-learning
+and torch-learning-fft; the first of several sets the target.
 
 On a GPU, 64 images of 256 x 256 say, against PyTorch (eager, no TF32) on the same card; our
 kernels' compilation counts, PyTorch's first calls do not; memory is the host's:
 
-    python scripts/rivals.py coding   PROBLEM.npz --backend wgpu --device cuda --rivals torch-fista,torch-fista-fft
-    python scripts/rivals.py learning PROBLEM.npz --backend wgpu --device cuda --rivals torch-learning-fft
+    python scripts/rivals.py coding PROBLEM.npz --backend wgpu --device cuda \\
+        --rivals torch-fista,torch-fista-fft
+    python scripts/rivals.py learning PROBLEM.npz --backend wgpu --device cuda \\
+        --rivals torch-learning-fft
 
 online: each image is coded from nothing at every visit and its maps are dropped. SPORCO's
 OnlineConvBPDNMaskDictLearn makes --epochs passes, or as many as --seconds allow; then seconds of
@@ -182,9 +184,8 @@ def torch_products(engine, image, taps):
 
     def analyze(d, r):
         d, r = fft(d).conj(), fft(margin(r))
-        return inverse(sum(d[:, c] * r[:, c, None] for c in range(d.shape[1])))[
-            ..., : maps[0], : maps[1]
-        ]
+        sums = sum(d[:, c] * r[:, c, None] for c in range(d.shape[1]))
+        return inverse(sums)[..., : maps[0], : maps[1]]
 
     def filter_gradient(x, r):
         x, r = fft(x).conj(), fft(margin(r))
@@ -510,6 +511,9 @@ def coding(args):
 
 
 def learning(args):
+    rivals = (args.rivals or "sporco-learning").split(",")
+    if not all("learning" in rival for rival in rivals):
+        sys.exit(f"{args.rivals}: these do not all learn")
     rows = []
     for path in args.problem:
         for seed in range(args.seeds):
@@ -520,9 +524,6 @@ def learning(args):
                 if seed:
                     z["D0"] = random_filters(seed, *z["D0"].shape)
                 np.savez(problem, **z)
-                rivals = (args.rivals or "sporco-learning").split(",")
-                if not all("learning" in rival for rival in rivals):
-                    sys.exit(f"{args.rivals}: these do not all learn")
                 full, _ = theirs(rivals[0], problem, args, -1)
                 # A hair above: with threads its sums differ from run to run.
                 target = full[-1][1] * (1 + 1e-5)

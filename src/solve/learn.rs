@@ -73,10 +73,10 @@ struct Coded {
 }
 
 impl Coded {
-    fn new<S: Solver>(solver: &S, state: &S::State) -> Self {
-        let codes = solver.codes(state);
+    /// Codes that are what to start from another time.
+    fn same(codes: Tensor<4>) -> Self {
         Self {
-            maps: solver.maps(state).unwrap_or_else(|| codes.clone()),
+            maps: codes.clone(),
             codes,
             sparse: None,
         }
@@ -105,27 +105,20 @@ impl Learner {
             images,
             objective,
         } = problem;
-        let (coded, network) = match &self.codes {
+        let (
+            Coded {
+                codes,
+                maps,
+                sparse,
+            },
+            network,
+        ) = match &self.codes {
             Method::Adam(adam) if update => {
                 let (maps, network) = self.descend(adam, problem, maps, &mut memory.moments);
-                let codes = maps.clone();
-                let sparse = None;
-                (
-                    Coded {
-                        codes,
-                        maps,
-                        sparse,
-                    },
-                    network,
-                )
+                (Coded::same(maps), network)
             }
             _ => (self.code(problem, maps, watch)?, network.clone()),
         };
-        let Coded {
-            codes,
-            maps,
-            sparse,
-        } = coded;
         let measure = |network: &Network, maps: &Tensor<4>| {
             let each = match &sparse {
                 Some(sparse) => sparse.measure(&network.top().filters.val(), objective),
@@ -168,22 +161,31 @@ impl Learner {
     fn code(&self, problem: &Problem, start: Tensor<4>, watch: &dyn Watch) -> Result<Coded> {
         let (steps, stop) = (self.steps, &|| watch.interrupted());
         Ok(match &self.codes {
-            Method::Split(split) => Coded::new(split, &advance(split, problem, start, steps, stop)),
-            Method::Adam(adam) => Coded::new(adam, &advance(adam, problem, start, steps, stop)),
-            Method::Fista(fista) => {
-                let coded = Coded::new(fista, &advance(fista, problem, start, steps, stop));
+            Method::Split(split) => {
+                let state = advance(split, problem, start, steps, stop);
+                let coded = Coded::same(split.codes(&state));
                 Coded {
-                    sparse: SparseBatch::new(problem, &coded.codes),
+                    maps: split.maps(&state).unwrap_or(coded.maps),
                     ..coded
+                }
+            }
+            Method::Adam(adam) => {
+                Coded::same(adam.codes(&advance(adam, problem, start, steps, stop)))
+            }
+            Method::Fista(fista) => {
+                let codes = fista.codes(&advance(fista, problem, start, steps, stop));
+                Coded {
+                    sparse: SparseBatch::new(problem, &codes),
+                    ..Coded::same(codes)
                 }
             }
             Method::Descent(descent) => {
                 descent.check(problem)?;
                 let state = advance(descent, problem, start, steps, stop);
-                let coded = Coded::new(descent, &state);
+                let codes = descent.codes(&state);
                 Coded {
                     sparse: state.into_sparse(),
-                    ..coded
+                    ..Coded::same(codes)
                 }
             }
         })

@@ -35,20 +35,12 @@ impl SparseBatch {
     /// maps are not sparse or not finite. It computes on the CPU, so maps that lie elsewhere have none
     /// either.
     pub fn new(problem: &Problem, maps: &Tensor<4>) -> Option<Self> {
-        let [layer] = &problem.network.layers[..] else {
-            return None;
-        };
-        if maps.dtype() != DType::F32 || !is_cpu(&maps.device()) {
+        let device = maps.device();
+        let one_layer = problem.network.layers.len() == 1;
+        if !one_layer || maps.dtype() != DType::F32 || !is_cpu(&device) {
             return None;
         }
-        let [.., height, width] = problem.images.dims();
-        let sizes = Sizes {
-            batch: 1,
-            image: [height, width],
-            filter: layer.filter_size(),
-        };
-        let shared = shared(numbers(layer.filters.val()), &layer.connectivity, sizes);
-        let device = maps.device();
+        let shared = Shared::of(problem);
         let (planes, maps): (Vec<f32>, Vec<f32>) =
             (numbers(problem.images.clone()), numbers(maps.clone()));
         // Elements are what is above zero, which a NaN is not.

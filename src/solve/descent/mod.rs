@@ -16,7 +16,6 @@ pub use self::batch::SparseBatch;
 use self::image::{FALL, Image};
 use self::shared::{Real, Shared};
 use super::{Problem, Reason, Solver};
-use crate::conv::cpu::Sizes;
 use crate::error::{Error, Result};
 use crate::pass::numbers;
 
@@ -99,21 +98,7 @@ struct Images<T> {
 
 impl<T: Real + Element> Images<T> {
     fn new(problem: &Problem, start: Tensor<4>) -> Self {
-        let layer = problem.network.top();
-        let [.., height, width] = problem.images.dims();
-        let sizes = Sizes {
-            batch: 1,
-            image: [height, width],
-            filter: layer.filter_size(),
-        };
-        let objective = &problem.objective;
-        let shared = Shared::new(
-            numbers(layer.filters.val()),
-            layer.connectivity.clone(),
-            sizes,
-            objective.sparsity / objective.data_weight,
-            objective.p,
-        );
+        let shared = Shared::of(problem);
         let n = start.dims()[0];
         let (planes, maps): (Vec<T>, Vec<T>) = (numbers(problem.images.clone()), numbers(start));
         let each = planes

@@ -10,7 +10,10 @@ use super::strips::Strips;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::{Scalar, Sizes};
 use crate::conv::patch::{Atoms, Place, dispatch};
+use crate::model::Objective;
+use crate::pass::numbers;
 use crate::penalty;
+use crate::solve::Problem;
 
 /// A number type that is calculated with one at a time, too.
 pub(super) trait Real: Scalar + Float {}
@@ -45,6 +48,27 @@ pub(super) type Elements<T> = Vec<Vec<Element<T>>>;
 
 /// A number for each of the elements.
 pub(super) type Values<T> = Vec<Vec<T>>;
+
+impl<T: Real + burn::tensor::Element> Shared<T> {
+    /// Of a problem of one layer.
+    pub fn of(problem: &Problem) -> Self {
+        let layer = problem.network.top();
+        let [.., height, width] = problem.images.dims();
+        let sizes = Sizes {
+            batch: 1,
+            image: [height, width],
+            filter: layer.filter_size(),
+        };
+        let Objective {
+            data_weight,
+            sparsity,
+            p,
+        } = problem.objective;
+        let filters = numbers(layer.filters.val());
+        let g = layer.connectivity.clone();
+        Self::new(filters, g, sizes, sparsity / data_weight, p)
+    }
+}
 
 impl<T: Real> Shared<T> {
     pub fn new(filters: Vec<T>, g: Connectivity, sizes: Sizes, weight: f64, p: f64) -> Self {
@@ -155,17 +179,20 @@ impl<T: Real> Shared<T> {
     ) {
         const LOOK: usize = 16;
         let [_, _, width] = self.maps();
-        for (map, rows) in (0..).zip(band) {
-            for (row, values) in (self.strips.top(strip) as u32..).zip(rows.chunks_exact(width)) {
-                for (look, values) in values.chunks(LOOK).enumerate() {
-                    // Most are not, and whole vectors of them are passed over at once.
-                    if !values.iter().fold(false, |any, x| any | (x.abs() > least)) {
-                        continue;
-                    }
-                    for (column, &x) in ((look * LOOK) as u32..).zip(values) {
-                        if x.abs() > least {
-                            visit(Place { map, row, column }, x);
-                        }
+        let top = self.strips.top(strip) as u32;
+        let rows = (0..).zip(band).flat_map(|(map, rows)| {
+            let rows = (top..).zip(rows.chunks_exact(width));
+            rows.map(move |(row, values)| (map, row, values))
+        });
+        for (map, row, values) in rows {
+            for (look, values) in values.chunks(LOOK).enumerate() {
+                // Most are not, and whole vectors of them are passed over at once.
+                if !values.iter().fold(false, |any, x| any | (x.abs() > least)) {
+                    continue;
+                }
+                for (column, &x) in ((look * LOOK) as u32..).zip(values) {
+                    if x.abs() > least {
+                        visit(Place { map, row, column }, x);
                     }
                 }
             }

@@ -35,6 +35,14 @@ fn learners() -> [Learner; 3] {
     ]
 }
 
+/// Visits one batch, from maps of zeros.
+fn first_visit(learner: &Learner, problem: &Problem, update: bool) -> Learnt {
+    let memory = &mut FilterMemory::default();
+    learner
+        .visit(problem, zeros(problem), update, memory, &())
+        .expect("finite numbers")
+}
+
 /// Visits one batch again and again; the last of the visits and the first.
 fn learn(learner: &Learner, mut problem: Problem, visits: usize) -> [Learnt; 2] {
     let (mut maps, mut memory) = (zeros(&problem), FilterMemory::default());
@@ -141,15 +149,7 @@ fn a_visit_tells_of_the_codes_before_and_after_and_of_the_maps_that_go_on() {
             split.schedule.steps = 2;
         }
         let problem = noisy(Stack::Two, 65);
-        let learnt = learner
-            .visit(
-                &problem,
-                zeros(&problem),
-                true,
-                &mut FilterMemory::default(),
-                &(),
-            )
-            .expect("finite numbers");
+        let learnt = first_visit(&learner, &problem, true);
         let at = |network, maps: &Tensor<4>| {
             let (maps, images) = (maps.clone(), problem.images.clone());
             problem.objective.measure(network, maps, images)
@@ -183,15 +183,7 @@ fn a_visit_that_ends_with_few_elements_tells_of_them_as_of_all() {
     };
     for learner in [fista, descent] {
         let problem = single(&problem(Stack::Masked, 2, strong, 67));
-        let learnt = learner
-            .visit(
-                &problem,
-                zeros(&problem),
-                true,
-                &mut FilterMemory::default(),
-                &(),
-            )
-            .expect("finite numbers");
+        let learnt = first_visit(&learner, &problem, true);
         let name = learner.codes.name();
         let few = SparseBatch::new(&problem, &learnt.codes);
         assert!(
@@ -219,15 +211,7 @@ fn a_visit_that_ends_with_few_elements_tells_of_them_as_of_all() {
 fn filters_stay_as_they_are_when_it_is_not_their_turn() {
     for learner in learners() {
         let problem = single(&noisy(Stack::Two, 63));
-        let learnt = learner
-            .visit(
-                &problem,
-                zeros(&problem),
-                false,
-                &mut FilterMemory::default(),
-                &(),
-            )
-            .expect("finite numbers");
+        let learnt = first_visit(&learner, &problem, false);
         for (after, before) in learnt.network.layers.iter().zip(&problem.network.layers) {
             assert_eq!(bits(&after.filters.val()), bits(&before.filters.val()));
         }
