@@ -8,7 +8,8 @@
     python scripts/rivals.py scaling  IMAGE ... --out rivals
 
 A problem file holds images s [K, C, H, W], filters D0 [M, C, h, w], lmbda and boundary "valid";
-`python scripts/rivals.py make IMAGE ... --out PROBLEM.npz` writes one. All minimise
+`python scripts/rivals.py make IMAGE ... --out PROBLEM.npz` writes one, `scripts/problems.sh` those of
+the README. All minimise
 
     F = 1/2 || sum_m d_m * x_m - s ||^2 + lmbda || x ||_1
 
@@ -589,10 +590,23 @@ def save(path, images, d, lmbda):
     np.savez(path, s=np.stack(images).astype(np.float32), D0=d, lmbda=lmbda, boundary="valid")
 
 
+def learnt_filters(name):
+    """One of the dictionaries that come with SPORCO, such as G:8x8x32."""
+    from sporco.util import convdicts
+
+    d = convdicts()[name].astype(np.float32)
+    d = d.reshape(*d.shape[:2], -1, d.shape[-1]).transpose(3, 2, 0, 1)
+    return np.ascontiguousarray(d / np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True)))
+
+
 def make(args):
-    """A problem from images."""
-    images = [planes(path, args.size, args.colour) for path in args.problem]
-    d = random_filters(args.seed, args.filters, images[0].shape[0], args.taps, args.taps)
+    """A problem from squares of images."""
+    corners = [int(c) for c in args.corners.split(",")]
+    images = [planes(p, args.size, args.colour, c) for c in corners for p in args.problem]
+    if args.dictionary:
+        d = learnt_filters(args.dictionary)
+    else:
+        d = random_filters(args.seed, args.filters, images[0].shape[0], args.taps, args.taps)
     save(args.out, images, d, args.lmbda)
 
 
@@ -663,7 +677,9 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--corners", default="0", help="where make cuts each image, with commas")
     parser.add_argument("--colour", action="store_true")
+    parser.add_argument("--dictionary", help="of SPORCO, as G:8x8x32; without one, filters are random")
     parser.add_argument("--filters", type=int, default=32)
     parser.add_argument("--taps", type=int, default=8)
     parser.add_argument("--lmbda", type=float, default=0.05)

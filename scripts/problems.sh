@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The problems of the README's comparison with SPORCO, but for the two on fruit photographs:
+#
+#     scripts/problems.sh PHOTOS OUT
+#
+# PHOTOS holds kodim05, 08, 19 and 23.png of the Kodak test suite, https://r0k.us/graphics/kodak.
+# Names tell images, size, filters and where these are from: r random, n SPORCO's natural ones.
+set -euo pipefail
+photos=${1:?scripts/problems.sh PHOTOS OUT} out=${2:?scripts/problems.sh PHOTOS OUT}
+here=$(dirname "$0")
+mkdir -p "$out"
+
+# make NAME PHOTO[,PHOTO...] OPTIONS OF rivals.py make
+make() {
+  local name=$1 images=()
+  for number in ${2//,/ }; do images+=("$photos/kodim$number.png"); done
+  shift 2
+  "${PYTHON:-python3}" "$here/rivals.py" make "${images[@]}" --out "$out/$name.npz" "$@"
+}
+
+make grey-128-32x8-n            23          --size 128 --corners 300 --dictionary G:8x8x32
+make grey-128-64x11-r           08          --size 128 --corners 100 --filters 64 --taps 11
+make grey-256-96x8-n            19          --size 256 --corners 100 --dictionary G:8x8x96 --lmbda 0.02
+make grey-512-32x8-r            05          --size 512 --filters 32 --taps 8 --lmbda 0.1
+make grey-160-216x12-n          08          --size 160 --corners 200 --dictionary G:12x12x216 --lmbda 0.03
+make grey-12x100-48x9-r         05,08,19,23 --size 100 --corners 100,250,400 --filters 48 --taps 9
+make grey-200-12x12-r           08          --size 200 --corners 150 --filters 12 --taps 12 --lmbda 0.02
+make grey-4x64-20x5-r           05,08,19,23 --size 64 --corners 220 --filters 20 --taps 5 --lmbda 0.01
+make grey-128-16x20-r           05          --size 128 --corners 200 --filters 16 --taps 20
+make colour-128-64x8-n          23          --size 128 --corners 200 --colour --dictionary RGB:8x8x3x64
+make colour-192-24x5-r          19          --size 192 --corners 200 --colour --filters 24 --taps 5
+make colour-2x100-16x7-r        05,23       --size 100 --corners 300 --colour --filters 16 --taps 7 --lmbda 0.01
+make colour-4x96-8x9-r          05,08,19,23 --size 96 --corners 200 --colour --filters 8 --taps 9 --lmbda 0.01
