@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The problems of the README's comparison with SPORCO, but for the two on fruit photographs:
+# The problems of the README's comparison with SPORCO that are made from the Kodak photographs:
 #
 #     scripts/problems.sh PHOTOS OUT
 #
 # PHOTOS holds kodim05, 08, 19 and 23.png of the Kodak test suite, https://r0k.us/graphics/kodak.
 # Names tell images, size, filters and where these are from: r random, n SPORCO's natural ones.
+# Those for learning begin with learn-, the two for learning online with online-.
 set -euo pipefail
 photos=${1:?scripts/problems.sh PHOTOS OUT} out=${2:?scripts/problems.sh PHOTOS OUT}
 here=$(dirname "$0")
@@ -31,3 +32,12 @@ make colour-128-64x8-n          23          --size 128 --corners 200 --colour --
 make colour-192-24x5-r          19          --size 192 --corners 200 --colour --filters 24 --taps 5
 make colour-2x100-16x7-r        05,23       --size 100 --corners 300 --colour --filters 16 --taps 7 --lmbda 0.01
 make colour-4x96-8x9-r          05,08,19,23 --size 96 --corners 200 --colour --filters 8 --taps 9 --lmbda 0.01
+
+make learn-grey-12x64-16x12     05,08,19,23 --size 64 --corners 100,220,340 --filters 16 --taps 12 --lmbda 0.1
+make learn-grey-4x100-64x5      05,08,19,23 --size 100 --corners 150 --filters 64 --taps 5 --lmbda 0.03
+make learn-grey-4x128-48x9      05,08,19,23 --size 128 --corners 200 --filters 48 --taps 9
+make learn-colour-4x96-24x7     05,08,19,23 --size 96 --corners 300 --colour --filters 24 --taps 7
+
+corners=0,30,60,90,120,150,180,210,240,270,300,330,360,390,420
+make online-grey-60x64-32x8     05,08,19,23 --size 64 --corners "$corners" --filters 32 --taps 8
+make online-test-8x64           05,08,19,23 --size 64 --corners 435,448 --filters 32 --taps 8

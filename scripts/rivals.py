@@ -5,7 +5,7 @@
     python scripts/rivals.py coding  PROBLEM.npz ... --out rivals
     python scripts/rivals.py learning PROBLEM.npz ... --seeds 5 --out rivals
     python scripts/rivals.py online PROBLEM.npz --test TEST.npz --out rivals
-    python scripts/rivals.py scaling  IMAGE ... --out rivals
+    python scripts/rivals.py scaling  IMAGE --out rivals
 
 A problem file holds images s [K, C, H, W], filters D0 [M, C, h, w], lmbda and boundary "valid";
 `python scripts/rivals.py make IMAGE ... --out PROBLEM.npz` writes one, `scripts/problems.sh` those of
@@ -38,7 +38,8 @@ OnlineConvBPDNMaskDictLearn makes --epochs passes, or as many as --seconds allow
 either to the objective that its last filters allow over the images of TEST.npz, from which neither
 learns. Either is judged after every --every images.
 
-scaling: our seconds to a duality gap of 1e-3 against pixels, images and threads.
+scaling: our seconds to a duality gap of 1e-3 against pixels, images and threads, for a square of
+64 x 64 at --corners of IMAGE, mirrored to every size.
 
 Written are table.csv, table.md and a plot for each problem. Ratios are medians over --repeats runs
 of both, taken in turn. Memory is the peak of the whole process.
@@ -632,13 +633,15 @@ def scaling(args):
         rows.append({"against": what, "x": x, "seconds": time_of(images, threads)})
         print(rows[-1], flush=True)
 
-    for side in (64, 96, 128, 192, 256, 384, 512):
-        measure("pixels", side * side, [planes(args.problem[0], side, False)], args.threads)
-    corners = [planes(p, 96, False, c) for c in (0, 100, 200, 300) for p in args.problem]
-    for n in (1, 2, 4, 8, 16):
-        measure("images", n, (corners * n)[:n], args.threads)
+    # The same content at every size: mirrored, or once more.
+    square = planes(args.problem[0], 64, False, int(args.corners))
+    mirrored = lambda side: np.pad(square, ((0, 0), *2 * [(0, side - 64)]), "symmetric")
+    for side in (64, 96, 128, 192, 256, 384, 512, 1024):
+        measure("pixels", side * side, [mirrored(side)], args.threads)
+    for n in (1, 2, 4, 8, 16, 32):
+        measure("images", n, [mirrored(128)] * n, args.threads)
     for threads in range(1, args.threads + 1):
-        measure("threads", threads, [planes(args.problem[0], 256, False)], threads)
+        measure("threads", threads, [mirrored(512)], threads)
     figure, all_axes = plt.subplots(1, 3, figsize=(10, 3.2), dpi=120)
     for axes, what in zip(all_axes, ("pixels", "images", "threads")):
         x, y = np.array([(r["x"], r["seconds"]) for r in rows if r["against"] == what], float).T
