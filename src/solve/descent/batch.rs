@@ -110,8 +110,7 @@ impl SparseBatch {
         let shared = shared(filters, &self.g, self.sizes);
         let [k, height, width] = shared.maps();
         let measure = |(elements, image): &(Elements<f32>, Vec<f32>)| {
-            let mut residual = image.clone();
-            shared.add(&mut residual, elements, &each(elements, |e| -e.value));
+            let residual = shared.residual(image, elements, &each(elements, |e| e.value));
             let values = || elements.iter().flatten().map(|e| f64::from(e.value));
             let squares = |of: &[f32]| sum_of([of], |[x]| x * x);
             objective.evaluation(Sums {

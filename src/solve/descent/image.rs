@@ -2,7 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::shared::{Element, Elements, Real, Shared, each, largest, real, to_f64};
+use super::newton;
+use super::shared::{Element, Elements, Real, Shared, Values, each, largest, real, to_f64};
 use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
@@ -31,8 +32,8 @@ pub(super) struct Image<T> {
     /// The largest gradient that was seen.
     largest: f64,
     settled: bool,
-    /// Rounds at the weight of the problem.
-    pub rounds: usize,
+    /// Conjugate gradients that the next Newton step may have.
+    pub gradients: usize,
 }
 
 impl<T: Real> Image<T> {
@@ -49,8 +50,7 @@ impl<T: Real> Image<T> {
             weight: if cold { f64::INFINITY } else { shared.weight },
             largest: 0.0,
             settled: false,
-            // Maps that were found before change little.
-            rounds: if cold { 0 } else { 3 },
+            gradients: if cold { newton::COLD } else { newton::WARM },
         };
         new.refresh(shared);
         new
@@ -84,12 +84,10 @@ impl<T: Real> Image<T> {
         if self.weight > shared.weight {
             return;
         }
-        self.rounds += 1;
-        if shared.p == 1.0 {
-            self.newton(shared);
+        let stepped = shared.p == 1.0 && self.newton(shared);
+        if !stepped {
+            self.refresh(shared);
         }
-        // Moves of single elements add up their rounding.
-        self.refresh(shared);
         self.settled = taken == 0 && moved <= STILL * to_f64(T::epsilon()) * self.largest;
     }
 
@@ -146,11 +144,15 @@ impl<T: Real> Image<T> {
         to_f64(moves.into_iter().fold(T::zero(), T::max))
     }
 
-    /// Works out the residual anew.
-    pub fn refresh(&mut self, shared: &Shared<T>) {
-        self.residual.copy_from_slice(&self.image);
-        let minus = each(&self.elements, |element| -element.value);
-        shared.add(&mut self.residual, &self.elements, &minus);
+    /// Works out the residual anew, since moves of single elements add up their rounding.
+    fn refresh(&mut self, shared: &Shared<T>) {
+        let values = each(&self.elements, |element| element.value);
+        self.residual = self.residual_at(shared, &values);
+    }
+
+    /// What the elements would leave unexplained at other values.
+    pub fn residual_at(&self, shared: &Shared<T>, values: &Values<T>) -> Vec<T> {
+        shared.residual(&self.image, &self.elements, values)
     }
 }
 

@@ -3,9 +3,13 @@
 use super::image::Image;
 use super::shared::{Element, Real, Shared, Values, each, real, sum_of};
 
-/// Conjugate gradients that work out the step of the first round at the weight of the problem; each later
-/// one has one more, since exact values are wasted on a set that still changes.
-const FIRST: usize = 4;
+/// Conjugate gradients of the first step, from maps of zeros and from maps that were found before.
+pub(super) const COLD: usize = 4;
+pub(super) const WARM: usize = 7;
+/// The fewest that a step has.
+const LEAST: usize = 2;
+/// A step that raises the objective to more than this share went too far.
+const FAR: f64 = 1.01;
 /// Share of the squared residual at which they end.
 const ENOUGH: f64 = 1e-6;
 /// How often the step is halved before it is given up.
@@ -22,12 +26,19 @@ impl<T: Real> Image<T> {
     /// Single moves find out which elements are not zero, and are slow to find their values where
     /// atoms are much alike; conjugate gradients are quick. Elements that would change their sign
     /// stop at zero, and the step is halved until the objective falls.
-    pub fn newton(&mut self, shared: &Shared<T>) {
+    ///
+    /// Every step has one more conjugate gradient than the last, since exact values are wasted on a
+    /// set that still changes. But with more elements than numbers in the image, as a tiny weight
+    /// leaves them, many of them lead far away along what the image hardly sees: then the next step
+    /// has half as many.
+    ///
+    /// Returns whether a step was taken.
+    pub fn newton(&mut self, shared: &Shared<T>) -> bool {
         let weight: T = real(shared.weight);
         let pulls = shared.correlate(&self.residual, &self.elements);
         let slope = |element: &Element<T>, pull: T| pull - weight * element.value.signum();
         let slopes = self.with(&pulls, slope);
-        let step = self.conjugate_gradients(shared, slopes, FIRST + self.rounds - 1);
+        let step = self.conjugate_gradients(shared, slopes, self.gradients);
         let before = self.objective(shared, &self.residual, &each(&self.elements, |e| e.value));
         let mut length = T::one();
         for _ in 0..=HALVINGS {
@@ -40,19 +51,25 @@ impl<T: Real> Image<T> {
                 }
             };
             let values = self.with(&step, stop);
-            let minus = self.with(&values, |element, value| element.value - value);
-            let mut residual = self.residual.clone();
-            shared.add(&mut residual, &self.elements, &minus);
-            if self.objective(shared, &residual, &values) < before {
+            let residual = self.residual_at(shared, &values);
+            let after = self.objective(shared, &residual, &values);
+            if length == T::one() {
+                self.gradients = match after > FAR * before {
+                    true => LEAST.max(self.gradients / 2),
+                    false => self.gradients + 1,
+                };
+            }
+            if after < before {
                 self.residual = residual;
                 let all = self.elements.iter_mut().flatten();
                 for (element, value) in all.zip(values.into_iter().flatten()) {
                     element.value = value;
                 }
-                return;
+                return true;
             }
             length = length / (T::one() + T::one());
         }
+        false
     }
 
     /// Solves `A'A d = slopes`, preconditioned by the energies.

@@ -229,6 +229,15 @@ impl<T: Real> Shared<T> {
             });
     }
 
+    /// What is left of an image, on the canvas, less what the elements stand for at the values given.
+    pub fn residual(&self, image: &[T], elements: &Elements<T>, values: &Values<T>) -> Vec<T> {
+        let minus = |strip: &Vec<T>| strip.iter().map(|&value| -value).collect();
+        let minus: Values<T> = values.iter().map(minus).collect();
+        let mut residual = image.to_vec();
+        self.add(&mut residual, elements, &minus);
+        residual
+    }
+
     /// The product of each element's atom with a canvas.
     pub fn correlate(&self, canvas: &[T], elements: &[Vec<Element<T>>]) -> Values<T> {
         let strip = |elements: &Vec<Element<T>>| {

@@ -2,10 +2,11 @@
 
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
-use deconvnet::model::{Constraint, Evaluation, Objective};
+use deconvnet::connectivity::Connectivity;
+use deconvnet::model::{Constraint, Evaluation, Layer, Network, Objective};
 use deconvnet::solve::{
-    Descent, FilterMemory, FilterProblem, FilterStep, Learner, Limits, Method, Past, Problem,
-    Reason, Solved, SparseBatch,
+    Descent, FilterMemory, FilterProblem, FilterStep, Fista, Learner, Limits, Method, Past,
+    Problem, Reason, Solved, SparseBatch,
 };
 use rayon::ThreadPoolBuilder;
 
@@ -59,6 +60,30 @@ fn single_precision_settles_with_a_small_gap() {
             assert!(at.gap.expect("p is 1") <= 1e-5 * at.objective, "{at:?}");
         }
     }
+}
+
+/// Then products with many of the elements together are singular, and long Newton steps lead nowhere.
+#[test]
+fn it_converges_with_almost_as_many_elements_as_pixels() {
+    let mut rng = rng(38);
+    let filters = random([1, 8, 7, 7], &mut rng).cast(DType::F32);
+    let problem = Problem {
+        network: Network::new(vec![Layer::new(filters, Connectivity::full(1, 8))]),
+        images: random([1, 1, 40, 40], &mut rng).cast(DType::F32),
+        objective: objective(0.1, 1.0),
+    };
+    let limits = Limits {
+        steps: 20_000,
+        every: 0,
+        ..Limits::default()
+    };
+    let fista = Method::Fista(Fista::default()).code(&problem, zeros(&problem), &limits, &mut ());
+    let least = fista.expect("finite numbers").each[0].objective;
+    let solved = run(&problem, zeros(&problem), 120);
+    let at = solved.each[0];
+    let elements = at.density * (8 * 46 * 46) as f64;
+    assert!(elements > 0.9 * 1600.0, "{elements} elements");
+    assert!(at.objective <= (1.0 + 2e-5) * least, "{at:?} for {least}");
 }
 
 #[test]
