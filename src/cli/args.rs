@@ -160,7 +160,7 @@ pub struct InferArgs {
     pub images: Option<PathBuf>,
     /// Solve the coding problem in this file instead: images s [K, C, H, W], filters D0 [M, C, h, w],
     /// weight lmbda, text boundary = "valid".
-    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "images", "joint"])]
     pub problem: Option<PathBuf>,
     /// Folder for the results; with --problem, a file for the maps.
     #[arg(long, value_name = "PATH")]

@@ -180,7 +180,7 @@ impl Learner {
                 }
             }
             Method::Descent(descent) => {
-                descent.check(problem)?;
+                descent.check(problem.network.layers.len())?;
                 let state = advance(descent, problem, start, steps, stop);
                 let codes = descent.codes(&state);
                 Coded {

@@ -138,11 +138,22 @@ impl Method {
         }
     }
 
+    /// Whether the solver can work on so many layers together.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for [`Descent`] on more than one.
+    pub fn check(&self, layers: usize) -> Result<()> {
+        match self {
+            Self::Descent(descent) => descent.check(layers),
+            Self::Split(_) | Self::Adam(_) | Self::Fista(_) => Ok(()),
+        }
+    }
+
     /// Runs the solver from `start` until a limit or its own end.
     ///
     /// # Errors
-    /// [`crate::Error::Numeric`] where the numbers leave the finite range; [`crate::Error::Config`]
-    /// for [`Descent`] on a stack of layers.
+    /// [`crate::Error::Numeric`] where the numbers leave the finite range, and those of
+    /// [`Method::check`].
     pub fn code(
         &self,
         problem: &Problem,
@@ -150,14 +161,12 @@ impl Method {
         limits: &Limits,
         watch: &mut dyn Watch,
     ) -> Result<Solved> {
+        self.check(problem.network.layers.len())?;
         match self {
             Self::Split(solver) => drive(solver, problem, start, limits, watch),
             Self::Adam(solver) => drive(solver, problem, start, limits, watch),
             Self::Fista(solver) => drive(solver, problem, start, limits, watch),
-            Self::Descent(solver) => {
-                solver.check(problem)?;
-                drive(solver, problem, start, limits, watch)
-            }
+            Self::Descent(solver) => drive(solver, problem, start, limits, watch),
         }
     }
 }

@@ -207,12 +207,16 @@ impl<'a> Coder<'a> {
             )));
         }
         let solver = options.solver.unwrap_or(state.config.train.solver);
+        let method = state.config.method(solver);
+        for (stack, _) in &stages {
+            method.check(stack.len())?;
+        }
         Ok(Self {
             state,
             network: run.learnt(),
             stages,
             joint,
-            method: state.config.method(solver),
+            method,
             limits: &options.limits,
             device,
         })

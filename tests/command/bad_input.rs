@@ -93,6 +93,10 @@ fn settings() {
         2,
         &["--resume"],
     );
+    for more in [&["--joint"][..], &["--images", "photos"]] {
+        let line = [&["infer", "--problem", "p.npz"], more].concat();
+        refused(folder, &line, 2, &["--problem", more[0]]);
+    }
 }
 
 #[test]

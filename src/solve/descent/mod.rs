@@ -48,8 +48,8 @@ pub struct Descent {}
 
 impl Descent {
     /// It works on one layer at a time.
-    pub(super) fn check(&self, problem: &Problem) -> Result<()> {
-        if problem.network.layers.len() == 1 {
+    pub(super) fn check(&self, layers: usize) -> Result<()> {
+        if layers == 1 {
             return Ok(());
         }
         Err(Error::Config(
