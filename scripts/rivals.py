@@ -569,7 +569,7 @@ def online(args):
         write(rows, args.out)
 
 
-def planes(path, side, colour, corner=0):
+def planes(path, side, colour, corner):
     """A square of an image, its low frequencies removed, [C, side, side]."""
     from PIL import Image
     from sporco.signal import tikhonov_filter
@@ -582,9 +582,13 @@ def planes(path, side, colour, corner=0):
     return tikhonov_filter(pixels, 5, 16)[1].transpose(2, 0, 1)
 
 
-def random_filters(seed, *shape):
-    d = np.random.default_rng(seed).standard_normal(shape)
+def unit(d):
+    """Filters of norm one, over channels and support."""
     return (d / np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True))).astype(np.float32)
+
+
+def random_filters(seed, *shape):
+    return unit(np.random.default_rng(seed).standard_normal(shape))
 
 
 def save(path, images, d, lmbda):
@@ -597,13 +601,12 @@ def learnt_filters(name):
 
     d = convdicts()[name].astype(np.float32)
     d = d.reshape(*d.shape[:2], -1, d.shape[-1]).transpose(3, 2, 0, 1)
-    return np.ascontiguousarray(d / np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True)))
+    return np.ascontiguousarray(unit(d))
 
 
 def make(args):
     """A problem from squares of images."""
-    corners = [int(c) for c in args.corners.split(",")]
-    images = [planes(p, args.size, args.colour, c) for c in corners for p in args.problem]
+    images = [planes(p, args.size, args.colour, c) for c in args.corners for p in args.problem]
     if args.dictionary:
         d = learnt_filters(args.dictionary)
     else:
@@ -634,7 +637,7 @@ def scaling(args):
         print(rows[-1], flush=True)
 
     # The same content at every size: mirrored, or once more.
-    square = planes(args.problem[0], 64, False, int(args.corners))
+    square = planes(args.problem[0], 64, False, args.corners[0])
     mirrored = lambda side: np.pad(square, ((0, 0), *2 * [(0, side - 64)]), "symmetric")
     for side in (64, 96, 128, 192, 256, 384, 512, 1024):
         measure("pixels", side * side, [mirrored(side)], args.threads)
@@ -680,7 +683,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--corners", default="0", help="where make cuts each image, with commas")
+    corners = lambda text: [int(corner) for corner in text.split(",")]
+    parser.add_argument("--corners", type=corners, default=[0], help="of squares, with commas")
     parser.add_argument("--colour", action="store_true")
     parser.add_argument("--dictionary", help="of SPORCO, as G:8x8x32; without one, filters are random")
     parser.add_argument("--filters", type=int, default=32)

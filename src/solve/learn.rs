@@ -159,6 +159,7 @@ impl Learner {
 
     /// The maps of a batch after so many steps, none of them looked at.
     fn code(&self, problem: &Problem, start: Tensor<4>, watch: &dyn Watch) -> Result<Coded> {
+        self.codes.check(problem.network.layers.len())?;
         let (steps, stop) = (self.steps, &|| watch.interrupted());
         Ok(match &self.codes {
             Method::Split(split) => {
@@ -180,7 +181,6 @@ impl Learner {
                 }
             }
             Method::Descent(descent) => {
-                descent.check(problem.network.layers.len())?;
                 let state = advance(descent, problem, start, steps, stop);
                 let codes = descent.codes(&state);
                 Coded {

@@ -30,7 +30,7 @@ pub use split::{Arrive, Schedule, Split, Start, Turn};
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Evaluation, Layer, Network, Objective};
 
 /// Find the maps `z` of given images with the filters fixed:
@@ -141,18 +141,21 @@ impl Method {
     /// Whether the solver can work on so many layers together.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] for [`Descent`] on more than one.
+    /// [`Error::Config`] for [`Descent`], which works on one at a time.
     pub fn check(&self, layers: usize) -> Result<()> {
         match self {
-            Self::Descent(descent) => descent.check(layers),
-            Self::Split(_) | Self::Adam(_) | Self::Fista(_) => Ok(()),
+            Self::Descent(_) if layers != 1 => Err(Error::Config(
+                "descent works on one layer at a time; for several layers together use fista"
+                    .into(),
+            )),
+            Self::Split(_) | Self::Adam(_) | Self::Fista(_) | Self::Descent(_) => Ok(()),
         }
     }
 
     /// Runs the solver from `start` until a limit or its own end.
     ///
     /// # Errors
-    /// [`crate::Error::Numeric`] where the numbers leave the finite range, and those of
+    /// [`Error::Numeric`] where the numbers leave the finite range, and those of
     /// [`Method::check`].
     pub fn code(
         &self,

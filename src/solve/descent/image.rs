@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::newton;
-use super::shared::{Element, Elements, Real, Shared, Values, each, largest, real, to_f64};
+use super::shared::{Element, Elements, Real, Shared, each, largest, real, to_f64};
 use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
@@ -22,7 +22,7 @@ const STILL: f64 = 4.0;
 #[derive(Clone, Debug)]
 pub(super) struct Image<T> {
     /// The image, on the canvas.
-    image: Vec<T>,
+    pub image: Vec<T>,
     /// The image less what the elements explain, on the canvas.
     pub residual: Vec<T>,
     /// Between rounds, the elements that are not zero, and some that the Newton step left there.
@@ -147,12 +147,7 @@ impl<T: Real> Image<T> {
     /// Works out the residual anew, since moves of single elements add up their rounding.
     fn refresh(&mut self, shared: &Shared<T>) {
         let values = each(&self.elements, |element| element.value);
-        self.residual = self.residual_at(shared, &values);
-    }
-
-    /// What the elements would leave unexplained at other values.
-    pub fn residual_at(&self, shared: &Shared<T>, values: &Values<T>) -> Vec<T> {
-        shared.residual(&self.image, &self.elements, values)
+        self.residual = shared.residual(&self.image, &self.elements, &values);
     }
 }
 

@@ -16,7 +16,6 @@ pub use self::batch::SparseBatch;
 use self::image::{FALL, Image};
 use self::shared::{Real, Shared};
 use super::{Problem, Reason, Solver};
-use crate::error::{Error, Result};
 use crate::pass::numbers;
 
 /// Coordinate descent on a working set, for one layer:
@@ -47,16 +46,6 @@ use crate::pass::numbers;
 pub struct Descent {}
 
 impl Descent {
-    /// It works on one layer at a time.
-    pub(super) fn check(&self, layers: usize) -> Result<()> {
-        if layers == 1 {
-            return Ok(());
-        }
-        Err(Error::Config(
-            "descent works on one layer at a time; for several layers together use fista".into(),
-        ))
-    }
-
     /// The rounds after which the weight of the penalty, from maps of zeros, has fallen from its largest
     /// useful value to a share of that.
     pub fn rounds_to(share: f64) -> usize {

@@ -51,7 +51,7 @@ impl<T: Real> Image<T> {
                 }
             };
             let values = self.with(&step, stop);
-            let residual = self.residual_at(shared, &values);
+            let residual = shared.residual(&self.image, &self.elements, &values);
             let after = self.objective(shared, &residual, &values);
             if length == T::one() {
                 self.gradients = match after > FAR * before {

@@ -140,6 +140,7 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
         error.contains("tiny.png") && error.contains("smaller than the 3 x 3"),
         "{error}"
     );
+    assert!(!options.out.exists());
     fs::remove_file(options.images.join("tiny.png")).unwrap();
     (options.joint, options.solver) = (true, Some(SolverName::Descent));
     assert!(message(&options).contains("one layer at a time"));
