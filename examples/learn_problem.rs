@@ -143,7 +143,7 @@ fn judge(network: &Network, test: &Problem) -> deconvnet::Result<Evaluation> {
     let shape = network.maps_shape(test.images.dims());
     let start = Tensor::zeros(shape, &test.images.device());
     let limits = Limits {
-        steps: 100,
+        steps: 200,
         every: 0,
         ..Limits::default()
     };

@@ -192,18 +192,18 @@ pub struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 500)]
     pub steps: usize,
     /// After so many seconds.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub seconds: Option<f64>,
     /// Once the duality gap is at most this share of the objective (p = 1).
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub gap: Option<f64>,
     /// Once the objective changes by at most this share.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub change: Option<f64>,
     /// Once the objective is at most this.
-    #[arg(long, value_name = "OBJECTIVE")]
+    #[arg(long, value_name = "OBJECTIVE", allow_negative_numbers = true)]
     pub target: Option<f64>,
-    /// Look at the objective every so many steps; by default 10, or 1 with descent.
+    /// Look at the objective every so many steps; by default 10, with descent 2, or 1 if it has a target.
     #[arg(long, value_name = "N")]
     pub every: Option<usize>,
 }
@@ -248,9 +248,10 @@ pub struct VisualizeArgs {
     /// Folder for the pictures; by default, pictures in the run's own.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The image whose maps are shown: a file, or the number of a training image.
-    #[arg(long, value_name = "FILE|N", default_value = "1")]
-    pub image: String,
+    /// The image whose maps are shown: a file, or the number of a training image; by default, the
+    /// first of --images, or else training image 1.
+    #[arg(long, value_name = "FILE|N")]
+    pub image: Option<String>,
     /// Folder of images to search for each map's strongest places, instead of the training images.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,

@@ -146,9 +146,10 @@ fn limits(args: &LimitArgs, solver: Option<SolverName>) -> Result<Limits> {
             )));
         }
     }
-    // A step of descent is a round of several sweeps.
+    // A step of descent is several sweeps, or a Newton step after them.
     let usual = match solver {
-        Some(SolverName::Descent) => 1,
+        Some(SolverName::Descent) if args.target.is_some() => 1,
+        Some(SolverName::Descent) => 2,
         _ => 10,
     };
     let every = args.every.unwrap_or(usual);
@@ -171,13 +172,16 @@ fn limits(args: &LimitArgs, solver: Option<SolverName>) -> Result<Limits> {
 
 /// The plan of `visualize`.
 pub fn visualize(args: &VisualizeArgs) -> visualize::Options {
-    let training = args.image.parse().map(Subject::Training);
+    let subject = |image: &String| match image.parse() {
+        Ok(number) => Subject::Training(number),
+        Err(_) => Subject::File(PathBuf::from(image)),
+    };
     visualize::Options {
         checkpoint: existing(&args.run.checkpoint),
         which: args.run.at,
         out: args.out.clone(),
         overwrite: args.overwrite,
-        image: training.unwrap_or_else(|_| Subject::File(PathBuf::from(&args.image))),
+        image: args.image.as_ref().map(subject),
         images: args.images.clone(),
         patches_per_map: args.patches,
     }

@@ -6,7 +6,7 @@ use super::{Run, to_tensor};
 use crate::config::{SolverName, Update};
 use crate::data::Image;
 use crate::error::Result;
-use crate::solve::{Limits, Problem, Watch};
+use crate::solve::{FilterMemory, Learner, Problem, Watch};
 
 impl Run {
     /// The codes `[1, K, ..]` of a prepared image in the layer at the top of each stage that learning
@@ -38,19 +38,19 @@ impl Run {
                 (SolverName::Split, _) | (_, Update::Online) => 1,
                 _ => self.state.config.layers[top].epochs,
             };
-            let limits = Limits {
-                steps: visits * learner.steps,
-                every: 0,
-                ..Limits::default()
-            };
             let problem = Problem {
                 network,
                 images: target,
                 objective: *objective,
             };
-            let solved = learner.codes.code(&problem, start, &limits, watch)?;
-            target = self.network.rescale(top, solved.maps);
-            codes.push((top, solved.codes));
+            let learner = Learner {
+                steps: visits * learner.steps,
+                ..learner.clone()
+            };
+            let memory = &mut FilterMemory::default();
+            let learnt = learner.visit(&problem, start, false, memory, watch)?;
+            target = self.network.rescale(top, learnt.maps);
+            codes.push((top, learnt.codes));
         }
         Ok(codes)
     }

@@ -275,21 +275,21 @@ pub fn drive<P: Evaluate, S: Solver<P>>(
     }
 }
 
-/// Steps of a solver from `start` without a look at the objective, until there are so many, it has
+/// Rounds of a solver from `start` without a look at the objective, until there are so many, it has
 /// nothing more to do, or an interruption.
 pub(super) fn advance<P, S: Solver<P>>(
     solver: &S,
     problem: &P,
     start: Tensor<4>,
-    steps: usize,
+    rounds: usize,
     interrupted: &dyn Fn() -> bool,
 ) -> S::State {
     let mut state = solver.init(problem, start);
-    for _ in 0..steps {
+    for _ in 0..rounds {
         if solver.done(&state).is_some() || interrupted() {
             break;
         }
-        solver.step(problem, &mut state);
+        solver.round(problem, &mut state);
     }
     state
 }

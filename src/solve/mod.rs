@@ -99,6 +99,11 @@ pub trait Solver<P = Problem> {
     /// One step. Never reads a number back from the device.
     fn step(&self, problem: &P, state: &mut Self::State);
 
+    /// Steps that belong together, which learning counts as one: by default a single one.
+    fn round(&self, problem: &P, state: &mut Self::State) {
+        self.step(problem, state);
+    }
+
     /// The sparse maps: what the solver would answer if it stopped now.
     fn codes(&self, state: &Self::State) -> Tensor<4>;
 

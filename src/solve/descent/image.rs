@@ -31,6 +31,8 @@ pub(super) struct Image<T> {
     weight: f64,
     /// The largest gradient that was seen.
     largest: f64,
+    /// Whether the next step is a Newton step.
+    swept: bool,
     settled: bool,
     /// Conjugate gradients that the next Newton step may have.
     pub gradients: usize,
@@ -49,6 +51,7 @@ impl<T: Real> Image<T> {
             // Maps that were found before need no approach.
             weight: if cold { f64::INFINITY } else { shared.weight },
             largest: 0.0,
+            swept: false,
             settled: false,
             gradients: if cold { newton::COLD } else { newton::WARM },
         };
@@ -73,10 +76,25 @@ impl<T: Real> Image<T> {
         }
     }
 
-    /// One round: take in the elements that the gradient calls for, sweep over all, drop those that
-    /// are zero; at the weight of the problem, a Newton step on those that are not.
+    /// One round: a step, and the Newton step that it calls for.
     pub fn round(&mut self, shared: &Shared<T>) {
+        self.step(shared);
+        if self.swept {
+            self.step(shared);
+        }
+    }
+
+    /// Takes in the elements that the gradient calls for, sweeps over all, and drops those that are
+    /// zero; after that, at the weight of the problem, a Newton step on those that are not.
+    pub fn step(&mut self, shared: &Shared<T>) {
         if self.settled {
+            return;
+        }
+        if self.swept {
+            self.swept = false;
+            if !self.newton(shared) {
+                self.refresh(shared);
+            }
             return;
         }
         let taken = self.take_in(shared);
@@ -84,11 +102,11 @@ impl<T: Real> Image<T> {
         if self.weight > shared.weight {
             return;
         }
-        let stepped = shared.p == 1.0 && self.newton(shared);
-        if !stepped {
+        self.settled = taken == 0 && moved <= STILL * to_f64(T::epsilon()) * self.largest;
+        self.swept = shared.p == 1.0 && !self.settled;
+        if !self.swept {
             self.refresh(shared);
         }
-        self.settled = taken == 0 && moved <= STILL * to_f64(T::epsilon()) * self.largest;
     }
 
     /// Lowers the weight and takes every element into the working set that it no longer holds at

@@ -32,7 +32,7 @@ use crate::pass::numbers;
 /// begins at its largest useful value and falls from round to round, so that the set is small
 /// at all times. At the weight of the problem, and for p = 1, every round ends with a Newton step on
 /// the elements that are not zero, by conjugate gradients; without it the end is slow where filters
-/// are much alike.
+/// are much alike. It is a step of its own: such a round takes two.
 ///
 /// For p = 1 it converges to the least objective; for p < 1 to maps that no move of one element
 /// improves. It computes on the CPU whatever the device of the images: they are read once, and the
@@ -101,11 +101,11 @@ impl<T: Real + Element> Images<T> {
         }
     }
 
-    fn round(&mut self) {
+    fn each(&mut self, work: impl Fn(&mut Image<T>, &Shared<T>) + Sync) {
         let shared = &self.shared;
         self.images
             .par_iter_mut()
-            .for_each(|image| image.round(shared));
+            .for_each(|image| work(image, shared));
     }
 
     fn settled(&self) -> bool {
@@ -139,11 +139,18 @@ impl Solver for Descent {
         }
     }
 
-    /// One round for every image.
+    /// The sweeps of a round for every image, or its Newton step.
     fn step(&self, _: &Problem, state: &mut DescentState) {
         match &mut state.work {
-            Work::Single(images) => images.round(),
-            Work::Double(images) => images.round(),
+            Work::Single(images) => images.each(Image::step),
+            Work::Double(images) => images.each(Image::step),
+        }
+    }
+
+    fn round(&self, _: &Problem, state: &mut DescentState) {
+        match &mut state.work {
+            Work::Single(images) => images.each(Image::round),
+            Work::Double(images) => images.each(Image::round),
         }
     }
 

@@ -79,7 +79,8 @@ fn it_converges_with_almost_as_many_elements_as_pixels() {
     };
     let fista = Method::Fista(Fista::default()).code(&problem, zeros(&problem), &limits, &mut ());
     let least = fista.expect("finite numbers").each[0].objective;
-    let solved = run(&problem, zeros(&problem), 120);
+    // Two a round.
+    let solved = run(&problem, zeros(&problem), 240);
     let at = solved.each[0];
     let elements = at.density * (8 * 46 * 46) as f64;
     assert!(elements > 0.9 * 1600.0, "{elements} elements");
@@ -102,7 +103,7 @@ fn from_any_start_it_comes_to_the_same_maps() {
     let warm = run(&problem, start, 2000);
     assert_near(&values(&warm.codes), &values(&cold.codes), 1e-6, "maps");
     let again = run(&problem, cold.codes.clone(), 2000);
-    assert!(again.last().step <= 3, "{:?}", again.last());
+    assert!(again.last().step <= 5, "{:?}", again.last());
 }
 
 #[test]
