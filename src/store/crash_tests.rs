@@ -50,7 +50,7 @@ fn assert_whole(run: &RunFolder) {
         );
     }
     let expected: Vec<u64> = (1..=step).collect();
-    assert_eq!(run.read_trace::<u64>().unwrap(), expected);
+    assert_eq!(run.read_trace::<u64>().unwrap().records, expected);
 }
 
 /// This test program, to be started for one test of this file only.

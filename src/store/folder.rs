@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -72,7 +72,8 @@ impl RunFolder {
     }
 
     /// Opens the run at `path` to go on from the checkpoint that is meant, which becomes the last
-    /// one: checkpoints and lines of the trace that came after it are removed.
+    /// one: checkpoints and lines of the trace that came after it are removed. A trace that was cut
+    /// short goes on from its last whole line.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if another process writes to the run, or if the checkpoint is not
@@ -85,9 +86,11 @@ impl RunFolder {
         let manifest = layout.pick(which)?;
         let mut trace = OpenOptions::new()
             .write(true)
+            .create(true)
+            .truncate(false)
             .open(layout.trace())
             .map_err(Error::io("open", layout.trace()))?;
-        check_trace(&layout, &manifest)?;
+        let trace_bytes = whole_lines(&trace_text(&layout, manifest.trace_bytes)?).len() as u64;
 
         // From here on this checkpoint is the last one. A kill between these lines leaves nothing
         // that the next opening does not put right.
@@ -100,14 +103,17 @@ impl RunFolder {
                 files::remove(&layout.kept(step))?;
             }
         }
-        cut(&mut trace, manifest.trace_bytes).map_err(Error::io("write", layout.trace()))?;
+        cut(&mut trace, trace_bytes).map_err(Error::io("write", layout.trace()))?;
         let writer = Writer {
             _lock: lock,
             trace,
             revision: manifest.revision + 1,
             fresh: BTreeSet::new(),
         };
-        Ok(Self::at(layout, Some(manifest), Some(writer)))
+        Ok(Self {
+            trace_bytes,
+            ..Self::at(layout, Some(manifest), Some(writer))
+        })
     }
 
     /// Opens a checkpoint of the run at `path` for reading, without a lock.
@@ -200,30 +206,72 @@ impl RunFolder {
         })
     }
 
-    /// The lines of the trace, oldest first: up to the checkpoint in a folder opened for reading,
-    /// all of them in one opened for writing.
+    /// The trace, up to the checkpoint in a folder opened for reading, all of it in one opened for
+    /// writing. No more than curves hang on it, so what of it cannot be read is left out.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] naming the line that is not a `T`; [`Error::Io`] if reading fails.
-    pub fn read_trace<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        let path = self.layout.trace();
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
-        let lines = BufReader::new(file.take(self.trace_bytes)).lines();
-        lines
-            .enumerate()
-            .map(|(index, line)| {
-                let line = line.map_err(Error::io("read", &path))?;
-                serde_json::from_str(&line).map_err(|error| {
-                    Error::Checkpoint(format!(
-                        "{}, line {}: not a record of this program ({error}); remove the line to \
-                         go on without it",
-                        path.display(),
-                        index + 1
-                    ))
-                })
-            })
-            .collect()
+    /// [`Error::Io`] if reading fails.
+    pub fn read_trace<T: DeserializeOwned>(&self) -> Result<Trace<T>> {
+        let text = trace_text(&self.layout, self.trace_bytes)?;
+        let mut records = Vec::new();
+        let mut unreadable = Vec::new();
+        for (number, line) in (1..).zip(whole_lines(&text).split_inclusive(|&b| b == b'\n')) {
+            match serde_json::from_slice(line) {
+                Ok(record) => records.push(record),
+                Err(error) => unreadable.push(format!("line {number} is no record ({error})")),
+            }
+        }
+        let short = (text.len() as u64) < self.trace_bytes;
+        let cut = short.then(|| {
+            format!(
+                "{} bytes where {} were written",
+                text.len(),
+                self.trace_bytes
+            )
+        });
+        let more = unreadable.len().saturating_sub(1);
+        let flaws = [
+            cut,
+            unreadable.into_iter().next(),
+            (more > 0).then(|| format!("nor are {more} more")),
+        ];
+        let flaws: Vec<String> = flaws.into_iter().flatten().collect();
+        let flaw = (!flaws.is_empty()).then(|| {
+            format!(
+                "{} is damaged: {}; the curves leave out what is lost, and nothing else hangs on it",
+                self.layout.trace().display(),
+                flaws.join(", ")
+            )
+        });
+        Ok(Trace { records, flaw })
     }
+}
+
+/// The lines of a trace that can be read.
+#[derive(Debug)]
+pub struct Trace<T> {
+    /// A record for each, oldest first.
+    pub records: Vec<T>,
+    /// What is wrong with the others, if anything is.
+    pub flaw: Option<String>,
+}
+
+/// So many bytes of the trace, as far as they are there.
+fn trace_text(layout: &Layout, bytes: u64) -> Result<Vec<u8>> {
+    let path = layout.trace();
+    let mut text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    text.truncate(bytes as usize);
+    Ok(text)
+}
+
+/// Without the line at the end that has no end itself.
+fn whole_lines(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|&byte| byte == b'\n');
+    &text[..end.map_or(0, |end| end + 1)]
 }
 
 fn refuse_occupied(layout: &Layout) -> Result<()> {
@@ -263,20 +311,6 @@ fn lock(layout: &Layout) -> Result<File> {
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
         }
     }
-}
-
-fn check_trace(layout: &Layout, manifest: &Manifest) -> Result<()> {
-    let path = layout.trace();
-    let found = fs::metadata(&path).map_err(Error::io("read", &path))?.len();
-    if found >= manifest.trace_bytes {
-        return Ok(());
-    }
-    Err(Error::Checkpoint(format!(
-        "{} is damaged: {found} bytes where {} were written; {}",
-        path.display(),
-        manifest.trace_bytes,
-        layout.fallback(|other| other.trace_bytes <= found)
-    )))
 }
 
 /// Makes `file` end, and the next write begin, after `bytes`.

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Which;
-use super::manifest::Manifest;
+use super::manifest::{Blob, Manifest};
 use crate::files;
 use crate::{Error, Result};
 
@@ -101,13 +101,20 @@ impl Layout {
         )))
     }
 
-    /// What to do when a checkpoint cannot be used: names the newest kept one that `suits`.
+    /// What to do when a checkpoint cannot be used: names the newest kept one that `suits`, of those
+    /// whose files are all there in full length.
     pub fn fallback(&self, suits: impl Fn(&Manifest) -> bool) -> String {
         let readable = |step| Manifest::parse(&fs::read(self.kept(step)).ok()?).ok();
+        let is_there = |blob: &Blob| {
+            fs::metadata(self.blob(&blob.file)).is_ok_and(|file| file.len() == blob.bytes)
+        };
+        let whole = |m: &Manifest| suits(m) && m.blobs.values().all(is_there);
         let steps = self.kept_steps().unwrap_or_default();
-        match steps.into_iter().rev().filter_map(readable).find(suits) {
-            Some(manifest) => format!("take the kept checkpoint of step {} instead", manifest.step),
-            None => "no other checkpoint is kept: check the path, or start a new run".to_owned(),
+        match steps.into_iter().rev().filter_map(readable).find(whole) {
+            Some(Manifest { step, .. }) => {
+                format!("take the kept checkpoint of step {step} instead: --at {step}")
+            }
+            None => "no other checkpoint is kept whole: check the path, or start a new run".into(),
         }
     }
 }

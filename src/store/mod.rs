@@ -31,7 +31,7 @@ mod damage_tests;
 #[cfg(test)]
 mod tests;
 
-pub use folder::RunFolder;
+pub use folder::{RunFolder, Trace};
 
 use crate::{Error, Result};
 

@@ -59,8 +59,8 @@ pub(super) fn assert_at(run: &RunFolder, step: u64) {
         assert!(run.contains(name));
         assert!(run.get(name).unwrap() == content(name, step), "{name}");
     }
-    let trace: Vec<u64> = run.read_trace().unwrap();
-    assert_eq!(trace.last(), Some(&step));
+    let trace = run.read_trace::<u64>().unwrap();
+    assert_eq!((trace.records.last(), trace.flaw), (Some(&step), None));
 }
 
 fn files_in(folder: &Path) -> usize {
@@ -181,7 +181,7 @@ fn opening_an_older_checkpoint_drops_what_came_after() {
     drop(RunFolder::open(folder.path(), Which::Step(3)).unwrap());
     let run = RunFolder::open(folder.path(), Which::Last).unwrap();
     assert_at(&run, 3);
-    assert_eq!(run.read_trace::<u64>().unwrap(), [1, 2, 3]);
+    assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 3]);
     assert!(message(RunFolder::read(folder.path(), Which::Step(4))).contains("step 3 instead"));
 }
 
@@ -190,22 +190,48 @@ fn the_trace_goes_back_to_the_checkpoint() {
     let folder = run_with(1..=2, 0).unwrap();
     let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
     run.append_trace(&99).unwrap();
-    assert_eq!(run.read_trace::<u64>().unwrap(), [1, 2, 99]);
+    assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 99]);
     drop(run);
     let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
     run.append_trace(&3).unwrap();
-    assert_eq!(run.read_trace::<u64>().unwrap(), [1, 2, 3]);
+    assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 3]);
+}
 
-    fs::write(folder.path().join("trace.jsonl"), "1\n").unwrap();
+#[test]
+fn a_damaged_trace_is_told_and_stops_nothing() {
+    let folder = run_with(1..=3, 0).unwrap();
+    let path = folder.path().join("trace.jsonl");
+    let read = || {
+        let run = RunFolder::read(folder.path(), Which::Last).unwrap();
+        let trace = run.read_trace::<u64>().unwrap();
+        (trace.records, trace.flaw.unwrap())
+    };
+    for (text, records, flaw) in [
+        (&b"1\nx\n3\n"[..], vec![1, 3], "line 2 is no record"),
+        (b"x\n\xff\n3\n", vec![3], "nor are 1 more"),
+        (b"1\n2", vec![1], "3 bytes where 6 were written"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let (found, told) = read();
+        assert_eq!(found, records);
+        assert!(
+            told.contains("trace.jsonl is damaged") && told.contains(flaw),
+            "{told}"
+        );
+    }
+    // What is left goes on, line by line, and the checkpoints after it know nothing of the damage.
+    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    advance(&mut run, 4, false).unwrap();
     drop(run);
-    let text = message(RunFolder::open(folder.path(), Which::Last));
-    assert!(
-        text.contains("2 bytes where 4 were written") && text.contains("step 1 instead"),
-        "{text}"
-    );
-    fs::write(folder.path().join("trace.jsonl"), "1\nx\n").unwrap();
     let run = RunFolder::open(folder.path(), Which::Last).unwrap();
-    assert!(message(run.read_trace::<u64>()).contains("trace.jsonl, line 2"));
+    assert_at(&run, 4);
+    assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 4]);
+    drop(run);
+
+    fs::remove_file(&path).unwrap();
+    assert!(read().1.contains("0 bytes where"));
+    let run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    assert!(run.read_trace::<u64>().unwrap().records.is_empty());
 }
 
 #[test]

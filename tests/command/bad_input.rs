@@ -76,6 +76,8 @@ fn settings() {
         2,
         &["c.toml", "solvr", "did you mean `solver`?"],
     );
+    write(" \n");
+    refused(folder, train, 2, &["c.toml", "empty"]);
     write("[[layer]]\nmaps = 9\np = 2.0");
     refused(folder, train, 2, &["layer 1", "p is 2"]);
     write("[train\n");
@@ -93,6 +95,8 @@ fn settings() {
         2,
         &["--resume"],
     );
+    let line = ["infer", "--problem", "p.npz", "--gap", "-1"];
+    refused(folder, &line, 2, &["--gap is -1", "0 or above"]);
     for more in [&["--joint"][..], &["--images", "photos"]] {
         let line = [&["infer", "--problem", "p.npz"], more].concat();
         refused(folder, &line, 2, &["--problem", more[0]]);
@@ -141,6 +145,16 @@ fn checkpoints_that_are_damaged() {
     refused(folder, &["train", "--resume", "none"], 4, &["none"]);
     let (code, _, err) = run(folder, &["train", "-c", "small.toml", "--run", "r"]);
     assert_eq!(code, 0, "{err}");
+    // A damaged trace stops nothing.
+    let trace = folder.join("checkpoints/r/trace.jsonl");
+    fs::write(&trace, &fs::read(&trace).unwrap()[9..]).unwrap();
+    for command in [
+        &["train", "--resume", "r"][..],
+        &["visualize", "--checkpoint", "r"],
+    ] {
+        let (code, _, err) = run(folder, command);
+        assert!(code == 0 && err.contains("trace.jsonl is damaged"), "{err}");
+    }
     let manifest = folder.join("checkpoints/r/checkpoint.json");
     let text = fs::read_to_string(&manifest).unwrap();
 

@@ -182,7 +182,7 @@ fn learnt(path: &Path) -> Learnt {
     let layers = run.network.layers.iter();
     let lumps = run.network.rescaling.iter();
     let folder = RunFolder::read(path, Which::Last).expect("a run folder");
-    let trace: Vec<TraceLine> = folder.read_trace().expect("a trace");
+    let trace = folder.read_trace::<TraceLine>().expect("a trace").records;
     Learnt {
         filters: layers.map(|layer| bits(&layer.filters.val())).collect(),
         maps,
