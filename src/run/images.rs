@@ -1,5 +1,6 @@
 //! The images of a run: found, prepared, and recognised again on a resume.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{Source, State};
@@ -107,7 +108,9 @@ impl Images {
             return Ok(image.clone());
         }
         let source = &self.sources[i];
-        let image = self.prepared(source.path.as_deref(), i)?;
+        let image = self
+            .prepared(source.path.as_deref(), i)
+            .map_err(moved_away)?;
         if checksum(&image) != source.crc32 {
             return Err(Error::Input(format!(
                 "{} is not the image that this run began with; put the old file back, \
@@ -168,6 +171,19 @@ fn blame(path: Option<&Path>, error: Error) -> Error {
     match path {
         Some(path) => Error::Input(format!("{}: {error}", path.display())),
         None => error,
+    }
+}
+
+/// Says of an image that is not there what a run needs of it.
+fn moved_away(error: Error) -> Error {
+    match error {
+        Error::Io { ref source, .. } if source.kind() == ErrorKind::NotFound => {
+            Error::Input(format!(
+                "{error}; a run needs its images where they were when it began: put them back, or \
+                 start a new run"
+            ))
+        }
+        other => other,
     }
 }
 

@@ -59,17 +59,10 @@ impl Coded {
         device: &Device,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        let name = path.display().to_string();
-        let in_file = |error| match error {
-            Error::Input(message) => Error::Input(format!("{name}: {message}")),
-            other => other,
-        };
-        let data = &run.state.config.data;
-        let raw = folder::read(path, data.colour, data.max_side)?;
-        let (prepared, undo) = run.state.prepare.apply(&raw).map_err(in_file)?;
+        let (prepared, undo) = prepared(run, path)?;
         Ok(Self {
             codes: run.code(&prepared, device, &mut Ear(observer))?,
-            name: short(&name),
+            name: short(&path.display().to_string()),
             prepared,
             undo,
         })
@@ -79,6 +72,19 @@ impl Coded {
     pub(super) fn pixels(&self) -> Result<Image> {
         self.undo.invert(&self.prepared)
     }
+}
+
+/// An image file prepared as the run's images are, and the way back.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Input`] where it cannot be used.
+pub(super) fn prepared(run: &Run, path: &Path) -> Result<(Image, Undo)> {
+    let data = &run.state.config.data;
+    let raw = folder::read(path, data.colour, data.max_side)?;
+    run.state.prepare.apply(&raw).map_err(|error| match error {
+        Error::Input(message) => Error::Input(format!("{}: {message}", path.display())),
+        other => other,
+    })
 }
 
 /// The layer at the top of each stage that learning has reached.

@@ -48,7 +48,7 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
         ],
         [
             Tile::new(symmetric(&prepared, limit), "prepared"),
-            Tile::new(symmetric(&shrunk(&sum), limit), "from all maps"),
+            Tile::new(symmetric(&shrunk(&sum), limit), "sum of all maps"),
         ],
     ];
     let strongest_added = Some(display::limit(&adds));
@@ -72,7 +72,7 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
     }
     let options = MosaicOptions {
         title: format!(
-            "{}, layer {}: its strongest maps (share of all magnitudes) and what each adds",
+            "{}, layer {}: its strongest maps (red +, blue -; share of all magnitudes) and what each adds",
             coded.name,
             network.layers.len()
         ),

@@ -34,7 +34,7 @@ use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::run::{Images, Run};
 use crate::store::Which;
-use coded::Coded;
+use coded::{Coded, prepared};
 use gallery::Gallery;
 
 pub use filters::{projected_filters, receptive_field};
@@ -61,8 +61,8 @@ pub struct Options {
     pub out: Option<PathBuf>,
     /// Whether to replace files in a folder that is not the run's own.
     pub overwrite: bool,
-    /// The image whose maps are shown.
-    pub image: Subject,
+    /// The image whose maps are shown; where absent, the first that is searched.
+    pub image: Option<Subject>,
     /// A folder of images to search for the strongest places; the training images where absent.
     pub images: Option<PathBuf>,
     /// How many of the strongest places of each map to show.
@@ -87,7 +87,7 @@ impl Options {
             which: Which::Last,
             out: None,
             overwrite: false,
-            image: Subject::Training(1),
+            image: None,
             images: None,
             patches_per_map: PATCHES,
         }
@@ -132,28 +132,31 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
         Some(out) if *out != own => (out.clone(), options.overwrite),
         _ => (own, true),
     };
-    let subject = match &options.image {
-        Subject::Training(_) if run.state.images.is_empty() => {
-            observer.tell(Event::Note(
-                "the run has no images of its own; give some to see maps, patches and \
-                 reconstructions"
-                    .into(),
-            ));
-            None
-        }
-        Subject::Training(number) => Some(Source::Training(training_image(&run, *number)?)),
-        Subject::File(path) => {
-            // Finding its maps comes late; that it cannot be read is to be told before anything
-            // is drawn.
-            let data = &run.state.config.data;
-            folder::read(path, data.colour, data.max_side)?;
-            Some(Source::File(path.clone()))
-        }
-    };
     let searched = match &options.images {
         Some(path) => folder::list(path)?.into_iter().map(Source::File).collect(),
         None => training(&run),
     };
+    let subject = match &options.image {
+        Some(Subject::File(path)) => Some(Source::File(path.clone())),
+        Some(Subject::Training(number)) if !run.state.images.is_empty() => {
+            Some(Source::Training(training_image(&run, *number)?))
+        }
+        Some(Subject::Training(_)) | None => searched.first().cloned(),
+    };
+    if subject.is_none() {
+        observer.tell(Event::Note(
+            "the run has no images of its own; give some to see maps, patches and \
+             reconstructions"
+                .into(),
+        ));
+    }
+    // Finding maps comes late; that an image cannot be used is to be told before anything is drawn.
+    for source in subject.iter().chain(&searched) {
+        match source {
+            Source::Training(i) => drop(images.get(*i)?),
+            Source::File(path) => drop(prepared(&run, path)?),
+        }
+    }
     let mut artist = Artist {
         run: &run,
         images: &mut images,
@@ -193,7 +196,7 @@ pub fn pictures_of(
 }
 
 /// Where an image and its maps come from.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Source {
     /// Training image, from 0.
     Training(usize),
@@ -239,7 +242,7 @@ impl Artist<'_> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let run = self.run;
-        if let Some(picture) = curves::draw(run)? {
+        if let Some(picture) = curves::draw(run, observer)? {
             self.gallery.save("curves.png", &picture)?;
         }
         let filters = filters::draw(run, &mut self.gallery)?;

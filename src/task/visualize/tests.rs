@@ -93,7 +93,7 @@ fn files_that_the_run_never_saw_get_maps_of_their_own() {
     let file = images.join("new.png");
     save_png(&scenes::sample(7, 40, 1), &file).unwrap();
     let options = Options {
-        image: Subject::File(file.clone()),
+        image: Some(Subject::File(file.clone())),
         images: Some(images),
         ..Options::new(&path)
     };
@@ -135,9 +135,9 @@ fn an_imported_run_is_drawn_from_what_there_is() {
     options.images = Some(image.clone());
     expect(
         &options,
-        &[&always[..], &["patches", "reconstructions"]].concat(),
+        &[&always[..], &["maps", "patches", "reconstructions"]].concat(),
     );
-    (options.image, options.images) = (Subject::File(image), None);
+    (options.image, options.images) = (Some(Subject::File(image)), None);
     expect(
         &options,
         &[&always[..], &["maps", "reconstructions"]].concat(),
@@ -168,7 +168,7 @@ fn what_cannot_be_drawn_is_told_before_anything_is() {
     std::fs::remove_dir_all(path.join(PICTURES)).unwrap();
     for number in [0, 4] {
         let message = error(Options {
-            image: Subject::Training(number),
+            image: Some(Subject::Training(number)),
             ..Options::new(&path)
         });
         assert!(message.contains("choose 1 to 3"), "{message}");
@@ -179,7 +179,7 @@ fn what_cannot_be_drawn_is_told_before_anything_is() {
     });
     assert!(message.contains("0 patches"), "{message}");
     let options = Options {
-        image: Subject::File("no-such-image.png".into()),
+        image: Some(Subject::File("no-such-image.png".into())),
         ..Options::new(&path)
     };
     let message = super::run(&options, &device, &mut ()).unwrap_err();
