@@ -86,7 +86,11 @@ impl CodingProblem {
     }
 }
 
-/// The values and the shape of an array of four axes, none of them empty, all values finite.
+/// The largest value of an array whose squares and their sums single precision can hold.
+const LARGEST: f32 = 1e15;
+
+/// The values and the shape of an array of four axes, none of them empty, all values of a size that
+/// single precision can square.
 ///
 /// # Errors
 /// [`Error::Input`] naming the file and the array.
@@ -106,8 +110,15 @@ pub(crate) fn four_axes(
             )));
         }
     };
-    match array.values.iter().position(|v| !v.is_finite()) {
+    let usable = |v: &f32| v.abs() <= LARGEST;
+    match array.values.iter().position(|v| !usable(v)) {
         None => Ok((array.values.clone(), shape)),
+        Some(at) if array.values[at].is_finite() => Err(fail(format!(
+            "`{name}` holds {:e} at {:?}, whose square single precision cannot hold; scale the \
+             array, its values are best about 1",
+            array.values[at],
+            index(at, shape)
+        ))),
         Some(at) => Err(fail(format!(
             "`{name}` holds {} at {:?}; replace it by a finite number",
             array.values[at],
@@ -185,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_no_problem_is_named() {
         type Spoil = fn(&mut Bundle);
-        let cases: [(Spoil, &str); 9] = [
+        let cases: [(Spoil, &str); 10] = [
             (|b| drop(b.arrays.remove("s")), "no array `s`"),
             (|b| drop(b.texts.remove("boundary")), "no text `boundary`"),
             (
@@ -207,6 +218,10 @@ mod tests {
             (
                 |b| b.arrays.get_mut("s").unwrap().values[67] = f32::NAN,
                 "`s` holds NaN at [1, 0, 1, 1]",
+            ),
+            (
+                |b| b.arrays.get_mut("s").unwrap().values[67] = 1e30,
+                "`s` holds 1e30 at [1, 0, 1, 1]",
             ),
             (
                 |b| b.arrays.get_mut("D0").unwrap().shape = vec![2, 3, 2, 3],

@@ -48,10 +48,11 @@ pub struct Exported {
 impl fmt::Display for Exported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { layers, maps, .. } = self;
+        let file = self.file.display();
+        let s = if *layers == 1 { "" } else { "s" };
         write!(
             f,
-            "{}: filters of {layers} layers, {maps} sets of maps",
-            self.file.display()
+            "{file}: filters of {layers} layer{s}, {maps} sets of maps"
         )
     }
 }

@@ -121,6 +121,9 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     let run = Run::read(&options.checkpoint, options.which, device)?;
     let coder = Coder::new(&run, options, device)?;
     let jobs = files::plan(options, &run.state)?;
+    if let Some(warning) = coder.other_scale(options.solver) {
+        observer.tell(Event::Note(warning));
+    }
     let mut report = Report::new(options, coder.method.name(), coder.joint, jobs.len());
     for (i, job) in jobs.iter().enumerate() {
         match coder.infer(job, observer) {
@@ -219,6 +222,23 @@ impl<'a> Coder<'a> {
             method,
             limits: &options.limits,
             device,
+        })
+    }
+
+    /// A warning where layers explain the maps of another kind of solver than they were learnt from.
+    fn other_scale(&self, solver: Option<SolverName>) -> Option<String> {
+        let own = self.state.config.train.solver;
+        let solver = solver?;
+        let is_split = |name| name == SolverName::Split;
+        let differs = self.stages.len() > 1 && is_split(own) != is_split(solver);
+        differs.then(|| {
+            format!(
+                "warning: the layers above the first were learnt from maps by {}, which are of \
+                 another scale than those by {}: they explain these less well; without --solver \
+                 the run's own is taken",
+                self.state.config.method(own).name(),
+                self.method.name()
+            )
         })
     }
 

@@ -24,6 +24,8 @@ pub struct Imported {
     pub run: PathBuf,
     /// The shape of the filters of each layer, `[planes, maps, h, w]`.
     pub layers: Vec<[usize; 4]>,
+    /// What the configuration given contradicts in the file.
+    pub warnings: Vec<String>,
 }
 
 impl fmt::Display for Imported {
@@ -37,7 +39,8 @@ impl fmt::Display for Imported {
                 l + 1
             )?;
         }
-        Ok(())
+        let mut warnings = self.warnings.iter();
+        warnings.try_for_each(|warning| write!(f, "\nwarning: {warning}"))
     }
 }
 
@@ -65,10 +68,31 @@ pub fn import(
         file,
     };
     let layers = source.layers(device)?;
-    let (config, prepare) = source.settings(config)?;
-    let state = source.state(config, prepare, &layers)?;
+    let (settings, prepare, learnt_on) = source.settings(config)?;
+    let state = source.state(settings, prepare, &layers)?;
+    let mut warnings = Vec::new();
+    if let Some(kind) = learnt_on
+        && kind != state.prepare.kind
+    {
+        warnings.push(format!(
+            "the configuration prepares images by {:?}, and the filters were learnt from images \
+             prepared by {kind:?}; leave out --config to do as the file says",
+            state.prepare.kind
+        ));
+    }
+    let grey_or_colour = |colour| if colour { "colour" } else { "grey" };
+    if let Some(given) = config
+        && given.data.colour != state.config.data.colour
+    {
+        warnings.push(format!(
+            "the configuration asks for {} images, and the filters are for {} ones, which are taken",
+            grey_or_colour(given.data.colour),
+            grey_or_colour(state.config.data.colour)
+        ));
+    }
     let report = Imported {
         run: run.to_path_buf(),
+        warnings,
         layers: layers.iter().map(|l| l.filters.val().dims()).collect(),
     };
     let mut folder = RunFolder::create(run)?;
@@ -164,8 +188,8 @@ impl Source<'_> {
         Connectivity::matrix(&rows).or_else(|error| self.fail(format!("`{name}`: {error}")))
     }
 
-    /// The configuration, its layers still as given, and the preprocessing.
-    fn settings(&self, given: Option<&Config>) -> Result<(Config, Prepare)> {
+    /// The configuration, its layers still as given, the preprocessing, and that of the file.
+    fn settings(&self, given: Option<&Config>) -> Result<(Config, Prepare, Option<Preprocess>)> {
         let texts = &self.bundle.texts;
         let config = match (given, texts.get("config")) {
             (Some(config), _) => config.clone(),
@@ -181,7 +205,7 @@ impl Source<'_> {
                 ..Config::default()
             },
         };
-        let stored = match texts.get("preprocess") {
+        let stored: Option<Prepare> = match texts.get("preprocess") {
             Some(text) => Some(serde_json::from_str(text).or_else(|error| {
                 self.fail(format!(
                     "its text `preprocess` is not one this program knows: {error}"
@@ -189,8 +213,9 @@ impl Source<'_> {
             })?),
             None => None,
         };
+        let learnt_on = stored.as_ref().map(|prepare| prepare.kind.clone());
         let prepare = match stored {
-            Some(prepare @ Prepare { .. }) if prepare.kind == config.preprocess => prepare,
+            Some(prepare) if prepare.kind == config.preprocess => prepare,
             _ => config.preprocess.fit([]).map_err(|error| {
                 Error::Config(format!(
                     "the configured preprocessing cannot be set up without images, and {} does not \
@@ -200,7 +225,7 @@ impl Source<'_> {
                 ))
             })?,
         };
-        Ok((config, prepare))
+        Ok((config, prepare, learnt_on))
     }
 
     /// All that the checkpoint holds beside the filters.

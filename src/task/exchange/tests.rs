@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
-use crate::task::tiny;
+use crate::task::{tiny, train};
 
 fn read(path: &Path) -> Run {
     Run::read(path, Which::Last, &Device::flex()).unwrap()
@@ -44,6 +44,48 @@ fn what_is_exported_comes_back_the_same() {
         assert_eq!(a.config.train, b.config.train);
         assert!(b.finished() && b.images.is_empty());
     }
+}
+
+#[test]
+fn a_configuration_that_contradicts_the_file_is_warned_of() {
+    let folder = TempDir::new().unwrap();
+    let path = tiny::run(folder.path(), "");
+    let file = folder.path().join("run.npz");
+    export_to(&path, &file, false);
+    let import = |name: &str, preprocess: &str, colour: bool| {
+        let text = format!(
+            "[data]\ncolour = {colour}\n[preprocess]\nkind = \"{preprocess}\"\n\
+             [[layer]]\nmaps = 3\n[[layer]]\nmaps = 6"
+        );
+        let config = Config::parse(&text).unwrap();
+        let run = folder.path().join(name);
+        import(&file, Some(&config), &run, &Device::flex()).unwrap()
+    };
+    let same = import("same", "contrast-normalize", false);
+    assert!(same.warnings.is_empty(), "{same}");
+    let other = import("other", "zero-mean", true);
+    let text = other.to_string();
+    assert_eq!(other.warnings.len(), 2, "{text}");
+    for words in [
+        "by ZeroMean",
+        "prepared by ContrastNormalize",
+        "for grey ones",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn there_is_nothing_to_learn_in_an_imported_run() {
+    let folder = TempDir::new().unwrap();
+    let path = tiny::run(folder.path(), "");
+    let file = folder.path().join("run.npz");
+    export_to(&path, &file, false);
+    let path = folder.path().join("imported");
+    import(&file, None, &path, &Device::flex()).unwrap();
+    let resumed = train::resume(&path, Which::Last, &Device::flex(), &mut ());
+    let message = resumed.unwrap_err().to_string();
+    assert!(message.contains("no images to learn from"), "{message}");
 }
 
 #[test]

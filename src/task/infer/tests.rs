@@ -162,6 +162,30 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
 }
 
 #[test]
+fn a_solver_whose_maps_are_of_another_scale_is_warned_of() {
+    struct Notes(Vec<String>);
+    impl Observer for Notes {
+        fn tell(&mut self, event: Event) {
+            if let Event::Note(note) = event {
+                self.0.push(note);
+            }
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    tiny::run(folder.path(), "");
+    let mut options = options(folder.path());
+    tiny::image(&options.images.join("a.png"), 1, 20);
+    options.overwrite = true;
+    for (solver, warned) in [(SolverName::Fista, true), (SolverName::Split, false)] {
+        options.solver = Some(solver);
+        let mut notes = Notes(Vec::new());
+        run(&options, &Device::flex(), &mut notes).unwrap();
+        let words = "learnt from maps by split, which are of another scale than those by fista";
+        assert_eq!(notes.0.iter().any(|note| note.contains(words)), warned);
+    }
+}
+
+#[test]
 fn names_that_differ_in_the_ending_alone_keep_it() {
     let folder = TempDir::new().unwrap();
     tiny::run(folder.path(), "");
@@ -185,7 +209,8 @@ fn one_failing_image_does_not_lose_the_others() {
     }
     let folder = TempDir::new().unwrap();
     tiny::run(folder.path(), "");
-    let options = options(folder.path());
+    let mut options = options(folder.path());
+    options.solver = None;
     for name in ["a.png", "b.png", "c.png"] {
         tiny::image(&options.images.join(name), 1, 20);
     }
@@ -215,6 +240,7 @@ fn an_interruption_drops_the_image_in_work() {
     let folder = TempDir::new().unwrap();
     tiny::run(folder.path(), "");
     let mut options = options(folder.path());
+    options.solver = None;
     let images = ["a.png", "b.png"];
     for name in images {
         tiny::image(&options.images.join(name), 1, 20);

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::Observer;
 use super::visualize::PICTURES;
+use super::{Event, Observer};
 use crate::config::{Config, SolverName};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network};
@@ -35,6 +35,8 @@ pub struct Report {
     pub resampled: usize,
     /// Seconds spent learning, over all sessions.
     pub seconds: f64,
+    /// Whether all layers are one stage.
+    pub joint: bool,
 }
 
 /// Why a training session ended.
@@ -91,7 +93,7 @@ pub fn start(
 /// Goes on with the run in the folder `path`, as if it had never stopped.
 ///
 /// # Errors
-/// As [`start`], and where the checkpoint is damaged.
+/// As [`start`], where the checkpoint is damaged, and for a run that was imported.
 pub fn resume(
     path: &Path,
     which: Which,
@@ -101,6 +103,16 @@ pub fn resume(
     // All of it is read before anything is written: going on from an older checkpoint drops those
     // that came after it.
     let run = Run::read(path, which, device)?;
+    if run.state.images.is_empty() {
+        return Err(Error::Config(format!(
+            "{} was imported and has no images to learn from; use it with infer, visualize or \
+             export, or start a new run",
+            path.display()
+        )));
+    }
+    if let Some(flaw) = run.folder.read_trace::<TraceLine>()?.flaw {
+        observer.tell(Event::Note(format!("warning: {flaw}")));
+    }
     let mut images = Images::resume(&run.state);
     let memory = if run.state.finished() {
         FilterMemory::default()
@@ -191,7 +203,10 @@ impl fmt::Display for Report {
             writeln!(
                 f,
                 "{:<6} {:>6} {:>12.3} {:>9.2} {:>10.2}",
-                line.stage + 1,
+                match self.joint {
+                    true => "all".to_string(),
+                    false => (line.stage + 1).to_string(),
+                },
                 line.epoch + 1,
                 line.after_filters,
                 line.snr,

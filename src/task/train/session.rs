@@ -294,7 +294,7 @@ impl<'a> Session<'a> {
             let folder = self.run.folder.path().join(PICTURES);
             pictures_of(&self.run, &mut self.images, self.device, &folder, observer)?;
         }
-        let trace: Vec<TraceLine> = self.run.folder.read_trace()?;
+        let trace = self.run.folder.read_trace::<TraceLine>()?.records;
         let stages = (0..self.run.state.stages())
             .filter_map(|stage| {
                 let mut lines = trace.iter().rev();
@@ -309,6 +309,7 @@ impl<'a> Session<'a> {
             stages,
             resampled: self.run.state.resampled,
             seconds: self.seconds(),
+            joint: self.run.state.config.train.form == Form::Joint,
         })
     }
 }
