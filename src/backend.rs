@@ -170,7 +170,7 @@ pub struct Surveyed {
     pub compiled_in: bool,
     /// Whether a device added two numbers right.
     pub answers: bool,
-    /// The device, where it says.
+    /// The device, by the name that it gives itself.
     pub device: Option<String>,
 }
 
@@ -182,12 +182,24 @@ pub fn survey() -> Survey {
             backend,
             compiled_in: backend.compiled_in(),
             answers: device.is_some(),
-            device: device.map(|device| format!("{device:?}")),
+            device: device.as_ref().map(name_of),
         }
     });
     Survey {
         backends: backends.to_vec(),
     }
+}
+
+/// A graphics device by its own name, and whether it is none but a program on the processor.
+fn name_of(device: &Device) -> String {
+    #[cfg(any(feature = "wgpu", feature = "cuda"))]
+    if let Some(identity) = device.identity() {
+        return match identity.physical {
+            Some(_) => identity.name,
+            None => format!("{}, in software", identity.name),
+        };
+    }
+    format!("{device:?}")
 }
 
 impl fmt::Display for Survey {

@@ -147,7 +147,7 @@ fn catch_interrupts() -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("\nfinishing the step, then saving; press Ctrl-C again to stop at once");
+        eprintln!("\nfinishing the step in progress; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Error::Backend(format!("cannot listen for Ctrl-C: {error}")))?;
     Ok(interrupted)

@@ -319,6 +319,12 @@ impl Config {
     /// with the line and, for an unknown key, the nearest right one.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        if text.trim().is_empty() {
+            return Err(Error::Config(format!(
+                "{} is empty; to have the defaults, leave it out",
+                path.display()
+            )));
+        }
         let config = Self::parse(&text)
             .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
         Ok(config)

@@ -108,7 +108,9 @@ pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image>
     if is_cut_jpeg(&bytes) {
         return Err(unusable("the JPEG data is cut short".into()));
     }
-    let decoded = decode(&bytes).map_err(|e| unusable(e.to_string()))?;
+    // Some decoders put their reasons on several lines.
+    let on_one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let decoded = decode(&bytes).map_err(|e| unusable(on_one_line(e.to_string())))?;
     let image = planes(&shrink(over_white(&decoded), max_side), colour);
     image.check().map_err(|e| unusable(e.to_string()))?;
     Ok(image)
