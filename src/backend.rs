@@ -193,7 +193,7 @@ pub fn survey() -> Survey {
 /// A graphics device by its own name, and whether it is a program on the processor instead.
 fn name_of(device: &Device) -> String {
     if is_cpu(device) {
-        return format!("the processor, {} threads", rayon::current_num_threads());
+        return format!("the processor, threads: {}", rayon::current_num_threads());
     }
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     if let Some(identity) = device.identity() {

@@ -114,8 +114,8 @@ pub(crate) fn four_axes(
     match array.values.iter().position(|v| !usable(v)) {
         None => Ok((array.values.clone(), shape)),
         Some(at) if array.values[at].is_finite() => Err(fail(format!(
-            "`{name}` holds {:e} at {:?}, whose square single precision cannot hold; scale the \
-             array, its values are best about 1",
+            "`{name}` holds {:e} at {:?}, too large for sums of squares in single precision; scale \
+             the array, its values are best about 1",
             array.values[at],
             index(at, shape)
         ))),

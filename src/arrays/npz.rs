@@ -1,7 +1,7 @@
 //! `.npz`: a zip archive of `.npy` entries.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
 use zip::write::SimpleFileOptions;
@@ -50,7 +50,8 @@ pub(super) fn read(path: &Path) -> Result<Bundle> {
 
 pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
     files::replace(path, false, |file| {
-        let mut zip = ZipWriter::new(BufWriter::new(file));
+        // In memory: on a full disk a writer that is dropped would have its own say on the terminal.
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, array) in &bundle.arrays {
             begin(&mut zip, name, array.values.len() * size_of::<f32>())?;
             npy::write_array(&mut zip, array)?;
@@ -63,7 +64,7 @@ pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
             begin(&mut zip, name, 0)?;
             npy::write_text(&mut zip, text)?;
         }
-        zip.finish()?.flush()
+        file.write_all(zip.finish()?.get_ref())
     })
 }
 

@@ -203,7 +203,8 @@ pub struct LimitArgs {
     /// Once the objective is at most this.
     #[arg(long, value_name = "OBJECTIVE", allow_negative_numbers = true)]
     pub target: Option<f64>,
-    /// Look at the objective every so many steps; by default 10, with descent 2, or 1 if it has a target.
+    /// Look at the objective every so many steps; by default 10, with --solver descent or --problem 2, or
+    /// 1 with --target.
     #[arg(long, value_name = "N")]
     pub every: Option<usize>,
 }
@@ -323,7 +324,7 @@ pub struct InvertArgs {
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
     /// The most seconds of what iterates, each way by itself.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub seconds: Option<f64>,
     /// Seed of everything random.
     #[arg(long)]
@@ -358,6 +359,9 @@ pub struct CompareArgs {
     /// Take the filters of this run instead of learning some first.
     #[arg(long, value_name = "RUN")]
     pub checkpoint: Option<PathBuf>,
+    /// Which of its checkpoints: last, best, or a step.
+    #[arg(long, value_name = "WHICH", default_value = "last")]
+    pub at: Which,
     /// Compare on the problem in this file (s, D0, lmbda, boundary) instead.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "data"])]
     pub problem: Option<PathBuf>,
@@ -369,7 +373,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
     /// The most seconds of each.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub seconds: Option<f64>,
     /// How many images to code, or to show.
     #[arg(long, value_name = "N", default_value_t = 2)]

@@ -148,7 +148,8 @@ fn limits(args: &LimitArgs, solver: Option<SolverName>) -> Result<Limits> {
     }
     // A step of descent is several sweeps, or a Newton step after them.
     let usual = match solver {
-        Some(SolverName::Descent) if args.target.is_some() => 1,
+        // A Newton step that is given up changes nothing, which must not pass for the end.
+        Some(SolverName::Descent) if args.target.is_some() && args.change.is_none() => 1,
         Some(SolverName::Descent) => 2,
         _ => 10,
     };
@@ -209,7 +210,7 @@ pub fn compare(args: &CompareArgs) -> Result<compare::Options> {
     };
     let filters = match (&args.problem, &args.checkpoint) {
         (Some(file), _) => Filters::Given(file.clone()),
-        (None, Some(run)) => Filters::FromRun(existing(run), Which::Last),
+        (None, Some(run)) => Filters::FromRun(existing(run), args.at),
         (None, None) => Filters::Learn,
     };
     Ok(compare::Options {

@@ -68,13 +68,13 @@ impl Config {
                     .into(),
             );
         }
-        if train.solver == SolverName::Descent && train.form == Form::Joint && self.layers.len() > 1
-        {
-            return fail(
-                "train.solver = \"descent\" works on one layer at a time, which contradicts \
-                 train.form = \"joint\"; use \"layer-wise\", or solver \"fista\""
-                    .into(),
-            );
+        if train.form == Form::Joint {
+            let solver = self.method(train.solver);
+            solver.check(self.layers.len()).map_err(|error| {
+                Error::Config(format!(
+                    "train.form is \"joint\" and train.solver {error}, or form \"layer-wise\""
+                ))
+            })?;
         }
         if train.update_filters == Update::Online {
             self.check_online()?;

@@ -129,7 +129,7 @@ impl Learner {
                 return Ok(each);
             }
             Err(Error::Numeric(format!(
-                "learning diverged: the objective became {total}; try a smaller learning rate, more \
+                "the objective became {total}; try a smaller learning rate, more \
                  conjugate gradient steps, less data_weight, or check the images for huge values"
             )))
         };

@@ -34,6 +34,28 @@ fn damaged_blobs_are_told_and_a_whole_checkpoint_named() {
 }
 
 #[test]
+fn the_checkpoint_named_is_whole_itself() {
+    let folder = run_with(1..=3, 0).unwrap();
+    let blob = |step: u64| folder.path().join(format!("blobs/filters-{step:08}.bpk"));
+    fs::remove_file(blob(2)).unwrap();
+    fs::remove_file(blob(3)).unwrap();
+    let advice = || {
+        message(
+            RunFolder::read(folder.path(), Which::Last)
+                .unwrap()
+                .get("filters"),
+        )
+    };
+    assert!(advice().contains("step 1 instead (--at 1)"), "{}", advice());
+    fs::write(blob(1), "short").unwrap();
+    assert!(
+        advice().contains("no other checkpoint is kept whole"),
+        "{}",
+        advice()
+    );
+}
+
+#[test]
 fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
     let folder = run_with(1..=2, 0).unwrap();
     let path = folder.path().join("checkpoint.json");

@@ -83,37 +83,40 @@ impl RunFolder {
         // A look before the lock, so that no lock is left in a folder that holds no run.
         layout.pick(which)?;
         let lock = lock(&layout)?;
-        let manifest = layout.pick(which)?;
+        let mut manifest = layout.pick(which)?;
         let mut trace = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .open(layout.trace())
             .map_err(Error::io("open", layout.trace()))?;
-        let trace_bytes = whole_lines(&trace_text(&layout, manifest.trace_bytes)?).len() as u64;
+        let whole = whole_lines(&trace_text(&layout, manifest.trace_bytes)?).len() as u64;
+        let is_cut = whole < manifest.trace_bytes;
+        manifest.trace_bytes = whole;
 
         // From here on this checkpoint is the last one. A kill between these lines leaves nothing
         // that the next opening does not put right.
-        if which != Which::Last {
+        if which != Which::Last || is_cut {
             manifest.save(&layout.newest())?;
         }
         manifest.save(&layout.kept(manifest.step))?;
         for step in layout.kept_steps()? {
+            let path = layout.kept(step);
             if step > manifest.step {
-                files::remove(&layout.kept(step))?;
+                files::remove(&path)?;
+            } else if is_cut && let Ok(mut older) = layout.load(&path) {
+                older.trace_bytes = older.trace_bytes.min(whole);
+                older.save(&path)?;
             }
         }
-        cut(&mut trace, trace_bytes).map_err(Error::io("write", layout.trace()))?;
+        cut(&mut trace, whole).map_err(Error::io("write", layout.trace()))?;
         let writer = Writer {
             _lock: lock,
             trace,
             revision: manifest.revision + 1,
             fresh: BTreeSet::new(),
         };
-        Ok(Self {
-            trace_bytes,
-            ..Self::at(layout, Some(manifest), Some(writer))
-        })
+        Ok(Self::at(layout, Some(manifest), Some(writer)))
     }
 
     /// Opens a checkpoint of the run at `path` for reading, without a lock.
@@ -213,34 +216,31 @@ impl RunFolder {
     /// [`Error::Io`] if reading fails.
     pub fn read_trace<T: DeserializeOwned>(&self) -> Result<Trace<T>> {
         let text = trace_text(&self.layout, self.trace_bytes)?;
+        let whole = whole_lines(&text);
         let mut records = Vec::new();
         let mut unreadable = Vec::new();
-        for (number, line) in (1..).zip(whole_lines(&text).split_inclusive(|&b| b == b'\n')) {
+        for (number, line) in (1..).zip(whole.split_inclusive(|&byte| byte == b'\n')) {
             match serde_json::from_slice(line) {
                 Ok(record) => records.push(record),
-                Err(error) => unreadable.push(format!("line {number} is no record ({error})")),
+                Err(_) => unreadable.push(number.to_string()),
             }
         }
-        let short = (text.len() as u64) < self.trace_bytes;
-        let cut = short.then(|| {
-            format!(
-                "{} bytes where {} were written",
-                text.len(),
+        let mut flaws = Vec::new();
+        if (whole.len() as u64) < self.trace_bytes {
+            flaws.push(format!(
+                "{} bytes of whole lines where {} were written",
+                whole.len(),
                 self.trace_bytes
-            )
-        });
-        let more = unreadable.len().saturating_sub(1);
-        let flaws = [
-            cut,
-            unreadable.into_iter().next(),
-            (more > 0).then(|| format!("nor are {more} more")),
-        ];
-        let flaws: Vec<String> = flaws.into_iter().flatten().collect();
+            ));
+        }
+        if !unreadable.is_empty() {
+            flaws.push(format!("no record in line {}", unreadable.join(", ")));
+        }
         let flaw = (!flaws.is_empty()).then(|| {
             format!(
                 "{} is damaged: {}; the curves leave out what is lost, and nothing else hangs on it",
                 self.layout.trace().display(),
-                flaws.join(", ")
+                flaws.join("; ")
             )
         });
         Ok(Trace { records, flaw })

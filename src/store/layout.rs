@@ -112,7 +112,7 @@ impl Layout {
         let steps = self.kept_steps().unwrap_or_default();
         match steps.into_iter().rev().filter_map(readable).find(whole) {
             Some(Manifest { step, .. }) => {
-                format!("take the kept checkpoint of step {step} instead: --at {step}")
+                format!("take the kept checkpoint of step {step} instead (--at {step})")
             }
             None => "no other checkpoint is kept whole: check the path, or start a new run".into(),
         }

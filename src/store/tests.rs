@@ -207,9 +207,18 @@ fn a_damaged_trace_is_told_and_stops_nothing() {
         (trace.records, trace.flaw.unwrap())
     };
     for (text, records, flaw) in [
-        (&b"1\nx\n3\n"[..], vec![1, 3], "line 2 is no record"),
-        (b"x\n\xff\n3\n", vec![3], "nor are 1 more"),
-        (b"1\n2", vec![1], "3 bytes where 6 were written"),
+        (&b"1\nx\n3\n"[..], vec![1, 3], "no record in line 2;"),
+        (b"x\n\xff\n3\n", vec![3], "no record in line 1, 2;"),
+        (
+            b"1\n2\n3x",
+            vec![1, 2],
+            "4 bytes of whole lines where 6 were written",
+        ),
+        (
+            b"1\n2",
+            vec![1],
+            "2 bytes of whole lines where 6 were written",
+        ),
     ] {
         fs::write(&path, text).unwrap();
         let (found, told) = read();
@@ -219,8 +228,14 @@ fn a_damaged_trace_is_told_and_stops_nothing() {
             "{told}"
         );
     }
-    // What is left goes on, line by line, and the checkpoints after it know nothing of the damage.
+    // What is left goes on, line by line, and no checkpoint takes later lines for its own.
     let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    run.append_trace(&99).unwrap();
+    drop(run);
+    let older = RunFolder::read(folder.path(), Which::Step(2)).unwrap();
+    assert_eq!(older.read_trace::<u64>().unwrap().records, [1]);
+    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    assert_eq!(run.read_trace::<u64>().unwrap().records, [1]);
     advance(&mut run, 4, false).unwrap();
     drop(run);
     let run = RunFolder::open(folder.path(), Which::Last).unwrap();
@@ -229,7 +244,7 @@ fn a_damaged_trace_is_told_and_stops_nothing() {
     drop(run);
 
     fs::remove_file(&path).unwrap();
-    assert!(read().1.contains("0 bytes where"));
+    assert!(read().1.contains("0 bytes of whole lines"));
     let run = RunFolder::open(folder.path(), Which::Last).unwrap();
     assert!(run.read_trace::<u64>().unwrap().records.is_empty());
 }

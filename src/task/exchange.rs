@@ -49,10 +49,15 @@ impl fmt::Display for Exported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { layers, maps, .. } = self;
         let file = self.file.display();
-        let s = if *layers == 1 { "" } else { "s" };
+        let many = |n: &usize, what: &str| match n {
+            1 => format!("1 {what}"),
+            n => format!("{n} {what}s"),
+        };
         write!(
             f,
-            "{file}: filters of {layers} layer{s}, {maps} sets of maps"
+            "{file}: filters of {}, {} of maps",
+            many(layers, "layer"),
+            many(maps, "set")
         )
     }
 }

@@ -233,9 +233,9 @@ impl<'a> Coder<'a> {
         let differs = self.stages.len() > 1 && is_split(own) != is_split(solver);
         differs.then(|| {
             format!(
-                "warning: the layers above the first were learnt from maps by {}, which are of \
-                 another scale than those by {}: they explain these less well; without --solver \
-                 the run's own is taken",
+                "warning: the run's solver is {}, whose maps are of another scale than those by {}: \
+                 layers above the first that were learnt from the former explain the latter less \
+                 well; without --solver the run's own is taken",
                 self.state.config.method(own).name(),
                 self.method.name()
             )

@@ -101,10 +101,10 @@ fn choose(
     let shape = sources.first().map(|source| source.shape);
     let alike = |&i: &usize| Some(sources[i].shape) == shape;
     let chosen: Vec<usize> = (0..sources.len()).filter(alike).take(count).collect();
-    if chosen.len() < count {
+    let there = sources.len();
+    if chosen.len() < count.min(there) {
         observer.tell(Event::Note(format!(
-            "only {} of the {count} images wanted have the size of the first one; \
-             the others are left out",
+            "{} of {there} images have the size of the first one; the others are left out",
             chosen.len()
         )));
     }

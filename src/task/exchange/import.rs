@@ -80,16 +80,6 @@ pub fn import(
             state.prepare.kind
         ));
     }
-    let grey_or_colour = |colour| if colour { "colour" } else { "grey" };
-    if let Some(given) = config
-        && given.data.colour != state.config.data.colour
-    {
-        warnings.push(format!(
-            "the configuration asks for {} images, and the filters are for {} ones, which are taken",
-            grey_or_colour(given.data.colour),
-            grey_or_colour(state.config.data.colour)
-        ));
-    }
     let report = Imported {
         run: run.to_path_buf(),
         warnings,
@@ -191,6 +181,15 @@ impl Source<'_> {
     /// The configuration, its layers still as given, the preprocessing, and that of the file.
     fn settings(&self, given: Option<&Config>) -> Result<(Config, Prepare, Option<Preprocess>)> {
         let texts = &self.bundle.texts;
+        let stored: Option<Prepare> = match texts.get("preprocess") {
+            Some(text) => Some(serde_json::from_str(text).or_else(|error| {
+                self.fail(format!(
+                    "its text `preprocess` is not one this program knows: {error}"
+                ))
+            })?),
+            None => None,
+        };
+        let learnt_on = stored.as_ref().map(|prepare| prepare.kind.clone());
         let config = match (given, texts.get("config")) {
             (Some(config), _) => config.clone(),
             (None, Some(text)) => Config::parse(text).or_else(|error| {
@@ -201,19 +200,10 @@ impl Source<'_> {
             })?,
             // The default configuration's own preprocessing is learnt from images.
             (None, None) => Config {
-                preprocess: Preprocess::default(),
+                preprocess: learnt_on.clone().unwrap_or_default(),
                 ..Config::default()
             },
         };
-        let stored: Option<Prepare> = match texts.get("preprocess") {
-            Some(text) => Some(serde_json::from_str(text).or_else(|error| {
-                self.fail(format!(
-                    "its text `preprocess` is not one this program knows: {error}"
-                ))
-            })?),
-            None => None,
-        };
-        let learnt_on = stored.as_ref().map(|prepare| prepare.kind.clone());
         let prepare = match stored {
             Some(prepare) if prepare.kind == config.preprocess => prepare,
             _ => config.preprocess.fit([]).map_err(|error| {

@@ -52,25 +52,21 @@ fn a_configuration_that_contradicts_the_file_is_warned_of() {
     let path = tiny::run(folder.path(), "");
     let file = folder.path().join("run.npz");
     export_to(&path, &file, false);
-    let import = |name: &str, preprocess: &str, colour: bool| {
+    let import = |name: &str, preprocess: &str| {
         let text = format!(
-            "[data]\ncolour = {colour}\n[preprocess]\nkind = \"{preprocess}\"\n\
+            "[preprocess]\nkind = \"{preprocess}\"\n\
              [[layer]]\nmaps = 3\n[[layer]]\nmaps = 6"
         );
         let config = Config::parse(&text).unwrap();
         let run = folder.path().join(name);
         import(&file, Some(&config), &run, &Device::flex()).unwrap()
     };
-    let same = import("same", "contrast-normalize", false);
+    let same = import("same", "contrast-normalize");
     assert!(same.warnings.is_empty(), "{same}");
-    let other = import("other", "zero-mean", true);
+    let other = import("other", "zero-mean");
     let text = other.to_string();
-    assert_eq!(other.warnings.len(), 2, "{text}");
-    for words in [
-        "by ZeroMean",
-        "prepared by ContrastNormalize",
-        "for grey ones",
-    ] {
+    assert_eq!(other.warnings.len(), 1, "{text}");
+    for words in ["by ZeroMean", "prepared by ContrastNormalize"] {
         assert!(text.contains(words), "{words}: {text}");
     }
 }

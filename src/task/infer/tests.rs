@@ -180,7 +180,8 @@ fn a_solver_whose_maps_are_of_another_scale_is_warned_of() {
         options.solver = Some(solver);
         let mut notes = Notes(Vec::new());
         run(&options, &Device::flex(), &mut notes).unwrap();
-        let words = "learnt from maps by split, which are of another scale than those by fista";
+        let words =
+            "the run's solver is split, whose maps are of another scale than those by fista";
         assert_eq!(notes.0.iter().any(|note| note.contains(words)), warned);
     }
 }

@@ -213,10 +213,13 @@ impl fmt::Display for Report {
                 100.0 * line.density
             )?;
         }
-        writeln!(
-            f,
-            "SNR is that of a layer's own input: the prepared image for layer 1, the maps below for others"
-        )?;
+        let input = match self.joint {
+            true => "the prepared image",
+            false => {
+                "a layer's own input: the prepared image for layer 1, the maps below for others"
+            }
+        };
+        writeln!(f, "SNR is that of {input}")?;
         let run = self.run.display();
         match self.ended {
             Ended::Finished => writeln!(

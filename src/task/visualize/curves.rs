@@ -5,19 +5,11 @@ use crate::data::Image;
 use crate::error::Result;
 use crate::picture::{Axes, Panel, Series, panels};
 use crate::run::{Run, TraceLine};
-use crate::store::Trace;
-use crate::task::{Event, Observer};
 
 /// Objective, SNR and density against epochs: a row of plots for each stage. Nothing where learning
 /// has left no trace.
-pub(super) fn draw(run: &Run, observer: &mut dyn Observer) -> Result<Option<Image>> {
-    let Trace {
-        records: trace,
-        flaw,
-    } = run.folder.read_trace::<TraceLine>()?;
-    if let Some(flaw) = flaw {
-        observer.tell(Event::Note(format!("warning: {flaw}")));
-    }
+pub(super) fn draw(run: &Run) -> Result<Option<Image>> {
+    let trace = run.folder.read_trace::<TraceLine>()?.records;
     if trace.is_empty() {
         return Ok(None);
     }

@@ -32,7 +32,7 @@ use serde::Serialize;
 use super::{Event, Observer};
 use crate::data::folder;
 use crate::error::{Error, Result};
-use crate::run::{Images, Run};
+use crate::run::{Images, Run, TraceLine};
 use crate::store::Which;
 use coded::{Coded, prepared};
 use gallery::Gallery;
@@ -73,7 +73,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A training image by its number, from 1, with the maps that the run has stored for it, or, of an
-    /// online run, that it finds anew; none where the run has no images.
+    /// online run, that it finds anew.
     Training(usize),
     /// A file; its maps are found with the solver and the weights of the run.
     File(PathBuf),
@@ -138,10 +138,8 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     };
     let subject = match &options.image {
         Some(Subject::File(path)) => Some(Source::File(path.clone())),
-        Some(Subject::Training(number)) if !run.state.images.is_empty() => {
-            Some(Source::Training(training_image(&run, *number)?))
-        }
-        Some(Subject::Training(_)) | None => searched.first().cloned(),
+        Some(Subject::Training(number)) => Some(Source::Training(training_image(&run, *number)?)),
+        None => searched.first().cloned(),
     };
     if subject.is_none() {
         observer.tell(Event::Note(
@@ -150,8 +148,14 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
                 .into(),
         ));
     }
+    if let Some(flaw) = run.folder.read_trace::<TraceLine>()?.flaw {
+        observer.tell(Event::Note(format!("warning: {flaw}")));
+    }
     // Finding maps comes late; that an image cannot be used is to be told before anything is drawn.
     for source in subject.iter().chain(&searched) {
+        if observer.interrupted() {
+            break;
+        }
         match source {
             Source::Training(i) => drop(images.get(*i)?),
             Source::File(path) => drop(prepared(&run, path)?),
@@ -217,6 +221,11 @@ fn training(run: &Run) -> Vec<Source> {
 /// The index of training image `number`, which counts from 1.
 fn training_image(run: &Run, number: usize) -> Result<usize> {
     let count = run.state.images.len();
+    if count == 0 {
+        return Err(Error::Config(format!(
+            "there is no training image {number}: the run has none of its own; give a file"
+        )));
+    }
     number.checked_sub(1).filter(|&i| i < count).ok_or_else(|| {
         Error::Config(format!(
             "there is no training image {number}; choose 1 to {count}, or give a file"
@@ -242,7 +251,7 @@ impl Artist<'_> {
         observer: &mut dyn Observer,
     ) -> Result<()> {
         let run = self.run;
-        if let Some(picture) = curves::draw(run, observer)? {
+        if let Some(picture) = curves::draw(run)? {
             self.gallery.save("curves.png", &picture)?;
         }
         let filters = filters::draw(run, &mut self.gallery)?;

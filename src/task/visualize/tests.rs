@@ -110,6 +110,34 @@ fn files_that_the_run_never_saw_get_maps_of_their_own() {
 }
 
 #[test]
+fn every_image_is_checked_before_anything_is_drawn() {
+    let photos = tempfile::tempdir().unwrap();
+    let file = |name: &str| photos.path().join(name);
+    for (seed, name) in [(1, "a.png"), (2, "b.png"), (3, "c.png")] {
+        save_png(&scenes::sample(0, 24, seed), file(name)).unwrap();
+    }
+    let data = format!("[data]\n    images = {:?}", photos.path());
+    let (_folder, path, device) = trained(&TWO_LAYERS.replace("[data]", &data));
+    std::fs::remove_dir_all(path.join(PICTURES)).unwrap();
+    let refused = |options: &Options, words: [&str; 2]| {
+        let message = super::run(options, &device, &mut ())
+            .unwrap_err()
+            .to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        assert!(!path.join(PICTURES).exists());
+    };
+    let mut options = Options::new(&path);
+    std::fs::remove_file(file("c.png")).unwrap();
+    refused(&options, ["c.png", "where they were when it began"]);
+    options.images = Some(photos.path().to_path_buf());
+    std::fs::write(file("d.png"), "no image").unwrap();
+    refused(&options, ["d.png", "replace or remove"]);
+    std::fs::remove_file(file("d.png")).unwrap();
+    // Those that were learnt from are not asked for.
+    assert_eq!(names(&super::run(&options, &device, &mut ()).unwrap()), ALL);
+}
+
+#[test]
 fn an_imported_run_is_drawn_from_what_there_is() {
     let (folder, path, device) = trained(TWO_LAYERS);
     let file = folder.path().join("run.npz");
@@ -132,7 +160,10 @@ fn an_imported_run_is_drawn_from_what_there_is() {
 
     let image = folder.path().join("new.png");
     save_png(&scenes::sample(7, 40, 1), &image).unwrap();
-    options.images = Some(image.clone());
+    options.image = Some(Subject::Training(1));
+    let error = super::run(&options, &device, &mut ()).unwrap_err();
+    assert!(error.to_string().contains("none of its own"), "{error}");
+    (options.image, options.images) = (None, Some(image.clone()));
     expect(
         &options,
         &[&always[..], &["maps", "patches", "reconstructions"]].concat(),
