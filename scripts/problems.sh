@@ -32,6 +32,10 @@ make colour-128-64x8-n          23          --size 128 --corners 200 --colour --
 make colour-192-24x5-r          19          --size 192 --corners 200 --colour --filters 24 --taps 5
 make colour-2x100-16x7-r        05,23       --size 100 --corners 300 --colour --filters 16 --taps 7 --lmbda 0.01
 make colour-4x96-8x9-r          05,08,19,23 --size 96 --corners 200 --colour --filters 8 --taps 9 --lmbda 0.01
+make colour-8x32-16x5-r         05,08,19,23 --size 32 --corners 120,260 --colour --filters 16 --taps 5
+make grey-64-8x16-r             08          --size 64 --corners 120 --filters 8 --taps 16
+make grey-256-8x31-r            19          --size 256 --corners 50 --filters 8 --taps 31
+make grey-96-4x9-r              05          --size 96 --corners 90 --filters 4 --taps 9 --lmbda 0.02
 
 make learn-grey-12x64-16x12     05,08,19,23 --size 64 --corners 100,220,340 --filters 16 --taps 12 --lmbda 0.1
 make learn-grey-4x100-64x5      05,08,19,23 --size 100 --corners 150 --filters 64 --taps 5 --lmbda 0.03
