@@ -53,10 +53,16 @@ pub(super) fn spectrum(report: &Report) -> Image {
             x_label: "number".into(),
             y_label: "singular value".into(),
             y_log: true,
-            reference: Some(("counts as zero".into(), zero)),
+            reference: near(zero, all.iter().copied()).map(|zero| ("counts as zero".into(), zero)),
             ..Axes::default()
         },
     )
+}
+
+/// The level of a reference line, unless it lies so far below the curves that it would squeeze them.
+fn near(level: f64, curves: impl Iterator<Item = f64>) -> Option<f64> {
+    let lowest = curves.fold(f64::INFINITY, f64::min);
+    (level >= 1e-3 * lowest).then_some(level)
 }
 
 /// Error and residual against steps, from the first on.
@@ -64,6 +70,8 @@ pub(super) fn iterations(report: &Report) -> Result<Image> {
     let iterated = || report.rows.iter().filter(|row| row.steps > 0);
     let inverse = report.rows.iter().find(|row| row.steps == 0);
     let panel = |what: &str, y: fn(&Point<Fit>) -> f64, level: Option<f64>| {
+        let all = iterated().flat_map(|row| row.curve.iter().map(y));
+        let level = level.and_then(|level| near(level, all));
         let line = |row: &Row| {
             let moved = row.curve.iter().filter(|point| point.step > 0);
             let points: Vec<_> = moved.map(|point| (point.step as f64, y(point))).collect();
