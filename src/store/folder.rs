@@ -218,11 +218,11 @@ impl RunFolder {
         let text = trace_text(&self.layout, self.trace_bytes)?;
         let whole = whole_lines(&text);
         let mut records = Vec::new();
-        let mut unreadable = Vec::new();
+        let mut unreadable: Vec<usize> = Vec::new();
         for (number, line) in (1..).zip(whole.split_inclusive(|&byte| byte == b'\n')) {
             match serde_json::from_slice(line) {
                 Ok(record) => records.push(record),
-                Err(_) => unreadable.push(number.to_string()),
+                Err(_) => unreadable.push(number),
             }
         }
         let mut flaws = Vec::new();
@@ -233,8 +233,11 @@ impl RunFolder {
                 self.trace_bytes
             ));
         }
-        if !unreadable.is_empty() {
-            flaws.push(format!("no record in line {}", unreadable.join(", ")));
+        if let [first, ..] = unreadable[..] {
+            flaws.push(format!(
+                "no record in {} of its lines, the first of them line {first}",
+                unreadable.len()
+            ));
         }
         let flaw = (!flaws.is_empty()).then(|| {
             format!(

@@ -207,8 +207,16 @@ fn a_damaged_trace_is_told_and_stops_nothing() {
         (trace.records, trace.flaw.unwrap())
     };
     for (text, records, flaw) in [
-        (&b"1\nx\n3\n"[..], vec![1, 3], "no record in line 2;"),
-        (b"x\n\xff\n3\n", vec![3], "no record in line 1, 2;"),
+        (
+            &b"1\nx\n3\n"[..],
+            vec![1, 3],
+            "no record in 1 of its lines, the first of them line 2;",
+        ),
+        (
+            b"x\n\xff\n3\n",
+            vec![3],
+            "no record in 2 of its lines, the first of them line 1;",
+        ),
         (
             b"1\n2\n3x",
             vec![1, 2],
