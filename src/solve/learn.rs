@@ -134,13 +134,15 @@ impl Learner {
             )))
         };
         let after_codes = measure(&network, &codes)?;
-        let network = if update && !matches!(self.codes, Method::Adam(_)) {
+        let (network, after_filters) = if update && !matches!(self.codes, Method::Adam(_)) {
             let batches: &Batches = &|visit| visit(maps.clone(), images.clone());
-            self.update_filters(network, batches, sparse.as_ref(), &mut memory.past)?
+            let network =
+                self.update_filters(network, batches, sparse.as_ref(), &mut memory.past)?;
+            let after_filters = measure(&network, &codes)?;
+            (network, after_filters)
         } else {
-            network
+            (network, after_codes.clone())
         };
-        let after_filters = measure(&network, &codes)?;
         let going_on = match &self.codes {
             // The codes may be finite while the maps that go on are not.
             Method::Split(_) => measure(&network, &maps)?,

@@ -265,21 +265,25 @@ fn dense_maps_stacks_and_double_precision_have_no_sparse_batch() {
     }
 }
 
+/// Three rounds a visit, and so many projected gradients.
+fn learner(gradients: usize) -> Learner {
+    Learner {
+        codes: Method::Descent(Descent::default()),
+        steps: 3,
+        filters: FilterStep::ProjectedGradient { steps: gradients },
+        filter_rate: 0.0,
+        constraint: Constraint::UnitBall,
+    }
+}
+
 #[test]
 fn learning_counts_rounds_of_one_or_two_steps() {
     for (p, steps) in [(1.0, 2), (0.8, 1)] {
         let problem = single(&problem(Stack::Full, 2, objective(0.2, p), 42));
         // From maps that are not zero the weight is the problem's at once.
         let start = random(zeros(&problem).dims(), &mut rng(2)).cast(DType::F32);
-        let learner = Learner {
-            codes: Method::Descent(Descent::default()),
-            steps: 3,
-            filters: FilterStep::ProjectedGradient { steps: 1 },
-            filter_rate: 0.0,
-            constraint: Constraint::UnitBall,
-        };
         let memory = &mut FilterMemory::default();
-        let learnt = learner
+        let learnt = learner(1)
             .visit(&problem, start.clone(), false, memory, &())
             .expect("finite numbers");
         let solved = run(&problem, start, 3 * steps);
@@ -290,13 +294,7 @@ fn learning_counts_rounds_of_one_or_two_steps() {
 #[test]
 fn learning_with_it_lowers_the_objective_at_every_visit() {
     let mut problem = single(&problem(Stack::Masked, 3, objective(0.3, 1.0), 41));
-    let learner = Learner {
-        codes: Method::Descent(Descent::default()),
-        steps: 3,
-        filters: FilterStep::ProjectedGradient { steps: 5 },
-        filter_rate: 0.0,
-        constraint: Constraint::UnitBall,
-    };
+    let learner = learner(5);
     let mut maps = zeros(&problem);
     let (mut first, mut before) = (None, f64::INFINITY);
     for visit in 0..12 {
