@@ -311,6 +311,21 @@ impl Default for Config {
     }
 }
 
+/// The text of a file of settings, which is not to be empty.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read, [`Error::Config`] where it is empty.
+pub(crate) fn read_settings(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    if text.trim().is_empty() {
+        return Err(Error::Config(format!(
+            "{} is empty; to have the defaults, leave it out",
+            path.display()
+        )));
+    }
+    Ok(text)
+}
+
 impl Config {
     /// Reads and checks a file.
     ///
@@ -318,13 +333,7 @@ impl Config {
     /// [`Error::Io`] where it cannot be read, [`Error::Config`] where it is not what is expected,
     /// with the line and, for an unknown key, the nearest right one.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        if text.trim().is_empty() {
-            return Err(Error::Config(format!(
-                "{} is empty; to have the defaults, leave it out",
-                path.display()
-            )));
-        }
+        let text = read_settings(path)?;
         let config = Self::parse(&text)
             .map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
         Ok(config)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Source, State};
 use crate::config::Config;
-use crate::data::{Image, Prepare, folder, scenes};
+use crate::data::{Image, Prepare, Undo, folder, scenes};
 use crate::error::{Error, Result};
 
 /// The images of a run, prepared; kept in memory if they are few, read again otherwise.
@@ -15,6 +15,29 @@ pub struct Images {
     prepare: Prepare,
     sources: Vec<Source>,
     cache: Vec<Option<Image>>,
+}
+
+impl State {
+    /// An image file that the run never saw, prepared as its own images are, and the way back.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Input`] where it cannot be used or is smaller than the filters.
+    pub fn prepare_file(&self, path: &Path) -> Result<(Image, Undo)> {
+        let image = raw(&self.config, Some(path), 0)?;
+        let (prepared, undo) = self
+            .prepare
+            .apply(&image)
+            .map_err(|error| blame(Some(path), error))?;
+        let [_, height, width] = prepared.shape();
+        match self.sizes.first() {
+            Some(&[h, w]) if height < h || width < w => Err(Error::Input(format!(
+                "{} is {height} x {width} pixels after preprocessing, smaller than the {h} x {w} \
+                 filters; remove it, or train with smaller filters",
+                path.display()
+            ))),
+            _ => Ok((prepared, undo)),
+        }
+    }
 }
 
 /// Prepared images are kept in memory up to this many bytes in all.

@@ -21,7 +21,7 @@ pub use self::report::{Failure, Report, Row};
 use super::{Ear, Event, Observer};
 use crate::arrays::{self, Array, Bundle};
 use crate::config::{Form, SolverName};
-use crate::data::{Image, Undo, folder, psnr, snr};
+use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::model::{FeatureMaps, Network, Objective};
 use crate::picture;
@@ -244,9 +244,7 @@ impl<'a> Coder<'a> {
 
     /// None where an interruption left the image half done.
     fn infer(&self, job: &Job, observer: &dyn Observer) -> Result<Option<Inferred>> {
-        let data = &self.state.config.data;
-        let pixels = folder::read(&job.image, data.colour, data.max_side)?;
-        let (prepared, undo) = self.state.prepare.apply(&pixels)?;
+        let (prepared, undo) = self.state.prepare_file(&job.image)?;
         let original = undo.invert(&prepared)?;
         let mut target = to_tensor(&prepared, self.device);
         let mut layers = Vec::new();

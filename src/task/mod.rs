@@ -12,7 +12,8 @@ pub mod visualize;
 #[cfg(test)]
 mod tiny;
 
-use crate::run::TraceLine;
+use crate::error::Result;
+use crate::run::{Run, TraceLine};
 use crate::solve::Watch;
 
 /// Something worth telling while a task runs.
@@ -59,6 +60,14 @@ pub trait Observer {
 
 /// Nobody follows.
 impl Observer for () {}
+
+/// Tells what of the trace of a run is lost, if anything is.
+fn warn_of_trace(run: &Run, observer: &mut dyn Observer) -> Result<()> {
+    if let Some(flaw) = run.folder.read_trace::<TraceLine>()?.flaw {
+        observer.tell(Event::Note(format!("warning: {flaw}")));
+    }
+    Ok(())
+}
 
 /// Lets a solver ask an observer whether to stop.
 struct Ear<'a>(&'a dyn Observer);

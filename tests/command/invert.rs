@@ -248,7 +248,9 @@ fn refused(folder: &Path, line: &str, code: i32, words: &[&str]) {
 fn what_cannot_be_inverted_is_told_with_the_number() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
+    std::fs::write(folder.join("empty.toml"), "\n").expect("a file");
     for (line, code, words) in [
+        ("--config empty.toml", 2, &["empty.toml is empty"][..]),
         (
             "--random 1x6x6 --kernel gaussian:1x7",
             3,

@@ -181,14 +181,14 @@ impl Source<'_> {
     /// The configuration, its layers still as given, the preprocessing, and that of the file.
     fn settings(&self, given: Option<&Config>) -> Result<(Config, Prepare, Option<Preprocess>)> {
         let texts = &self.bundle.texts;
-        let stored: Option<Prepare> = match texts.get("preprocess") {
-            Some(text) => Some(serde_json::from_str(text).or_else(|error| {
+        let parse = |text: &String| {
+            serde_json::from_str(text).or_else(|error| {
                 self.fail(format!(
                     "its text `preprocess` is not one this program knows: {error}"
                 ))
-            })?),
-            None => None,
+            })
         };
+        let stored: Option<Prepare> = texts.get("preprocess").map(parse).transpose()?;
         let learnt_on = stored.as_ref().map(|prepare| prepare.kind.clone());
         let config = match (given, texts.get("config")) {
             (Some(config), _) => config.clone(),

@@ -17,6 +17,15 @@ fn export_to(run: &Path, file: &Path, maps: bool) -> Exported {
     export(run, Which::Last, file, maps, false, &Device::flex()).unwrap()
 }
 
+/// The filters of a run of a moment, in a file in a folder that lives as long as the test.
+fn exported() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let path = tiny::run(folder.path(), "");
+    let file = folder.path().join("run.npz");
+    export_to(&path, &file, false);
+    (folder, file)
+}
+
 #[test]
 fn what_is_exported_comes_back_the_same() {
     for (train, ending) in [
@@ -48,10 +57,7 @@ fn what_is_exported_comes_back_the_same() {
 
 #[test]
 fn a_configuration_that_contradicts_the_file_is_warned_of() {
-    let folder = TempDir::new().unwrap();
-    let path = tiny::run(folder.path(), "");
-    let file = folder.path().join("run.npz");
-    export_to(&path, &file, false);
+    let (folder, file) = exported();
     let import = |name: &str, preprocess: &str| {
         let text = format!(
             "[preprocess]\nkind = \"{preprocess}\"\n\
@@ -73,10 +79,7 @@ fn a_configuration_that_contradicts_the_file_is_warned_of() {
 
 #[test]
 fn there_is_nothing_to_learn_in_an_imported_run() {
-    let folder = TempDir::new().unwrap();
-    let path = tiny::run(folder.path(), "");
-    let file = folder.path().join("run.npz");
-    export_to(&path, &file, false);
+    let (folder, file) = exported();
     let path = folder.path().join("imported");
     import(&file, None, &path, &Device::flex()).unwrap();
     let resumed = train::resume(&path, Which::Last, &Device::flex(), &mut ());

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Options;
 use super::report::TABLES;
@@ -111,7 +111,7 @@ fn check_images(jobs: &[Job], state: &State) -> Result<()> {
     const SHOWN: usize = 10;
     let complaints: Vec<String> = jobs
         .iter()
-        .filter_map(|job| check_image(&job.image, state).err())
+        .filter_map(|job| state.prepare_file(&job.image).err())
         .map(|error| error.to_string())
         .collect();
     let mut message = match complaints.len() {
@@ -130,22 +130,6 @@ fn check_images(jobs: &[Job], state: &State) -> Result<()> {
         message += &format!("\nand {} more", complaints.len() - SHOWN);
     }
     Err(Error::Input(message))
-}
-
-fn check_image(path: &Path, state: &State) -> Result<()> {
-    let data = &state.config.data;
-    let image = folder::read(path, data.colour, data.max_side)?;
-    let name = |error| Error::Input(format!("{}: {error}", path.display()));
-    let (prepared, _) = state.prepare.apply(&image).map_err(name)?;
-    let [_, height, width] = prepared.shape();
-    match state.sizes.first() {
-        Some(&[h, w]) if height < h || width < w => Err(Error::Input(format!(
-            "{} is {height} x {width} pixels after preprocessing, smaller than the {h} x {w} \
-             filters; remove it, or train with smaller filters",
-            path.display()
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// No result may be there already; and even to overwrite them, none may be one of the images.

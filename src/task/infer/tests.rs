@@ -6,6 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::data::folder;
 use crate::task::tiny;
 
 fn options(folder: &Path) -> Options {

@@ -7,7 +7,7 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::config::with_suggestion;
+use crate::config::{read_settings, with_suggestion};
 use crate::error::{Error, Result};
 use crate::invert::{Kernel, Padding, Settings, Way};
 
@@ -210,7 +210,7 @@ impl Experiment {
     /// # Errors
     /// [`Error::Io`] where it cannot be read, [`Error::Config`] where it is not what is expected.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = read_settings(path)?;
         let experiment: Self = toml::from_str(&text).map_err(|error| {
             let message = with_suggestion(&error.to_string());
             Error::Config(format!("{}: {message}", path.display()))

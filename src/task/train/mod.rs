@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::visualize::PICTURES;
-use super::{Event, Observer};
+use super::{Observer, warn_of_trace};
 use crate::config::{Config, SolverName};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network};
@@ -110,9 +110,7 @@ pub fn resume(
             path.display()
         )));
     }
-    if let Some(flaw) = run.folder.read_trace::<TraceLine>()?.flaw {
-        observer.tell(Event::Note(format!("warning: {flaw}")));
-    }
+    warn_of_trace(&run, observer)?;
     let mut images = Images::resume(&run.state);
     let memory = if run.state.finished() {
         FilterMemory::default()

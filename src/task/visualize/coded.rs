@@ -4,8 +4,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::data::{Image, Undo, folder};
-use crate::error::{Error, Result};
+use crate::data::{Image, Undo};
+use crate::error::Result;
 use crate::run::{Images, Run};
 use crate::task::{Ear, Observer};
 
@@ -59,7 +59,7 @@ impl Coded {
         device: &Device,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        let (prepared, undo) = prepared(run, path)?;
+        let (prepared, undo) = run.state.prepare_file(path)?;
         Ok(Self {
             codes: run.code(&prepared, device, &mut Ear(observer))?,
             name: short(&path.display().to_string()),
@@ -72,19 +72,6 @@ impl Coded {
     pub(super) fn pixels(&self) -> Result<Image> {
         self.undo.invert(&self.prepared)
     }
-}
-
-/// An image file prepared as the run's images are, and the way back.
-///
-/// # Errors
-/// [`Error::Io`] or [`Error::Input`] where it cannot be used.
-pub(super) fn prepared(run: &Run, path: &Path) -> Result<(Image, Undo)> {
-    let data = &run.state.config.data;
-    let raw = folder::read(path, data.colour, data.max_side)?;
-    run.state.prepare.apply(&raw).map_err(|error| match error {
-        Error::Input(message) => Error::Input(format!("{}: {message}", path.display())),
-        other => other,
-    })
 }
 
 /// The layer at the top of each stage that learning has reached.

@@ -29,12 +29,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Event, Observer};
+use super::{Event, Observer, warn_of_trace};
 use crate::data::folder;
 use crate::error::{Error, Result};
-use crate::run::{Images, Run, TraceLine};
+use crate::run::{Images, Run};
 use crate::store::Which;
-use coded::{Coded, prepared};
+use coded::Coded;
 use gallery::Gallery;
 
 pub use filters::{projected_filters, receptive_field};
@@ -148,17 +148,16 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
                 .into(),
         ));
     }
-    if let Some(flaw) = run.folder.read_trace::<TraceLine>()?.flaw {
-        observer.tell(Event::Note(format!("warning: {flaw}")));
-    }
+    warn_of_trace(&run, observer)?;
     // Finding maps comes late; that an image cannot be used is to be told before anything is drawn.
-    for source in subject.iter().chain(&searched) {
+    let beside = subject.iter().filter(|source| !searched.contains(source));
+    for source in searched.iter().chain(beside) {
         if observer.interrupted() {
             break;
         }
         match source {
             Source::Training(i) => drop(images.get(*i)?),
-            Source::File(path) => drop(prepared(&run, path)?),
+            Source::File(path) => drop(run.state.prepare_file(path)?),
         }
     }
     let mut artist = Artist {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::backend::Backend;
 use crate::config::Config;
-use crate::data::scenes;
+use crate::data::{Image, scenes};
 use crate::picture::save_png;
 use crate::task::{exchange, train};
 
@@ -132,6 +132,8 @@ fn every_image_is_checked_before_anything_is_drawn() {
     options.images = Some(photos.path().to_path_buf());
     std::fs::write(file("d.png"), "no image").unwrap();
     refused(&options, ["d.png", "replace or remove"]);
+    save_png(&Image::zeros(3, 2, 40), file("d.png")).unwrap();
+    refused(&options, ["d.png", "smaller than the 3 x 3 filters"]);
     std::fs::remove_file(file("d.png")).unwrap();
     // Those that were learnt from are not asked for.
     assert_eq!(names(&super::run(&options, &device, &mut ()).unwrap()), ALL);
