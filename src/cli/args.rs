@@ -59,7 +59,7 @@ pub enum Command {
         deconvnet invert --image photo.jpg --kernel gaussian:2x9 --padding reflect --noise 0.01\n  \
         deconvnet invert --observed blurred.png --kernel gaussian:2x9 --padding none --ways total-variation\n  \
         deconvnet invert --random 1x1x64 --kernel taps:0.25,1,0.25 --padding none --ways adam,lbfgs")]
-    Invert(InvertArgs),
+    Invert(Box<InvertArgs>),
     /// Draw a run: filters projected to pixels, connectivity, maps, patches, curves.
     #[command(
         after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
@@ -295,6 +295,9 @@ pub struct InvertArgs {
     /// The learnt filters of this run.
     #[arg(long, value_name = "RUN", conflicts_with = "kernel")]
     pub checkpoint: Option<PathBuf>,
+    /// Which of its checkpoints: last, best, or a step.
+    #[arg(long, value_name = "WHICH", requires = "checkpoint")]
+    pub at: Option<Which>,
     /// Which layer of that run.
     #[arg(long, value_name = "N", requires = "checkpoint")]
     pub layer: Option<usize>,

@@ -46,6 +46,7 @@ pub fn options(args: &InvertArgs) -> Result<Options> {
         experiment.checkpoint = Some(existing(run));
         experiment.filters = None;
     }
+    experiment.at = args.at.unwrap_or(experiment.at);
     experiment.layer = args.layer.unwrap_or(experiment.layer);
     experiment.stride = args.stride.map_or(experiment.stride, |stride| [stride; 2]);
     experiment.padding = args.padding.unwrap_or(experiment.padding);

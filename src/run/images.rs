@@ -54,15 +54,21 @@ impl Images {
             kind: config.preprocess.clone(),
             lump: None,
         };
-        let images = paths.iter().enumerate().map(|(i, path)| {
-            let image = raw(config, path.as_deref(), i)?;
+        let usable = |i: usize, path: Option<&Path>| {
+            let image = raw(config, path, i)?;
             // The preprocessing itself does not know which file is too small for it.
             bare.output_size(image.height, image.width)
-                .map_err(|error| blame(path.as_deref(), error))?;
+                .map_err(|error| blame(path, error))?;
             Ok(image)
+        };
+        let mut failures = Vec::new();
+        let images = paths.iter().enumerate().filter_map(|(i, path)| {
+            let image = usable(i, path.as_deref());
+            image.map_err(|error| failures.push(error)).ok().map(Ok)
         });
-        let prepare = config.preprocess.fit(images)?;
-        Self::check(config, prepare, paths)
+        let prepare = config.preprocess.fit(images);
+        all_usable(paths.len(), failures)?;
+        Self::check(config, prepare?, paths)
     }
 
     /// Finds the images of a configuration, for a preprocessing that was learnt from others.
@@ -80,9 +86,15 @@ impl Images {
             sources: Vec::new(),
             cache: vec![None; paths.len()],
         };
-        let mut bytes = 0;
+        let (mut bytes, mut failures) = (0, Vec::new());
         for (i, path) in paths.into_iter().enumerate() {
-            let image = images.prepared(path.as_deref(), i)?;
+            let image = match images.prepared(path.as_deref(), i) {
+                Ok(image) => image,
+                Err(error) => {
+                    failures.push(error);
+                    continue;
+                }
+            };
             images.sources.push(Source {
                 shape: image.shape(),
                 crc32: checksum(&image),
@@ -91,6 +103,7 @@ impl Images {
             bytes += 4 * image.values.len();
             images.cache[i] = (bytes <= CACHE_BYTES).then_some(image);
         }
+        all_usable(images.cache.len(), failures)?;
         Ok(images)
     }
 
@@ -187,6 +200,29 @@ fn paths(config: &Config) -> Result<Vec<Option<PathBuf>>> {
                 .map_err(Error::io("find", file))
         })
         .collect()
+}
+
+/// Tells what is wrong with each of `count` images at once, lest each cost a try of its own.
+///
+/// # Errors
+/// The failure if there is one, [`Error::Input`] with the first ten if there are more.
+pub fn all_usable(count: usize, mut failures: Vec<Error>) -> Result<()> {
+    const SHOWN: usize = 10;
+    match failures.len() {
+        0 => Ok(()),
+        1 => Err(failures.remove(0)),
+        n => {
+            let shown = failures.iter().take(SHOWN);
+            let lines: String = shown.map(|error| format!("\n{error}")).collect();
+            let rest = match n.saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!("\nand {more} more"),
+            };
+            Err(Error::Input(format!(
+                "{n} of {count} images cannot be used:{lines}{rest}"
+            )))
+        }
+    }
 }
 
 /// Puts the name of the file before a message about its image.

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::model::{Evaluation, FeatureMaps, Layer, Network, Objective};
 use crate::solve::{FilterMemory, Moments, Past};
 use crate::store::{RunFolder, Which};
-pub use images::{CACHE_BYTES, Images};
+pub use images::{CACHE_BYTES, Images, all_usable};
 
 /// Where learning has come to: what is to be done next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

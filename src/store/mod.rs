@@ -33,10 +33,14 @@ mod tests;
 
 pub use folder::{RunFolder, Trace};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Result};
 
-/// Which checkpoint of a run is meant. Parsed from `last`, `best` or a step number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which checkpoint of a run is meant. Parsed from `last`, `best` or a step number; in settings
+/// `"last"`, `"best"` or `{ step = 12 }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Which {
     /// The newest one.
     Last,

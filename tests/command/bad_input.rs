@@ -35,19 +35,22 @@ fn folders_and_images() {
     fs::create_dir(folder.join("broken")).unwrap();
     png(&folder.join("broken/good.png"), 40);
     fs::write(folder.join("broken/cut.png"), b"\x89PNG\r\n\x1a\nnot much").unwrap();
+    fs::write(folder.join("broken/gone.jpg"), b"").unwrap();
     fs::create_dir(folder.join("small")).unwrap();
     png(&folder.join("small/tiny.png"), 4);
+    png(&folder.join("small/wee.png"), 3);
     // The 5 x 5 local mean leaves 5 x 5 pixels of these.
     fs::create_dir(folder.join("fewer")).unwrap();
     png(&folder.join("fewer/nine.png"), 9);
+    png(&folder.join("fewer/ten.png"), 10);
     fs::create_dir(folder.join("zero")).unwrap();
     fs::write(folder.join("zero/empty.jpg"), b"").unwrap();
     for (data, words) in [
         ("nowhere", &["nowhere"][..]),
         ("empty", &["empty", "png"]),
-        ("broken", &["cut.png"]),
-        ("small", &["tiny.png", "larger images"]),
-        ("fewer", &["nine.png", "smaller", "7 x 7"]),
+        ("broken", &["2 of 3 images", "cut.png", "gone.jpg"]),
+        ("small", &["tiny.png", "larger images", "wee.png"]),
+        ("fewer", &["nine.png", "smaller", "7 x 7", "ten.png"]),
         ("zero", &["empty.jpg"]),
     ] {
         let (code, _, err) = run(folder, &["train", "--data", data, "--run", "r"]);

@@ -192,7 +192,7 @@ fn images_filters_and_runs_of_ones_own() {
             &["photo.png, 3 x 24 x 24", "3 x 28 x 28", "x is not known"],
         ),
         (
-            "--random 4x12x12 --checkpoint r --layer 2 --ways cg --precision single --steps 5",
+            "--random 4x12x12 --checkpoint r --at best --layer 2 --ways cg --precision single --steps 5",
             &["single precision"],
         ),
     ] {

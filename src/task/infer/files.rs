@@ -10,7 +10,7 @@ use super::report::TABLES;
 use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::run::State;
+use crate::run::{State, all_usable};
 
 /// One image and its results.
 #[derive(Debug)]
@@ -108,28 +108,10 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
 /// Reads and prepares every image once, so that a broken or too small one is found before hours of
 /// work and not after.
 fn check_images(jobs: &[Job], state: &State) -> Result<()> {
-    const SHOWN: usize = 10;
-    let complaints: Vec<String> = jobs
+    let failures = jobs
         .iter()
-        .filter_map(|job| state.prepare_file(&job.image).err())
-        .map(|error| error.to_string())
-        .collect();
-    let mut message = match complaints.len() {
-        0 => return Ok(()),
-        1 => complaints[0].clone(),
-        n => {
-            let first = &complaints[..n.min(SHOWN)];
-            format!(
-                "{n} of {} images cannot be used:\n{}",
-                jobs.len(),
-                first.join("\n")
-            )
-        }
-    };
-    if complaints.len() > SHOWN {
-        message += &format!("\nand {} more", complaints.len() - SHOWN);
-    }
-    Err(Error::Input(message))
+        .filter_map(|job| state.prepare_file(&job.image).err());
+    all_usable(jobs.len(), failures.collect())
 }
 
 /// No result may be there already; and even to overwrite them, none may be one of the images.

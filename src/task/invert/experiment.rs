@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::config::{read_settings, with_suggestion};
 use crate::error::{Error, Result};
 use crate::invert::{Kernel, Padding, Settings, Way};
+use crate::store::Which;
 
 /// Everything that decides an experiment. Every key has a default; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,8 @@ pub struct Experiment {
     /// A run whose learnt filters are taken, in place of `kernel`: each map's filter is correlated
     /// with the planes below, `[maps, planes, h, w]`.
     pub checkpoint: Option<PathBuf>,
+    /// Which checkpoint of that run.
+    pub at: Which,
     /// Which layer of that run, from 1.
     pub layer: usize,
     /// The stride down and to the right.
@@ -67,6 +70,7 @@ impl Default for Experiment {
             filters: None,
             array: None,
             checkpoint: None,
+            at: Which::Last,
             layer: 1,
             stride: [1, 1],
             padding: Padding::Circular,

@@ -12,7 +12,6 @@ use crate::data::{Image, folder, scenes};
 use crate::error::{Error, Result};
 use crate::invert::{Filters, Kernel, Operator, Padding};
 use crate::run::Run;
-use crate::store::Which;
 
 /// `x` or `y`, and `W`, in double precision on the CPU.
 pub(super) struct Given {
@@ -141,7 +140,7 @@ fn from_elsewhere(experiment: &Experiment, device: &Device) -> Result<Option<(Fi
     let Some(run) = &experiment.checkpoint else {
         return Ok(None);
     };
-    let network = Run::read(run, Which::Last, device)?.learnt();
+    let network = Run::read(run, experiment.at, device)?.learnt();
     let l = experiment.layer;
     let Some(layer) = network.layers.get(l - 1) else {
         return Err(Error::Config(format!(

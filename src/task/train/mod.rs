@@ -16,7 +16,8 @@ use crate::config::{Config, SolverName};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network};
 use crate::run::{
-    CACHE_BYTES, EpochSums, Images, Position, Run, Source, State, TraceLine, load_memory,
+    CACHE_BYTES, EpochSums, Images, Position, Run, Source, State, TraceLine, all_usable,
+    load_memory,
 };
 use crate::solve::FilterMemory;
 use crate::store::{RunFolder, Which};
@@ -159,11 +160,12 @@ pub fn estimate(state: &State, network: &Network) -> (usize, usize) {
 /// Every image, and the maps of every layer below the top, must be at least as large as the filters
 /// that are to explain them.
 fn check_sizes(images: &Images, sizes: &[[usize; 2]]) -> Result<()> {
-    for (i, source) in images.sources().iter().enumerate() {
+    let sources = images.sources();
+    let too_small = sources.iter().enumerate().filter_map(|(i, source)| {
         let [_, mut height, mut width] = source.shape;
         for (l, &[h, w]) in sizes.iter().enumerate() {
             if height < h || width < w {
-                return Err(Error::Input(format!(
+                return Some(Error::Input(format!(
                     "{}: what layer {} has to explain is {height} x {width} after preprocessing, \
                      smaller than its {h} x {w} filters; remove the image, or choose smaller \
                      filters",
@@ -173,8 +175,9 @@ fn check_sizes(images: &Images, sizes: &[[usize; 2]]) -> Result<()> {
             }
             (height, width) = (height + h - 1, width + w - 1);
         }
-    }
-    Ok(())
+        None
+    });
+    all_usable(sources.len(), too_small.collect())
 }
 
 fn first_filters(state: &State, device: &Device) -> Network {

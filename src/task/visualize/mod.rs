@@ -32,7 +32,7 @@ use serde::Serialize;
 use super::{Event, Observer, warn_of_trace};
 use crate::data::folder;
 use crate::error::{Error, Result};
-use crate::run::{Images, Run};
+use crate::run::{Images, Run, all_usable};
 use crate::store::Which;
 use coded::Coded;
 use gallery::Gallery;
@@ -151,15 +151,18 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
     warn_of_trace(&run, observer)?;
     // Finding maps comes late; that an image cannot be used is to be told before anything is drawn.
     let beside = subject.iter().filter(|source| !searched.contains(source));
+    let (mut looked, mut failures) = (0, Vec::new());
     for source in searched.iter().chain(beside) {
         if observer.interrupted() {
             break;
         }
-        match source {
-            Source::Training(i) => drop(images.get(*i)?),
-            Source::File(path) => drop(run.state.prepare_file(path)?),
-        }
+        looked += 1;
+        failures.extend(match source {
+            Source::Training(i) => images.get(*i).err(),
+            Source::File(path) => run.state.prepare_file(path).err(),
+        });
     }
+    all_usable(looked, failures)?;
     let mut artist = Artist {
         run: &run,
         images: &mut images,
