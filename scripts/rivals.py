@@ -8,8 +8,8 @@
     python scripts/rivals.py scaling  IMAGE --out rivals
 
 A problem file holds images s [K, C, H, W], filters D0 [M, C, h, w], lmbda and boundary "valid";
-`python scripts/rivals.py make IMAGE ... --out PROBLEM.npz` writes one, `scripts/problems.sh` those of
-the README. All minimise
+`python scripts/rivals.py make IMAGE ... --out PROBLEM.npz` writes one, `draw IMAGE ... --out FOLDER`
+as many of random sizes as --count tells, `scripts/problems.sh` those of the README. All minimise
 
     F = 1/2 || sum_m d_m * x_m - s ||^2 + lmbda || x ||_1
 
@@ -25,12 +25,12 @@ objective that it ended with, plus a share of 1e-5 (SPORCO's own constraint is t
 which is no harder). Seeds other than 0 draw the first filters anew. Other rivals are torch-learning
 and torch-learning-fft; the first of several sets the target.
 
-On a GPU, 64 images of 256 x 256 say, against PyTorch (eager, no TF32) on the same card; our
+On a GPU, 64 images of 256 x 256 and 64 maps, against PyTorch (eager, no TF32) on the same card; our
 kernels' compilation counts, PyTorch's first calls do not; memory is the host's:
 
-    python scripts/rivals.py coding PROBLEM.npz --backend wgpu --device cuda \\
+    python scripts/rivals.py coding problems/gpu-64x256-64x8-r.npz --backend wgpu --device cuda \\
         --rivals torch-fista,torch-fista-fft
-    python scripts/rivals.py learning PROBLEM.npz --backend wgpu --device cuda \\
+    python scripts/rivals.py learning problems/gpu-64x256-64x8-r.npz --backend wgpu --device cuda \\
         --rivals torch-learning-fft
 
 online: each image is coded from nothing at every visit and its maps are dropped. SPORCO's
@@ -400,7 +400,7 @@ def ours_coding(path, threads, *more):
     output, memory = measured(command, threads)
     report = json.loads(output)
     curve = [(p["seconds"], p["at"]["objective"]) for p in report["curve"]]
-    return curve, memory
+    return curve, memory, report["curve"][-1]["at"]["density"]
 
 
 def ours_learning(path, threads, target, epochs, folder, *more):
@@ -431,11 +431,12 @@ def reached(curve, target):
 
 
 def compare(name, target, runs, repeats):
-    """Runs every contender in turn, `repeats` times; a row each, and the last curves."""
-    seconds, memory, curves = {}, {}, {}
+    """Runs every contender in turn, `repeats` times; a row each, and the last curves. A run gives
+    a curve, the memory and, where it is known, the density of the maps."""
+    seconds, memory, curves, density = {}, {}, {}, {}
     for _ in range(repeats):
         for who, run in runs.items():
-            curves[who], peak = run()
+            curves[who], peak, *density[who] = run()
             seconds.setdefault(who, []).append(reached(curves[who], target))
             memory.setdefault(who, []).append(peak)
     ours = statistics.median(seconds["deconvnet"])
@@ -451,6 +452,7 @@ def compare(name, target, runs, repeats):
                 "times ours": f"{median / ours:.1f}",
                 "least F": f"{min(f for _, f in curves[who]):.6f}",
                 "MiB": f"{statistics.median(memory[who]):.0f}",
+                "not zero": "".join(f"{share:.2%}" for share in density[who]),
             }
         )
         print("  ".join(f"{v:>12}" for v in rows[-1].values()), flush=True)
@@ -614,6 +616,32 @@ def make(args):
     save(args.out, images, d, args.lmbda)
 
 
+def draw(args):
+    """Problems drawn at random: sizes, filters, and a weight of 1 to 20 % of that at which all maps
+    are zero."""
+    rng = np.random.default_rng(args.seed)
+    pick = lambda *choices: choices[rng.integers(len(choices))]
+    for number in range(args.count):
+        side, taps = pick(48, 64, 96, 128, 160, 200), pick(3, 5, 6, 7, 8, 9, 11, 12, 16, 24)
+        filters, count = pick(6, 8, 12, 16, 24, 32, 48, 64, 96), pick(1, 1, 2, 4)
+        colour, learnt = rng.random() < 0.35, rng.random() < 0.4
+        corner, share = int(rng.integers(250)), 0.01 * 20 ** rng.random()
+        if learnt:
+            name = "RGB:8x8x3x64" if colour else pick("G:8x8x32", "G:8x8x96", "G:12x12x36")
+            d, name = learnt_filters(name), name.split(":")[1] + "-n"
+        else:
+            d = random_filters([args.seed, number], filters, 3 if colour else 1, taps, taps)
+            name = f"{filters}x{taps}-r"
+        paths = rng.choice(args.problem, count, replace=count > len(args.problem))
+        images = [planes(p, side, colour, corner) for p in paths]
+        sizes = np.add(images[0].shape[-2:], d.shape[-2:]) - 1
+        spectra = np.fft.rfft2(d, sizes).conj()
+        pulls = [np.einsum("mcuv,cuv->muv", spectra, np.fft.rfft2(s, sizes)) for s in images]
+        most = max(np.abs(np.fft.irfft2(pull, sizes)).max() for pull in pulls)
+        name = f"{number:02}-{'colour' if colour else 'grey'}-{count}x{side}-{name}.npz"
+        save(args.out / name, images, d, share * most)
+
+
 def scaling(args):
     """Seconds against the side of the image, the number of images and of threads."""
     import matplotlib
@@ -665,8 +693,9 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=["coding", "learning", "online", "scaling", "make", "worker"])
-    parser.add_argument("problem", nargs="+", help="problem files; images for make and scaling")
+    measures = ["coding", "learning", "online", "scaling"]
+    parser.add_argument("task", choices=[*measures, "make", "draw", "worker"])
+    parser.add_argument("problem", nargs="+", help="problem files; images for make, draw and scaling")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("rivals"))
     parser.add_argument("--rivals", help="with commas; the first of learning sets the target")
     parser.add_argument("--backend", default="flex", help="ours; on a GPU it solves by FISTA")
@@ -689,10 +718,13 @@ def main():
     parser.add_argument("--dictionary", help="of SPORCO, as G:8x8x32; without one, filters are random")
     parser.add_argument("--filters", type=int, default=32)
     parser.add_argument("--taps", type=int, default=8)
+    parser.add_argument("--count", type=int, default=24, help="problems to draw")
     parser.add_argument("--lmbda", type=float, default=0.05)
     args = parser.parse_args()
+    if args.task in ("online", "scaling") and args.backend != "flex":
+        parser.error(f"{args.task} measures the CPU; leave out --backend")
     args.iterations = args.iterations or (100 if args.task == "learning" else 5000)
-    if args.task in ("coding", "learning", "online", "scaling"):
+    if args.task in (*measures, "draw"):
         args.out.mkdir(parents=True, exist_ok=True)
     tasks = {
         "coding": coding,
@@ -700,6 +732,7 @@ def main():
         "online": online,
         "scaling": scaling,
         "make": make,
+        "draw": draw,
         "worker": worker,
     }
     tasks[args.task](args)
