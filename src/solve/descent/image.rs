@@ -13,8 +13,8 @@ pub(super) const FALL: f64 = 0.5;
 /// less mostly lose to a neighbour, and the next round sees them again.
 const MARGIN: f64 = 1.3;
 /// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
-const SWEEPS: usize = 5;
-const DROP: f64 = 0.3;
+const SWEEPS: usize = 8;
+const DROP: f64 = 0.15;
 /// Moves of at most so many roundings of the largest gradient there was are none.
 const STILL: f64 = 4.0;
 
@@ -194,8 +194,9 @@ impl<T: Real> WithSimd for Sweep<'_, T> {
             let pull = atoms.correlate(simd, self.part, self.top, place) + energy * value;
             let best = self.shared.best(pull, energy, self.weight);
             if best != value {
-                atoms.add(simd, self.part, self.top, place, value - best);
-                element.value = best;
+                let new = self.shared.relaxed(value, best);
+                atoms.add(simd, self.part, self.top, place, value - new);
+                element.value = new;
                 largest = largest.max((best - value).abs() * energy);
             }
         }
