@@ -166,3 +166,25 @@ fn no_move_of_a_single_element_improves_settled_maps() {
         }
     }
 }
+
+#[test]
+fn a_move_past_the_best_value_lowers_the_objective_and_keeps_the_sign() {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let (g, sizes) = layers().swap_remove(0);
+    let f: Vec<f64> = filters(&g, sizes, &mut rng);
+    for p in [1.0, 0.5] {
+        let shared = Shared::new(f.clone(), g.clone(), sizes, 0.1, p);
+        let mut past = 0;
+        for _ in 0..1000 {
+            let [value, pull] = [2.0, 3.0].map(|most| rng.random_range(-most..most));
+            let (energy, weight) = (rng.random_range(0.5..2.0), rng.random_range(0.0..1.0));
+            let objective = |z: f64| 0.5 * energy * z * z - pull * z + weight * z.abs().powf(p);
+            let best = shared.best(pull, energy, weight);
+            let new = shared.relaxed(value, best);
+            assert!(objective(best) <= objective(new) && objective(new) < objective(value));
+            assert!(new == best || (new - best) * (best - value) > 0.0 && new * value > 0.0);
+            past += usize::from(new != best);
+        }
+        assert_eq!(past > 100, p == 1.0, "{past}");
+    }
+}
