@@ -410,8 +410,9 @@ def ours_learning(path, threads, target, epochs, folder, *more):
     if target is not None:
         command += ["--target", str(target)]
     _, memory = measured(command, threads)
-    rows = csv.DictReader(open(out))
-    return [(float(r["seconds"]), float(r["objective"])) for r in rows], memory
+    rows = list(csv.DictReader(open(out)))
+    curve = [(float(r["seconds"]), float(r["objective"])) for r in rows]
+    return curve, memory, float(rows[-1]["non_zero_percent"]) / 100
 
 
 def theirs(rival, path, args, target):

@@ -23,11 +23,7 @@ impl State {
     /// # Errors
     /// [`Error::Io`] or [`Error::Input`] where it cannot be used or is smaller than the filters.
     pub fn prepare_file(&self, path: &Path) -> Result<(Image, Undo)> {
-        let image = raw(&self.config, Some(path), 0)?;
-        let (prepared, undo) = self
-            .prepare
-            .apply(&image)
-            .map_err(|error| blame(Some(path), error))?;
+        let (prepared, undo) = prepared(&self.config, &self.prepare, Some(path), 0)?;
         let [_, height, width] = prepared.shape();
         match self.sizes.first() {
             Some(&[h, w]) if height < h || width < w => Err(Error::Input(format!(
@@ -174,12 +170,7 @@ impl Images {
     }
 
     fn prepared(&self, path: Option<&Path>, i: usize) -> Result<Image> {
-        let image = raw(&self.config, path, i)?;
-        let (prepared, _) = self
-            .prepare
-            .apply(&image)
-            .map_err(|error| blame(path, error))?;
-        Ok(prepared)
+        Ok(prepared(&self.config, &self.prepare, path, i)?.0)
     }
 }
 
@@ -255,6 +246,16 @@ fn raw(config: &Config, path: Option<&Path>, i: usize) -> Result<Image> {
             Ok(if data.colour { image } else { image.grey() })
         }
     }
+}
+
+fn prepared(
+    config: &Config,
+    prepare: &Prepare,
+    path: Option<&Path>,
+    i: usize,
+) -> Result<(Image, Undo)> {
+    let image = raw(config, path, i)?;
+    prepare.apply(&image).map_err(|error| blame(path, error))
 }
 
 fn checksum(image: &Image) -> u32 {

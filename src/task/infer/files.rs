@@ -32,8 +32,8 @@ impl Job {
 /// Finds the images, checks each, checks that no result is in the way, and makes the folder for them.
 ///
 /// # Errors
-/// [`Error::Input`] listing the images that cannot be used, [`Error::Config`] naming a result that
-/// is there already.
+/// Those of [`all_usable`] for images that cannot be used, [`Error::Config`] naming a result that is
+/// there already.
 pub(super) fn plan(options: &Options, state: &State) -> Result<Vec<Job>> {
     let images = find(options)?;
     let jobs = jobs(options, images);
