@@ -189,11 +189,13 @@ fn compare(options: &Options, g: &Connectivity, objective: Objective, device: &D
         apart,
     );
 
-    let problem = Problem {
-        network: Network::new(vec![Layer::new(f.clone(), g.clone())]),
-        images: r.clone(),
+    let layer = Layer::new(f.clone(), g.clone());
+    let problem = Problem::new(
+        Network::new(vec![layer]).expect("a layer"),
+        r.clone(),
         objective,
-    };
+    )
+    .expect("images that fit");
     let fista = Fista::default();
     let state = RefCell::new(fista.init(&problem, z.clone()));
     let ours = time(options, device, || {

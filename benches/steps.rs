@@ -12,8 +12,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 use clap::Parser;
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
-use deconvnet::model::{Constraint, Layer, Network, Objective};
-use deconvnet::solve::{Adam, Fista, Problem, Solver, Split};
+use deconvnet::model::{LayerConfig, Network, Objective};
+use deconvnet::solve::{Adam, Fista, HalfQuadratic, Problem, Solver};
 use mimalloc::MiMalloc;
 
 /// As in the program.
@@ -61,12 +61,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let fista = Fista {
                 norm: Some(deconvnet::solve::operator_norm(
                     &problem.network,
-                    problem.images.dims(),
+                    problem.data.dims(),
                 )),
             };
             println!(
                 "{name:<28} {p:>4} {:>8.2} {:>8.2} {:>8.2} {:>9.2}",
-                time(&Split::default(), &problem, rounds),
+                time(&HalfQuadratic::default(), &problem, rounds),
                 time(&Adam::default(), &problem, rounds),
                 time(&fista, &problem, rounds),
                 products(&problem, rounds),
@@ -83,22 +83,19 @@ fn problem(
     device: &Device,
 ) -> deconvnet::Result<Problem> {
     device.seed(1);
-    let layer = Layer::random(g.clone(), [taps; 2], Constraint::UnitPlanes, 0, device);
+    let layer = LayerConfig::new(g.clone(), [taps; 2]).init(device);
     let images = Tensor::random(
         [n, g.planes(), size, size],
         Distribution::Normal(0.0, 1.0),
         device,
     );
-    Ok(Problem {
-        network: Network::new(vec![layer]),
-        images,
-        objective: Objective::new(1.0, 0.1, p)?,
-    })
+    let objective = Objective::new(1.0, 0.1, p)?;
+    Problem::new(Network::new(vec![layer])?, images, objective)
 }
 
 fn zeros(problem: &Problem) -> Tensor<4> {
-    let shape = problem.network.maps_shape(problem.images.dims());
-    Tensor::zeros(shape, &problem.images.device())
+    let shape = problem.maps_shape();
+    Tensor::zeros(shape, &problem.data.images().device())
 }
 
 /// The median of the milliseconds that `run` takes, the first time left out.
@@ -116,7 +113,7 @@ fn median(rounds: usize, mut run: impl FnMut()) -> f64 {
 }
 
 fn time<S: Solver>(solver: &S, problem: &Problem, rounds: usize) -> f64 {
-    let device = problem.images.device();
+    let device = problem.data.images().device();
     let mut spent = Vec::new();
     for _ in 0..=rounds {
         let mut state = solver.init(problem, zeros(problem));
@@ -135,7 +132,7 @@ fn time<S: Solver>(solver: &S, problem: &Problem, rounds: usize) -> f64 {
 
 /// `R'(R z)`.
 fn products(problem: &Problem, rounds: usize) -> f64 {
-    let device = problem.images.device();
+    let device = problem.data.images().device();
     let maps = zeros(problem);
     median(rounds, || {
         let _ = problem.network.lift(problem.network.project(maps.clone()));

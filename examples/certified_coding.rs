@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::{Preprocess, scenes};
-use deconvnet::model::{Constraint, Layer, Network, Objective};
-use deconvnet::solve::{Adam, Fista, Limits, Method, Problem, Split};
+use deconvnet::model::{Constraint, LayerConfig, Network, Objective};
+use deconvnet::solve::{Adam, Fista, HalfQuadratic, Limits, Method, Problem};
 use deconvnet::{Result, run};
 
 fn main() -> Result<()> {
@@ -18,28 +18,26 @@ fn main() -> Result<()> {
     let images = run::to_tensor(&prepare.apply(&scene)?.0, &device);
 
     let g = Connectivity::full(1, 8);
-    let layer = Layer::random(g, [7, 7], Constraint::UnitBall, 0, &device);
-    let network = Network::new(vec![layer]);
+    let layer = LayerConfig::new(g, [7, 7])
+        .with_constraint(Constraint::UnitBall)
+        .init(&device);
+    let network = Network::new(vec![layer])?;
     let most = Objective::largest_useful_sparsity(1.0, &network, images.clone());
     let objective = Objective::new(1.0, 0.1 * most, 1.0)?;
     println!(
         "sparsity {:.3}, a tenth of the largest useful",
-        objective.sparsity
+        objective.sparsity()
     );
 
     let start = Tensor::zeros(network.maps_shape(images.dims()), &device);
-    let problem = Problem {
-        network,
-        images,
-        objective,
-    };
+    let problem = Problem::new(network, images, objective)?;
     let limits = Limits {
         steps: 300,
         gap: Some(1e-4),
         ..Limits::default()
     };
     for method in [
-        Method::Split(Split::default()),
+        Method::HalfQuadratic(HalfQuadratic::default()),
         Method::Adam(Adam::default()),
         Method::Fista(Fista::default()),
     ] {

@@ -9,9 +9,9 @@ use burn::tensor::Tensor;
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::{Preprocess, scenes};
-use deconvnet::model::{Constraint, Layer, Network, Objective};
+use deconvnet::model::{Constraint, LayerConfig, Network, Objective};
 use deconvnet::picture::{MosaicOptions, Tile, mosaic, save_png, symmetric};
-use deconvnet::solve::{FilterMemory, FilterStep, Learner, Method, Problem, Split};
+use deconvnet::solve::{FilterMemory, FilterStep, HalfQuadratic, Learner, Method, Problem};
 use deconvnet::{Result, run};
 
 fn main() -> Result<()> {
@@ -24,11 +24,11 @@ fn main() -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
 
     let constraint = Constraint::UnitPlanes;
-    let layer = Layer::random(Connectivity::full(3, 9), [7, 7], constraint, 0, &device);
-    let mut network = Network::new(vec![layer]);
+    let layer = LayerConfig::new(Connectivity::full(3, 9), [7, 7]);
+    let mut network = Network::new(vec![layer.init(&device)])?;
     let learner = Learner {
-        codes: Method::Split(Split::default()),
-        steps: Split::default().schedule.steps,
+        codes: Method::HalfQuadratic(HalfQuadratic::default()),
+        steps: HalfQuadratic::default().schedule.steps,
         filters: FilterStep::LeastSquares { cg: 2 },
         filter_rate: 0.0,
         constraint,
@@ -38,11 +38,8 @@ fn main() -> Result<()> {
     for epoch in 1..=5 {
         let mut snr = 0.0;
         for (image, maps) in images.iter().zip(&mut maps) {
-            let problem = Problem {
-                network: network.clone(),
-                images: image.clone(),
-                objective: Objective::new(1.0, 1.0, 0.8)?,
-            };
+            let objective = Objective::new(1.0, 1.0, 0.8)?;
+            let problem = Problem::new(network.clone(), image.clone(), objective)?;
             let learnt = learner.visit(
                 &problem,
                 maps.clone(),

@@ -13,13 +13,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use clap::Parser;
 use deconvnet::backend::{Backend, is_cpu};
 use deconvnet::model::{Constraint, Evaluation, Network};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
-    Descent, FilterMemory, FilterStep, Fista, Learner, Limits, Method, Problem, Solved,
+    CoordinateDescent, FilterMemory, FilterStep, Fista, Learner, Limits, Method, Problem, Solved,
 };
 use mimalloc::MiMalloc;
 
@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let learner = Learner {
         codes: if is_cpu(&device) {
-            Method::Descent(Descent::default())
+            Method::CoordinateDescent(CoordinateDescent::default())
         } else {
             Method::Fista(Fista::default())
         },
@@ -81,14 +81,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         filter_rate: 0.0,
         constraint: Constraint::UnitBall,
     };
-    let images = problem.images.clone();
-    let zeros = |problem: &Problem| {
-        let shape = problem.network.maps_shape(problem.images.dims());
-        Tensor::zeros(shape, &device)
-    };
+    let data = problem.data.clone();
+    let zeros = |problem: &Problem| Tensor::zeros(problem.maps_shape(), &device);
     let mut maps = zeros(&problem);
     let (mut memory, visits_per_epoch) = if arguments.online {
-        (FilterMemory::online(&problem.network), images.dims()[0])
+        (FilterMemory::online(&problem.network), data.dims()[0])
     } else {
         (FilterMemory::default(), 1)
     };
@@ -97,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for visit in 0..arguments.epochs * visits_per_epoch {
         let started = Instant::now();
         if arguments.online {
-            problem.images = images.clone().narrow(0, visit % visits_per_epoch, 1);
+            problem.data = data.image(visit % visits_per_epoch);
             maps = zeros(&problem);
         }
         let learnt = learner.visit(&problem, maps, true, &mut memory, &())?;
@@ -140,14 +137,13 @@ fn judge(network: &Network, test: &Problem) -> deconvnet::Result<Evaluation> {
         network: network.clone(),
         ..test.clone()
     };
-    let shape = network.maps_shape(test.images.dims());
-    let start = Tensor::zeros(shape, &test.images.device());
+    let start = Tensor::zeros(problem.maps_shape(), &test.data.images().device());
     let limits = Limits {
         steps: 200,
         every: 0,
         ..Limits::default()
     };
-    let method = Method::Descent(Descent::default());
+    let method = Method::CoordinateDescent(CoordinateDescent::default());
     let Solved { codes, .. } = method.code(&problem, start, &limits, &mut ())?;
     Ok(evaluate(&problem, &codes))
 }
@@ -157,10 +153,10 @@ fn evaluate(problem: &Problem, maps: &Tensor<4>) -> Evaluation {
     let double = problem.in_double();
     let maps = Tensor::from_data(
         maps.clone().into_data().convert::<f64>(),
-        (&double.images.device(), DType::F64),
+        (&Device::flex(), DType::F64),
     );
     let each = double
         .objective
-        .measure(&double.network, maps, double.images);
+        .measure(&double.network, maps, &double.data);
     Evaluation::total(&each)
 }

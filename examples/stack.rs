@@ -9,24 +9,23 @@ use burn::tensor::Tensor;
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::scenes;
-use deconvnet::model::{Constraint, FeatureMaps, Layer, Model, Network, Objective};
+use deconvnet::model::{Constraint, FeatureMaps, LayerConfig, Model, NetworkConfig, Objective};
 use deconvnet::{Result, run};
 
 fn main() -> Result<()> {
     let device = Backend::Flex.device()?;
     let images = run::to_tensor(&scenes::sample(0, 32, 1), &device);
 
-    let constraint = Constraint::UnitBall;
-    let network = Network::new(vec![
-        Layer::random(Connectivity::full(3, 4), [5, 5], constraint, 0, &device),
-        Layer::random(
-            Connectivity::singles_and_pairs(4),
-            [5, 5],
-            constraint,
-            1,
-            &device,
-        ),
-    ]);
+    let layer = |g, seed| {
+        LayerConfig::new(g, [5, 5])
+            .with_constraint(Constraint::UnitBall)
+            .with_seed(seed)
+    };
+    let layers = vec![
+        layer(Connectivity::full(3, 4), 0),
+        layer(Connectivity::singles_and_pairs(4), 1),
+    ];
+    let network = NetworkConfig { layers }.init(&device)?;
     let shape = network.maps_shape(images.dims());
     let mut model = Model {
         network,
@@ -52,7 +51,7 @@ fn main() -> Result<()> {
         model = optimizer.step(0.01, model, gradients);
     }
     // Filter planes that are not connected got no gradient and are still exactly zero.
-    let unconnected = model.network.layers[1]
+    let unconnected = model.network.layers()[1]
         .filters
         .val()
         .inner()

@@ -144,6 +144,16 @@ pub fn is_cpu(device: &Device) -> bool {
     }
 }
 
+/// Waits until the device has done all that it was told to.
+///
+/// # Errors
+/// [`Error::Backend`] where the device was lost or ran out of memory.
+pub fn sync(device: &Device) -> Result<()> {
+    device
+        .sync()
+        .map_err(|error| Error::Backend(format!("the device failed: {error}")))
+}
+
 /// Runs `f` with panics turned into `None` and kept off the terminal: graphics drivers that are
 /// missing or broken are reported that way.
 fn quietly<T>(f: impl FnOnce() -> T + std::panic::UnwindSafe) -> Option<T> {

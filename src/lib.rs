@@ -21,7 +21,7 @@
 //! | `R` | [`model::Network::project`] | the whole stack, from the top maps to the image |
 //! | `lambda` | `data_weight` | weight of the data term in the paper; 1 elsewhere in the field |
 //! | `p` | [`model::Objective::p`] | exponent of the penalty, `0 < p <= 1` |
-//! | `x`, `beta` | [`solve::Split`] | the auxiliary copy of the maps and the weight that ties it to them |
+//! | `x`, `beta` | [`solve::HalfQuadratic`] | the auxiliary copy of the maps and the weight that ties it to them |
 //!
 //! # An example
 //!
@@ -29,17 +29,17 @@
 //!
 //! ```
 //! use deconvnet::{backend::Backend, connectivity::Connectivity, data::scenes, run};
-//! use deconvnet::model::{Constraint, Layer, Network, Objective};
+//! use deconvnet::model::{Constraint, LayerConfig, Network, Objective};
 //! use deconvnet::solve::{Fista, Limits, Method, Problem};
 //!
 //! let device = Backend::Flex.device()?;
-//! let layer = Layer::random(Connectivity::full(3, 4), [5, 5], Constraint::UnitBall, 0, &device);
-//! let problem = Problem {
-//!     network: Network::new(vec![layer]),
-//!     images: run::to_tensor(&scenes::sample(0, 24, 7), &device),
-//!     objective: Objective::new(1.0, 0.5, 1.0)?,
-//! };
-//! let start = burn::tensor::Tensor::zeros([1, 4, 28, 28], &device);
+//! let layer = LayerConfig::new(Connectivity::full(3, 4), [5, 5])
+//!     .with_constraint(Constraint::UnitBall)
+//!     .init(&device);
+//! let images = run::to_tensor(&scenes::sample(0, 24, 7), &device);
+//! let objective = Objective::new(1.0, 0.5, 1.0)?;
+//! let problem = Problem::new(Network::new(vec![layer])?, images, objective)?;
+//! let start = burn::tensor::Tensor::zeros(problem.maps_shape(), &device);
 //! let limits = Limits { gap: Some(1e-3), ..Limits::default() };
 //! let solved = Method::Fista(Fista::default()).code(&problem, start, &limits, &mut ())?;
 //! let end = solved.last().at;

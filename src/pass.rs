@@ -3,8 +3,8 @@
 //! What a solver does between two products is a formula for each element of a few tensors of the same
 //! shape, and for each image a sum. As a chain of tensor operations each of its pluses and minuses reads
 //! and writes all of memory; a [`Pass`] reads and writes each tensor once. On the CPU it goes block by
-//! block, converted to double precision in the first cache, in place where nobody else holds the
-//! tensor. Everywhere else, and to check it, the same is written in plain Burn operations.
+//! block, converted to double precision in the first cache, in place where the pass has the only handle
+//! on a tensor. Everywhere else, and to check it, the same is written in plain Burn operations.
 //!
 //! Sums are taken over fixed parts and added in a fixed order, so that the bits do not depend on the
 //! number of threads.
@@ -100,7 +100,7 @@ pub fn dot(a: &Block, b: &Block) -> f64 {
     lanes.iter().sum()
 }
 
-/// The numbers of a tensor in row-major order, without copying them where nobody else holds it and
+/// The numbers of a tensor in row-major order, without a copy where this is its only handle and
 /// they are of this type already.
 pub(crate) fn numbers<T: Element>(x: Tensor<4>) -> Vec<T> {
     let data = x.into_data().convert::<T>();

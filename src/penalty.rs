@@ -286,7 +286,7 @@ const TERMS: usize = 16;
 impl Roots {
     fn new(p: f64) -> Self {
         if p == 1.0 {
-            // There is no jump, and nobody asks.
+            // There is no jump at p = 1, and these are not used.
             return Self {
                 most: 0.0,
                 end: 0.0,

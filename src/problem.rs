@@ -75,11 +75,11 @@ impl CodingProblem {
             Connectivity::full(c, m),
         );
         Ok(Self {
-            problem: Problem {
-                network: Network::new(vec![layer]),
+            problem: Problem::new(
+                Network::new(vec![layer])?,
                 images,
-                objective: Objective::new(1.0, lmbda, 1.0)?,
-            },
+                Objective::new(1.0, lmbda, 1.0)?,
+            )?,
             optimum: bundle.scalars.get("F_opt").copied(),
             optimum_gap: bundle.scalars.get("gap").copied(),
         })
@@ -179,12 +179,12 @@ mod tests {
             problem, optimum, ..
         } = read(&file).unwrap();
         assert_eq!(optimum, Some(2.5));
-        assert_eq!(problem.images.dims(), [2, 2, 5, 6]);
+        assert_eq!(problem.data.dims(), [2, 2, 5, 6]);
         assert_eq!(
-            problem.network.maps_shape(problem.images.dims()),
+            problem.network.maps_shape(problem.data.dims()),
             [2, 3, 6, 8]
         );
-        let filters = problem.network.layers[0].filters.val();
+        let filters = problem.network.layers()[0].filters.val();
         assert_eq!(filters.dims(), [2, 3, 2, 3]);
         let plane: Vec<f32> = filters
             .slice([1..2, 2..3, 0..2, 0..3])

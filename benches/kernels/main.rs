@@ -11,7 +11,7 @@
 //! multiplications and additions of connected pairs, once each. The ceiling is the product of two
 //! 1024 x 1024 matrices by the same backend, taken again and again between the others.
 
-mod rule;
+mod planner;
 mod sizes;
 mod table;
 
@@ -53,7 +53,7 @@ const MATRIX: usize = 1024;
 fn main() -> std::io::Result<()> {
     let args = Args::parse();
     if args.rule {
-        rule::measure();
+        planner::measure();
         return Ok(());
     }
     let device = Device::flex();

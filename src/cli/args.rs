@@ -6,10 +6,10 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::backend::Backend;
-use crate::config::SolverName;
 use crate::invert::Padding;
-use crate::store::Which;
-use crate::task::compare::What;
+use crate::solve::SolverName;
+use crate::store::CheckpointSelector;
+use crate::task::compare::Mode;
 use crate::task::infer::MapsFormat;
 use crate::task::invert::Precision;
 
@@ -124,7 +124,7 @@ pub struct TrainArgs {
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
     #[arg(long, value_name = "WHICH", requires = "resume")]
-    pub at: Option<Which>,
+    pub at: Option<CheckpointSelector>,
 }
 
 /// Which run, and who computes.
@@ -135,7 +135,7 @@ pub struct RunArgs {
     pub checkpoint: PathBuf,
     /// Which of its checkpoints: last, best, or a step.
     #[arg(long, value_name = "WHICH", default_value = "last")]
-    pub at: Which,
+    pub at: CheckpointSelector,
     /// flex, ndarray, wgpu, vulkan, metal or cuda.
     #[arg(long, short, default_value = "flex")]
     pub backend: Backend,
@@ -154,7 +154,7 @@ pub struct InferArgs {
     pub checkpoint: Option<PathBuf>,
     /// Which of its checkpoints: last, best, or a step.
     #[arg(long, value_name = "WHICH", default_value = "last")]
-    pub at: Which,
+    pub at: CheckpointSelector,
     /// A folder of images (searched recursively), or one image.
     #[arg(long, value_name = "DIR", requires = "checkpoint")]
     pub images: Option<PathBuf>,
@@ -297,7 +297,7 @@ pub struct InvertArgs {
     pub checkpoint: Option<PathBuf>,
     /// Which of its checkpoints: last, best, or a step.
     #[arg(long, value_name = "WHICH", requires = "checkpoint")]
-    pub at: Option<Which>,
+    pub at: Option<CheckpointSelector>,
     /// Which layer of that run.
     #[arg(long, value_name = "N", requires = "checkpoint")]
     pub layer: Option<usize>,
@@ -351,7 +351,7 @@ pub struct InvertArgs {
 pub struct CompareArgs {
     /// coding: maps with the filters fixed; learning: maps and filters.
     #[arg(long, default_value = "coding")]
-    pub what: What,
+    pub what: Mode,
     /// An experiment; its first layer is what is compared. By default p = 1, so that the optimum is
     /// certified.
     #[arg(long, short, value_name = "FILE")]
@@ -364,7 +364,7 @@ pub struct CompareArgs {
     pub checkpoint: Option<PathBuf>,
     /// Which of its checkpoints: last, best, or a step.
     #[arg(long, value_name = "WHICH", default_value = "last")]
-    pub at: Which,
+    pub at: CheckpointSelector,
     /// Compare on the problem in this file (s, D0, lmbda, boundary) instead.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "data"])]
     pub problem: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use super::args::InvertArgs;
 use super::plan::existing;
 use crate::error::{Error, Result};
-use crate::invert::{Kernel, Way};
+use crate::invert::{InverseMethod, Kernel};
 use crate::task::invert::{Experiment, Input, Options};
 
 /// What `invert` is to do.
@@ -64,7 +64,7 @@ pub fn options(args: &InvertArgs) -> Result<Options> {
     }
     if let Some(list) = &args.ways {
         let names = list.split(',').map(|name| name.trim().parse());
-        experiment.ways = names.collect::<Result<Vec<Way>>>()?;
+        experiment.ways = names.collect::<Result<Vec<InverseMethod>>>()?;
     }
     experiment.check()?;
     Ok(Options {

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::solve::Reason;
 use crate::task::train::{self, Ended};
-use crate::task::{self, Observer, compare, exchange, infer, visualize};
+use crate::task::{self, Callback, compare, exchange, infer, visualize};
 
 /// Runs a command. `Ok(false)`: it was interrupted and has saved what there was.
 ///

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::args::{CompareArgs, InferArgs, LimitArgs, TrainArgs, VisualizeArgs};
 use crate::backend::Backend;
-use crate::config::{Config, SolverName};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::run::State;
+use crate::solve::SolverName;
 use crate::solve::{Limits, Method};
-use crate::store::{RunFolder, Which};
+use crate::store::{CheckpointSelector, RunFolder};
 use crate::task::compare::{self, Contender, Filters};
 use crate::task::infer;
 use crate::task::visualize::{self, Subject};
@@ -31,7 +32,7 @@ pub enum Train {
         /// Its folder.
         run: PathBuf,
         /// Which checkpoint.
-        which: Which,
+        which: CheckpointSelector,
         /// Who computes.
         backend: Backend,
     },
@@ -44,7 +45,7 @@ pub enum Train {
 pub fn train(args: &TrainArgs) -> Result<Train> {
     if let Some(name) = &args.resume {
         let run = existing(name);
-        let which = args.at.unwrap_or(Which::Last);
+        let which = args.at.unwrap_or(CheckpointSelector::Last);
         let (_, state): (_, State) = RunFolder::read(&run, which)?.state()?;
         let backend = args.backend.unwrap_or(state.config.backend);
         return Ok(Train::Resume {
@@ -101,7 +102,7 @@ pub enum Infer {
 /// [`Error::Config`] where it is not said what to infer.
 pub fn infer(args: &InferArgs) -> Result<Infer> {
     if let Some(file) = &args.problem {
-        let solver = args.solver.unwrap_or(SolverName::Descent);
+        let solver = args.solver.unwrap_or(SolverName::CoordinateDescent);
         return Ok(Infer::Problem {
             file: file.clone(),
             method: Config::default().method(solver),
@@ -146,12 +147,11 @@ fn limits(args: &LimitArgs, solver: Option<SolverName>) -> Result<Limits> {
             )));
         }
     }
-    // A step of descent is several sweeps, or a Newton step after them.
-    let usual = match solver {
+    let usual = match solver.map(SolverName::method) {
         // A Newton step that is given up changes nothing, which must not pass for the end.
-        Some(SolverName::Descent) if args.target.is_some() && args.change.is_none() => 1,
-        Some(SolverName::Descent) => 2,
-        _ => 10,
+        Some(Method::CoordinateDescent(_)) if args.target.is_some() && args.change.is_none() => 1,
+        Some(method) => method.usual_every(),
+        None => Limits::default().every,
     };
     let every = args.every.unwrap_or(usual);
     if every == 0 && (args.gap.is_some() || args.change.is_some() || args.target.is_some()) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::run::TraceLine;
-use crate::task::{Event, Observer};
+use crate::task::{Callback, Event};
 
 /// Shows events as they come.
 pub struct Progress {
@@ -97,8 +97,8 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
-    fn tell(&mut self, event: Event) {
+impl Callback<Event> for Progress {
+    fn event(&mut self, event: Event) {
         if self.quiet {
             return;
         }

@@ -1,9 +1,10 @@
 //! What a configuration has to satisfy, and what is said where it does not.
 
-use super::{Config, Form, LayerConfig, SolverName, Sparsity, Train, Update};
+use super::{Config, Form, LayerSettings, Sparsity, Train, Update};
 use crate::error::{Error, Result};
 use crate::model::Objective;
-use crate::solve::Descent;
+use crate::solve::CoordinateDescent;
+use crate::solve::SolverName;
 
 impl Config {
     /// Checks every number and every pair of settings that could contradict each other.
@@ -95,7 +96,7 @@ impl Config {
                 self.layers.len()
             )));
         };
-        if !matches!(solver, SolverName::Fista | SolverName::Descent) {
+        if !matches!(solver, SolverName::Fista | SolverName::CoordinateDescent) {
             return Err(Error::Config(
                 "train.update_filters = \"online\" goes with train.solver = \"descent\" or \
                  \"fista\"; use one of those, or \"batch\""
@@ -104,12 +105,13 @@ impl Config {
         }
         match layer.sparsity {
             Sparsity::OfMax { of_max }
-                if solver == SolverName::Descent && rounds < Descent::rounds_to(of_max) =>
+                if solver == SolverName::CoordinateDescent
+                    && rounds < CoordinateDescent::rounds_to(of_max) =>
             {
                 Err(Error::Config(format!(
                     "train.rounds is {rounds}: online each visit begins at the largest weight and halves it \
                      from round to round, which does not reach sparsity.of_max = {of_max}; take {} or more",
-                    Descent::rounds_to(of_max) + 3
+                    CoordinateDescent::rounds_to(of_max) + 3
                 )))
             }
             _ => Ok(()),
@@ -117,7 +119,7 @@ impl Config {
     }
 }
 
-impl LayerConfig {
+impl LayerSettings {
     fn check(&self, number: usize) -> Result<()> {
         let complaint = if self.size == 0 {
             "size is 0; filters need at least 1 tap".to_string()

@@ -15,7 +15,7 @@ use crate::connectivity::Connectivity;
 use crate::data::Preprocess;
 use crate::error::{Error, Result};
 use crate::model::Constraint;
-use crate::solve::{Adam, Descent, FilterStep, Fista, Learner, Method, Schedule, Split};
+use crate::solve::{Adam, FilterStep, HalfQuadratic, Learner, Method, Schedule, SolverName};
 
 /// Everything that decides a run. Every key has a default; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Config {
     pub checkpoint: Checkpointing,
     /// The layers, the image side first.
     #[serde(rename = "layer")]
-    pub layers: Vec<LayerConfig>,
+    pub layers: Vec<LayerSettings>,
 }
 
 /// Which images to learn from.
@@ -78,37 +78,6 @@ pub enum Form {
     LayerWise,
     /// Only the top maps are free, and the whole stack reconstructs the image.
     Joint,
-}
-
-/// The solvers by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SolverName {
-    /// The x/z alternation of the paper.
-    #[default]
-    Split,
-    /// Burn's Adam, made proximal.
-    Adam,
-    /// Accelerated proximal gradient.
-    Fista,
-    /// Coordinate descent on a working set.
-    Descent,
-}
-
-impl std::str::FromStr for SolverName {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "split" => Ok(Self::Split),
-            "adam" => Ok(Self::Adam),
-            "fista" => Ok(Self::Fista),
-            "descent" => Ok(Self::Descent),
-            other => Err(Error::Config(format!(
-                "there is no solver '{other}'; choose split, adam, fista or descent"
-            ))),
-        }
-    }
 }
 
 /// When the filters are updated.
@@ -170,7 +139,7 @@ impl Default for Train {
     fn default() -> Self {
         Self {
             form: Form::LayerWise,
-            solver: SolverName::Split,
+            solver: SolverName::HalfQuadratic,
             batch: 1,
             update_filters: Update::Batch,
             constraint: Constraint::UnitPlanes,
@@ -211,7 +180,7 @@ impl Default for Checkpointing {
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct LayerConfig {
+pub struct LayerSettings {
     /// Number of feature maps; may be left out where the connectivity decides it.
     pub maps: Option<usize>,
     /// Height and width of the filters.
@@ -228,7 +197,7 @@ pub struct LayerConfig {
     pub epochs: usize,
 }
 
-impl Default for LayerConfig {
+impl Default for LayerSettings {
     fn default() -> Self {
         Self {
             maps: None,
@@ -286,12 +255,12 @@ impl Default for Config {
     /// What `train` does when nothing is said: 9, 45 and 150 maps as in the paper, on the sample
     /// scenes.
     fn default() -> Self {
-        let layer = |maps, connect, p, data_weight| LayerConfig {
+        let layer = |maps, connect, p, data_weight| LayerSettings {
             maps: Some(maps),
             connect: Connect::Named(connect),
             p,
             data_weight,
-            ..LayerConfig::default()
+            ..LayerSettings::default()
         };
         Self {
             seed: 0,
@@ -374,45 +343,50 @@ impl Config {
 
     /// The learner that the settings describe.
     pub fn learner(&self) -> Learner {
+        self.learner_by(self.method(self.train.solver))
+    }
+
+    /// The same with another solver for the maps.
+    pub fn learner_by(&self, codes: Method) -> Learner {
         let train = &self.train;
+        let (steps, filters) = match &codes {
+            Method::HalfQuadratic(split) => {
+                let cg = train.cg_filters;
+                (split.schedule.steps, FilterStep::LeastSquares { cg })
+            }
+            Method::CoordinateDescent(_) => (train.rounds, self.filter_gradients()),
+            _ => (train.steps, self.filter_gradients()),
+        };
         Learner {
-            codes: self.method(train.solver),
-            steps: match train.solver {
-                SolverName::Split => train.beta.steps,
-                SolverName::Adam | SolverName::Fista => train.steps,
-                SolverName::Descent => train.rounds,
-            },
-            filters: match train.solver {
-                SolverName::Split => FilterStep::LeastSquares {
-                    cg: train.cg_filters,
-                },
-                SolverName::Adam | SolverName::Fista | SolverName::Descent => {
-                    FilterStep::ProjectedGradient {
-                        steps: train.filter_steps,
-                    }
-                }
-            },
+            codes,
+            steps,
+            filters,
             filter_rate: train.filter_rate,
             constraint: train.constraint,
+        }
+    }
+
+    fn filter_gradients(&self) -> FilterStep {
+        FilterStep::ProjectedGradient {
+            steps: self.train.filter_steps,
         }
     }
 
     /// A solver for the maps, with the settings of this configuration.
     pub fn method(&self, name: SolverName) -> Method {
         let train = &self.train;
-        match name {
-            SolverName::Split => Method::Split(Split {
+        match name.method() {
+            Method::HalfQuadratic(_) => Method::HalfQuadratic(HalfQuadratic {
                 schedule: train.beta,
                 cg: train.cg,
             }),
-            SolverName::Adam => Method::Adam(train.adam),
-            SolverName::Fista => Method::Fista(Fista::default()),
-            SolverName::Descent => Method::Descent(Descent::default()),
+            Method::Adam(_) => Method::Adam(train.adam),
+            usual => usual,
         }
     }
 }
 
-impl LayerConfig {
+impl LayerSettings {
     fn connectivity(&self, planes: usize, seed: u64) -> Result<Connectivity> {
         let needed = || {
             self.maps.filter(|&maps| maps > 0).ok_or_else(|| {

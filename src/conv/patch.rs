@@ -231,16 +231,19 @@ impl<T: Scalar> Atoms<T> {
         self.frame
     }
 
-    /// The squared norm of the part of an atom that lies inside the image.
-    pub fn energy(&self, place: Place) -> T {
+    /// The squared norm of the part of an atom that lies inside the image, each pixel times its weight
+    /// on the canvas where there are weights.
+    pub fn energy(&self, place: Place, weights: Option<&[T]>) -> T {
         let (runs, inner) = self.touched(place);
-        if inner {
+        if inner && weights.is_none() {
             return self.atoms[place.map as usize].energy;
         }
+        let origin = self.origin(place, 0);
         let mut sums = [T::ZERO; RUN];
         for (run, taps) in self.runs[runs.clone()].iter().zip(&self.taps[runs]) {
-            for ((sum, &tap), &inside) in sums.iter_mut().zip(taps).zip(self.inside(*run, place)) {
-                *sum = *sum + tap * tap * inside;
+            let weights = self.weights(*run, place, origin, weights);
+            for ((sum, &tap), &weight) in sums.iter_mut().zip(taps).zip(weights) {
+                *sum = *sum + tap * tap * weight;
             }
         }
         sums.into_iter().fold(T::ZERO, |sum, x| sum + x)
@@ -269,15 +272,23 @@ impl<T: Scalar> Atoms<T> {
         T::sum(simd, T::plus(simd, halves[0], halves[1]))
     }
 
-    /// Adds a multiple of the atom of a place to the canvas, of which `part` begins at row `top`.
-    /// The margin stays zero.
+    /// Adds a multiple of the atom of a place to the canvas, of which `part` begins at row `top`, each
+    /// pixel times its weight where there are weights, of which the same part is given. The margin
+    /// stays zero.
     #[inline(always)]
-    pub fn add<S: Simd>(&self, simd: S, part: &mut [T], top: usize, place: Place, amount: T) {
+    pub fn add<S: Simd>(
+        &self,
+        simd: S,
+        part: &mut [T],
+        top: usize,
+        (place, amount): (Place, T),
+        weights: Option<&[T]>,
+    ) {
         let (range, inner) = self.touched(place);
         let origin = self.origin(place, top);
         let (runs, taps) = (&self.runs[range.clone()], &self.taps[range]);
         let amount = T::splat(simd, amount);
-        if inner {
+        if inner && weights.is_none() {
             let patch = &mut part[origin..];
             for (run, taps) in runs.iter().zip(taps) {
                 add_multiple(simd, amount, taps, run_from_mut(patch, run.at as usize));
@@ -287,8 +298,9 @@ impl<T: Scalar> Atoms<T> {
             // the margin.
             for (run, taps) in runs.iter().zip(taps) {
                 let mut taps = *taps;
-                for (tap, &inside) in taps.iter_mut().zip(self.inside(*run, place)) {
-                    *tap = *tap * inside;
+                let weights = self.weights(*run, place, origin, weights);
+                for (tap, &weight) in taps.iter_mut().zip(weights) {
+                    *tap = *tap * weight;
                 }
                 let at = origin + run.at as usize;
                 add_multiple(simd, amount, &taps, run_from_mut(part, at));
@@ -331,11 +343,22 @@ impl<T: Scalar> Atoms<T> {
         filters
     }
 
-    /// For each number of a run of a place's patch, 1 in the image and 0 in the margin.
+    /// For each number of a run of a place's patch its weight, by default 1; 0 in the margin.
     #[inline(always)]
-    fn inside(&self, run: Run, place: Place) -> &[T; RUN] {
-        let column = place.column as usize * self.frame.pixel;
-        run_from(&self.inside, column + run.offset as usize)
+    fn weights<'a>(
+        &'a self,
+        run: Run,
+        place: Place,
+        origin: usize,
+        weights: Option<&'a [T]>,
+    ) -> &'a [T; RUN] {
+        match weights {
+            Some(weights) => run_from(weights, origin + run.at as usize),
+            None => {
+                let column = place.column as usize * self.frame.pixel;
+                run_from(&self.inside, column + run.offset as usize)
+            }
+        }
     }
 
     fn origin(&self, place: Place, top: usize) -> usize {

@@ -2,13 +2,13 @@
 
 pub mod folder;
 mod image;
-mod lump;
 pub mod preprocess;
 mod quality;
+mod rescaling;
 pub mod scenes;
 mod window;
 
 pub use image::Image;
-pub use lump::{Lump, Range};
 pub use preprocess::{Prepare, Preprocess, Undo};
 pub use quality::{psnr, snr};
+pub use rescaling::{Range, Rescaling};

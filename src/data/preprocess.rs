@@ -9,7 +9,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::window::{blur, crop, floor_at_median, gaussian, statistics};
-use super::{Image, Lump, Range};
+use super::{Image, Range, Rescaling};
 use crate::{Error, Result};
 
 /// The largest Gaussian window; a larger one is surely a typing error.
@@ -110,7 +110,7 @@ impl Preprocess {
         Ok(())
     }
 
-    /// Learns what the whole data set decides: the lump of [`Preprocess::LocalMean`]. The other
+    /// Learns what the whole data set decides: the rescaling of [`Preprocess::LocalMean`]. The other
     /// kinds do not touch `images`.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl Preprocess {
         self.check()?;
         let mut prepare = Prepare {
             kind: self.clone(),
-            lump: None,
+            rescaling: None,
         };
         if let Self::LocalMean { .. } = self {
             let mut range = Range::new();
@@ -133,7 +133,7 @@ impl Preprocess {
                         .into(),
                 ));
             }
-            prepare.lump = Some(range.lump(2.0));
+            prepare.rescaling = Some(range.rescaling(2.0));
         }
         Ok(prepare)
     }
@@ -176,7 +176,8 @@ pub struct Prepare {
     pub kind: Preprocess,
     /// The shift and scale of the data set, for [`Preprocess::LocalMean`] only.
     #[serde(default)]
-    pub lump: Option<Lump>,
+    #[serde(rename = "lump")]
+    pub rescaling: Option<Rescaling>,
 }
 
 impl Prepare {
@@ -201,27 +202,28 @@ impl Prepare {
     ///
     /// # Errors
     /// [`Error::Input`] if the image is inconsistent, not finite or too small;
-    /// [`Error::Config`] for an impossible window; [`Error::Checkpoint`] if the lump is missing
+    /// [`Error::Config`] for an impossible window; [`Error::Checkpoint`] if the rescaling is missing
     /// or is none, which only a damaged checkpoint can cause.
     pub fn apply(&self, image: &Image) -> Result<(Image, Undo)> {
         let local_mean = matches!(self.kind, Preprocess::LocalMean { .. });
-        let sound = |lump: Lump| lump.shift.is_finite() && lump.scale.is_normal();
-        if local_mean != self.lump.is_some() || !self.lump.is_none_or(sound) {
+        let sound =
+            |rescaling: Rescaling| rescaling.shift.is_finite() && rescaling.scale.is_normal();
+        if local_mean != self.rescaling.is_some() || !self.rescaling.is_none_or(sound) {
             return Err(Error::Checkpoint(format!(
                 "the stored preprocessing {:?} does not go with the shift and scale {:?}: \
                  the checkpoint is damaged, so train again or take another",
-                self.kind, self.lump
+                self.kind, self.rescaling
             )));
         }
         let (mut prepared, mut undo) = self.center(image)?;
-        if let Some(lump) = self.lump {
-            lump.apply(&mut prepared.values);
-            undo.lump = Some(lump);
+        if let Some(rescaling) = self.rescaling {
+            rescaling.apply(&mut prepared.values);
+            undo.rescaling = Some(rescaling);
         }
         Ok((prepared, undo))
     }
 
-    /// Everything but the lump: `(pixel - offset) / deviation`, over the area that is kept.
+    /// Everything but the rescaling: `(pixel - offset) / deviation`, over the area that is kept.
     fn center(&self, image: &Image) -> Result<(Image, Undo)> {
         self.kind.check()?;
         image.check()?;
@@ -252,7 +254,7 @@ impl Prepare {
         let undo = Undo {
             offset,
             deviation,
-            lump: None,
+            rescaling: None,
         };
         Ok((prepared, undo))
     }
@@ -263,7 +265,7 @@ impl Prepare {
 pub struct Undo {
     offset: Image,
     deviation: Option<Image>,
-    lump: Option<Lump>,
+    rescaling: Option<Rescaling>,
 }
 
 impl Undo {
@@ -287,8 +289,8 @@ impl Undo {
             )));
         }
         let mut pixels = prepared.clone();
-        if let Some(lump) = self.lump {
-            lump.undo(&mut pixels.values);
+        if let Some(rescaling) = self.rescaling {
+            rescaling.undo(&mut pixels.values);
         }
         if let Some(deviation) = &self.deviation {
             for (v, d) in pixels.values.iter_mut().zip(&deviation.values) {

@@ -43,10 +43,10 @@ mod dense;
 mod kernel;
 mod lbfgs;
 mod lsqr;
+mod method;
 mod operator;
 mod primal_dual;
 mod problem;
-mod way;
 mod wiener;
 
 pub use adam::InverseAdam;
@@ -58,10 +58,10 @@ pub use dense::LARGEST;
 pub use kernel::{Filters, Kernel};
 pub use lbfgs::Lbfgs;
 pub use lsqr::Lsqr;
+pub use method::{InverseMethod, Recovery, Settings};
 pub use operator::{Operator, Padding};
 pub use primal_dual::PrimalDual;
-pub use problem::{Fit, Inverse, Prior, Regularise};
-pub use way::{Found, Settings, Way};
+pub use problem::{Inverse, InverseEvaluation, Prior, Regularise};
 pub use wiener::{wiener, wiener_fits};
 
 use rand::{SeedableRng, rngs::ChaCha8Rng};

@@ -57,7 +57,7 @@ pub struct Inverse {
 
 /// How good an `x` is as the solution of an [`Inverse`] problem.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Fit {
+pub struct InverseEvaluation {
     /// What is minimised.
     pub objective: f64,
     /// `||W x - y|| / ||y||`
@@ -139,9 +139,9 @@ impl Inverse {
     }
 
     /// How good `x` is, in double precision whatever it was found in.
-    pub fn fit(&self, x: &Tensor<4>) -> Fit {
+    pub fn fit(&self, x: &Tensor<4>) -> InverseEvaluation {
         let judge = self.judge();
-        Fit::total(&judge.as_ref().unwrap_or(self).evaluate(double(x.clone())))
+        InverseEvaluation::total(&judge.as_ref().unwrap_or(self).evaluate(double(x.clone())))
     }
 
     /// The same problem in double precision on the CPU.
@@ -156,7 +156,7 @@ impl Inverse {
 }
 
 impl Evaluate for Inverse {
-    type Quality = Fit;
+    type Quality = InverseEvaluation;
 
     fn device(&self) -> Device {
         self.operator.device()
@@ -167,7 +167,7 @@ impl Evaluate for Inverse {
         (self.operator.dtype() != DType::F64).then(|| self.in_double())
     }
 
-    fn evaluate(&self, x: Tensor<4>) -> Vec<Fit> {
+    fn evaluate(&self, x: Tensor<4>) -> Vec<InverseEvaluation> {
         let residual = self.operator.apply(x.clone()) - self.y.clone();
         let gradient = self.operator.adjoint(residual.clone()) + x.clone() * self.tikhonov;
         let at_zero = norm(&self.operator.adjoint(self.y.clone()));
@@ -177,7 +177,7 @@ impl Evaluate for Inverse {
             .truth
             .as_ref()
             .map(|truth| norm(&(x.clone() - truth.clone())) / at_least(norm(truth)));
-        vec![Fit {
+        vec![InverseEvaluation {
             objective: 0.5 * r * r + 0.5 * self.tikhonov * size * size + penalty,
             residual: r / at_least(norm(&self.y)),
             gradient: norm(&gradient) / at_least(at_zero),
@@ -185,7 +185,7 @@ impl Evaluate for Inverse {
         }]
     }
 
-    fn settled(&self, looks: &[Point<Fit>]) -> Option<Reason> {
+    fn settled(&self, looks: &[Point<InverseEvaluation>]) -> Option<Reason> {
         let now = looks.last()?;
         // With a prior the gradient of the rest is not zero at the solution.
         if self.prior.is_none() && now.at.gradient <= self.tolerance {
@@ -203,7 +203,7 @@ impl Evaluate for Inverse {
                 high - low <= 1e-12 * high
             }
             None => {
-                let least = |looks: &[Point<Fit>]| {
+                let least = |looks: &[Point<InverseEvaluation>]| {
                     let all = looks.iter().map(|look| look.at.gradient);
                     all.fold(f64::INFINITY, f64::min)
                 };
@@ -215,7 +215,7 @@ impl Evaluate for Inverse {
     }
 }
 
-impl Quality for Fit {
+impl Quality for InverseEvaluation {
     fn objective(&self) -> f64 {
         self.objective
     }

@@ -1,6 +1,6 @@
 //! One layer: the filters that its feature maps are convolved with.
 
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Content, Module, ModuleDisplay, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use rand_distr::{Distribution as _, StandardNormal};
@@ -8,22 +8,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::connectivity::Connectivity;
 use crate::conv;
-
-/// Burn names parameters at random unless told otherwise; with fixed names the same learning writes
-/// the same files, bit for bit.
-const FILTERS: u64 = 1_000;
+use crate::data::Rescaling;
 
 /// A layer of the network: filters `f` shared by all images, and the connectivity `g`.
 ///
 /// # Shapes
 /// filters `[planes, maps, h, w]`: plane `c` of the layer below, feature map `k`, taps.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct Layer {
     /// The filters; exactly zero where unconnected.
     pub filters: Param<Tensor<4>>,
     /// Which map explains which plane.
     #[module(skip)]
     pub connectivity: Connectivity,
+    /// What is done to the maps of this layer before the layer above explains them.
+    #[module(skip)]
+    pub rescaling: Option<Rescaling>,
+}
+
+impl ModuleDisplay for Layer {
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        let [h, w] = self.filter_size();
+        let content = content
+            .add("planes", &self.connectivity.planes())
+            .add("maps", &self.connectivity.maps())
+            .add("filter_size", &format!("[{h}, {w}]"))
+            .add("connected_pairs", &self.connectivity.pairs());
+        content.optional()
+    }
 }
 
 /// How the scale that is free between filters and maps is pinned down.
@@ -52,49 +65,90 @@ impl Constraint {
     }
 }
 
-impl Layer {
-    /// Random filters: Gaussian taps, scaled to meet the constraint with norm 1.
-    ///
-    /// `size` is height and width of the filters. The same seed gives the same filters on every
-    /// backend.
-    pub fn random(
-        connectivity: Connectivity,
-        size: [usize; 2],
-        constraint: Constraint,
-        seed: u64,
-        device: &Device,
-    ) -> Self {
-        let shape = [connectivity.planes(), connectivity.maps(), size[0], size[1]];
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+/// A layer to be made with random filters: Gaussian taps, scaled to meet the constraint with norm 1.
+/// The same seed gives the same filters on every backend.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::Device;
+/// use deconvnet::connectivity::Connectivity;
+/// use deconvnet::model::LayerConfig;
+///
+/// let layer = LayerConfig::new(Connectivity::full(3, 9), [7, 7]).init(&Device::flex());
+/// assert_eq!(layer.filters.dims(), [3, 9, 7, 7]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerConfig {
+    /// Which map explains which plane.
+    pub connectivity: Connectivity,
+    /// Height and width of the filters.
+    pub filter_size: [usize; 2],
+    /// What the filters satisfy.
+    pub constraint: Constraint,
+    /// Seed of the filters.
+    pub seed: u64,
+}
+
+impl LayerConfig {
+    /// With unit planes and seed 0.
+    pub fn new(connectivity: Connectivity, filter_size: [usize; 2]) -> Self {
+        Self {
+            connectivity,
+            filter_size,
+            constraint: Constraint::default(),
+            seed: 0,
+        }
+    }
+
+    /// The same with another constraint.
+    pub fn with_constraint(self, constraint: Constraint) -> Self {
+        Self { constraint, ..self }
+    }
+
+    /// The same with another seed.
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// The layer.
+    pub fn init(&self, device: &Device) -> Layer {
+        let g = &self.connectivity;
+        let [h, w] = self.filter_size;
+        let shape = [g.planes(), g.maps(), h, w];
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let taps: Vec<f32> = StandardNormal
             .sample_iter(&mut rng)
             .take(shape.iter().product())
             .collect();
         let taps = Tensor::from_data(TensorData::new(taps, shape), device);
-        let filters = conv::reference::masked(taps, &connectivity);
+        let filters = conv::reference::masked(taps, g);
         let norms = filters.clone().square().sum_dim(3).sum_dim(2);
-        let filters = match constraint {
+        let filters = match self.constraint {
             Constraint::UnitPlanes => Constraint::UnitPlanes.project(filters),
             Constraint::UnitBall => filters / norms.sum_dim(0).sqrt().clamp_min(1e-12),
         };
-        Self::new(filters, connectivity)
+        Layer::new(filters, g.clone())
     }
+}
 
+impl Layer {
     /// From given filters; what lies in unconnected planes is set to zero.
+    ///
+    /// # Panics
+    /// Where the filters do not have the planes and maps of the connectivity.
     pub fn new(filters: Tensor<4>, connectivity: Connectivity) -> Self {
+        let [planes, maps, ..] = filters.dims();
+        assert_eq!(
+            [planes, maps],
+            [connectivity.planes(), connectivity.maps()],
+            "filters [planes, maps, h, w] must fit the connectivity"
+        );
         let filters = conv::reference::masked(filters, &connectivity);
         Self {
-            filters: Param::initialized(ParamId::from(FILTERS), filters).set_require_grad(true),
+            filters: Param::from_tensor(filters),
             connectivity,
-        }
-    }
-
-    /// The same layer as number `index` of a stack, from 0: its parameter is named accordingly.
-    pub(super) fn numbered(self, index: usize) -> Self {
-        let id = ParamId::from(FILTERS + index as u64);
-        Self {
-            filters: Param::initialized(id, self.filters.val()).set_require_grad(true),
-            connectivity: self.connectivity,
+            rescaling: None,
         }
     }
 
@@ -102,7 +156,7 @@ impl Layer {
     pub fn with_filters(&self, filters: Tensor<4>) -> Self {
         Self {
             filters: self.filters.clone().map(|_| filters),
-            connectivity: self.connectivity.clone(),
+            ..self.clone()
         }
     }
 
@@ -112,13 +166,43 @@ impl Layer {
         [h, w]
     }
 
+    /// [`Layer::synthesize`], by Burn's name.
+    ///
+    /// # Shapes
+    /// maps `[n, K, H + h - 1, W + w - 1]` -> planes `[n, C, H, W]`.
+    pub fn forward(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.synthesize(maps)
+    }
+
     /// Maps to the planes below. See [`conv::synthesize`].
+    ///
+    /// # Shapes
+    /// maps `[n, K, H + h - 1, W + w - 1]` -> planes `[n, C, H, W]`.
     pub fn synthesize(&self, maps: Tensor<4>) -> Tensor<4> {
         conv::synthesize(maps, self.filters.val(), &self.connectivity)
     }
 
     /// Planes below to maps, the adjoint. See [`conv::analyze`].
+    ///
+    /// # Shapes
+    /// planes `[n, C, H, W]` -> maps `[n, K, H + h - 1, W + w - 1]`.
     pub fn analyze(&self, planes: Tensor<4>) -> Tensor<4> {
         conv::analyze(planes, self.filters.val(), &self.connectivity)
+    }
+
+    /// The maps of this layer as the layer above explains them, `(z - shift) * scale`.
+    pub fn rescale(&self, maps: Tensor<4>) -> Tensor<4> {
+        match self.rescaling {
+            Some(rescaling) => (maps - rescaling.shift) * rescaling.scale,
+            None => maps,
+        }
+    }
+
+    /// Undoes [`Layer::rescale`].
+    pub fn undo_rescaling(&self, maps: Tensor<4>) -> Tensor<4> {
+        match self.rescaling {
+            Some(rescaling) => maps / rescaling.scale + rescaling.shift,
+            None => maps,
+        }
     }
 }

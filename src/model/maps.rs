@@ -1,6 +1,6 @@
 //! The feature maps of a batch of images.
 
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use rand_distr::{Distribution, StandardNormal};
@@ -19,7 +19,7 @@ impl FeatureMaps {
     /// From given maps.
     pub fn new(maps: Tensor<4>) -> Self {
         Self {
-            maps: Param::initialized(ParamId::from(1), maps).set_require_grad(true),
+            maps: Param::from_tensor(maps),
         }
     }
 

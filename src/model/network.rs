@@ -3,41 +3,100 @@
 use std::ops::Range;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
-use super::Layer;
-use crate::data::Lump;
+use super::{Layer, LayerConfig};
+use crate::error::{Error, Result};
 
-/// A stack of layers, the image side first.
+/// A stack of at least one layer, the image side first; each explains the maps of the layer below.
 ///
 /// With filters alone it is the linear map `R = F_1 F_2 ... F_L` from the maps of the top layer to
 /// the image. In the layer-wise form each layer explains the maps of the layer below after those
-/// were shifted and scaled as a lump; [`Network::synthesize`] undoes that on the way down.
+/// were shifted and scaled together; [`Network::synthesize`] undoes that on the way down.
 #[derive(Module, Debug)]
 pub struct Network {
-    /// The layers; `layers[0]` explains the image.
-    pub layers: Vec<Layer>,
-    /// `rescaling[l]` was applied to the maps of layer `l` before layer `l + 1` was to explain them.
-    #[module(skip)]
-    pub rescaling: Vec<Option<Lump>>,
+    layers: Vec<Layer>,
+}
+
+/// A stack of layers to be made with random filters.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use deconvnet::connectivity::Connectivity;
+/// use deconvnet::model::{LayerConfig, NetworkConfig};
+///
+/// let network = NetworkConfig {
+///     layers: vec![
+///         LayerConfig::new(Connectivity::full(3, 9), [7, 7]),
+///         LayerConfig::new(Connectivity::singles_and_pairs(9), [7, 7]),
+///     ],
+/// };
+/// let device = Device::flex();
+/// let network = network.init(&device)?;
+/// let maps = Tensor::zeros(network.maps_shape([1, 3, 32, 32]), &device);
+/// assert_eq!(network.forward(maps).dims(), [1, 3, 32, 32]);
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkConfig {
+    /// The layers, the image side first.
+    pub layers: Vec<LayerConfig>,
+}
+
+impl NetworkConfig {
+    /// The network.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn init(&self, device: &Device) -> Result<Network> {
+        Network::new(self.layers.iter().map(|layer| layer.init(device)).collect())
+    }
 }
 
 impl Network {
-    /// A network of the given layers, without rescaling between them.
-    pub fn new(layers: Vec<Layer>) -> Self {
-        let rescaling = vec![None; layers.len()];
-        let numbered = layers.into_iter().enumerate();
-        Self {
-            layers: numbered.map(|(l, layer)| layer.numbered(l)).collect(),
-            rescaling,
+    /// A network of the given layers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is none, or one has other planes than the layer below has maps.
+    pub fn new(layers: Vec<Layer>) -> Result<Self> {
+        if layers.is_empty() {
+            return Err(Error::Config(
+                "a network needs at least one layer".to_owned(),
+            ));
         }
+        for (l, pair) in layers.windows(2).enumerate() {
+            let [maps, planes] = [pair[0].connectivity.maps(), pair[1].connectivity.planes()];
+            if maps != planes {
+                return Err(Error::Config(format!(
+                    "layer {} explains {planes} planes, but layer {} has {maps} maps",
+                    l + 2,
+                    l + 1
+                )));
+            }
+        }
+        Ok(Self { layers })
+    }
+
+    /// The layers; the first explains the image.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The layers, to be changed.
+    pub fn layers_mut(&mut self) -> &mut [Layer] {
+        &mut self.layers
     }
 
     /// The part of the stack made of `layers`.
+    ///
+    /// # Panics
+    /// Where there are no such layers, or the range is empty.
     pub fn part(&self, layers: Range<usize>) -> Self {
+        assert!(!layers.is_empty(), "a network has at least one layer");
         Self {
-            layers: self.layers[layers.clone()].to_vec(),
-            rescaling: self.rescaling[layers].to_vec(),
+            layers: self.layers[layers].to_vec(),
         }
     }
 
@@ -56,29 +115,53 @@ impl Network {
         [n, maps, grown(height, 0), grown(width, 1)]
     }
 
+    /// [`Network::project`], by Burn's name.
+    ///
+    /// # Shapes
+    /// top maps `[n, K, ..]`, see [`Network::maps_shape`] -> planes `[n, C, H, W]`.
+    pub fn forward(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.project(maps)
+    }
+
     /// Top maps down to the planes at the bottom, `R z`, linear: no rescaling is undone.
+    ///
+    /// # Shapes
+    /// top maps `[n, K, ..]`, see [`Network::maps_shape`] -> planes `[n, C, H, W]`.
     pub fn project(&self, maps: Tensor<4>) -> Tensor<4> {
-        self.layers
-            .iter()
-            .rev()
-            .fold(maps, |maps, layer| layer.synthesize(maps))
+        self.project_by(0..self.layers.len(), maps)
     }
 
     /// The adjoint of [`Network::project`]: planes at the bottom up to the top maps, `R' r`.
+    ///
+    /// # Shapes
+    /// planes `[n, C, H, W]` -> top maps `[n, K, ..]`.
     pub fn lift(&self, planes: Tensor<4>) -> Tensor<4> {
-        self.layers
-            .iter()
-            .fold(planes, |planes, layer| layer.analyze(planes))
+        self.lift_by(0..self.layers.len(), planes)
+    }
+
+    /// [`Network::project`] by some of the layers, none included.
+    pub(crate) fn project_by(&self, layers: Range<usize>, maps: Tensor<4>) -> Tensor<4> {
+        let down = self.layers[layers].iter().rev();
+        down.fold(maps, |maps, layer| layer.synthesize(maps))
+    }
+
+    /// [`Network::lift`] by some of the layers, none included.
+    pub(crate) fn lift_by(&self, layers: Range<usize>, planes: Tensor<4>) -> Tensor<4> {
+        let up = self.layers[layers].iter();
+        up.fold(planes, |planes, layer| layer.analyze(planes))
     }
 
     /// Top maps down to the planes at the bottom, undoing the rescaling between layers: the
     /// reconstruction that the maps stand for.
+    ///
+    /// # Shapes
+    /// As [`Network::project`].
     pub fn synthesize(&self, maps: Tensor<4>) -> Tensor<4> {
         let mut planes = maps;
         for (l, layer) in self.layers.iter().enumerate().rev() {
             planes = layer.synthesize(planes);
-            if let Some(lump) = self.rescaled_below(l) {
-                planes = planes / lump.scale + lump.shift;
+            if l > 0 {
+                planes = self.layers[l - 1].undo_rescaling(planes);
             }
         }
         planes
@@ -92,24 +175,30 @@ impl Network {
     /// synthesize(z) = flattened().project(z) + synthesize(0)
     /// ```
     pub fn flattened(&self) -> Self {
-        let fold = |(l, layer): (usize, &Layer)| match self.rescaled_below(l) {
-            Some(lump) => layer.with_filters(layer.filters.val() / lump.scale),
-            None => layer.clone(),
+        let fold = |(l, layer): (usize, &Layer)| {
+            let below = l.checked_sub(1).and_then(|l| self.layers[l].rescaling);
+            let filters = match below {
+                Some(rescaling) => layer.filters.val() / rescaling.scale,
+                None => layer.filters.val(),
+            };
+            Layer {
+                rescaling: None,
+                ..layer.with_filters(filters)
+            }
         };
-        Self::new(self.layers.iter().enumerate().map(fold).collect())
-    }
-
-    /// The maps of layer `l` as the layer above is to explain them, `(z - shift) * scale`.
-    pub fn rescale(&self, l: usize, maps: Tensor<4>) -> Tensor<4> {
-        match self.rescaling[l] {
-            Some(lump) => (maps - lump.shift) * lump.scale,
-            None => maps,
+        Self {
+            layers: self.layers.iter().enumerate().map(fold).collect(),
         }
     }
 
-    /// What was done to the maps that layer `l` explains.
-    fn rescaled_below(&self, l: usize) -> Option<Lump> {
-        l.checked_sub(1).and_then(|below| self.rescaling[below])
+    /// The same stack with other filters, one tensor for each layer.
+    pub(crate) fn map_filters(&self, f: impl Fn(Tensor<4>) -> Tensor<4>) -> Self {
+        let layers = self.layers.iter();
+        Self {
+            layers: layers
+                .map(|layer| layer.with_filters(f(layer.filters.val())))
+                .collect(),
+        }
     }
 }
 
@@ -119,22 +208,24 @@ mod tests {
 
     use super::*;
     use crate::connectivity::Connectivity;
-    use crate::model::{Constraint, FeatureMaps};
+    use crate::data::Rescaling;
+    use crate::model::FeatureMaps;
 
     #[test]
     fn flattened_is_synthesize_but_for_what_zero_maps_stand_for() {
         let device = Device::flex();
-        let layer = |g, size, seed| Layer::random(g, size, Constraint::UnitPlanes, seed, &device);
+        let layer = |g, size, seed| LayerConfig::new(g, size).with_seed(seed).init(&device);
         let mut network = Network::new(vec![
             layer(Connectivity::full(2, 3), [3, 2], 0),
             layer(Connectivity::singles_and_pairs(3), [2, 4], 1),
             layer(Connectivity::full(6, 4), [3, 3], 2),
-        ]);
+        ])
+        .unwrap();
         for (l, (shift, scale)) in [(0.3, 1.7), (-1.1, 0.2), (9.0, 9.0)]
             .into_iter()
             .enumerate()
         {
-            network.rescaling[l] = Some(Lump { shift, scale });
+            network.layers_mut()[l].rescaling = Some(Rescaling { shift, scale });
         }
         let shape = network.maps_shape([2, 2, 7, 8]);
         let maps = FeatureMaps::start(shape, 1.0, 3, &device);

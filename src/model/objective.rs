@@ -4,26 +4,42 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{FeatureMaps, Network};
+use super::{DataTerm, FeatureMaps, Network};
 use crate::error::{Error, Result};
 use crate::penalty;
 
 /// The one objective of both conventions:
 ///
 /// ```text
-/// data_weight / 2 * || R z - y ||^2  +  sparsity * sum |z|^p
+/// data_weight / 2 * sum m (R z - y)^2  +  sparsity * sum |z|^p
 /// ```
+///
+/// `m` the weights of the pixels, see [`DataTerm`], 1 where none are given.
 ///
 /// The paper has `data_weight = lambda`, `sparsity = 1`; the review's `SSE + lambda' L1` has
 /// `data_weight = 2`, `sparsity = lambda'`; the field's later standard has `data_weight = 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Objective {
-    /// Weight of half the squared error.
-    pub data_weight: f64,
-    /// Weight of the penalty.
-    pub sparsity: f64,
-    /// Exponent of the penalty, `0 < p <= 1`.
-    pub p: f64,
+    data_weight: f64,
+    sparsity: f64,
+    p: f64,
+}
+
+/// An objective as it is read.
+#[derive(Deserialize)]
+struct Unchecked {
+    data_weight: f64,
+    sparsity: f64,
+    p: f64,
+}
+
+impl TryFrom<Unchecked> for Objective {
+    type Error = Error;
+
+    fn try_from(read: Unchecked) -> Result<Self> {
+        Self::new(read.data_weight, read.sparsity, read.p)
+    }
 }
 
 impl Objective {
@@ -48,6 +64,21 @@ impl Objective {
         Err(Error::Config(complaint))
     }
 
+    /// Weight of half the squared error.
+    pub fn data_weight(&self) -> f64 {
+        self.data_weight
+    }
+
+    /// Weight of the penalty.
+    pub fn sparsity(&self) -> f64 {
+        self.sparsity
+    }
+
+    /// Exponent of the penalty, `0 < p <= 1`.
+    pub fn p(&self) -> f64 {
+        self.p
+    }
+
     /// Whether a duality gap can be given: the problem is convex.
     pub fn is_convex(&self) -> bool {
         self.p == 1.0
@@ -57,7 +88,7 @@ impl Objective {
 /// The two terms of the objective, each summed over the batch; shapes `[1]`.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// `data_weight / 2 * || R z - y ||^2`
+    /// `data_weight / 2 * sum m (R z - y)^2`
     pub data: Tensor<1>,
     /// `sparsity * sum |z|^p`
     pub sparsity: Tensor<1>,
@@ -77,21 +108,23 @@ pub struct Model {
 }
 
 impl Model {
-    /// The two terms for the images `[n, C, H, W]`, differentiable in filters and maps.
+    /// The two terms for images `[n, C, H, W]`, or for a [`DataTerm`] of them, differentiable in filters
+    /// and maps.
     ///
     /// For p < 1 the penalty is smoothed at zero, see [`penalty::smooth_value`].
-    pub fn forward(&self, images: Tensor<4>) -> Terms {
+    pub fn forward(&self, data: impl Into<DataTerm>) -> Terms {
         let Objective { sparsity, p, .. } = self.objective;
         Terms {
-            data: self.data_term(images),
+            data: self.data_term(&data.into()),
             sparsity: penalty::smooth_value(self.codes.maps.val(), p) * sparsity,
         }
     }
 
     /// The first of them alone.
-    pub fn data_term(&self, images: Tensor<4>) -> Tensor<1> {
-        let residual = self.network.project(self.codes.maps.val()) - images;
-        residual.square().sum() * (self.objective.data_weight / 2.0)
+    pub fn data_term(&self, data: &DataTerm) -> Tensor<1> {
+        let planes = self.network.project(self.codes.maps.val());
+        let residual = planes - data.images().clone();
+        data.weighted(residual.square()).sum() * (self.objective.data_weight / 2.0)
     }
 }
 
@@ -114,16 +147,15 @@ pub struct Evaluation {
 
 /// The sums over one image that an [`Evaluation`] is made of.
 pub(crate) struct Sums {
-    /// `||y - R z||^2`
+    /// `sum m (y - R z)^2`
     pub error: f64,
     /// `sum |z|^p`
     pub penalty: f64,
     /// Elements of the maps that are not zero, and all of them.
     pub used: usize,
     pub elements: usize,
-    pub pixels: usize,
-    /// `sum y`, `sum y^2`
-    pub image: [f64; 2],
+    /// `sum m`, `sum m y`, `sum m y^2`
+    pub image: [f64; 3],
 }
 
 impl Objective {
@@ -132,49 +164,38 @@ impl Objective {
     /// For p = 1 the gap comes from a feasible point of the dual problem, scaled from the residual:
     ///
     /// ```text
-    /// P = 1/2 ||r||^2 + w |z|_1,  r = y - R z,  w = sparsity / data_weight
-    /// theta = s r,  |s| <= w / ||R' r||_inf,  D = 1/2 ||y||^2 - 1/2 ||y - theta||^2,  gap = P - D
+    /// P = 1/2 sum m r^2 + w |z|_1,  r = y - R z,  w = sparsity / data_weight
+    /// theta = s r,  |s| <= w / ||R' (m r)||_inf,  D = sum m (theta y - 1/2 theta^2),  gap = P - D
     /// ```
     ///
     /// # Shapes
     /// maps `[n, K, ..]`, images `[n, C, H, W]`.
-    pub fn evaluate(
-        &self,
-        network: &Network,
-        maps: Tensor<4>,
-        images: Tensor<4>,
-    ) -> Vec<Evaluation> {
-        let residual = images.clone() - network.project(maps.clone());
+    pub fn evaluate(&self, network: &Network, maps: Tensor<4>, data: &DataTerm) -> Vec<Evaluation> {
+        let residual = data.images().clone() - network.project(maps.clone());
         let duals = self
             .is_convex()
-            .then(|| self.dual(network, residual.clone(), images.clone()));
-        self.evaluations(residual, maps, images, duals)
+            .then(|| self.dual(network, residual.clone(), data));
+        self.evaluations(residual, maps, data, duals)
     }
 
     /// [`Objective::evaluate`] without the gap, which costs as much again.
-    pub fn measure(
-        &self,
-        network: &Network,
-        maps: Tensor<4>,
-        images: Tensor<4>,
-    ) -> Vec<Evaluation> {
-        let residual = images.clone() - network.project(maps.clone());
-        self.evaluations(residual, maps, images, None)
+    pub fn measure(&self, network: &Network, maps: Tensor<4>, data: &DataTerm) -> Vec<Evaluation> {
+        let residual = data.images().clone() - network.project(maps.clone());
+        self.evaluations(residual, maps, data, None)
     }
 
     fn evaluations(
         &self,
         residual: Tensor<4>,
         maps: Tensor<4>,
-        images: Tensor<4>,
+        data: &DataTerm,
         duals: Option<Vec<f64>>,
     ) -> Vec<Evaluation> {
-        let squares = sums(residual.square());
+        let squares = sums(data.weighted(residual.square()));
         let penalties = sums(penalty::value(maps.clone(), self.p));
         let [n, k, h, w] = maps.dims();
         let used = sums(maps.not_equal_elem(0.0).float());
-        let (first, second) = (sums(images.clone()), sums(images.clone().square()));
-        let pixels = images.shape().num_elements() / n;
+        let moments = data.moments();
         (0..n)
             .map(|i| {
                 let evaluation = self.evaluation(Sums {
@@ -182,8 +203,7 @@ impl Objective {
                     penalty: penalties[i],
                     used: used[i] as usize,
                     elements: k * h * w,
-                    pixels,
-                    image: [first[i], second[i]],
+                    image: moments[i],
                 });
                 Evaluation {
                     gap: duals.as_ref().map(|dual| evaluation.objective - dual[i]),
@@ -197,8 +217,8 @@ impl Objective {
     pub(crate) fn evaluation(&self, sums: Sums) -> Evaluation {
         let data = self.data_weight / 2.0 * sums.error;
         let penalty = self.sparsity * sums.penalty;
-        let [first, second] = sums.image;
-        let variation = second - first * first / sums.pixels as f64;
+        let [count, first, second] = sums.image;
+        let variation = second - first * first / at_least(count, 1e-30);
         Evaluation {
             objective: data + penalty,
             data,
@@ -211,15 +231,16 @@ impl Objective {
     }
 
     /// The dual objective of each image, at the scaled residual.
-    fn dual(&self, network: &Network, residual: Tensor<4>, images: Tensor<4>) -> Vec<f64> {
+    fn dual(&self, network: &Network, residual: Tensor<4>, data: &DataTerm) -> Vec<f64> {
         let w = self.sparsity / self.data_weight;
-        let steepest = largest(network.lift(residual.clone()));
-        let r_y = sums(residual.clone() * images);
-        let r_r = sums(residual.square());
+        let weighted = data.weighted(residual.clone());
+        let steepest = largest(network.lift(weighted.clone()));
+        let r_y = sums(weighted.clone() * data.images().clone());
+        let r_r = sums(weighted * residual);
         (0..r_y.len())
             .map(|i| {
-                // D = <theta, y> - 1/2 ||theta||^2 with theta = scale * r, largest where scale is
-                // <r, y> / ||r||^2, as far as theta stays feasible.
+                // D = sum m (theta y - theta^2 / 2) with theta = scale * r, largest where scale is
+                // sum m r y / sum m r^2, as far as theta stays feasible.
                 let feasible = w / at_least(steepest[i], 1e-300);
                 let scale = (r_y[i] / at_least(r_r[i], 1e-300))
                     .min(feasible)
@@ -230,9 +251,10 @@ impl Objective {
     }
 
     /// The smallest `sparsity` for which all maps of all these images are zero (p = 1):
-    /// `data_weight * ||R' y||_inf`.
-    pub fn largest_useful_sparsity(data_weight: f64, network: &Network, images: Tensor<4>) -> f64 {
-        data_weight * largest(network.lift(images)).into_iter().fold(0.0, larger)
+    /// `data_weight * ||R' (m y)||_inf`.
+    pub fn largest_useful_sparsity(data_weight: f64, network: &Network, data: &DataTerm) -> f64 {
+        let lifted = network.lift(data.weighted(data.images().clone()));
+        data_weight * largest(lifted).into_iter().fold(0.0, larger)
     }
 }
 

@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor};
 
 use super::{Run, to_tensor};
-use crate::config::{SolverName, Update};
+use crate::config::Update;
 use crate::data::Image;
 use crate::error::Result;
-use crate::solve::{FilterMemory, Learner, Problem, Watch};
+use crate::solve::{Callback, FilterMemory, Learner, Point, Problem};
 
 impl Run {
     /// The codes `[1, K, ..]` of a prepared image in the layer at the top of each stage that learning
@@ -22,7 +22,7 @@ impl Run {
         &self,
         prepared: &Image,
         device: &Device,
-        watch: &mut dyn Watch,
+        watch: &mut dyn Callback<Point>,
     ) -> Result<Vec<(usize, Tensor<4>)>> {
         let train = &self.state.config.train;
         let learner = self.state.config.learner();
@@ -33,23 +33,19 @@ impl Run {
             let top = layers.end - 1;
             let network = self.network.part(layers);
             let start = Tensor::zeros(network.maps_shape(target.dims()), device);
-            let visits = match (train.solver, train.update_filters) {
-                // These begin anew at every visit: the one its schedule, the other its maps.
-                (SolverName::Split, _) | (_, Update::Online) => 1,
-                _ => self.state.config.layers[top].epochs,
+            let begins_anew = learner.codes.restarts() || train.update_filters == Update::Online;
+            let visits = match begins_anew {
+                true => 1,
+                false => self.state.config.layers[top].epochs,
             };
-            let problem = Problem {
-                network,
-                images: target,
-                objective: *objective,
-            };
+            let problem = Problem::new(network, target, *objective)?;
             let learner = Learner {
                 steps: visits * learner.steps,
                 ..learner.clone()
             };
             let memory = &mut FilterMemory::default();
             let learnt = learner.visit(&problem, start, false, memory, watch)?;
-            target = self.network.rescale(top, learnt.maps);
+            target = self.network.layers()[top].rescale(learnt.maps);
             codes.push((top, learnt.codes));
         }
         Ok(codes)

@@ -48,13 +48,13 @@ impl Images {
         let paths = paths(config)?;
         let bare = Prepare {
             kind: config.preprocess.clone(),
-            lump: None,
+            rescaling: None,
         };
         let usable = |i: usize, path: Option<&Path>| {
             let image = raw(config, path, i)?;
             // The preprocessing itself does not know which file is too small for it.
             bare.output_size(image.height, image.width)
-                .map_err(|error| blame(path, error))?;
+                .map_err(|error| with_path(path, error))?;
             Ok(image)
         };
         let mut failures = Vec::new();
@@ -217,7 +217,7 @@ pub fn all_usable(count: usize, mut failures: Vec<Error>) -> Result<()> {
 }
 
 /// Puts the name of the file before a message about its image.
-fn blame(path: Option<&Path>, error: Error) -> Error {
+fn with_path(path: Option<&Path>, error: Error) -> Error {
     match path {
         Some(path) => Error::Input(format!("{}: {error}", path.display())),
         None => error,
@@ -255,7 +255,9 @@ fn prepared(
     i: usize,
 ) -> Result<(Image, Undo)> {
     let image = raw(config, path, i)?;
-    prepare.apply(&image).map_err(|error| blame(path, error))
+    prepare
+        .apply(&image)
+        .map_err(|error| with_path(path, error))
 }
 
 fn checksum(image: &Image) -> u32 {

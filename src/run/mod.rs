@@ -5,18 +5,18 @@ mod images;
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Form, Update};
 use crate::connectivity::Connectivity;
-use crate::data::{Image, Lump, Prepare};
+use crate::data::{Image, Prepare, Rescaling};
 use crate::error::{Error, Result};
 use crate::model::{Evaluation, FeatureMaps, Layer, Network, Objective};
-use crate::solve::{FilterMemory, Moments, Past};
-use crate::store::{RunFolder, Which};
+use crate::solve::{FilterMemory, Moments, OnlineStatistics};
+use crate::store::{CheckpointSelector, RunFolder};
 pub use images::{CACHE_BYTES, Images, all_usable};
 
 /// Where learning has come to: what is to be done next.
@@ -74,7 +74,7 @@ pub struct State {
     /// The objective of every stage that was reached, with its weights worked out.
     pub objectives: Vec<Objective>,
     /// The rescaling of the maps of every layer that is done.
-    pub rescaling: Vec<Option<Lump>>,
+    pub rescaling: Vec<Option<Rescaling>>,
     /// What is to be done next.
     pub position: Position,
     /// The epoch so far.
@@ -84,8 +84,8 @@ pub struct State {
     /// Steps that Adam has taken on the filters of each layer of the stage.
     pub adam_steps: Vec<usize>,
     /// Batches that an online learner remembers of each layer of the stage.
-    #[serde(default)]
-    pub past_batches: Vec<usize>,
+    #[serde(default, rename = "past_batches")]
+    pub statistics_batches: Vec<usize>,
     /// Filters replaced so far because no image used them.
     pub resampled: usize,
     /// Seconds spent learning, over all sessions.
@@ -153,23 +153,17 @@ impl State {
     }
 
     /// A network of the right shapes, all zero, to be filled from a record.
-    fn blank(&self, device: &Device) -> Network {
-        let layers = self
-            .connectivity
-            .iter()
-            .zip(&self.sizes)
-            .map(|(g, &[h, w])| {
-                Layer::new(
-                    Tensor::zeros([g.planes(), g.maps(), h, w], device),
-                    g.clone(),
-                )
-            })
-            .collect();
-        let mut network = Network::new(layers);
-        for (to, from) in network.rescaling.iter_mut().zip(&self.rescaling) {
-            *to = *from;
+    fn blank(&self, device: &Device) -> Result<Network> {
+        let layers = self.connectivity.iter().zip(&self.sizes);
+        let layers = layers.map(|(g, &[h, w])| {
+            let filters = Tensor::zeros([g.planes(), g.maps(), h, w], device);
+            Layer::new(filters, g.clone())
+        });
+        let mut network = Network::new(layers.collect())?;
+        for (layer, rescaling) in network.layers_mut().iter_mut().zip(&self.rescaling) {
+            layer.rescaling = *rescaling;
         }
-        network
+        Ok(network)
     }
 }
 
@@ -189,7 +183,7 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] where it is missing, damaged, or of other shapes than it says.
-    pub fn read(path: &Path, which: Which, device: &Device) -> Result<Self> {
+    pub fn read(path: &Path, which: CheckpointSelector, device: &Device) -> Result<Self> {
         Self::from_folder(RunFolder::read(path, which)?, device)
     }
 
@@ -197,13 +191,13 @@ impl Run {
     ///
     /// # Errors
     /// As [`Run::read`], and where another process is writing to it.
-    pub fn open(path: &Path, which: Which, device: &Device) -> Result<Self> {
+    pub fn open(path: &Path, which: CheckpointSelector, device: &Device) -> Result<Self> {
         Self::from_folder(RunFolder::open(path, which)?, device)
     }
 
     fn from_folder(folder: RunFolder, device: &Device) -> Result<Self> {
         let (_, state): (_, State) = folder.state()?;
-        let network = load(&folder, "filters", state.blank(device))?;
+        let network = load(&folder, "filters", state.blank(device)?)?;
         Ok(Self {
             folder,
             state,
@@ -268,23 +262,26 @@ pub fn moments_name(layer: usize) -> String {
 }
 
 /// The name under which what an online learner remembers of a layer is stored.
-pub fn past_name(layer: usize) -> String {
+pub fn statistics_name(layer: usize) -> String {
     format!("past/layer{}", layer + 1)
 }
 
-/// A module as bytes.
+/// A module as bytes. Its parameters are numbered, since Burn names them at random: the same learning
+/// writes the same files.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] where Burn cannot write it.
 pub fn save<M: Module>(module: M) -> Result<Vec<u8>> {
     let bytes = module
+        .map(&mut Rename(Some(1)))
         .into_record()
         .into_bytes()
         .map_err(|error| Error::Checkpoint(format!("cannot write a record: {error}")))?;
     Ok(bytes.to_vec())
 }
 
-/// A module from a blob of a run, into one of the same shapes.
+/// A module from a blob of a run, into one of the same shapes. Its parameters get new names: two
+/// modules read from runs can be parts of a third.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] where the blob is missing, damaged, or of other shapes.
@@ -292,6 +289,7 @@ pub fn load<M: Module>(folder: &RunFolder, name: &str, into: M) -> Result<M> {
     let bytes = folder.get(name)?;
     ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))
         .and_then(|record| into.try_load_record(record))
+        .map(|module| module.map(&mut Rename(None)))
         .map_err(|error| {
             Error::Checkpoint(format!(
                 "'{name}' in {} does not fit this run: {error}; \
@@ -301,6 +299,23 @@ pub fn load<M: Module>(folder: &RunFolder, name: &str, into: M) -> Result<M> {
         })
 }
 
+/// Renames the parameters of a module: by numbers from one on, or at random.
+struct Rename(Option<u64>);
+
+impl ModuleMapper for Rename {
+    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = match &mut self.0 {
+            Some(next) => {
+                *next += 1;
+                ParamId::from(*next - 1)
+            }
+            None => ParamId::new(),
+        };
+        let (_, value, mapper) = parameter.consume();
+        Param::from_mapped_value(id, value, mapper)
+    }
+}
+
 /// What is remembered of the filters of a stage.
 ///
 /// # Errors
@@ -308,20 +323,20 @@ pub fn load<M: Module>(folder: &RunFolder, name: &str, into: M) -> Result<M> {
 pub fn load_memory(run: &Run, stage: usize) -> Result<FilterMemory> {
     let State {
         adam_steps,
-        past_batches,
+        statistics_batches,
         ..
     } = &run.state;
-    let filters = |layer: usize| run.network.layers[layer].filters.val();
+    let filters = |layer: usize| run.network.layers()[layer].filters.val();
     let mut memory = FilterMemory::default();
     for (layer, &time) in run.state.layers_of(stage).zip(adam_steps) {
         let blank = Moments::zeros(&filters(layer));
         let moments = load(&run.folder, &moments_name(layer), blank)?;
         memory.moments.push(Moments { time, ..moments });
     }
-    for (layer, &batches) in run.state.layers_of(stage).zip(past_batches) {
-        let blank = Past::none(&filters(layer));
-        let past = load(&run.folder, &past_name(layer), blank)?;
-        memory.past.push(Past { batches, ..past });
+    for (layer, &batches) in run.state.layers_of(stage).zip(statistics_batches) {
+        let blank = OnlineStatistics::none(&filters(layer));
+        let past = load(&run.folder, &statistics_name(layer), blank)?;
+        memory.statistics.push(OnlineStatistics { batches, ..past });
     }
     Ok(memory)
 }

@@ -2,13 +2,14 @@
 
 use std::mem;
 
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Module, Param};
 use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, Solver};
-use crate::model::{FeatureMaps, Model, Objective};
+use super::{CodingSolver, FilterMemory, Learner, Problem, Solver};
+use crate::error::{Error, Result};
+use crate::model::{DataTerm, FeatureMaps, Model, Network, Objective};
 use crate::pass::{BLOCK, Block, Pass, Use};
 use crate::penalty::ShrinkBy;
 
@@ -67,10 +68,10 @@ impl Moments {
     }
 
     fn new([first, second]: [Tensor<4>; 2], time: usize) -> Self {
-        let moment = |id: u64, value| Param::initialized(ParamId::from(id), value);
+        let moment = |value| Param::from_tensor(value).set_require_grad(false);
         Self {
-            first: moment(1, first),
-            second: moment(2, second),
+            first: moment(first),
+            second: moment(second),
             time,
         }
     }
@@ -131,10 +132,10 @@ impl Adam {
         let pass = AdamPass {
             adam: *self,
             time: moments.time + 1,
-            sparsity: objective.sparsity,
-            shrink: ShrinkBy::new(objective.p),
+            sparsity: objective.sparsity(),
+            shrink: ShrinkBy::new(objective.p()),
         };
-        // Out of the moments, so that nobody else holds them and the pass works in place.
+        // Out of the moments, so that these are their only handles and the pass works in place.
         let none = Tensor::zeros([1; 4], (&gradient.device(), gradient.dtype()));
         let Moments { first, second, .. } = mem::replace(moments, Moments::zeros(&none));
         let (mut first, mut second) = (first.into_value(), second.into_value());
@@ -237,7 +238,7 @@ impl Solver for Adam {
             codes: FeatureMaps::new(state.maps.clone()),
             objective: problem.objective,
         };
-        let (model, gradients) = data_gradient(model, problem.images.clone());
+        let (model, gradients) = data_gradient(model, &problem.data);
         let gradient = gradient_of(&model.codes.maps, &gradients);
         // So that the maps are held here alone.
         drop(model);
@@ -250,16 +251,66 @@ impl Solver for Adam {
     }
 }
 
+impl CodingSolver for Adam {
+    /// The learning rate.
+    fn variant(self, name: &str, text: &str) -> Result<Self> {
+        let rate = text.parse().ok();
+        let rate = rate.filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+        rate.map(|rate| Self { rate, ..self }).ok_or_else(|| {
+            Error::Config(format!(
+                "'{name}:{text}' has no learning rate; write a number above 0, for example {name}:0.01"
+            ))
+        })
+    }
+
+    /// Adam on maps and filters at once, for so many steps.
+    fn learn_together(
+        &self,
+        learner: &Learner,
+        problem: &Problem,
+        maps: &Tensor<4>,
+        memory: &mut FilterMemory,
+    ) -> Option<(Tensor<4>, Network)> {
+        let mut network = problem.network.clone();
+        if memory.moments.is_empty() {
+            let layers = network.layers().iter();
+            memory.moments = layers
+                .map(|layer| Moments::zeros(&layer.filters.val()))
+                .collect();
+        }
+        let mut maps = maps.clone();
+        let mut map_moments = Moments::zeros(&maps);
+        for _ in 0..learner.steps {
+            let model = Model {
+                network: network.clone(),
+                codes: FeatureMaps::new(maps.clone()),
+                objective: problem.objective,
+            };
+            let (model, gradients) = data_gradient(model, &problem.data);
+            let gradient = gradient_of(&model.codes.maps, &gradients);
+            self.step_maps(&mut maps, gradient, &problem.objective, &mut map_moments);
+            let layers = network.layers_mut().iter_mut().zip(model.network.layers());
+            for ((layer, tracked), moments) in layers.zip(&mut memory.moments) {
+                let gradient = gradient_of(&tracked.filters, &gradients);
+                let (filters, _) =
+                    self.descend(learner.filter_rate, layer.filters.val(), gradient, moments);
+                *layer = layer.with_filters(learner.constraint.project(filters));
+            }
+        }
+        Some((maps, network))
+    }
+}
+
 /// The gradients of the data term in all of the model's parameters that want one.
-pub(super) fn data_gradient(model: Model, images: Tensor<4>) -> (Model, Gradients) {
+fn data_gradient(model: Model, data: &DataTerm) -> (Model, Gradients) {
     let model = model.train();
-    let images = Tensor::from_inner(images);
-    let gradients = model.data_term(images).backward();
+    let data = data.each(Tensor::from_inner);
+    let gradients = model.data_term(&data).backward();
     (model, gradients)
 }
 
 /// The gradient of one parameter, zero where the data term does not depend on it.
-pub(super) fn gradient_of(parameter: &Param<Tensor<4>>, gradients: &Gradients) -> Tensor<4> {
+fn gradient_of(parameter: &Param<Tensor<4>>, gradients: &Gradients) -> Tensor<4> {
     let x = parameter.val();
     x.grad(gradients).unwrap_or_else(|| x.inner().zeros_like())
 }

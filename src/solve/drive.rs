@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Solver, in_double};
+use crate::backend;
 use crate::error::{Error, Result};
 use crate::model::Evaluation;
 
@@ -163,10 +164,11 @@ pub struct Point<Q = Evaluation> {
     pub at: Q,
 }
 
-/// Whoever follows a run.
-pub trait Watch<Q = Evaluation> {
-    /// Told at every look at the objective.
-    fn looked(&mut self, _point: &Point<Q>) {}
+/// What a caller hands to a long computation: it is told of events as they come, and may ask to stop.
+/// A solver's events are the evaluations of its objective, [`Point`].
+pub trait Callback<E> {
+    /// Receives an event.
+    fn event(&mut self, _event: E) {}
 
     /// Whether to stop after the step in progress.
     fn interrupted(&self) -> bool {
@@ -174,8 +176,8 @@ pub trait Watch<Q = Evaluation> {
     }
 }
 
-/// Nobody follows.
-impl<Q> Watch<Q> for () {}
+/// Ignores every event and never stops.
+impl<E> Callback<E> for () {}
 
 /// What a run ended with.
 #[derive(Clone, Debug)]
@@ -212,7 +214,7 @@ pub fn drive<P: Evaluate, S: Solver<P>>(
     problem: &P,
     start: Tensor<4>,
     limits: &Limits,
-    watch: &mut dyn Watch<P::Quality>,
+    callback: &mut dyn Callback<Point<P::Quality>>,
 ) -> Result<Solved<P::Quality>> {
     let device = problem.device();
     let judge = (limits.every > 0).then(|| problem.judge()).flatten();
@@ -225,19 +227,19 @@ pub fn drive<P: Evaluate, S: Solver<P>>(
         let ended = solver
             .done(&state)
             .or((step >= limits.steps).then_some(Reason::Steps))
-            .or(watch.interrupted().then_some(Reason::Interrupted));
-        // A clock read is honest only once the device has done what it was told to.
-        let timed_out = || {
-            let seconds = (clock + started.elapsed()).as_secs_f64();
-            limits
-                .seconds
-                .is_some_and(|limit| seconds >= limit)
-                .then_some(Reason::Seconds)
+            .or(callback.interrupted().then_some(Reason::Interrupted));
+        let ended = match limits.seconds {
+            Some(limit) if ended.is_none() => {
+                // Steps are only queued on a GPU: the clock counts once it has done them.
+                backend::sync(&device)?;
+                let seconds = (clock + started.elapsed()).as_secs_f64();
+                (seconds >= limit).then_some(Reason::Seconds)
+            }
+            _ => ended,
         };
-        let ended = ended.or_else(timed_out);
         let look = limits.every > 0 && step % limits.every == 0;
         if look || ended.is_some() {
-            let _ = device.sync();
+            backend::sync(&device)?;
             clock += started.elapsed();
             let codes = solver.codes(&state);
             let each = match &judge {
@@ -255,7 +257,7 @@ pub fn drive<P: Evaluate, S: Solver<P>>(
                 at,
             };
             curve.push(point);
-            watch.looked(&point);
+            callback.event(point);
             let reached = limits
                 .reached(&at, before)
                 .or_else(|| problem.settled(&curve));

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use burn::module::{Module, Param, ParamId};
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,14 @@ use super::lanczos::largest_eigenvalue;
 use super::{Dot, SparseBatch, conjugate_gradients};
 use crate::conv;
 use crate::error::Result;
-use crate::model::{Constraint, FeatureMaps, Network};
+use crate::model::{Constraint, DataTerm, FeatureMaps, Network};
 
 /// Hands every batch of top maps and images, one after the other, to the function given.
-pub type Batches<'a> =
-    dyn Fn(&mut dyn FnMut(Tensor<4>, Tensor<4>) -> Result<()>) -> Result<()> + 'a;
+pub type Batches<'a> = dyn Fn(&mut dyn FnMut(Tensor<4>, DataTerm) -> Result<()>) -> Result<()> + 'a;
 
 /// Find the filters of layer `layer` of a stack with all maps and the other layers fixed:
-/// `min_f 1/2 sum over images ||R(f) z - y||^2`, linear in `f`; for an online learner plus the
-/// quadratic of its [`Past`] around the present filters.
+/// `min_f 1/2 sum over images of sum m (R(f) z - y)^2`, linear in `f`; for an online learner plus the
+/// quadratic of its [`OnlineStatistics`] around the present filters.
 ///
 /// The images may be more than fit in memory: they come batch by batch, several times.
 pub struct FilterProblem<'a> {
@@ -31,7 +30,7 @@ pub struct FilterProblem<'a> {
     /// The same maps and images where those are one sparse batch of one layer, which is faster.
     pub sparse: Option<&'a SparseBatch>,
     /// What batches that are gone said of the filters; none where these are all there is.
-    pub past: Option<&'a Past>,
+    pub statistics: Option<&'a OnlineStatistics>,
     /// What the filters have to satisfy.
     pub constraint: Constraint,
 }
@@ -50,7 +49,7 @@ pub struct FilterProblem<'a> {
 /// Sources: Mairal, Bach, Ponce and Sapiro 2010 (surrogates and forgetting), of which this is the
 /// diagonal; Liu, Garcia-Cardona, Wohlberg and Yin 2018 (online convolutional learning).
 #[derive(Module, Debug)]
-pub struct Past {
+pub struct OnlineStatistics {
     /// `h`, `[1, maps, 1, 1]`.
     pub energies: Param<Tensor<4>>,
     /// `t`, the batches so far.
@@ -61,7 +60,7 @@ pub struct Past {
 /// How fast the past is forgotten: what counts is some `t / (FORGET + 1)` last batches.
 const FORGET: f64 = 8.0;
 
-impl Past {
+impl OnlineStatistics {
     /// No batch yet, for the filters of a layer.
     pub fn none(filters: &Tensor<4>) -> Self {
         let zeros = Tensor::zeros(
@@ -69,7 +68,7 @@ impl Past {
             (&filters.device(), filters.dtype()),
         );
         Self {
-            energies: Param::initialized(ParamId::from(1), zeros),
+            energies: Param::from_tensor(zeros).set_require_grad(false),
             batches: 0,
         }
     }
@@ -118,14 +117,14 @@ impl FilterProblem<'_> {
     /// # Errors
     /// Those of reading a batch.
     pub fn solve(&self, step: FilterStep) -> Result<Tensor<4>> {
-        let filters = self.network.layers[self.layer].filters.val();
+        let filters = self.network.layers()[self.layer].filters.val();
         let data = match self.sparse {
             Some(sparse) => sparse.data(),
-            None => self.sum(filters.zeros_like(), |maps, images| {
-                self.gradient(maps, images)
+            None => self.sum(filters.zeros_like(), |maps, data| {
+                self.gradient(maps, data.weighted(data.images().clone()))
             })?,
         };
-        let data = self.and_past(data, |h| h * filters.clone());
+        let data = self.with_statistics(data, |h| h * filters.clone());
         match step {
             FilterStep::LeastSquares { cg } => {
                 let found = self.with_normal(|apply| {
@@ -148,7 +147,7 @@ impl FilterProblem<'_> {
         data: Tensor<4>,
         steps: usize,
     ) -> Result<Tensor<4>> {
-        let energies = self.and_past(self.energies()?, |h| h);
+        let energies = self.with_statistics(self.energies()?, |h| h);
         let least = energies.clone().max() * LEAST_ENERGY;
         let least = least.reshape([1; 4]).clamp_min(TINY);
         let energies = energies.clone().max_pair(least.expand(energies.dims()));
@@ -199,26 +198,30 @@ impl FilterProblem<'_> {
         failure.into_inner().map_or(Ok(solved), Err)
     }
 
-    /// The normal operator, `f -> A'A f + h f`, `A f = R(f) z`.
+    /// The normal operator, `f -> A'm A f + h f`, `A f = R(f) z`.
     fn normal(&self, filters: &Tensor<4>) -> Result<Tensor<4>> {
         let present = match self.sparse {
             Some(sparse) => sparse.normal(filters),
             None => {
-                let g = &self.network.layers[self.layer].connectivity;
-                let below = self.network.part(0..self.layer);
-                self.sum(filters.zeros_like(), |maps, _| {
+                let g = &self.network.layers()[self.layer].connectivity;
+                self.sum(filters.zeros_like(), |maps, data| {
                     let planes = conv::synthesize(self.own(maps.clone()), filters.clone(), g);
-                    self.gradient(maps, below.project(planes))
+                    let planes = self.network.project_by(0..self.layer, planes);
+                    self.gradient(maps, data.weighted(planes))
                 })?
             }
         };
-        Ok(self.and_past(present, |h| h * filters.clone()))
+        Ok(self.with_statistics(present, |h| h * filters.clone()))
     }
 
     /// Adds a term in what is left of the past.
-    fn and_past(&self, present: Tensor<4>, term: impl Fn(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
-        match self.past {
-            Some(past) => present + term(past.energies.val()),
+    fn with_statistics(
+        &self,
+        present: Tensor<4>,
+        term: impl Fn(Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
+        match self.statistics {
+            Some(statistics) => present + term(statistics.energies.val()),
             None => present,
         }
     }
@@ -231,7 +234,7 @@ impl FilterProblem<'_> {
         if let Some(sparse) = self.sparse {
             return Ok(sparse.energies());
         }
-        let filters = self.network.layers[self.layer].filters.val();
+        let filters = self.network.layers()[self.layer].filters.val();
         let zeros = Tensor::zeros(
             [1, filters.dims()[1], 1, 1],
             (&filters.device(), filters.dtype()),
@@ -244,24 +247,24 @@ impl FilterProblem<'_> {
 
     /// `A' r`.
     fn gradient(&self, maps: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
-        let below = self.network.part(0..self.layer);
-        let g = &self.network.layers[self.layer].connectivity;
-        conv::filter_gradient(self.own(maps), below.lift(residual), g)
+        let g = &self.network.layers()[self.layer].connectivity;
+        let residual = self.network.lift_by(0..self.layer, residual);
+        conv::filter_gradient(self.own(maps), residual, g)
     }
 
     /// The maps of the layer itself, from those of the top.
     fn own(&self, top: Tensor<4>) -> Tensor<4> {
-        let layers = self.network.layers.len();
-        self.network.part(self.layer + 1..layers).project(top)
+        let layers = self.network.layers().len();
+        self.network.project_by(self.layer + 1..layers, top)
     }
 
     fn sum(
         &self,
         mut sum: Tensor<4>,
-        term: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
+        term: impl Fn(Tensor<4>, DataTerm) -> Tensor<4>,
     ) -> Result<Tensor<4>> {
-        (self.batches)(&mut |maps, images| {
-            sum = sum.clone() + term(maps, images);
+        (self.batches)(&mut |maps, data| {
+            sum = sum.clone() + term(maps, data);
             Ok(())
         })?;
         Ok(sum)

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::lanczos::largest_eigenvalue;
-use super::{Dot, Problem, Solver};
+use super::{CodingSolver, Dot, Problem, Solver, SparseBatch};
 use crate::conv::proximal::{self, Proximal};
 use crate::model::{FeatureMaps, Network};
 use crate::pass::{self, BLOCK, Block, Pass, Use, dot};
@@ -15,7 +15,7 @@ use crate::penalty::Shrink;
 /// Accelerated proximal gradient with adaptive restart:
 ///
 /// ```text
-/// x' = shrink(v - data_weight R'(R v - y) / L, sparsity / L),   L >= data_weight ||R||^2
+/// x' = shrink(v - data_weight R'm(R v - y) / L, sparsity / L),   L >= data_weight max(m) ||R||^2
 /// v' = x' + (t - 1) / t' (x' - x),   t' = (1 + sqrt(1 + 4 t^2)) / 2
 /// ```
 ///
@@ -67,7 +67,8 @@ impl Solver for Fista {
             momentum: Tensor::zeros([n, 1, 1, 1], like),
             norm: self
                 .norm
-                .unwrap_or_else(|| operator_norm(&problem.network, problem.images.dims())),
+                .unwrap_or_else(|| operator_norm(&problem.network, problem.data.dims()))
+                * problem.data.largest_weight(),
             lost: start.zeros_like(),
             planes: [planes.clone(), planes],
             before: start.clone(),
@@ -78,7 +79,7 @@ impl Solver for Fista {
     fn step(&self, problem: &Problem, state: &mut FistaState) {
         let Problem {
             network,
-            images,
+            data,
             objective,
         } = problem;
         let FistaState {
@@ -90,18 +91,18 @@ impl Solver for Fista {
         } = state;
         let momentum = state.momentum.clone();
         let ahead = (at.clone() - at_before.clone()) * momentum.clone();
-        let residual = at.clone() + ahead - images.clone();
-        let (below, top) = (network.part(0..network.layers.len() - 1), network.top());
-        let residual = below.lift(residual);
+        let residual = data.residual(at.clone() + ahead);
+        let top = network.top();
+        let residual = network.lift_by(0..network.layers().len() - 1, residual);
         // The data weight cancels: step 1 / L times gradient data_weight R'r, L = data_weight norm.
         let by = Proximal {
             length: 1.0 / state.norm,
-            weight: objective.sparsity / (objective.data_weight * state.norm),
-            p: objective.p,
+            weight: objective.sparsity() / (objective.data_weight() * state.norm),
+            p: objective.p(),
         };
         let uphill = if pass::suits(x) {
             let mut gradient = top.analyze(residual);
-            Descend::new(by, x.dtype()).run([momentum], [&mut gradient, x, before, lost])
+            FistaPass::new(by, x.dtype()).run([momentum], [&mut gradient, x, before, lost])
         } else {
             let maps = [x.clone(), before.clone()];
             let filters = top.filters.val();
@@ -125,6 +126,12 @@ impl Solver for Fista {
     }
 }
 
+impl CodingSolver for Fista {
+    fn sparse(&self, problem: &Problem, _: FistaState, codes: &Tensor<4>) -> Option<SparseBatch> {
+        SparseBatch::new(problem, codes)
+    }
+}
+
 /// The step itself. On the gradient `R'(R v - y)`, `x`, the maps before, which become the next, and
 /// what was lost by rounding, with the number `momentum`:
 ///
@@ -134,13 +141,13 @@ impl Solver for Fista {
 /// sum (v - next) (next - x)
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Descend {
+pub struct FistaPass {
     shrink: Shrink,
     length: f64,
     single: bool,
 }
 
-impl Descend {
+impl FistaPass {
     /// For maps of type `dtype`.
     pub fn new(by: Proximal, dtype: DType) -> Self {
         Self {
@@ -151,7 +158,7 @@ impl Descend {
     }
 }
 
-impl Pass<4, 1> for Descend {
+impl Pass<4, 1> for FistaPass {
     fn uses(&self) -> [Use; 4] {
         [Use::Read, Use::Read, Use::Update, Use::Update]
     }

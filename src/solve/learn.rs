@@ -2,13 +2,14 @@
 
 use burn::tensor::Tensor;
 
-use super::adam::{Adam, Moments, data_gradient, gradient_of};
+use super::adam::Moments;
 use super::filters::Batches;
+use super::method::Coded;
 use super::{
-    FilterProblem, FilterStep, Method, Past, Problem, Solver, SparseBatch, Watch, advance,
+    Callback, FilterProblem, FilterStep, Method, OnlineStatistics, Point, Problem, SparseBatch,
 };
 use crate::error::{Error, Result};
-use crate::model::{Constraint, Evaluation, FeatureMaps, Model, Network};
+use crate::model::{Constraint, Evaluation, Network};
 
 /// How maps and filters are learnt together.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +18,7 @@ pub struct Learner {
     pub codes: Method,
     /// How long on each visit of a batch.
     pub steps: usize,
-    /// How the filters are updated; with [`Method::Adam`] they descend with the maps instead.
+    /// How the filters are updated, unless the solver learns them together with the maps, as Adam does.
     pub filters: FilterStep,
     /// The learning rate of the filters under Adam.
     pub filter_rate: f64,
@@ -49,36 +50,18 @@ pub struct FilterMemory {
     pub moments: Vec<Moments>,
     /// An online learner's, for each layer; empty where every image is visited with the maps that
     /// it had before.
-    pub past: Vec<Past>,
+    pub statistics: Vec<OnlineStatistics>,
 }
 
 impl FilterMemory {
     /// What an online learner begins with.
     pub fn online(network: &Network) -> Self {
-        let layers = network.layers.iter();
+        let layers = network.layers().iter();
         Self {
-            past: layers.map(|l| Past::none(&l.filters.val())).collect(),
+            statistics: layers
+                .map(|l| OnlineStatistics::none(&l.filters.val()))
+                .collect(),
             ..Self::default()
-        }
-    }
-}
-
-/// The maps of a batch.
-struct Coded {
-    codes: Tensor<4>,
-    /// What to start from another time.
-    maps: Tensor<4>,
-    /// The elements of both, where they are the same and sparse.
-    sparse: Option<SparseBatch>,
-}
-
-impl Coded {
-    /// Codes that are what to start from another time.
-    fn same(codes: Tensor<4>) -> Self {
-        Self {
-            maps: codes.clone(),
-            codes,
-            sparse: None,
         }
     }
 }
@@ -87,42 +70,57 @@ impl Learner {
     /// Visits one batch: its maps from those given, then the filters, unless those wait
     /// for the end of the epoch (`update` false).
     ///
-    /// Of `watch` it only asks whether to stop early.
+    /// Of `callback` it only asks whether to stop early.
     ///
     /// # Errors
     /// [`Error::Numeric`] where the numbers leave the finite range; [`Error::Config`] for
-    /// [`Descent`](super::Descent) on a stack of layers.
+    /// [`CoordinateDescent`](super::Descent) on a stack of layers.
     pub fn visit(
         &self,
         problem: &Problem,
         maps: Tensor<4>,
         update: bool,
         memory: &mut FilterMemory,
-        watch: &dyn Watch,
+        callback: &dyn Callback<Point>,
     ) -> Result<Learnt> {
         let Problem {
             network,
-            images,
+            data,
             objective,
         } = problem;
-        let (
-            Coded {
-                codes,
-                maps,
-                sparse,
-            },
-            network,
-        ) = match &self.codes {
-            Method::Adam(adam) if update => {
-                let (maps, network) = self.descend(adam, problem, maps, &mut memory.moments);
-                (Coded::same(maps), network)
-            }
-            _ => (self.code(problem, maps, watch)?, network.clone()),
+        let together = match update {
+            true => self.codes.learn_together(self, problem, &maps, memory),
+            false => None,
         };
+        let waits = together.is_none() && update;
+        let (coded, network) = match together {
+            Some((maps, network)) => {
+                let codes = maps.clone();
+                let sparse = None;
+                (
+                    Coded {
+                        codes,
+                        maps,
+                        sparse,
+                    },
+                    network,
+                )
+            }
+            None => {
+                let stop = || callback.interrupted();
+                let coded = self.codes.advance(problem, maps, self.steps, &stop)?;
+                (coded, network.clone())
+            }
+        };
+        let Coded {
+            codes,
+            maps,
+            sparse,
+        } = coded;
         let measure = |network: &Network, maps: &Tensor<4>| {
             let each = match &sparse {
                 Some(sparse) => sparse.measure(&network.top().filters.val(), objective),
-                None => objective.measure(network, maps.clone(), images.clone()),
+                None => objective.measure(network, maps.clone(), data),
             };
             let total = Evaluation::total(&each).objective;
             if total.is_finite() {
@@ -134,20 +132,19 @@ impl Learner {
             )))
         };
         let after_codes = measure(&network, &codes)?;
-        let (network, after_filters) = if update && !matches!(self.codes, Method::Adam(_)) {
-            let batches: &Batches = &|visit| visit(maps.clone(), images.clone());
+        let (network, after_filters) = if waits {
+            let batches: &Batches = &|visit| visit(maps.clone(), data.clone());
             let network =
-                self.update_filters(network, batches, sparse.as_ref(), &mut memory.past)?;
+                self.update_filters(network, batches, sparse.as_ref(), &mut memory.statistics)?;
             let after_filters = measure(&network, &codes)?;
             (network, after_filters)
         } else {
             (network, after_codes.clone())
         };
-        let going_on = match &self.codes {
-            // The codes may be finite while the maps that go on are not.
-            Method::Split(_) => measure(&network, &maps)?,
-            // What goes on is the codes themselves.
-            Method::Adam(_) | Method::Fista(_) | Method::Descent(_) => after_filters.clone(),
+        // The codes may be finite while the maps that go on are not.
+        let going_on = match self.codes.has_separate_maps() {
+            true => measure(&network, &maps)?,
+            false => after_filters.clone(),
         };
         Ok(Learnt {
             network,
@@ -159,42 +156,8 @@ impl Learner {
         })
     }
 
-    /// The maps of a batch after so many steps, none of them looked at.
-    fn code(&self, problem: &Problem, start: Tensor<4>, watch: &dyn Watch) -> Result<Coded> {
-        self.codes.check(problem.network.layers.len())?;
-        let (steps, stop) = (self.steps, &|| watch.interrupted());
-        Ok(match &self.codes {
-            Method::Split(split) => {
-                let state = advance(split, problem, start, steps, stop);
-                let coded = Coded::same(split.codes(&state));
-                Coded {
-                    maps: split.maps(&state).unwrap_or(coded.maps),
-                    ..coded
-                }
-            }
-            Method::Adam(adam) => {
-                Coded::same(adam.codes(&advance(adam, problem, start, steps, stop)))
-            }
-            Method::Fista(fista) => {
-                let codes = fista.codes(&advance(fista, problem, start, steps, stop));
-                Coded {
-                    sparse: SparseBatch::new(problem, &codes),
-                    ..Coded::same(codes)
-                }
-            }
-            Method::Descent(descent) => {
-                let state = advance(descent, problem, start, steps, stop);
-                let codes = descent.codes(&state);
-                Coded {
-                    sparse: state.into_sparse(),
-                    ..Coded::same(codes)
-                }
-            }
-        })
-    }
-
     /// Updates the filters of every layer of the stack in turn, the image side first. `sparse` holds
-    /// the same as `batches`, where that is one sparse batch of one layer; `past` is an online
+    /// the same as `batches`, where that is one sparse batch of one layer; `statistics` is an online
     /// learner's, or empty.
     ///
     /// # Errors
@@ -204,67 +167,25 @@ impl Learner {
         mut network: Network,
         batches: &Batches,
         sparse: Option<&SparseBatch>,
-        past: &mut [Past],
+        statistics: &mut [OnlineStatistics],
     ) -> Result<Network> {
-        for layer in 0..network.layers.len() {
+        for layer in 0..network.layers().len() {
             let problem = FilterProblem {
                 network: &network,
                 layer,
                 batches,
                 sparse,
-                past: past.get(layer),
+                statistics: statistics.get(layer),
                 constraint: self.constraint,
             };
             let filters = problem.solve(self.filters)?;
-            if !past.is_empty() {
+            if !statistics.is_empty() {
                 let energies = problem.energies()?;
-                past[layer].add(energies);
+                statistics[layer].add(energies);
             }
-            network.layers[layer] = network.layers[layer].with_filters(filters);
+            let layer = &mut network.layers_mut()[layer];
+            *layer = layer.with_filters(filters);
         }
         Ok(network)
-    }
-
-    /// Adam on maps and filters together.
-    fn descend(
-        &self,
-        adam: &Adam,
-        problem: &Problem,
-        maps: Tensor<4>,
-        moments: &mut Vec<Moments>,
-    ) -> (Tensor<4>, Network) {
-        if moments.is_empty() {
-            *moments = problem
-                .network
-                .layers
-                .iter()
-                .map(|layer| Moments::zeros(&layer.filters.val()))
-                .collect();
-        }
-        let mut map_moments = Moments::zeros(&maps);
-        let mut network = problem.network.clone();
-        let mut maps = maps;
-        for _ in 0..self.steps {
-            let model = Model {
-                network: network.clone(),
-                codes: FeatureMaps::new(maps.clone()),
-                objective: problem.objective,
-            };
-            let (model, gradients) = data_gradient(model, problem.images.clone());
-            let gradient = gradient_of(&model.codes.maps, &gradients);
-            adam.step_maps(&mut maps, gradient, &problem.objective, &mut map_moments);
-            for ((layer, tracked), moments) in network
-                .layers
-                .iter_mut()
-                .zip(&model.network.layers)
-                .zip(moments.iter_mut())
-            {
-                let gradient = gradient_of(&tracked.filters, &gradients);
-                let (filters, _) =
-                    adam.descend(self.filter_rate, layer.filters.val(), gradient, moments);
-                *layer = layer.with_filters(self.constraint.project(filters));
-            }
-        }
-        (maps, network)
     }
 }

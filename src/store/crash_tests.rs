@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::tests::content;
-use super::{RunFolder, Which};
+use super::{CheckpointSelector, RunFolder};
 use crate::{Error, Result};
 
 /// Says to the tests below, in the process started for them, which folder to write to.
@@ -18,7 +18,7 @@ const BLOBS: u64 = 5;
 /// Goes on from wherever the run is, for as long as it can.
 fn write_on(folder: &Path, steps: u64) -> Result<()> {
     let mut run = match folder.join("checkpoint.json").exists() {
-        true => RunFolder::open(folder, Which::Last)?,
+        true => RunFolder::open(folder, CheckpointSelector::Last)?,
         false => RunFolder::create(folder)?,
     };
     let first = run.state::<u64>().map_or(0, |(step, _)| step);
@@ -86,12 +86,12 @@ fn a_process_killed_at_any_moment_leaves_a_whole_run() {
         child.kill().unwrap();
         child.wait().unwrap();
 
-        let last = RunFolder::read(&folder, Which::Last).unwrap();
+        let last = RunFolder::read(&folder, CheckpointSelector::Last).unwrap();
         assert_whole(&last);
         steps.push(last.state::<u64>().unwrap().0);
         let kept = last.layout.kept_steps().unwrap();
         for step in kept.into_iter().filter(|step| Some(step) <= steps.last()) {
-            assert_whole(&RunFolder::read(&folder, Which::Step(step)).unwrap());
+            assert_whole(&RunFolder::read(&folder, CheckpointSelector::Step(step)).unwrap());
         }
     }
     assert!(
@@ -104,7 +104,7 @@ fn a_process_killed_at_any_moment_leaves_a_whole_run() {
 #[test]
 fn a_full_disk_is_told_and_the_last_commit_stays() {
     if let Some(folder) = std::env::var_os(FOLDER) {
-        let mut run = RunFolder::open(Path::new(&folder), Which::Last).unwrap();
+        let mut run = RunFolder::open(Path::new(&folder), CheckpointSelector::Last).unwrap();
         let failed = run.put("maps/0", &vec![7; 1 << 20]).unwrap_err();
         assert!(matches!(&failed, Error::Io { path, .. } if path.ends_with("maps/0-00000003.bpk")));
         let half = Path::new(&folder).join("blobs/maps/0-00000003.bpk.tmp");
@@ -134,7 +134,7 @@ fn a_full_disk_is_told_and_the_last_commit_stays() {
         "{}",
         String::from_utf8_lossy(&output.stdout)
     );
-    let run = RunFolder::open(&folder, Which::Last).unwrap();
+    let run = RunFolder::open(&folder, CheckpointSelector::Last).unwrap();
     assert_eq!(run.state::<u64>().unwrap(), (3, 3));
     assert!(run.get("maps/0").unwrap() == content("maps/0", 2));
 }

@@ -5,14 +5,14 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::tests::{State, advance, assert_at, message, run_with};
-use super::{RunFolder, Which};
+use super::{CheckpointSelector, RunFolder};
 
 #[test]
 fn damaged_blobs_are_told_and_a_whole_checkpoint_named() {
     let folder = run_with(1..=2, 0).unwrap();
     let path = folder.path().join("blobs/filters-00000002.bpk");
     let whole = fs::read(&path).unwrap();
-    let run = RunFolder::read(folder.path(), Which::Last).unwrap();
+    let run = RunFolder::read(folder.path(), CheckpointSelector::Last).unwrap();
 
     let mut flipped = whole.clone();
     flipped[700] ^= 1;
@@ -41,7 +41,7 @@ fn the_checkpoint_named_is_whole_itself() {
     fs::remove_file(blob(3)).unwrap();
     let advice = || {
         message(
-            RunFolder::read(folder.path(), Which::Last)
+            RunFolder::read(folder.path(), CheckpointSelector::Last)
                 .unwrap()
                 .get("filters"),
         )
@@ -80,8 +80,8 @@ fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
         ),
     ] {
         fs::write(&path, text).unwrap();
-        for result in
-            [RunFolder::read, RunFolder::open].map(|f| f(folder.path().to_owned(), Which::Last))
+        for result in [RunFolder::read, RunFolder::open]
+            .map(|f| f(folder.path().to_owned(), CheckpointSelector::Last))
         {
             let text = message(result);
             assert!(
@@ -91,8 +91,14 @@ fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
             assert!(text.contains("step 2 instead"), "{text}");
         }
     }
-    assert_at(&RunFolder::open(folder.path(), Which::Step(2)).unwrap(), 2);
-    assert_at(&RunFolder::open(folder.path(), Which::Last).unwrap(), 2);
+    assert_at(
+        &RunFolder::open(folder.path(), CheckpointSelector::Step(2)).unwrap(),
+        2,
+    );
+    assert_at(
+        &RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap(),
+        2,
+    );
 }
 
 #[test]
@@ -104,17 +110,21 @@ fn one_process_writes_and_nothing_is_overwritten() {
     assert!(message(run.state::<State>()).contains("no checkpoint yet"));
     assert!(message(run.put("../filters", b"")).contains("leads out"));
     advance(&mut run, 1, false).unwrap();
-    assert!(message(RunFolder::open(&root, Which::Last)).contains("another process"));
+    assert!(message(RunFolder::open(&root, CheckpointSelector::Last)).contains("another process"));
     assert!(message(RunFolder::create(&root)).contains("--resume"));
 
-    let mut reader = RunFolder::read(&root, Which::Last).unwrap();
+    let mut reader = RunFolder::read(&root, CheckpointSelector::Last).unwrap();
     assert!(message(reader.put("filters", b"")).contains("opened for reading"));
     assert!(message(reader.commit(2, &(), false)).contains("opened for reading"));
     assert!(message(reader.state::<Vec<u8>>()).contains("state of step 1"));
-    assert!(message(RunFolder::read(&root, Which::Best)).contains("marked as the best"));
+    assert!(
+        message(RunFolder::read(&root, CheckpointSelector::Best)).contains("marked as the best")
+    );
     let nowhere = folder.path().join("nowhere");
-    assert!(message(RunFolder::open(&nowhere, Which::Last)).contains("start a new run"));
+    assert!(
+        message(RunFolder::open(&nowhere, CheckpointSelector::Last)).contains("start a new run")
+    );
     assert!(!nowhere.exists());
     drop(run);
-    RunFolder::open(&root, Which::Last).unwrap();
+    RunFolder::open(&root, CheckpointSelector::Last).unwrap();
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use super::Which;
+use super::CheckpointSelector;
 use super::layout::Layout;
 use super::manifest::{Blob, Manifest};
 use crate::files;
@@ -78,7 +78,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Checkpoint`] if another process writes to the run, or if the checkpoint is not
     /// there, cut short or of another version; [`Error::Io`] if reading or writing fails.
-    pub fn open(path: impl Into<PathBuf>, which: Which) -> Result<Self> {
+    pub fn open(path: impl Into<PathBuf>, which: CheckpointSelector) -> Result<Self> {
         let layout = Layout { root: path.into() };
         // A look before the lock, so that no lock is left in a folder that holds no run.
         layout.pick(which)?;
@@ -96,7 +96,7 @@ impl RunFolder {
 
         // From here on this checkpoint is the last one. A kill between these lines leaves nothing
         // that the next opening does not put right.
-        if which != Which::Last || is_cut {
+        if which != CheckpointSelector::Last || is_cut {
             manifest.save(&layout.newest())?;
         }
         manifest.save(&layout.kept(manifest.step))?;
@@ -123,7 +123,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is not there, cut short or of another version.
-    pub fn read(path: impl Into<PathBuf>, which: Which) -> Result<Self> {
+    pub fn read(path: impl Into<PathBuf>, which: CheckpointSelector) -> Result<Self> {
         let layout = Layout { root: path.into() };
         let manifest = layout.pick(which)?;
         Ok(Self::at(layout, Some(manifest), None))

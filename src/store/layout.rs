@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::Which;
+use super::CheckpointSelector;
 use super::manifest::{Blob, Manifest};
 use crate::files;
 use crate::{Error, Result};
@@ -70,16 +70,16 @@ impl Layout {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if it is not there, cut short or of another version.
-    pub fn pick(&self, which: Which) -> Result<Manifest> {
+    pub fn pick(&self, which: CheckpointSelector) -> Result<Manifest> {
         let step = match which {
-            Which::Last => return self.load(&self.newest()),
-            Which::Best => self.load(&self.newest())?.best.ok_or_else(|| {
+            CheckpointSelector::Last => return self.load(&self.newest()),
+            CheckpointSelector::Best => self.load(&self.newest())?.best.ok_or_else(|| {
                 Error::Checkpoint(format!(
                     "{}: no checkpoint was marked as the best; take the last one",
                     self.root.display()
                 ))
             })?,
-            Which::Step(step) => step,
+            CheckpointSelector::Step(step) => step,
         };
         self.load(&self.kept(step))
     }

@@ -41,7 +41,7 @@ use crate::{Error, Result};
 /// `"last"`, `"best"` or `{ step = 12 }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Which {
+pub enum CheckpointSelector {
     /// The newest one.
     Last,
     /// The one most recently committed as the best.
@@ -50,7 +50,7 @@ pub enum Which {
     Step(u64),
 }
 
-impl std::str::FromStr for Which {
+impl std::str::FromStr for CheckpointSelector {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::commit::STAGES;
-use super::{RunFolder, Which};
+use super::{CheckpointSelector, RunFolder};
 use crate::{Error, Result};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -77,14 +77,23 @@ pub(super) fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
 #[test]
 fn goes_on_where_it_stopped() {
     let folder = run_with(1..=2, 1).unwrap();
-    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     assert_at(&run, 2);
     advance(&mut run, 3, false).unwrap();
     assert_at(&run, 3);
     drop(run);
-    assert_at(&RunFolder::read(folder.path(), Which::Last).unwrap(), 3);
-    assert_at(&RunFolder::read(folder.path(), Which::Best).unwrap(), 1);
-    assert_at(&RunFolder::read(folder.path(), Which::Step(2)).unwrap(), 2);
+    assert_at(
+        &RunFolder::read(folder.path(), CheckpointSelector::Last).unwrap(),
+        3,
+    );
+    assert_at(
+        &RunFolder::read(folder.path(), CheckpointSelector::Best).unwrap(),
+        1,
+    );
+    assert_at(
+        &RunFolder::read(folder.path(), CheckpointSelector::Step(2)).unwrap(),
+        2,
+    );
 }
 
 #[test]
@@ -98,7 +107,7 @@ fn numbers_in_the_state_come_back_to_the_last_bit() {
     let unreadable = vec![f64::INFINITY];
     assert!(message(run.commit(1, &unreadable, false)).contains("finite"));
     drop(run);
-    let run = RunFolder::read(folder.path(), Which::Last).unwrap();
+    let run = RunFolder::read(folder.path(), CheckpointSelector::Last).unwrap();
     let (_, found): (u64, Vec<f64>) = run.state().unwrap();
     assert!(
         sent.iter()
@@ -111,7 +120,7 @@ fn numbers_in_the_state_come_back_to_the_last_bit() {
 fn a_commit_cut_off_after_any_stage_leaves_a_whole_checkpoint() {
     for done in 0..=STAGES.len() {
         let folder = run_with(1..=5, 2).unwrap();
-        let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+        let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
         put_all(&mut run, 6).unwrap();
         let next = run.next(6, &state(6), false).unwrap();
         STAGES[..done]
@@ -121,14 +130,14 @@ fn a_commit_cut_off_after_any_stage_leaves_a_whole_checkpoint() {
         drop(run);
 
         let step = if done < 2 { 5 } else { 6 };
-        let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+        let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
         assert_at(&run, step);
         // And the next commit leaves neither more nor less than if nothing had happened.
         advance(&mut run, step + 1, false).unwrap();
         drop(run);
         for kept in [step + 1, step, step - 1, 2] {
             assert_at(
-                &RunFolder::read(folder.path(), Which::Step(kept)).unwrap(),
+                &RunFolder::read(folder.path(), CheckpointSelector::Step(kept)).unwrap(),
                 kept,
             );
         }
@@ -140,7 +149,7 @@ fn a_commit_cut_off_after_any_stage_leaves_a_whole_checkpoint() {
 #[test]
 fn the_same_step_can_be_committed_again_and_cut_off() {
     let folder = run_with([1, 2], 1).unwrap();
-    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     run.put("filters", b"second thoughts").unwrap();
     let next = run.next(2, &state(2), false).unwrap();
     STAGES[..2]
@@ -148,11 +157,14 @@ fn the_same_step_can_be_committed_again_and_cut_off() {
         .for_each(|stage| stage(&mut run, &next).unwrap());
     drop(run);
     // The kept copy of step 2 is still that of the first thoughts.
-    assert_at(&RunFolder::read(folder.path(), Which::Step(2)).unwrap(), 2);
-    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    assert_at(
+        &RunFolder::read(folder.path(), CheckpointSelector::Step(2)).unwrap(),
+        2,
+    );
+    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     assert_eq!(run.get("filters").unwrap(), b"second thoughts");
     run.commit(2, &state(2), false).unwrap();
-    let kept = RunFolder::read(folder.path(), Which::Step(2)).unwrap();
+    let kept = RunFolder::read(folder.path(), CheckpointSelector::Step(2)).unwrap();
     assert_eq!(kept.get("filters").unwrap(), b"second thoughts");
     assert!(message(run.commit(1, &state(1), false)).contains("step 2 already"));
 }
@@ -168,7 +180,7 @@ fn what_kept_checkpoints_refer_to_stays() {
     }
     assert_eq!(files_in(&folder.path().join("checkpoints")), 2);
     assert_eq!(files_in(&folder.path().join("blobs")), 5);
-    for (which, step) in [(Which::Last, 6), (Which::Best, 3)] {
+    for (which, step) in [(CheckpointSelector::Last, 6), (CheckpointSelector::Best, 3)] {
         let kept = RunFolder::read(folder.path(), which).unwrap();
         assert_at(&kept, step);
         assert_eq!(kept.get("still").unwrap(), b"never changes");
@@ -178,21 +190,24 @@ fn what_kept_checkpoints_refer_to_stays() {
 #[test]
 fn opening_an_older_checkpoint_drops_what_came_after() {
     let folder = run_with(1..=4, 0).unwrap();
-    drop(RunFolder::open(folder.path(), Which::Step(3)).unwrap());
-    let run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    drop(RunFolder::open(folder.path(), CheckpointSelector::Step(3)).unwrap());
+    let run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     assert_at(&run, 3);
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 3]);
-    assert!(message(RunFolder::read(folder.path(), Which::Step(4))).contains("step 3 instead"));
+    assert!(
+        message(RunFolder::read(folder.path(), CheckpointSelector::Step(4)))
+            .contains("step 3 instead")
+    );
 }
 
 #[test]
 fn the_trace_goes_back_to_the_checkpoint() {
     let folder = run_with(1..=2, 0).unwrap();
-    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     run.append_trace(&99).unwrap();
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 99]);
     drop(run);
-    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     run.append_trace(&3).unwrap();
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 3]);
 }
@@ -202,7 +217,7 @@ fn a_damaged_trace_is_told_and_stops_nothing() {
     let folder = run_with(1..=3, 0).unwrap();
     let path = folder.path().join("trace.jsonl");
     let read = || {
-        let run = RunFolder::read(folder.path(), Which::Last).unwrap();
+        let run = RunFolder::read(folder.path(), CheckpointSelector::Last).unwrap();
         let trace = run.read_trace::<u64>().unwrap();
         (trace.records, trace.flaw.unwrap())
     };
@@ -237,30 +252,39 @@ fn a_damaged_trace_is_told_and_stops_nothing() {
         );
     }
     // What is left goes on, line by line, and no checkpoint takes later lines for its own.
-    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     run.append_trace(&99).unwrap();
     drop(run);
-    let older = RunFolder::read(folder.path(), Which::Step(2)).unwrap();
+    let older = RunFolder::read(folder.path(), CheckpointSelector::Step(2)).unwrap();
     assert_eq!(older.read_trace::<u64>().unwrap().records, [1]);
-    let mut run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1]);
     advance(&mut run, 4, false).unwrap();
     drop(run);
-    let run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    let run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     assert_at(&run, 4);
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 4]);
     drop(run);
 
     fs::remove_file(&path).unwrap();
     assert!(read().1.contains("0 bytes of whole lines"));
-    let run = RunFolder::open(folder.path(), Which::Last).unwrap();
+    let run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
     assert!(run.read_trace::<u64>().unwrap().records.is_empty());
 }
 
 #[test]
 fn checkpoints_have_names() {
-    assert_eq!("last".parse::<Which>().unwrap(), Which::Last);
-    assert_eq!("best".parse::<Which>().unwrap(), Which::Best);
-    assert_eq!("12".parse::<Which>().unwrap(), Which::Step(12));
-    assert!(message("-1".parse::<Which>()).contains("`-1`"));
+    assert_eq!(
+        "last".parse::<CheckpointSelector>().unwrap(),
+        CheckpointSelector::Last
+    );
+    assert_eq!(
+        "best".parse::<CheckpointSelector>().unwrap(),
+        CheckpointSelector::Best
+    );
+    assert_eq!(
+        "12".parse::<CheckpointSelector>().unwrap(),
+        CheckpointSelector::Step(12)
+    );
+    assert!(message("-1".parse::<CheckpointSelector>()).contains("`-1`"));
 }

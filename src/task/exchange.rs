@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::arrays::{self, Array, Bundle};
 use crate::error::{Error, Result};
 use crate::run::{Run, to_image};
-use crate::store::Which;
+use crate::store::CheckpointSelector;
 
 /// What was exported.
 #[derive(Clone, Debug, Serialize)]
@@ -70,7 +70,7 @@ impl fmt::Display for Exported {
 /// [`Error::Checkpoint`] where the run is damaged or has learnt nothing yet.
 pub fn export(
     run: &Path,
-    which: Which,
+    which: CheckpointSelector,
     file: &Path,
     maps: bool,
     overwrite: bool,
@@ -129,26 +129,29 @@ const OBJECTIVE: [&str; 3] = ["objective.data_weight", "objective.sparsity", "ob
 
 fn put_filters(run: &Run, bundle: &mut Bundle) -> Result<usize> {
     let network = run.learnt();
-    for (l, layer) in network.layers.iter().enumerate() {
+    for (l, layer) in network.layers().iter().enumerate() {
         let g = &layer.connectivity;
         let filters = to_array(&layer.filters.val())?;
         let connectivity = Array::new(vec![g.planes(), g.maps()], g.values())?;
         bundle.arrays.insert(key(l, "filters"), filters);
         bundle.arrays.insert(key(l, "connectivity"), connectivity);
-        if let Some(lump) = network.rescaling[l] {
-            for (name, value) in RESCALING.into_iter().zip([lump.shift, lump.scale]) {
+        if let Some(rescaling) = layer.rescaling {
+            for (name, value) in RESCALING
+                .into_iter()
+                .zip([rescaling.shift, rescaling.scale])
+            {
                 bundle.scalars.insert(key(l, name), value);
             }
         }
     }
-    Ok(network.layers.len())
+    Ok(network.layers().len())
 }
 
 fn put_settings(run: &Run, bundle: &mut Bundle) -> Result<()> {
     let state = &run.state;
     for (stage, objective) in state.objectives.iter().enumerate() {
         let top = state.layers_of(stage).end - 1;
-        let values = [objective.data_weight, objective.sparsity, objective.p];
+        let values = [objective.data_weight(), objective.sparsity(), objective.p()];
         for (name, value) in OBJECTIVE.into_iter().zip(values) {
             bundle.scalars.insert(key(top, name), value);
         }

@@ -2,7 +2,7 @@
 //! learning uses.
 
 mod files;
-mod given;
+mod problem_file;
 mod report;
 
 #[cfg(test)]
@@ -16,18 +16,19 @@ use std::str::FromStr;
 use burn::tensor::{Device, Tensor};
 
 use self::files::Job;
-pub use self::given::{ProblemReport, solve_problem};
+pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row};
-use super::{Ear, Event, Observer};
+use super::{Callback, Event, Interrupt};
 use crate::arrays::{self, Array, Bundle};
-use crate::config::{Form, SolverName};
+use crate::config::Form;
 use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::model::{FeatureMaps, Network, Objective};
 use crate::picture;
 use crate::run::{Run, State, to_image, to_tensor};
+use crate::solve::SolverName;
 use crate::solve::{Limits, Method, Problem, Reason, Solved};
-use crate::store::Which;
+use crate::store::CheckpointSelector;
 
 /// What to infer, from what, and where to.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub struct Options {
     /// The run folder whose filters are used.
     pub checkpoint: PathBuf,
     /// Which of its checkpoints.
-    pub which: Which,
+    pub which: CheckpointSelector,
     /// A folder of images, searched recursively, or one image.
     pub images: PathBuf,
     /// The folder for the results.
@@ -117,12 +118,16 @@ impl FromStr for MapsFormat {
 /// # Errors
 /// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
 /// [`Error::Config`] where results are there already or the options contradict the run.
-pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Report> {
+pub fn run(
+    options: &Options,
+    device: &Device,
+    observer: &mut dyn Callback<Event>,
+) -> Result<Report> {
     let run = Run::read(&options.checkpoint, options.which, device)?;
     let coder = Coder::new(&run, options, device)?;
     let jobs = files::plan(options, &run.state)?;
     if let Some(warning) = coder.other_scale(options.solver) {
-        observer.tell(Event::Note(warning));
+        observer.event(Event::Note(warning));
     }
     let mut report = Report::new(options, coder.method.name(), coder.joint, jobs.len());
     for (i, job) in jobs.iter().enumerate() {
@@ -144,7 +149,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
                 error,
             }),
         }
-        observer.tell(Event::Item {
+        observer.event(Event::Item {
             name: job.name.clone(),
             done: i + 1,
             of: jobs.len(),
@@ -206,7 +211,8 @@ impl<'a> Coder<'a> {
             return Err(Error::Config(format!(
                 "a limit on the duality gap needs p = 1, and layer {} has p = {}; limit the steps, \
                  the seconds or the change of the objective instead",
-                layers.end, objective.p
+                layers.end,
+                objective.p()
             )));
         }
         let solver = options.solver.unwrap_or(state.config.train.solver);
@@ -229,7 +235,7 @@ impl<'a> Coder<'a> {
     fn other_scale(&self, solver: Option<SolverName>) -> Option<String> {
         let own = self.state.config.train.solver;
         let solver = solver?;
-        let is_split = |name| name == SolverName::Split;
+        let is_split = |name: SolverName| name.method().has_separate_maps();
         let differs = self.stages.len() > 1 && is_split(own) != is_split(solver);
         differs.then(|| {
             format!(
@@ -243,7 +249,7 @@ impl<'a> Coder<'a> {
     }
 
     /// None where an interruption left the image half done.
-    fn infer(&self, job: &Job, observer: &dyn Observer) -> Result<Option<Inferred>> {
+    fn infer(&self, job: &Job, observer: &dyn Callback<Event>) -> Result<Option<Inferred>> {
         let (prepared, undo) = self.state.prepare_file(&job.image)?;
         let original = undo.invert(&prepared)?;
         let mut target = to_tensor(&prepared, self.device);
@@ -255,7 +261,7 @@ impl<'a> Coder<'a> {
             }
             let top = stack.end - 1;
             layers.push(self.result(job, top, &solved, &prepared, (&undo, &original))?);
-            target = self.network.rescale(top, solved.maps);
+            target = self.network.layers()[top].rescale(solved.maps);
         }
         Ok(Some(Inferred { original, layers }))
     }
@@ -266,19 +272,15 @@ impl<'a> Coder<'a> {
         layers: Range<usize>,
         objective: Objective,
         target: Tensor<4>,
-        observer: &dyn Observer,
+        observer: &dyn Callback<Event>,
     ) -> Result<Solved> {
         let stack = self.network.part(layers);
         let shape = stack.maps_shape(target.dims());
         let offset = stack.synthesize(Tensor::zeros(shape, self.device));
-        let problem = Problem {
-            network: stack.flattened(),
-            images: target - offset,
-            objective,
-        };
+        let problem = Problem::new(stack.flattened(), target - offset, objective)?;
         let config = &self.state.config;
         let start = FeatureMaps::start(shape, config.train.start_noise, config.seed, self.device);
-        let watch = &mut Ear(observer);
+        let watch = &mut Interrupt(observer);
         self.method.code(&problem, start, self.limits, watch)
     }
 

@@ -1,5 +1,5 @@
 //! What the commands do, one file each. They read and write through [`crate::run`], tell an
-//! [`Observer`] how far they are, and return a report; nothing here prints.
+//! [`Callback`] how far they are, and return a report; nothing here prints.
 
 pub mod compare;
 pub mod exchange;
@@ -10,11 +10,11 @@ pub mod train;
 pub mod visualize;
 
 #[cfg(test)]
-mod tiny;
+mod test_runs;
 
 use crate::error::Result;
 use crate::run::{Run, TraceLine};
-use crate::solve::Watch;
+pub use crate::solve::Callback;
 
 /// Something worth telling while a task runs.
 #[derive(Clone, Debug)]
@@ -47,32 +47,18 @@ pub enum Event {
     },
 }
 
-/// Whoever follows a task.
-pub trait Observer {
-    /// Told of every event.
-    fn tell(&mut self, _event: Event) {}
-
-    /// Whether the task should save and stop.
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
-
-/// Nobody follows.
-impl Observer for () {}
-
 /// Tells what of the trace of a run is lost, if anything is.
-fn warn_of_trace(run: &Run, observer: &mut dyn Observer) -> Result<()> {
+fn warn_of_trace(run: &Run, observer: &mut dyn Callback<Event>) -> Result<()> {
     if let Some(flaw) = run.folder.read_trace::<TraceLine>()?.flaw {
-        observer.tell(Event::Note(format!("warning: {flaw}")));
+        observer.event(Event::Note(format!("warning: {flaw}")));
     }
     Ok(())
 }
 
-/// Lets a solver ask an observer whether to stop.
-struct Ear<'a>(&'a dyn Observer);
+/// Lets a solver ask the callback of a task whether to stop.
+struct Interrupt<'a>(&'a dyn Callback<Event>);
 
-impl<Q> Watch<Q> for Ear<'_> {
+impl<E> Callback<E> for Interrupt<'_> {
     fn interrupted(&self) -> bool {
         self.0.interrupted()
     }

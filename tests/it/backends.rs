@@ -7,7 +7,7 @@ use deconvnet::conv;
 use deconvnet::model::Objective;
 use deconvnet::run::{Run, load_memory};
 use deconvnet::solve::{Fista, Limits, Method, Problem};
-use deconvnet::store::Which;
+use deconvnet::store::CheckpointSelector;
 
 use crate::resume::{Settings, interrupted_once};
 use crate::support::scenario::{Stack, on, problem, single, zeros};
@@ -49,13 +49,10 @@ fn all_backends_agree_on_the_three_products() {
     for (backend, device) in others() {
         for stack in [Stack::Full, Stack::Masked] {
             let problem = tiny(stack, 1.0);
-            let layer = &problem.network.layers[0];
+            let layer = &problem.network.layers()[0];
             let g = &layer.connectivity;
-            let maps = random(
-                problem.network.maps_shape(problem.images.dims()),
-                &mut rng(71),
-            );
-            let inputs = [maps, layer.filters.val(), problem.images.clone()];
+            let maps = random(problem.maps_shape(), &mut rng(71));
+            let inputs = [maps, layer.filters.val(), problem.data.images().clone()];
             let products = |device: &Device| {
                 let [z, f, r] = inputs
                     .clone()
@@ -111,13 +108,13 @@ fn all_backends_agree_on_ten_steps_of_fista() {
 fn autodiff_agrees_on_all_backends() {
     for (backend, device) in others() {
         let here = tiny(Stack::Two, 1.0);
-        let maps = random(here.network.maps_shape(here.images.dims()), &mut rng(72));
+        let maps = random(here.maps_shape(), &mut rng(72));
         let slopes = |problem: &Problem| {
             let maps = tensor_as(
                 &values(&maps),
                 maps.dims(),
                 burn::tensor::DType::F32,
-                &problem.images.device(),
+                &problem.data.images().device(),
             );
             let model = deconvnet::model::Model {
                 network: problem.network.clone(),
@@ -125,9 +122,9 @@ fn autodiff_agrees_on_all_backends() {
                 objective: problem.objective,
             };
             let model = model.train();
-            let terms = model.forward(Tensor::from_inner(problem.images.clone()));
+            let terms = model.forward(Tensor::from_inner(problem.data.images().clone()));
             let gradients = terms.data.backward();
-            let layers = model.network.layers.iter().map(|layer| &layer.filters);
+            let layers = model.network.layers().iter().map(|layer| &layer.filters);
             let all = layers.chain([&model.codes.maps]);
             all.map(|x| values(&x.val().grad(&gradients).expect("a gradient")))
                 .collect::<Vec<_>>()
@@ -144,9 +141,9 @@ fn what_a_cpu_run_loads_lies_on_the_cpu() {
     let device = Backend::Flex.device().expect("the CPU");
     let settings = Settings::named("adam");
     let folder = interrupted_once(&settings, 2);
-    let run = Run::read(folder.path(), Which::Last, &device).expect("a checkpoint");
+    let run = Run::read(folder.path(), CheckpointSelector::Last, &device).expect("a checkpoint");
     let mut loaded: Vec<Tensor<4>> = Vec::new();
-    loaded.extend(run.network.layers.iter().map(|layer| layer.filters.val()));
+    loaded.extend(run.network.layers().iter().map(|layer| layer.filters.val()));
     for moments in load_memory(&run, 0).expect("Adam's memory").moments {
         assert!(moments.time > 0);
         loaded.extend([moments.first.val(), moments.second.val()]);

@@ -7,7 +7,9 @@ mod ways;
 
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
-use deconvnet::invert::{Decomposition, Fit, Inverse, Kernel, Operator, Padding, Settings, Way};
+use deconvnet::invert::{
+    Decomposition, Inverse, InverseEvaluation, InverseMethod, Kernel, Operator, Padding, Settings,
+};
 use deconvnet::solve::{Limits, Solved};
 
 use crate::support::*;
@@ -65,7 +67,11 @@ pub fn problem_of(operator: &Operator, x: &Tensor<4>) -> Inverse {
 
 /// The answer of a way by a decomposition, or of enough steps.
 #[track_caller]
-pub fn solve(way: Way, problem: &Inverse, settings: &Settings) -> Solved<Fit> {
+pub fn solve(
+    way: InverseMethod,
+    problem: &Inverse,
+    settings: &Settings,
+) -> Solved<InverseEvaluation> {
     let operator = problem.operator.to(&Device::flex(), DType::F64);
     let known = Decomposition::new(&operator).expect("convergence");
     let limits = Limits {

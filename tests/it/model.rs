@@ -2,12 +2,12 @@
 
 use burn::tensor::{Device, Tensor};
 use deconvnet::connectivity::Connectivity;
-use deconvnet::data::Lump;
-use deconvnet::model::{Constraint, FeatureMaps, Layer, Model, Network, Objective};
+use deconvnet::data::Rescaling;
+use deconvnet::model::{Constraint, FeatureMaps, Layer, LayerConfig, Model, Network, Objective};
 use deconvnet::run;
 use deconvnet::store::RunFolder;
 
-use crate::support::scenario::{Stack, optimum, problem};
+use crate::support::scenario::{Stack, optimum, problem, with_objective};
 use crate::support::*;
 
 fn objective(data_weight: f64, sparsity: f64, p: f64) -> Objective {
@@ -31,11 +31,13 @@ fn lift_is_the_adjoint_of_project_for_one_to_three_layers() {
 
 #[test]
 fn synthesize_undoes_the_rescaling_on_the_way_down() {
-    let lumps = [(0.25, 4.0), (-1.5, 0.5)].map(|(shift, scale)| Lump { shift, scale });
+    let rescalings = [(0.25, 4.0), (-1.5, 0.5)].map(|(shift, scale)| Rescaling { shift, scale });
     let mut network = Stack::Three.network(3);
-    network.rescaling = vec![Some(lumps[0]), Some(lumps[1]), None];
+    for (layer, rescaling) in network.layers_mut().iter_mut().zip(rescalings) {
+        layer.rescaling = Some(rescaling);
+    }
     let top = random(network.maps_shape([1, 2, 6, 5]), &mut rng(4));
-    let down = |l: usize, z: Tensor<4>| network.layers[l].synthesize(z);
+    let down = |l: usize, z: Tensor<4>| network.layers()[l].synthesize(z);
     let second = down(2, top.clone()) / 0.5 - 1.5;
     let first = down(1, second) / 4.0 + 0.25;
     let wanted = down(0, first);
@@ -55,17 +57,17 @@ fn the_module_and_the_evaluation_agree_on_both_terms() {
     for stack in Stack::ALL {
         for p in [0.5, 0.8, 1.0] {
             let problem = problem(stack, 2, objective(1.7, 0.3, p), 5);
-            let shape = problem.network.maps_shape(problem.images.dims());
+            let shape = problem.maps_shape();
             let maps = random(shape, &mut rng(6));
             let model = Model {
                 network: problem.network.clone(),
                 codes: FeatureMaps::new(maps.clone()),
                 objective: problem.objective,
             };
-            let terms = model.forward(problem.images.clone());
+            let terms = model.forward(problem.data.images().clone());
             let each = problem
                 .objective
-                .evaluate(&problem.network, maps, problem.images);
+                .evaluate(&problem.network, maps, &problem.data);
             let data: f64 = each.iter().map(|e| e.data).sum();
             let penalty: f64 = each.iter().map(|e| e.penalty).sum();
             let whole: f64 = each.iter().map(|e| e.objective).sum();
@@ -82,19 +84,19 @@ fn the_module_and_the_evaluation_agree_on_both_terms() {
 fn autodiff_through_the_stack_gives_the_gradients_in_maps_and_every_layers_filters() {
     let problem = problem(Stack::Two, 1, objective(1.3, 0.2, 1.0), 7);
     let network = &problem.network;
-    let maps = random(network.maps_shape(problem.images.dims()), &mut rng(8));
+    let maps = random(network.maps_shape(problem.data.dims()), &mut rng(8));
     let inputs = [
         maps,
-        network.layers[0].filters.val(),
-        network.layers[1].filters.val(),
+        network.layers()[0].filters.val(),
+        network.layers()[1].filters.val(),
     ];
     let loss = |x: &[Tensor<4>]| {
-        let layers = network.layers.iter().zip(&x[1..]);
+        let layers = network.layers().iter().zip(&x[1..]);
         let layers = layers.map(|(layer, f)| layer.with_filters(f.clone()));
-        let network = Network::new(layers.collect());
+        let network = Network::new(layers.collect()).expect("layers that fit");
         let images = match x[0].is_autodiff() {
-            true => Tensor::from_inner(problem.images.clone()),
-            false => problem.images.clone(),
+            true => Tensor::from_inner(problem.data.images().clone()),
+            false => problem.data.images().clone(),
         };
         (network.project(x[0].clone()) - images).square().sum() * 0.65
     };
@@ -110,13 +112,13 @@ fn the_gap_bounds_the_distance_to_the_least_objective() {
         (Stack::Two, 1.0, 0.4),
     ] {
         let problem = problem(stack, 1, objective(data_weight, sparsity, 1.0), 9);
-        let shape = problem.network.maps_shape(problem.images.dims());
+        let shape = problem.maps_shape();
         let (best, least) = optimum(&problem);
         let evaluate = |z: &[f64]| {
             let maps = tensor(z, shape);
             problem
                 .objective
-                .evaluate(&problem.network, maps, problem.images.clone())[0]
+                .evaluate(&problem.network, maps, &problem.data)[0]
         };
         let at = evaluate(&best);
         assert_near(&[at.objective], &[least], 1e-12, "the least objective");
@@ -138,18 +140,17 @@ fn the_gap_bounds_the_distance_to_the_least_objective() {
     let maps = random([1, 3, 8, 6], &mut rng(11));
     let at = concave
         .objective
-        .evaluate(&concave.network, maps, concave.images);
+        .evaluate(&concave.network, maps, &concave.data);
     assert_eq!(at[0].gap, None, "no certificate where nothing is convex");
 }
 
 #[test]
 fn all_maps_are_zero_exactly_from_the_largest_useful_sparsity_on() {
     for stack in Stack::ALL {
-        let mut problem = problem(stack, 1, objective(1.5, 1.0, 1.0), 12);
-        let images = problem.images.clone();
-        let most = Objective::largest_useful_sparsity(1.5, &problem.network, images);
+        let problem = problem(stack, 1, objective(1.5, 1.0, 1.0), 12);
+        let most = Objective::largest_useful_sparsity(1.5, &problem.network, &problem.data);
         for (share, used) in [(1.001, false), (0.999, true)] {
-            problem.objective.sparsity = share * most;
+            let problem = with_objective(&problem, objective(1.5, share * most, 1.0));
             let (maps, _) = optimum(&problem);
             assert_eq!(maps.iter().any(|&z| z != 0.0), used, "{stack:?} {share}");
         }
@@ -159,11 +160,11 @@ fn all_maps_are_zero_exactly_from_the_largest_useful_sparsity_on() {
 #[test]
 fn snr_and_density_follow_their_formulas_for_each_image_by_itself() {
     let g = Connectivity::full(1, 1);
-    let network = Network::new(vec![Layer::new(tensor(&[1.0], [1; 4]), g)]);
+    let network = Network::new(vec![Layer::new(tensor(&[1.0], [1; 4]), g)]).expect("a layer");
     // With one tap of 1 the maps are the reconstruction.
     let images = tensor(&[1.0, 2.0, 3.0, 6.0, 10.0, 10.0, 10.0, 14.0], [2, 1, 2, 2]);
     let maps = tensor(&[1.0, 2.0, 3.0, 5.0, 0.0, 10.0, 10.0, 0.0], [2, 1, 2, 2]);
-    let each = objective(2.0, 0.5, 1.0).evaluate(&network, maps, images);
+    let each = objective(2.0, 0.5, 1.0).evaluate(&network, maps, &images.into());
     // Means 3 and 11: variations 4 + 1 + 0 + 9 and 1 + 1 + 1 + 9; errors 1 and 100 + 196.
     let wanted = [10.0 * 14f64.log10(), 10.0 * (12f64 / 296.0).log10()];
     assert_near(&[each[0].snr, each[1].snr], &wanted, 1e-12, "SNR");
@@ -226,8 +227,8 @@ fn random_filters_meet_the_constraint_and_the_seed_decides() {
     let g = Connectivity::singles_and_pairs(3);
     for constraint in [Constraint::UnitPlanes, Constraint::UnitBall] {
         let draw = |seed| {
-            let layer = Layer::random(g.clone(), [3, 5], constraint, seed, &device);
-            layer.filters.val()
+            let config = LayerConfig::new(g.clone(), [3, 5]).with_constraint(constraint);
+            config.with_seed(seed).init(&device).filters.val()
         };
         let filters = draw(0);
         let projected = constraint.project(filters.clone());
@@ -254,7 +255,7 @@ fn a_record_brings_back_every_bit() {
             layer(Connectivity::singles(2)),
         ];
         Model {
-            network: Network::new(layers),
+            network: Network::new(layers).expect("layers that fit"),
             codes: FeatureMaps::new(Tensor::full([1, 2, 2, 3], fill, &device)),
             objective: objective(1.0, 1.0, 1.0),
         }
@@ -282,7 +283,7 @@ fn a_record_brings_back_every_bit() {
     store.put("model", &bytes).expect("a blob");
     let loaded = run::load(&store, "model", model(0.0)).expect("the same shapes");
     assert_eq!(bits(&loaded.codes.maps.val()), awkward.map(f32::to_bits));
-    for (got, wanted) in loaded.network.layers.iter().zip(&full.network.layers) {
+    for (got, wanted) in loaded.network.layers().iter().zip(full.network.layers()) {
         assert_eq!(bits(&got.filters.val()), bits(&wanted.filters.val()));
     }
     // Another shape is refused.

@@ -5,7 +5,7 @@ use deconvnet::backend::Backend;
 use deconvnet::conv::proximal::Proximal;
 use deconvnet::pass::Pass;
 use deconvnet::penalty::{Shrink, ShrinkBy};
-use deconvnet::solve::{Adam, AdamPass, Arrive, Descend, Start, Turn};
+use deconvnet::solve::{Adam, AdamPass, DirectionPass, FistaPass, LastPass, ShrinkPass};
 use rand::{RngExt, rngs::ChaCha8Rng};
 
 use crate::support::*;
@@ -118,7 +118,7 @@ fn the_passes_of_the_alternation_are_those_of_plain_operations() {
     let rng = &mut rng(51);
     let (data_weight, beta) = (1.7, 3.0);
     for p in EXPONENTS {
-        let start = |_| Start {
+        let start = |_| ShrinkPass {
             shrink: Shrink::new(0.2, p),
             data_weight,
             beta,
@@ -126,13 +126,13 @@ fn the_passes_of_the_alternation_are_those_of_plain_operations() {
         check(&format!("start, p {p}"), start, [[1.0; 3], [0.0; 3]], rng);
     }
     for first in [true, false] {
-        let turn = |_| Turn {
+        let turn = |_| DirectionPass {
             first,
             data_weight,
             beta,
         };
         check(&format!("turn, {first}"), turn, [[1.0; 4], [0.0; 4]], rng);
-        let arrive = |_| Arrive { first };
+        let arrive = |_| LastPass { first };
         check(
             &format!("arrive, {first}"),
             arrive,
@@ -151,7 +151,7 @@ fn the_pass_of_fista_is_that_of_plain_operations() {
             weight: 0.1,
             p,
         };
-        let pass = |dtype| Descend::new(by, dtype);
+        let pass = |dtype| FistaPass::new(by, dtype);
         let scales = [1.0, 1.0, 1.0, 1e-8];
         check(&format!("fista, p {p}"), pass, [scales, [0.0; 4]], rng);
     }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use deconvnet::arrays::{self, Bundle};
 use deconvnet::backend::Backend;
-use deconvnet::config::{Config, LayerConfig};
+use deconvnet::config::{Config, LayerSettings};
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::Preprocess;
 use deconvnet::model::{Constraint, Layer, Network, Objective};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
-    FilterMemory, FilterStep, Fista, Learner, Learnt, Limits, Method, Problem, Reason, Split,
+    FilterMemory, FilterStep, Fista, HalfQuadratic, Learner, Learnt, Limits, Method, Problem,
+    Reason,
 };
 use deconvnet::task::train;
 
@@ -53,13 +54,14 @@ impl Fixture {
     fn visit(&self, p: f64, dtype: DType) -> Learnt {
         let filters = self.tensor("F").cast(dtype);
         let [planes, maps, ..] = filters.dims();
+        let layer = Layer::new(filters, Connectivity::full(planes, maps));
         let problem = Problem {
-            network: Network::new(vec![Layer::new(filters, Connectivity::full(planes, maps))]),
-            images: self.tensor("y").cast(dtype),
+            network: Network::new(vec![layer]).expect("a layer"),
+            data: self.tensor("y").cast(dtype).into(),
             objective: Objective::new(1.0, 1.0, p).expect("a sound objective"),
         };
         let learner = Learner {
-            codes: Method::Split(Split::default()),
+            codes: Method::HalfQuadratic(HalfQuadratic::default()),
             steps: 6,
             filters: FilterStep::LeastSquares { cg: 2 },
             filter_rate: 0.0,
@@ -78,7 +80,7 @@ fn one_visit_equals_the_references_to_float_precision() {
     for (name, p) in [("sparse", 0.8), ("l1", 1.0)] {
         for dtype in [DType::F32, DType::F64] {
             let learnt = fixture.visit(p, dtype);
-            let filters = learnt.network.layers[0].filters.val();
+            let filters = learnt.network.layers()[0].filters.val();
             for (part, got) in [("x", learnt.codes), ("z", learnt.maps), ("F", filters)] {
                 let wanted = fixture.values(&format!("{name}_{part}"));
                 let what = format!("{part} for p = {p}, {dtype:?}");
@@ -105,12 +107,12 @@ fn assert_snr_of_2010(set: &str, wanted: f64) {
     };
     let mut config = Config {
         preprocess: Preprocess::local_mean(),
-        layers: vec![LayerConfig {
+        layers: vec![LayerSettings {
             maps: Some(9),
             size: 7,
             p: 0.8,
             epochs: 5,
-            ..LayerConfig::default()
+            ..LayerSettings::default()
         }],
         ..Config::default()
     };
@@ -157,7 +159,7 @@ fn fista_reaches_the_certified_optimum_on_every_cpu_backend_and_says_so() {
             problem, optimum, ..
         } = CodingProblem::read(&file, &device).expect("a problem");
         let optimum = optimum.expect("F_opt");
-        let shape = problem.network.maps_shape(problem.images.dims());
+        let shape = problem.maps_shape();
         let limits = Limits {
             steps: 3000,
             gap: Some(1e-5),

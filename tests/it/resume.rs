@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use burn::tensor::Device;
-use deconvnet::config::{Config, Form, LayerConfig, SolverName, Sparsity, Update};
+use deconvnet::config::{Config, Form, LayerSettings, Sparsity, Update};
 use deconvnet::run::{Run, TraceLine};
-use deconvnet::store::{RunFolder, Which};
+use deconvnet::solve::SolverName;
+use deconvnet::store::{CheckpointSelector, RunFolder};
 use deconvnet::task::train::{self, Ended, Report};
-use deconvnet::task::{Event, Observer};
+use deconvnet::task::{Callback, Event};
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -25,12 +26,12 @@ pub struct Settings {
 
 impl Settings {
     fn new(name: &'static str, solver: SolverName, change: impl FnOnce(&mut Config)) -> Self {
-        let layer = |maps, size, epochs| LayerConfig {
+        let layer = |maps, size, epochs| LayerSettings {
             maps: Some(maps),
             size,
             epochs,
             sparsity: Sparsity::OfMax { of_max: 0.2 },
-            ..LayerConfig::default()
+            ..LayerSettings::default()
         };
         let mut config = Config {
             seed: 5,
@@ -55,13 +56,13 @@ impl Settings {
     }
 
     fn all() -> Vec<Self> {
-        use SolverName::{Adam, Descent, Fista, Split};
-        let two = |config: &mut Config| config.layers.push(LayerConfig::default());
+        use SolverName::{Adam, CoordinateDescent, Fista, HalfQuadratic};
+        let two = |config: &mut Config| config.layers.push(LayerSettings::default());
         vec![
-            Self::new("split", Split, |_| ()),
-            Self::new("split p", Split, |c| c.layers[0].p = 0.8),
-            Self::new("split, two layers", Split, two),
-            Self::new("split, pairs, epoch", Split, |c| {
+            Self::new("split", HalfQuadratic, |_| ()),
+            Self::new("split p", HalfQuadratic, |c| c.layers[0].p = 0.8),
+            Self::new("split, two layers", HalfQuadratic, two),
+            Self::new("split, pairs, epoch", HalfQuadratic, |c| {
                 c.train.batch = 2;
                 c.train.update_filters = Update::Epoch;
             }),
@@ -74,16 +75,16 @@ impl Settings {
                 two(c);
                 c.train.form = Form::Joint;
             }),
-            Self::new("descent, two layers, pairs", Descent, |c| {
+            Self::new("descent, two layers, pairs", CoordinateDescent, |c| {
                 two(c);
                 c.train.batch = 2;
                 c.train.start_noise = 0.0;
             }),
-            Self::new("descent, online", Descent, |c| {
+            Self::new("descent, online", CoordinateDescent, |c| {
                 c.train.update_filters = Update::Online;
                 c.train.start_noise = 0.0;
             }),
-            Self::new(DEAD, Descent, |c| {
+            Self::new(DEAD, CoordinateDescent, |c| {
                 c.train.update_filters = Update::Online;
                 c.train.start_noise = 0.0;
                 c.layers[0].sparsity = Sparsity::OfMax { of_max: 0.8 };
@@ -110,13 +111,14 @@ impl Settings {
         all.find(|settings| settings.name == name).expect("a name")
     }
 
-    fn start(&self, run: &Path, observer: &mut dyn Observer) -> Report {
+    fn start(&self, run: &Path, observer: &mut dyn Callback<Event>) -> Report {
         train::start(self.config.clone(), run, &Device::flex(), observer).expect("a run")
     }
 }
 
-fn resume(run: &Path, observer: &mut dyn Observer) -> Report {
-    train::resume(run, Which::Last, &Device::flex(), observer).expect("a run to go on with")
+fn resume(run: &Path, observer: &mut dyn Callback<Event>) -> Report {
+    train::resume(run, CheckpointSelector::Last, &Device::flex(), observer)
+        .expect("a run to go on with")
 }
 
 /// Asks to stop when it is asked for the `n`-th time, counted from 1: after every batch and every
@@ -137,8 +139,8 @@ impl StopAt {
     }
 }
 
-impl Observer for StopAt {
-    fn tell(&mut self, event: Event) {
+impl Callback<Event> for StopAt {
+    fn event(&mut self, event: Event) {
         self.learnt |= matches!(event, Event::Note(text) if text == "all epochs are done");
     }
 
@@ -170,24 +172,30 @@ struct Learnt {
 
 fn learnt(path: &Path) -> Learnt {
     let device = Device::flex();
-    let run = Run::read(path, Which::Last, &device).expect("a checkpoint");
+    let run = Run::read(path, CheckpointSelector::Last, &device).expect("a checkpoint");
     assert!(run.state.finished());
     let mut maps = Vec::new();
-    for layer in 0..run.network.layers.len() {
+    for layer in 0..run.network.layers().len() {
         for i in (0..run.state.images.len()).filter(|&i| run.has_maps(layer, i)) {
             maps.push(bits(&run.maps(layer, i, &device).expect("maps")));
             maps.push(bits(&run.codes(layer, i, &device).expect("codes")));
         }
     }
-    let layers = run.network.layers.iter();
-    let lumps = run.network.rescaling.iter();
-    let folder = RunFolder::read(path, Which::Last).expect("a run folder");
+    let layers = run.network.layers().iter();
+    let folder = RunFolder::read(path, CheckpointSelector::Last).expect("a run folder");
     let trace = folder.read_trace::<TraceLine>().expect("a trace").records;
     Learnt {
-        filters: layers.map(|layer| bits(&layer.filters.val())).collect(),
+        filters: layers
+            .clone()
+            .map(|layer| bits(&layer.filters.val()))
+            .collect(),
         maps,
-        rescaling: lumps
-            .map(|lump| lump.map(|lump| [lump.shift, lump.scale].map(f64::to_bits)))
+        rescaling: layers
+            .map(|layer| {
+                layer
+                    .rescaling
+                    .map(|r| [r.shift, r.scale].map(f64::to_bits))
+            })
             .collect(),
         trace: trace
             .into_iter()
@@ -274,8 +282,8 @@ struct DiesAtStage {
     remarks_left: usize,
 }
 
-impl Observer for DiesAtStage {
-    fn tell(&mut self, event: Event) {
+impl Callback<Event> for DiesAtStage {
+    fn event(&mut self, event: Event) {
         if let Event::Note(text) = event
             && text.starts_with("sparsity")
         {
@@ -325,13 +333,14 @@ fn these_runs_do_learn() {
         let device = Device::flex();
         let folder = tempfile::tempdir().expect("a folder");
         let report = settings.start(folder.path(), &mut ());
-        let run = Run::read(folder.path(), Which::Last, &device).expect("a checkpoint");
+        let run =
+            Run::read(folder.path(), CheckpointSelector::Last, &device).expect("a checkpoint");
         for line in &report.stages {
             assert!(line.density > 0.0, "{}: {line:?}", settings.name);
         }
         let layer_wise = settings.config.train.form == Form::LayerWise;
-        let rescaled = run.network.rescaling[0].is_some();
-        let two = run.network.layers.len() == 2;
+        let rescaled = run.network.layers()[0].rescaling.is_some();
+        let two = run.network.layers().len() == 2;
         assert_eq!(rescaled, layer_wise && two, "{}", settings.name);
     }
 }
@@ -376,7 +385,7 @@ fn an_online_run_replaces_filters_that_no_image_used() {
     assert!(report.resampled > 0, "{report:?}");
     let error = deconvnet::task::exchange::export(
         folder.path(),
-        Which::Last,
+        CheckpointSelector::Last,
         &folder.path().join("out.npz"),
         true,
         false,

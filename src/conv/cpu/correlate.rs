@@ -10,7 +10,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::scalar::{MOST_LANES, Scalar};
-use super::{Input, Sizes, shared};
+use super::{Input, Sizes, shared_inputs};
 
 /// One input plane of an output plane, with the taps that lead from the one to the other.
 pub(super) struct Link<T> {
@@ -43,8 +43,8 @@ pub(super) fn correlate<T: Scalar>(
     [height, width]: [usize; 2],
     finish: &impl Finish<T>,
 ) -> Vec<T> {
-    if shared::suits(links, s) {
-        return shared::correlate(input, margin, links, s, [height, width], finish);
+    if shared_inputs::suits(links, s) {
+        return shared_inputs::correlate(input, margin, links, s, [height, width], finish);
     }
     let Sizes { batch, filter, .. } = s;
     let plane = input.size[0] * input.size[1];

@@ -8,9 +8,9 @@
 
 mod correlate;
 mod fft;
-mod rule;
+mod planner;
 mod scalar;
-mod shared;
+mod shared_inputs;
 mod spectral;
 mod taps;
 
@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 pub use correlate::{Finish, Keep};
-pub use rule::{Path, Product};
+pub use planner::{Path, Product};
 pub use scalar::Scalar;
 
 use correlate::Link;

@@ -261,13 +261,13 @@ fn add_shares(
 }
 
 /// How the work of the first stage is dealt out.
-struct Deal {
+struct Workload {
     rows: usize,
     shares: usize,
     geometry: [usize; 10],
 }
 
-impl Deal {
+impl Workload {
     fn new(groups: usize, n: usize, image: [usize; 2], [h, w]: [usize; 2]) -> Self {
         let passes = [h.div_ceil(MOST), w.div_ceil(MOST)];
         let across = [image[1].div_ceil(TILE.0), image[0].div_ceil(TILE.1)];
@@ -311,7 +311,7 @@ pub(super) fn launch(
     let [n, _, height, width] = residual.meta.shape().dims();
     let (maps, residual) = (readable(maps), readable(residual));
     let lists = lists(&maps.client, &maps.device, g, Product::FilterGradient);
-    let deal = Deal::new(lists.count, n, [height, width], filter);
+    let deal = Workload::new(lists.count, n, [height, width], filter);
     let members = lists.count * lists.width;
     let parts = empty(&maps, [deal.shares.max(1), members, filter[0], filter[1]]);
     if deal.shares > 0 {

@@ -223,13 +223,13 @@ fn unusable_images_are_errors() {
 fn damaged_checkpoints_and_foreign_images_are_errors() {
     let image = sample(1, 9, 9);
     let fitted = Preprocess::local_mean().fit([Ok(image.clone())]).unwrap();
-    let zero = Lump {
+    let zero = Rescaling {
         shift: 0.0,
         scale: 0.0,
     };
-    for lump in [None, Some(zero)] {
+    for rescaling in [None, Some(zero)] {
         let damaged = Prepare {
-            lump,
+            rescaling,
             ..fitted.clone()
         };
         let message = error(damaged.apply(&image));

@@ -6,16 +6,16 @@ use burn::tensor::{DType, Device, Tensor};
 
 use super::report::{Optimum, Report, Row, Source};
 use super::{
-    CURVES, Ear, Filters, Options, RECONSTRUCTIONS, STEPS, all_images, learning, pictures,
+    CURVES, Filters, Interrupt, Options, RECONSTRUCTIONS, STEPS, all_images, learning, pictures,
     tell_done,
 };
 use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps};
 use crate::problem::CodingProblem;
 use crate::run::{Images, to_tensor};
-use crate::solve::{Fista, Limits, Method, Problem, Reason};
+use crate::solve::{Evaluate, Fista, Limits, Method, Problem, Reason};
 use crate::task::results::Results;
-use crate::task::{Event, Observer};
+use crate::task::{Callback, Event};
 
 /// The run of FISTA that certifies the optimum ends after so many steps at the latest.
 const LONGEST: usize = 20_000;
@@ -34,7 +34,7 @@ pub(super) fn run(
     options: &Options,
     output: &Results,
     device: &Device,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     let case = match &options.filters {
         Filters::Given(path) => given(path, device)?,
@@ -60,7 +60,7 @@ fn from_images(
     filters: &Filters,
     options: &Options,
     device: &Device,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Case> {
     let (mut images, network, weights) = match filters {
         Filters::FromRun(run, which) => {
@@ -80,11 +80,7 @@ fn from_images(
         None => options.objective(&network, std::slice::from_ref(&chosen))?,
     };
     Ok(Case {
-        problem: Problem {
-            network,
-            images: chosen,
-            objective,
-        },
+        problem: Problem::new(network, chosen, objective)?,
         images: names,
         known: None,
     })
@@ -95,7 +91,7 @@ fn choose(
     images: &mut Images,
     count: usize,
     device: &Device,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<(Tensor<4>, Vec<String>)> {
     let sources = images.sources();
     let shape = sources.first().map(|source| source.shape);
@@ -103,7 +99,7 @@ fn choose(
     let chosen: Vec<usize> = (0..sources.len()).filter(alike).take(count).collect();
     let there = sources.len();
     if chosen.len() < count.min(there) {
-        observer.tell(Event::Note(format!(
+        observer.event(Event::Note(format!(
             "{} of {there} images have the size of the first one; the others are left out",
             chosen.len()
         )));
@@ -121,18 +117,19 @@ fn compare(
     case: &Case,
     options: &Options,
     output: &Results,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     let problem = &case.problem;
     let Problem {
         network,
-        images,
+        data,
         objective,
     } = problem;
-    let shape = network.maps_shape(images.dims());
+    let images = data.images();
+    let shape = problem.maps_shape();
     let judge = problem.in_double();
-    let zeros = Tensor::zeros(shape, (&judge.images.device(), DType::F64));
-    let zero = objective.evaluate(&judge.network, zeros, judge.images.clone());
+    let zeros = Tensor::zeros(shape, (&judge.device(), DType::F64));
+    let zero = judge.evaluate(zeros);
     let limits = options.limits(STEPS);
     let mut report = Report {
         what: options.what,
@@ -169,8 +166,8 @@ fn compare(
         );
         let solved = contender
             .method
-            .code(problem, start, &limits, &mut Ear(observer))
-            .map_err(|error| contender.blame(error))?;
+            .code(problem, start, &limits, &mut Interrupt(observer))
+            .map_err(|error| contender.named(error))?;
         let last = solved.last();
         report.interrupted = solved.reason == Reason::Interrupted;
         let row = Row {
@@ -197,13 +194,12 @@ fn compare(
 }
 
 /// The best lower bound of the objective that a long run of FISTA proves; none if interrupted.
-fn certify(problem: &Problem, observer: &mut dyn Observer) -> Result<Option<Optimum>> {
-    observer.tell(Event::Note(
+fn certify(problem: &Problem, observer: &mut dyn Callback<Event>) -> Result<Option<Optimum>> {
+    observer.event(Event::Note(
         "certifying the optimum by a long run of FISTA".into(),
     ));
     let problem = problem.in_double();
-    let shape = problem.network.maps_shape(problem.images.dims());
-    let start = Tensor::zeros(shape, (&problem.images.device(), DType::F64));
+    let start = Tensor::zeros(problem.maps_shape(), (&problem.device(), DType::F64));
     let limits = Limits {
         steps: LONGEST,
         gap: Some(CERTIFICATE),
@@ -211,7 +207,7 @@ fn certify(problem: &Problem, observer: &mut dyn Observer) -> Result<Option<Opti
         ..Limits::default()
     };
     let fista = Method::Fista(Fista::default());
-    let solved = fista.code(&problem, start, &limits, &mut Ear(observer))?;
+    let solved = fista.code(&problem, start, &limits, &mut Interrupt(observer))?;
     if solved.reason == Reason::Interrupted {
         return Ok(None);
     }
@@ -225,7 +221,7 @@ fn certify(problem: &Problem, observer: &mut dyn Observer) -> Result<Option<Opti
             within: (reached - value) / value.abs().max(f64::MIN_POSITIVE),
         },
     };
-    observer.tell(Event::Note(format!(
+    observer.event(Event::Note(format!(
         "{optimum}, after {} steps",
         solved.last().step
     )));

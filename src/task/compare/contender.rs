@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::What;
-use crate::config::{Config, SolverName};
+use super::Mode;
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::solve::{Learner, Method, Schedule};
+use crate::solve::{Method, Schedule, SolverName};
 
 /// A solver with its settings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,31 +30,11 @@ impl Contender {
             Some((solver, variant)) => (solver, Some(variant)),
             None => (name, None),
         };
-        let mut method = config.method(solver.parse()?);
-        match (&mut method, variant) {
-            (_, None) => {}
-            (Method::Split(split), Some(variant)) => {
-                split.schedule = schedule(variant).ok_or_else(|| {
-                    Error::Config(format!(
-                        "'{name}' has no beta schedule; write START x GROWTH x STEPS, all above 0, \
-                         for example split:1x10x6"
-                    ))
-                })?;
-            }
-            (Method::Adam(adam), Some(variant)) => {
-                adam.rate = positive(variant).ok_or_else(|| {
-                    Error::Config(format!(
-                        "'{name}' has no learning rate; write a number above 0, \
-                         for example adam:0.01"
-                    ))
-                })?;
-            }
-            (Method::Fista(_) | Method::Descent(_), Some(variant)) => {
-                return Err(Error::Config(format!(
-                    "{solver} has no variant '{variant}'; write {solver} alone"
-                )));
-            }
-        }
+        let method = config.method(solver.parse()?);
+        let method = match variant {
+            Some(text) => method.variant(text)?,
+            None => method,
+        };
         Ok(Self {
             name: name.into(),
             method,
@@ -74,7 +54,7 @@ impl Contender {
 
     /// The contenders where none are named. Coding: the schedule of the authors' tool, two gentler
     /// ones, Adam, FISTA and descent. Learning: the solvers as the configuration has them.
-    pub fn usual(what: What, config: &Config) -> Vec<Self> {
+    pub fn usual(what: Mode, config: &Config) -> Vec<Self> {
         let plain = |solver: SolverName| {
             let method = config.method(solver);
             Self {
@@ -83,14 +63,14 @@ impl Contender {
             }
         };
         let schedules: &[(f64, usize)] = match what {
-            What::Coding => &[(10.0, 6), (6.0, 7), (1.5, 29)],
-            What::Learning => &[],
+            Mode::Coding => &[(10.0, 6), (6.0, 7), (1.5, 29)],
+            Mode::Learning => &[],
         };
         let mut all = Vec::new();
         for &(growth, steps) in schedules {
-            let mut contender = plain(SolverName::Split);
+            let mut contender = plain(SolverName::HalfQuadratic);
             contender.name = format!("split:1x{growth}x{steps}");
-            if let Method::Split(split) = &mut contender.method {
+            if let Method::HalfQuadratic(split) = &mut contender.method {
                 split.schedule = Schedule {
                     start: 1.0,
                     growth,
@@ -99,55 +79,27 @@ impl Contender {
             }
             all.push(contender);
         }
-        if what == What::Learning {
-            all.push(plain(SolverName::Split));
+        if what == Mode::Learning {
+            all.push(plain(SolverName::HalfQuadratic));
         }
-        all.extend([SolverName::Adam, SolverName::Fista, SolverName::Descent].map(plain));
+        all.extend(
+            [
+                SolverName::Adam,
+                SolverName::Fista,
+                SolverName::CoordinateDescent,
+            ]
+            .map(plain),
+        );
         all
     }
 
     /// Adds to the message of a failure whose it is.
-    pub(super) fn blame(&self, error: Error) -> Error {
+    pub(super) fn named(&self, error: Error) -> Error {
         match error {
             Error::Numeric(message) => Error::Numeric(format!("{}: {message}", self.name)),
             other => other,
         }
     }
-
-    /// The learner that finds maps this way, with everything else as the configuration has it.
-    pub(super) fn learner(&self, config: &Config) -> Learner {
-        let mut config = config.clone();
-        config.train.solver = match &self.method {
-            Method::Split(split) => {
-                config.train.beta = split.schedule;
-                SolverName::Split
-            }
-            Method::Adam(_) => SolverName::Adam,
-            Method::Fista(_) => SolverName::Fista,
-            Method::Descent(_) => SolverName::Descent,
-        };
-        Learner {
-            codes: self.method.clone(),
-            ..config.learner()
-        }
-    }
-}
-
-/// `START x GROWTH x STEPS`, with or without spaces.
-fn schedule(text: &str) -> Option<Schedule> {
-    let mut parts = text.split('x').map(str::trim);
-    let schedule = Schedule {
-        start: positive(parts.next()?)?,
-        growth: positive(parts.next()?)?,
-        steps: parts.next()?.parse().ok().filter(|&steps| steps > 0)?,
-    };
-    parts.next().is_none().then_some(schedule)
-}
-
-fn positive(text: &str) -> Option<f64> {
-    text.parse()
-        .ok()
-        .filter(|x: &f64| x.is_finite() && *x > 0.0)
 }
 
 #[cfg(test)]
@@ -164,7 +116,7 @@ mod tests {
             names,
             ["split", "adam", "fista", "split:1x1.5x29", "adam:0.03"]
         );
-        let Method::Split(split) = &all[3].method else {
+        let Method::HalfQuadratic(split) = &all[3].method else {
             panic!("{:?}", all[3]);
         };
         let expected = Schedule {
@@ -198,7 +150,7 @@ mod tests {
     #[test]
     fn the_usual_names_can_be_typed() {
         let config = Config::default();
-        for what in [What::Coding, What::Learning] {
+        for what in [Mode::Coding, Mode::Learning] {
             for contender in Contender::usual(what, &config) {
                 assert_eq!(
                     Contender::parse(&contender.name, &config).unwrap(),

@@ -7,17 +7,17 @@ use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
 use super::report::{Report, Row};
 use super::{
-    CURVES, Contender, Ear, FILTERS, Filters, Options, RECONSTRUCTIONS, all_images, pictures,
+    CURVES, Contender, FILTERS, Filters, Interrupt, Options, RECONSTRUCTIONS, all_images, pictures,
     tell_done,
 };
 use crate::error::Result;
-use crate::model::{Evaluation, FeatureMaps, Network, Objective};
+use crate::model::{DataTerm, Evaluation, FeatureMaps, Network, Objective};
 use crate::run::Images;
 use crate::solve::{
     FilterMemory, Fista, Learner, Limits, Method, Point, Problem, Reason, operator_norm,
 };
 use crate::task::results::Results;
-use crate::task::{Event, Observer};
+use crate::task::{Callback, Event};
 
 /// Steps of FISTA, from zero maps, when the images are coded anew to judge filters.
 const JUDGING: usize = 50;
@@ -32,7 +32,7 @@ struct Case<'a> {
 
 /// One contender at work: filters and maps so far. Filters are updated after every batch, and none
 /// is replaced when it dies: nothing but the solvers differs.
-struct Pupil<'a> {
+struct FilterLearner<'a> {
     case: &'a Case<'a>,
     learner: Learner,
     network: Network,
@@ -43,7 +43,7 @@ struct Pupil<'a> {
 }
 
 /// The images coded anew under some filters.
-struct Judgement {
+struct Judged {
     each: Vec<Evaluation>,
     /// Reconstructions of the first images, as many as are to be shown.
     shown: Vec<Tensor<4>>,
@@ -53,7 +53,7 @@ pub(super) fn run(
     options: &Options,
     output: &Results,
     device: &Device,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     let (mut images, network, weights) = match &options.filters {
         Filters::FromRun(run, which) => {
@@ -85,7 +85,7 @@ pub(super) fn quick(
     options: &Options,
     images: &[Tensor<4>],
     device: &Device,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Network> {
     let network = options.random_filters(device)?;
     let case = Case {
@@ -95,8 +95,8 @@ pub(super) fn quick(
         options,
     };
     let epochs = options.config.layers[0].epochs;
-    let mut pupil = Pupil::new(&case, options.config.learner());
-    observer.tell(Event::Note(format!(
+    let mut pupil = FilterLearner::new(&case, options.config.learner());
+    observer.event(Event::Note(format!(
         "no filters given: learning {} of them from {} images in {epochs} epochs with {}",
         case.network.top().connectivity.maps(),
         images.len(),
@@ -118,10 +118,10 @@ fn compare(
     case: &Case,
     names: Vec<String>,
     output: &Results,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     let options = case.options;
-    observer.tell(Event::Note(
+    observer.event(Event::Note(
         "coding the images under the first filters".into(),
     ));
     let start = case.judge(&case.network)?;
@@ -146,10 +146,11 @@ fn compare(
             report.interrupted = true;
             break;
         }
-        let mut pupil = Pupil::new(case, contender.learner(&options.config));
+        let mut pupil =
+            FilterLearner::new(case, options.config.learner_by(contender.method.clone()));
         let (row, shown) = pupil
             .learn(contender, &start, observer)
-            .map_err(|error| contender.blame(error))?;
+            .map_err(|error| contender.named(error))?;
         report.interrupted = row.reason == Reason::Interrupted;
         report.add(row, None);
         filters.push(pupil.network);
@@ -187,13 +188,13 @@ impl Case<'_> {
 
     /// How well images can be explained with these filters, whoever found them: all are coded from
     /// zero maps by the same number of FISTA steps.
-    fn judge(&self, network: &Network) -> Result<Judgement> {
+    fn judge(&self, network: &Network) -> Result<Judged> {
         let limits = Limits {
             steps: JUDGING,
             every: 0,
             ..Limits::default()
         };
-        let mut judgement = Judgement {
+        let mut judgement = Judged {
             each: Vec::new(),
             shown: Vec::new(),
         };
@@ -204,11 +205,7 @@ impl Case<'_> {
                 Some((known, norm)) if known == size => norm,
                 _ => norm.insert((size, operator_norm(network, size))).1,
             };
-            let problem = Problem {
-                network: network.clone(),
-                images: images.clone(),
-                objective: self.objective,
-            };
+            let problem = Problem::new(network.clone(), images.clone(), self.objective)?;
             let start = Tensor::zeros(network.maps_shape(size), &images.device());
             let fista = Method::Fista(Fista { norm: Some(norm) });
             let solved = fista.code(&problem, start, &limits, &mut ())?;
@@ -226,13 +223,13 @@ impl Case<'_> {
             let shape = self.network.maps_shape(images.dims());
             let zeros = Tensor::zeros(shape, &images.device());
             self.objective
-                .evaluate(&self.network, zeros, images.clone())
+                .evaluate(&self.network, zeros, &DataTerm::new(images.clone()))
         });
         Evaluation::total(&each.collect::<Vec<_>>())
     }
 }
 
-impl<'a> Pupil<'a> {
+impl<'a> FilterLearner<'a> {
     fn new(case: &'a Case<'a>, learner: Learner) -> Self {
         let config = &case.options.config;
         let start = |(i, images): (usize, &Tensor<4>)| {
@@ -251,16 +248,13 @@ impl<'a> Pupil<'a> {
     }
 
     /// Codes a batch and updates the filters.
-    fn visit(&mut self, batch: &[usize], observer: &dyn Observer) -> Result<()> {
+    fn visit(&mut self, batch: &[usize], observer: &dyn Callback<Event>) -> Result<()> {
         let gather =
             |from: &[Tensor<4>]| Tensor::cat(batch.iter().map(|&i| from[i].clone()).collect(), 0);
-        let problem = Problem {
-            network: self.network.clone(),
-            images: gather(self.case.images),
-            objective: self.case.objective,
-        };
+        let images = gather(self.case.images);
+        let problem = Problem::new(self.network.clone(), images, self.case.objective)?;
         let maps = gather(&self.maps);
-        let watch = &Ear(observer);
+        let watch = &Interrupt(observer);
         let learnt = self
             .learner
             .visit(&problem, maps, true, &mut self.memory, watch)?;
@@ -276,8 +270,8 @@ impl<'a> Pupil<'a> {
     fn learn(
         &mut self,
         contender: &Contender,
-        start: &Judgement,
-        observer: &mut dyn Observer,
+        start: &Judged,
+        observer: &mut dyn Callback<Event>,
     ) -> Result<(Row, Vec<Tensor<4>>)> {
         let limits = self.case.limits();
         let mut last = Point {
@@ -296,7 +290,7 @@ impl<'a> Pupil<'a> {
                 at: Evaluation::total(&judgement.each),
             };
             curve.push(last);
-            observer.tell(Event::Note(format!(
+            observer.event(Event::Note(format!(
                 "{}, epoch {}: objective {:.4}",
                 contender.name, last.step, last.at.objective
             )));
@@ -326,7 +320,7 @@ impl<'a> Pupil<'a> {
         epoch: usize,
         limits: &Limits,
         clock: &mut Duration,
-        observer: &dyn Observer,
+        observer: &dyn Callback<Event>,
     ) -> Result<Option<Reason>> {
         for batch in self.case.batches(epoch) {
             let started = Instant::now();

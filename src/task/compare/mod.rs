@@ -26,18 +26,18 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::results::Results;
-use super::{Ear, Event, Observer};
+use super::{Callback, Event, Interrupt};
 use crate::config::{Config, Sparsity};
 use crate::error::{Error, Result};
-use crate::model::{Layer, Network, Objective};
+use crate::model::{DataTerm, LayerConfig, Network, Objective};
 use crate::run::{Images, Run, to_tensor};
 use crate::solve::Limits;
-use crate::store::Which;
+use crate::store::CheckpointSelector;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub enum Mode {
     /// Finding the maps with the filters fixed.
     #[default]
     Coding,
@@ -45,7 +45,7 @@ pub enum What {
     Learning,
 }
 
-impl FromStr for What {
+impl FromStr for Mode {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -64,7 +64,7 @@ impl FromStr for What {
 pub enum Filters {
     /// The first layer of a run, with its weights. The images are read and prepared as the run does
     /// it, and are its own where the configuration names none.
-    FromRun(PathBuf, Which),
+    FromRun(PathBuf, CheckpointSelector),
     /// Coding: learnt first, from the same data set, as the configuration says. Learning: random.
     Learn,
     /// A problem file, which brings its image and weights along (coding only).
@@ -80,7 +80,7 @@ pub struct Options {
     /// The filters.
     pub filters: Filters,
     /// Coding or learning.
-    pub what: What,
+    pub what: Mode,
     /// The solvers, in the order of the table.
     pub contenders: Vec<Contender>,
     /// The most steps (coding) or epochs (learning) of each. Without this and `seconds`: 200 steps,
@@ -112,22 +112,26 @@ const STEPS: usize = 200;
 /// [`Error::Config`] for options that contradict each other or results that would be replaced,
 /// before any work; those of reading images and filters; [`Error::Numeric`] where a contender
 /// diverges; [`Error::Io`] where the results cannot be written.
-pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Report> {
+pub fn run(
+    options: &Options,
+    device: &Device,
+    observer: &mut dyn Callback<Event>,
+) -> Result<Report> {
     options.check()?;
     let names: &[&str] = match options.what {
-        What::Coding => &[CURVES, RECONSTRUCTIONS],
-        What::Learning => &[CURVES, RECONSTRUCTIONS, FILTERS],
+        Mode::Coding => &[CURVES, RECONSTRUCTIONS],
+        Mode::Learning => &[CURVES, RECONSTRUCTIONS, FILTERS],
     };
     let output = Results::claim(&options.out, names, options.overwrite)?;
     match options.what {
-        What::Coding => coding::run(options, &output, device, observer),
-        What::Learning => learning::run(options, &output, device, observer),
+        Mode::Coding => coding::run(options, &output, device, observer),
+        Mode::Learning => learning::run(options, &output, device, observer),
     }
 }
 
 impl Options {
     /// Coding with the usual contenders and budget, filters learnt first.
-    pub fn new(config: Config, what: What, out: impl Into<PathBuf>) -> Self {
+    pub fn new(config: Config, what: Mode, out: impl Into<PathBuf>) -> Self {
         Self {
             contenders: Contender::usual(what, &config),
             config,
@@ -171,7 +175,7 @@ impl Options {
                 "the budget is {seconds} seconds; it must be above 0"
             ));
         }
-        if self.what == What::Learning
+        if self.what == Mode::Learning
             && let Filters::Given(path) = &self.filters
         {
             return fail(format!(
@@ -204,8 +208,10 @@ impl Options {
         let connectivity = config.connectivities()?.swap_remove(0);
         let size = [config.layers[0].size; 2];
         let constraint = config.train.constraint;
-        let layer = Layer::random(connectivity, size, constraint, config.seed, device);
-        Ok(Network::new(vec![layer]))
+        let layer = LayerConfig::new(connectivity, size)
+            .with_constraint(constraint)
+            .with_seed(config.seed);
+        Network::new(vec![layer.init(device)])
     }
 
     /// Layer 1 of a run, its objective, and the images as the run sees them.
@@ -215,7 +221,7 @@ impl Options {
     fn of_run(
         &self,
         path: &Path,
-        which: Which,
+        which: CheckpointSelector,
         device: &Device,
     ) -> Result<(Images, Network, Objective)> {
         let Run { state, network, .. } = Run::read(path, which, device)?;
@@ -241,7 +247,11 @@ impl Options {
             Sparsity::Weight(weight) => weight,
             Sparsity::OfMax { of_max } => {
                 let largest = |images: &Tensor<4>| {
-                    Objective::largest_useful_sparsity(layer.data_weight, network, images.clone())
+                    Objective::largest_useful_sparsity(
+                        layer.data_weight,
+                        network,
+                        &DataTerm::new(images.clone()),
+                    )
                 };
                 of_max * images.iter().map(largest).fold(0.0, f64::max)
             }
@@ -258,8 +268,8 @@ fn all_images(images: &mut Images, device: &Device) -> Result<Vec<Tensor<4>>> {
 }
 
 /// Tells that a contender is done.
-fn tell_done(observer: &mut dyn Observer, options: &Options, i: usize) {
-    observer.tell(Event::Item {
+fn tell_done(observer: &mut dyn Callback<Event>, options: &Options, i: usize) {
+    observer.event(Event::Item {
         name: options.contenders[i].name.clone(),
         done: i + 1,
         of: options.contenders.len(),

@@ -124,7 +124,7 @@ pub(super) fn filters(report: &Report, networks: &[Network]) -> Result<Image> {
 
 /// The filters of the first layer in a square with a white pixel around each; each by its own peak.
 fn sheet(network: &Network) -> Result<Image> {
-    let filters = network.layers[0].filters.val().swap_dims(0, 1);
+    let filters = network.layers()[0].filters.val().swap_dims(0, 1);
     let [count, _, height, width] = filters.dims();
     let columns = (count as f64).sqrt().ceil() as usize;
     let tiles = planes(&[filters])?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::What;
+use super::Mode;
 use crate::model::{Evaluation, Objective};
 use crate::solve::{Method, Point, Reason};
 
@@ -12,7 +12,7 @@ use crate::solve::{Method, Point, Reason};
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// What was compared.
-    pub what: What,
+    pub what: Mode,
     /// The images, by name.
     pub images: Vec<String>,
     /// How many feature maps explain each.

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::What;
+use super::Mode;
 use super::report::{Optimum, Report, Row, Source};
-use crate::model::{Evaluation, Objective};
+use crate::model::Evaluation;
 use crate::solve::{Method, Schedule};
 
 /// The name of the row for comparison.
@@ -52,21 +52,21 @@ impl Report {
 
     /// What was compared and on what terms, a line each.
     fn head(&self) -> Vec<String> {
-        let Objective {
-            data_weight,
-            sparsity,
-            p,
-        } = self.objective;
+        let [data_weight, sparsity, p] = [
+            self.objective.data_weight(),
+            self.objective.sparsity(),
+            self.objective.p(),
+        ];
         let images = match self.images.len() {
             1 => "1 image".to_owned(),
             n => format!("{n} images"),
         };
         let (task, unit) = match self.what {
-            What::Coding => (
+            Mode::Coding => (
                 format!("Coding {images} with {} fixed filters", self.maps),
                 "steps",
             ),
-            What::Learning => (
+            Mode::Learning => (
                 format!("Learning {} filters from {images}", self.maps),
                 "epochs",
             ),
@@ -86,16 +86,16 @@ impl Report {
             ),
         ];
         match (self.what, &self.optimum) {
-            (What::Coding, Some(optimum)) => lines.push(format!("{optimum}.")),
-            (What::Coding, None) => {}
-            (What::Learning, _) => lines.push(
+            (Mode::Coding, Some(optimum)) => lines.push(format!("{optimum}.")),
+            (Mode::Coding, None) => {}
+            (Mode::Learning, _) => lines.push(
                 "All images are coded anew by FISTA to judge the filters; own codes: \
                  each image when it was last visited."
                     .into(),
             ),
         }
-        let split = |row: &Row| matches!(row.method, Method::Split(_));
-        if self.what == What::Coding && self.rows.iter().any(split) {
+        let split = |row: &Row| matches!(row.method, Method::HalfQuadratic(_));
+        if self.what == Mode::Coding && self.rows.iter().any(split) {
             lines.push(
                 "A step of split is one beta with its conjugate gradients; \
                  it ends with its schedule, split:START x GROWTH x STEPS."
@@ -107,7 +107,7 @@ impl Report {
 
     /// The table, the first row its header.
     fn cells(&self) -> Vec<Vec<String>> {
-        let learning = self.what == What::Learning;
+        let learning = self.what == Mode::Learning;
         let above = match self.optimum.map(|o| o.source) {
             Some(Source::Best) | None => "above the best",
             Some(_) => "above optimum",
@@ -150,7 +150,7 @@ impl Report {
             return "It was interrupted before any solver was done.".into();
         };
         let mut text = match (self.what, self.optimum.map(|o| o.source)) {
-            (What::Learning, _) => format!(
+            (Mode::Learning, _) => format!(
                 "{} learnt the filters that explain the images best.",
                 best.name
             ),
@@ -164,16 +164,16 @@ impl Report {
             ),
         };
         let published = |row: &&Row| match &row.method {
-            Method::Split(split) => split.schedule == Schedule::default(),
-            Method::Adam(_) | Method::Fista(_) | Method::Descent(_) => false,
+            Method::HalfQuadratic(split) => split.schedule == Schedule::default(),
+            _ => false,
         };
         let worst = self.rows.iter().max_by(by_objective);
         let other = match self.what {
-            What::Coding => self.rows.iter().find(published).or(worst),
-            What::Learning => worst,
+            Mode::Coding => self.rows.iter().find(published).or(worst),
+            Mode::Learning => worst,
         };
         if let Some(row) = other.filter(|row| row.name != best.name) {
-            let who = match self.what == What::Coding && published(&row) {
+            let who = match self.what == Mode::Coding && published(&row) {
                 true => format!("The published beta schedule ({})", row.name),
                 false => row.name.clone(),
             };

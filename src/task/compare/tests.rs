@@ -3,14 +3,14 @@
 use super::*;
 use crate::data::folder;
 use crate::solve::Reason;
-use crate::task::{tiny, train};
+use crate::task::{test_runs, train};
 
 /// Scenes of 20 x 20 pixels and 4 filters of 5 x 5.
-fn options(what: What, folder: &tempfile::TempDir) -> Options {
+fn options(what: Mode, folder: &tempfile::TempDir) -> Options {
     let mut config = Config::default();
     config.data.sample_size = 20;
     config.data.sample_count = 3;
-    config.train.solver = crate::config::SolverName::Fista;
+    config.train.solver = crate::solve::SolverName::Fista;
     config.layers.truncate(1);
     let layer = &mut config.layers[0];
     layer.maps = Some(4);
@@ -19,7 +19,7 @@ fn options(what: What, folder: &tempfile::TempDir) -> Options {
     layer.p = 1.0;
     layer.sparsity = Sparsity::OfMax { of_max: 0.1 };
     let mut options = Options::new(config, what, folder.path().join("out"));
-    options.steps = Some(if what == What::Coding { 150 } else { 2 });
+    options.steps = Some(if what == Mode::Coding { 150 } else { 2 });
     options
 }
 
@@ -34,7 +34,7 @@ fn row<'a>(report: &'a Report, name: &str) -> &'a Row {
 /// Stops the task at once.
 struct Impatient;
 
-impl Observer for Impatient {
+impl Callback<Event> for Impatient {
     fn interrupted(&self) -> bool {
         true
     }
@@ -43,7 +43,7 @@ impl Observer for Impatient {
 #[test]
 fn fista_ends_nearest_to_the_certified_optimum_and_the_published_schedule_far_above() {
     let folder = tempfile::tempdir().unwrap();
-    let mut options = options(What::Coding, &folder);
+    let mut options = options(Mode::Coding, &folder);
     options.contenders = Contender::list("split:1x10x6,adam:0.01,fista", &options.config).unwrap();
     let report = run(&options, &device(), &mut ()).unwrap();
     let optimum = report.optimum.unwrap();
@@ -83,7 +83,7 @@ fn fista_ends_nearest_to_the_certified_optimum_and_the_published_schedule_far_ab
 #[test]
 fn without_a_convex_problem_the_best_contender_is_the_reference() {
     let folder = tempfile::tempdir().unwrap();
-    let mut options = options(What::Coding, &folder);
+    let mut options = options(Mode::Coding, &folder);
     options.config.layers[0].p = 0.8;
     options.steps = Some(10);
     options.images = 9;
@@ -102,7 +102,7 @@ fn without_a_convex_problem_the_best_contender_is_the_reference() {
 #[test]
 fn from_a_run_come_filters_weights_and_preprocessing() {
     let folder = tempfile::tempdir().unwrap();
-    for what in [What::Coding, What::Learning] {
+    for what in [Mode::Coding, Mode::Learning] {
         let mut options = options(what, &folder);
         let mut config = options.config.clone();
         config.data.colour = false;
@@ -110,8 +110,10 @@ fn from_a_run_come_filters_weights_and_preprocessing() {
         config.layers[0].data_weight = 3.0;
         let path = folder.path().join(format!("{what:?}"));
         train::start(config, &path, &device(), &mut ()).unwrap();
-        let state = Run::read(&path, Which::Last, &device()).unwrap().state;
-        options.filters = Filters::FromRun(path, Which::Last);
+        let state = Run::read(&path, CheckpointSelector::Last, &device())
+            .unwrap()
+            .state;
+        options.filters = Filters::FromRun(path, CheckpointSelector::Last);
         options.contenders = Contender::list("fista", &options.config).unwrap();
         (options.steps, options.images, options.overwrite) = (Some(1), 3, true);
         let own = run(&options, &device(), &mut ()).unwrap();
@@ -119,11 +121,11 @@ fn from_a_run_come_filters_weights_and_preprocessing() {
 
         // Another image does not change what the preprocessing has learnt.
         let file = folder.path().join("other.png");
-        tiny::image(&file, 5, 24);
+        test_runs::image(&file, 5, 24);
         let pixels = folder::read(&file, false, None).unwrap();
         let (prepared, _) = state.prepare.apply(&pixels).unwrap();
         let squares = prepared.values.iter().map(|&v| f64::from(v).powi(2));
-        let expected = state.objectives[0].data_weight / 2.0 * squares.sum::<f64>();
+        let expected = state.objectives[0].data_weight() / 2.0 * squares.sum::<f64>();
         options.config.data.images = Some(file);
         let other = run(&options, &device(), &mut ()).unwrap();
         assert!((other.zero.data / expected - 1.0).abs() < 1e-4);
@@ -133,7 +135,7 @@ fn from_a_run_come_filters_weights_and_preprocessing() {
 #[test]
 fn learning_improves_on_the_start_and_keeps_the_constraint() {
     let folder = tempfile::tempdir().unwrap();
-    let options = options(What::Learning, &folder);
+    let options = options(Mode::Learning, &folder);
     let report = run(&options, &device(), &mut ()).unwrap();
     assert_eq!(report.rows.len(), 4);
     for row in &report.rows {
@@ -156,7 +158,7 @@ fn learning_improves_on_the_start_and_keeps_the_constraint() {
 #[test]
 fn the_budget_may_be_seconds() {
     let folder = tempfile::tempdir().unwrap();
-    for what in [What::Coding, What::Learning] {
+    for what in [Mode::Coding, Mode::Learning] {
         let mut options = options(what, &folder);
         options.contenders = Contender::list("fista", &options.config).unwrap();
         (options.steps, options.seconds) = (None, Some(1e-6));
@@ -172,7 +174,7 @@ fn the_budget_may_be_seconds() {
 #[test]
 fn results_are_not_replaced_unasked() {
     let folder = tempfile::tempdir().unwrap();
-    let options = options(What::Coding, &folder);
+    let options = options(Mode::Coding, &folder);
     std::fs::create_dir_all(&options.out).unwrap();
     std::fs::write(options.out.join("curves.png"), "mine").unwrap();
     let error = run(&options, &device(), &mut ()).unwrap_err();
@@ -186,7 +188,7 @@ fn results_are_not_replaced_unasked() {
 #[test]
 fn an_interruption_ends_it_early_with_a_report() {
     let folder = tempfile::tempdir().unwrap();
-    for what in [What::Coding, What::Learning] {
+    for what in [Mode::Coding, Mode::Learning] {
         let options = options(what, &folder);
         let report = run(&options, &device(), &mut Impatient).unwrap();
         assert!(report.interrupted && report.rows.is_empty());
@@ -197,7 +199,7 @@ fn an_interruption_ends_it_early_with_a_report() {
 #[test]
 fn contradictions_are_found_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
-    let good = options(What::Learning, &folder);
+    let good = options(Mode::Learning, &folder);
     type Spoil = fn(&mut Options);
     let cases: [(Spoil, &str); 6] = [
         (|o| o.contenders.clear(), "nothing to compare"),

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::{OBJECTIVE, RESCALING, key};
 use crate::arrays::{self, Bundle};
-use crate::config::{Config, Connect, ConnectName, Form, LayerConfig, Sparsity};
+use crate::config::{Config, Connect, ConnectName, Form, LayerSettings, Sparsity};
 use crate::connectivity::Connectivity;
-use crate::data::{Lump, Prepare, Preprocess};
+use crate::data::{Prepare, Preprocess, Rescaling};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network, Objective};
 use crate::problem::{filters_first, four_axes};
@@ -85,8 +85,9 @@ pub fn import(
         warnings,
         layers: layers.iter().map(|l| l.filters.val().dims()).collect(),
     };
+    let network = Network::new(layers)?;
     let mut folder = RunFolder::create(run)?;
-    folder.put("filters", &save(Network::new(layers))?)?;
+    folder.put("filters", &save(network)?)?;
     folder.commit(0, &state, false)?;
     Ok(report)
 }
@@ -242,7 +243,9 @@ impl Source<'_> {
         config.check()?;
         let stages = objectives.len();
         let rescaling = match config.train.form {
-            Form::LayerWise => (0..stages).map(|l| self.lump(l)).collect::<Result<_>>()?,
+            Form::LayerWise => (0..stages)
+                .map(|l| self.rescaling(l))
+                .collect::<Result<_>>()?,
             Form::Joint => vec![None],
         };
         Ok(State {
@@ -260,13 +263,13 @@ impl Source<'_> {
             epoch: EpochSums::default(),
             best: None,
             adam_steps: Vec::new(),
-            past_batches: Vec::new(),
+            statistics_batches: Vec::new(),
             resampled: 0,
             seconds: 0.0,
         })
     }
 
-    fn objective(&self, l: usize, layer: &LayerConfig) -> Result<Objective> {
+    fn objective(&self, l: usize, layer: &LayerSettings) -> Result<Objective> {
         let scalars = &self.bundle.scalars;
         let [data_weight, sparsity, p] = if scalars.contains_key(&key(l, OBJECTIVE[0])) {
             let mut values = [0.0; 3];
@@ -292,33 +295,33 @@ impl Source<'_> {
             .or_else(|error| self.fail(format!("layer {}: {error}", l + 1)))
     }
 
-    fn lump(&self, l: usize) -> Result<Option<Lump>> {
+    fn rescaling(&self, l: usize) -> Result<Option<Rescaling>> {
         if !self.bundle.scalars.contains_key(&key(l, RESCALING[0])) {
             return Ok(None);
         }
         let [shift, scale] = RESCALING.map(|name| self.bundle.scalar(&key(l, name), self.file));
-        let lump = Lump {
+        let rescaling = Rescaling {
             shift: shift?,
             scale: scale?,
         };
-        if !(lump.shift.is_finite() && lump.scale.is_normal()) {
+        if !(rescaling.shift.is_finite() && rescaling.scale.is_normal()) {
             return self.fail(format!(
                 "the rescaling of layer {} has shift {} and scale {}; both must be finite, and the \
                  scale not 0",
                 l + 1,
-                lump.shift,
-                lump.scale
+                rescaling.shift,
+                rescaling.scale
             ));
         }
-        Ok(Some(lump))
+        Ok(Some(rescaling))
     }
 }
 
 /// A layer as a configuration would ask for it.
-fn describe(base: LayerConfig, layer: &Layer, objective: Option<Objective>) -> LayerConfig {
+fn describe(base: LayerSettings, layer: &Layer, objective: Option<Objective>) -> LayerSettings {
     let g = &layer.connectivity;
     let [h, w] = layer.filter_size();
-    let mut described = LayerConfig {
+    let mut described = LayerSettings {
         maps: Some(g.maps()),
         // A configuration knows square filters only; the state keeps both sides.
         size: h.max(w),
@@ -330,9 +333,9 @@ fn describe(base: LayerConfig, layer: &Layer, objective: Option<Objective>) -> L
         ..base
     };
     if let Some(objective) = objective {
-        described.data_weight = objective.data_weight;
-        described.sparsity = Sparsity::Weight(objective.sparsity);
-        described.p = objective.p;
+        described.data_weight = objective.data_weight();
+        described.sparsity = Sparsity::Weight(objective.sparsity());
+        described.p = objective.p();
     }
     described
 }

@@ -7,20 +7,28 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
-use crate::task::{tiny, train};
+use crate::task::{test_runs, train};
 
 fn read(path: &Path) -> Run {
-    Run::read(path, Which::Last, &Device::flex()).unwrap()
+    Run::read(path, CheckpointSelector::Last, &Device::flex()).unwrap()
 }
 
 fn export_to(run: &Path, file: &Path, maps: bool) -> Exported {
-    export(run, Which::Last, file, maps, false, &Device::flex()).unwrap()
+    export(
+        run,
+        CheckpointSelector::Last,
+        file,
+        maps,
+        false,
+        &Device::flex(),
+    )
+    .unwrap()
 }
 
 /// The filters of a run of a moment, in a file in a folder that lives as long as the test.
 fn exported() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
-    let path = tiny::run(folder.path(), "");
+    let path = test_runs::run(folder.path(), "");
     let file = folder.path().join("run.npz");
     export_to(&path, &file, false);
     (folder, file)
@@ -33,19 +41,24 @@ fn what_is_exported_comes_back_the_same() {
         ("form = \"joint\"\nsolver = \"fista\"", "safetensors"),
     ] {
         let folder = TempDir::new().unwrap();
-        let path = tiny::run(folder.path(), train);
+        let path = test_runs::run(folder.path(), train);
         let file = folder.path().join("run").with_extension(ending);
         export_to(&path, &file, false);
         let again = folder.path().join("again");
         import(&file, None, &again, &Device::flex()).unwrap();
 
         let (before, after) = (read(&path), read(&again));
-        for (a, b) in before.network.layers.iter().zip(&after.network.layers) {
+        for (a, b) in before.network.layers().iter().zip(after.network.layers()) {
             let [a, b] = [a, b].map(|l| to_array(&l.filters.val()).unwrap());
             assert_eq!(a, b);
         }
+        let rescalings = [&before, &after].map(|run| {
+            let layers = run.network.layers().iter();
+            layers.map(|layer| layer.rescaling).collect::<Vec<_>>()
+        });
+        assert_eq!(rescalings[0], rescalings[1]);
         let (a, b) = (&before.state, &after.state);
-        assert_eq!(before.network.rescaling, after.network.rescaling);
+
         assert_eq!(a.connectivity, b.connectivity);
         assert_eq!(a.sizes, b.sizes);
         assert_eq!(a.objectives, b.objectives);
@@ -82,7 +95,7 @@ fn there_is_nothing_to_learn_in_an_imported_run() {
     let (folder, file) = exported();
     let path = folder.path().join("imported");
     import(&file, None, &path, &Device::flex()).unwrap();
-    let resumed = train::resume(&path, Which::Last, &Device::flex(), &mut ());
+    let resumed = train::resume(&path, CheckpointSelector::Last, &Device::flex(), &mut ());
     let message = resumed.unwrap_err().to_string();
     assert!(message.contains("no images to learn from"), "{message}");
 }
@@ -90,7 +103,7 @@ fn there_is_nothing_to_learn_in_an_imported_run() {
 #[test]
 fn maps_go_along_and_nothing_is_overwritten() {
     let folder = TempDir::new().unwrap();
-    let path = tiny::run(folder.path(), "");
+    let path = test_runs::run(folder.path(), "");
     let file = folder.path().join("all.npz");
     let exported = export_to(&path, &file, true);
     assert_eq!((exported.layers, exported.maps), (2, 4));
@@ -99,7 +112,14 @@ fn maps_go_along_and_nothing_is_overwritten() {
     let maps = bundle.array("layer2.maps.image00002", &file).unwrap();
     assert_eq!(maps.shape, [6, side, side]);
     assert_eq!(bundle.text("image00002", &file).unwrap(), "sample scene 2");
-    let again = export(&path, Which::Last, &file, true, false, &Device::flex());
+    let again = export(
+        &path,
+        CheckpointSelector::Last,
+        &file,
+        true,
+        false,
+        &Device::flex(),
+    );
     assert!(again.unwrap_err().to_string().contains("is not replaced"));
 }
 
@@ -117,13 +137,13 @@ fn filters_of_other_tools_become_a_run() {
     let imported = import(&file, None, &path, &Device::flex()).unwrap();
     assert_eq!(imported.layers, [[3, 4, 2, 5]]);
     let run = read(&path);
-    let filters = to_array(&run.network.layers[0].filters.val()).unwrap();
+    let filters = to_array(&run.network.layers()[0].filters.val()).unwrap();
     // Plane 1 of map 2.
     assert_eq!(
         filters.values[(4 + 2) * 10..][..10],
         bundle.arrays["D0"].values[70..80]
     );
-    assert_eq!(run.state.objectives[0].sparsity, 0.05);
+    assert_eq!(run.state.objectives[0].sparsity(), 0.05);
     assert!(run.state.config.data.colour);
 
     let config = Config::parse("[preprocess]\nkind = \"local-mean\"\n[[layer]]\nmaps = 4");
@@ -186,9 +206,9 @@ fn what_does_not_fit_is_named() {
         &weights[..2],
         "no number `layer1.objective.p`",
     );
-    let lump = [
+    let rescaling = [
         ("layer1.rescaling.shift", 1.0),
         ("layer1.rescaling.scale", 0.0),
     ];
-    refused(&[first], &lump, "scale not 0");
+    refused(&[first], &rescaling, "scale not 0");
 }

@@ -7,12 +7,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::data::folder;
-use crate::task::tiny;
+use crate::task::test_runs;
 
 fn options(folder: &Path) -> Options {
     Options {
         checkpoint: folder.join("run"),
-        which: Which::Last,
+        which: CheckpointSelector::Last,
         images: folder.join("images"),
         out: folder.join("out"),
         solver: Some(SolverName::Fista),
@@ -37,9 +37,9 @@ fn message(options: &Options) -> String {
 #[test]
 fn greedy_and_joint_agree_with_their_files() {
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "rescale_maps = 2.0");
-    tiny::image(&folder.path().join("images/a.png"), 5, 20);
-    tiny::image(&folder.path().join("images/sub/a.png"), 6, 26);
+    test_runs::run(folder.path(), "rescale_maps = 2.0");
+    test_runs::image(&folder.path().join("images/a.png"), 5, 20);
+    test_runs::image(&folder.path().join("images/sub/a.png"), 6, 26);
     let mut options = options(folder.path());
     let greedy = infer(&options).unwrap();
     let layers: Vec<_> = greedy
@@ -84,15 +84,15 @@ fn greedy_and_joint_agree_with_their_files() {
 #[test]
 fn the_joint_objective_sees_the_image_through_the_rescaling() {
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "rescale_maps = 2.0");
-    tiny::image(&folder.path().join("images/a.png"), 5, 20);
+    test_runs::run(folder.path(), "rescale_maps = 2.0");
+    test_runs::image(&folder.path().join("images/a.png"), 5, 20);
     let mut options = options(folder.path());
     options.joint = true;
     let report = infer(&options).unwrap();
     let row = &report.rows[0];
     // The data term by hand: the reconstruction that the maps in the file stand for.
     let device = Device::flex();
-    let run = Run::read(&options.checkpoint, Which::Last, &device).unwrap();
+    let run = Run::read(&options.checkpoint, CheckpointSelector::Last, &device).unwrap();
     let pixels = folder::read(&options.images.join("a.png"), false, None).unwrap();
     let (prepared, _) = run.state.prepare.apply(&pixels).unwrap();
     let maps = arrays::read(options.out.join("a-maps.npz")).unwrap();
@@ -111,15 +111,15 @@ fn the_joint_objective_sees_the_image_through_the_rescaling() {
         .zip(&prepared.values)
         .map(|(x, y)| f64::from(x - y).powi(2))
         .sum();
-    let data = run.state.objectives[1].data_weight / 2.0 * error;
+    let data = run.state.objectives[1].data_weight() / 2.0 * error;
     assert!((data / row.data - 1.0).abs() < 1e-3, "{data} {}", row.data);
 }
 
 #[test]
 fn a_joint_run_is_inferred_jointly() {
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "form = \"joint\"\nsolver = \"fista\"");
-    tiny::image(&folder.path().join("images/a.png"), 5, 20);
+    test_runs::run(folder.path(), "form = \"joint\"\nsolver = \"fista\"");
+    test_runs::image(&folder.path().join("images/a.png"), 5, 20);
     let report = infer(&options(folder.path())).unwrap();
     assert!(report.joint);
     assert_eq!(report.rows.len(), 1);
@@ -129,12 +129,12 @@ fn a_joint_run_is_inferred_jointly() {
 #[test]
 fn what_can_be_known_before_stops_it_before_anything_is_written() {
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "");
+    test_runs::run(folder.path(), "");
     let mut options = options(folder.path());
-    tiny::image(&options.images.join("good.png"), 1, 20);
+    test_runs::image(&options.images.join("good.png"), 1, 20);
     fs::write(options.images.join("bad.png"), "no image").unwrap();
     assert!(message(&options).contains("bad.png"));
-    tiny::image(&options.images.join("bad.png"), 1, 20);
+    test_runs::image(&options.images.join("bad.png"), 1, 20);
     crate::picture::save_png(&Image::zeros(1, 2, 40), options.images.join("tiny.png")).unwrap();
     let error = message(&options);
     assert!(
@@ -143,7 +143,7 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
     );
     assert!(!options.out.exists());
     fs::remove_file(options.images.join("tiny.png")).unwrap();
-    (options.joint, options.solver) = (true, Some(SolverName::Descent));
+    (options.joint, options.solver) = (true, Some(SolverName::CoordinateDescent));
     assert!(message(&options).contains("one layer at a time"));
     assert!(!options.out.exists());
     (options.joint, options.solver) = (false, Some(SolverName::Fista));
@@ -165,19 +165,22 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
 #[test]
 fn a_solver_whose_maps_are_of_another_scale_is_warned_of() {
     struct Notes(Vec<String>);
-    impl Observer for Notes {
-        fn tell(&mut self, event: Event) {
+    impl Callback<Event> for Notes {
+        fn event(&mut self, event: Event) {
             if let Event::Note(note) = event {
                 self.0.push(note);
             }
         }
     }
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "");
+    test_runs::run(folder.path(), "");
     let mut options = options(folder.path());
-    tiny::image(&options.images.join("a.png"), 1, 20);
+    test_runs::image(&options.images.join("a.png"), 1, 20);
     options.overwrite = true;
-    for (solver, warned) in [(SolverName::Fista, true), (SolverName::Split, false)] {
+    for (solver, warned) in [
+        (SolverName::Fista, true),
+        (SolverName::HalfQuadratic, false),
+    ] {
         options.solver = Some(solver);
         let mut notes = Notes(Vec::new());
         run(&options, &Device::flex(), &mut notes).unwrap();
@@ -190,9 +193,9 @@ fn a_solver_whose_maps_are_of_another_scale_is_warned_of() {
 #[test]
 fn names_that_differ_in_the_ending_alone_keep_it() {
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "");
+    test_runs::run(folder.path(), "");
     let options = options(folder.path());
-    tiny::image(&options.images.join("a.png"), 1, 20);
+    test_runs::image(&options.images.join("a.png"), 1, 20);
     fs::copy(options.images.join("a.png"), options.images.join("a.bmp")).unwrap();
     infer(&options).unwrap();
     for name in ["a.png.png", "a.bmp.png", "a.bmp-maps.npz"] {
@@ -204,17 +207,17 @@ fn names_that_differ_in_the_ending_alone_keep_it() {
 fn one_failing_image_does_not_lose_the_others() {
     /// Removes an image once the first is done.
     struct Vandal(std::path::PathBuf);
-    impl Observer for Vandal {
-        fn tell(&mut self, _: Event) {
+    impl Callback<Event> for Vandal {
+        fn event(&mut self, _: Event) {
             let _ = fs::remove_file(&self.0);
         }
     }
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "");
+    test_runs::run(folder.path(), "");
     let mut options = options(folder.path());
     options.solver = None;
     for name in ["a.png", "b.png", "c.png"] {
-        tiny::image(&options.images.join(name), 1, 20);
+        test_runs::image(&options.images.join(name), 1, 20);
     }
     let mut vandal = Vandal(options.images.join("b.png"));
     let report = run(&options, &Device::flex(), &mut vandal).unwrap();
@@ -231,8 +234,8 @@ fn one_failing_image_does_not_lose_the_others() {
 fn an_interruption_drops_the_image_in_work() {
     /// Waits for so many images.
     struct Impatient(usize);
-    impl Observer for Impatient {
-        fn tell(&mut self, _: Event) {
+    impl Callback<Event> for Impatient {
+        fn event(&mut self, _: Event) {
             self.0 -= 1;
         }
         fn interrupted(&self) -> bool {
@@ -240,12 +243,12 @@ fn an_interruption_drops_the_image_in_work() {
         }
     }
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "");
+    test_runs::run(folder.path(), "");
     let mut options = options(folder.path());
     options.solver = None;
     let images = ["a.png", "b.png"];
     for name in images {
-        tiny::image(&options.images.join(name), 1, 20);
+        test_runs::image(&options.images.join(name), 1, 20);
     }
     for done in [0, 1] {
         options.out = folder.path().join(format!("out{done}"));
@@ -265,9 +268,9 @@ fn an_interruption_drops_the_image_in_work() {
 #[test]
 fn a_gap_needs_a_convex_objective() {
     let folder = TempDir::new().unwrap();
-    tiny::run(folder.path(), "");
+    test_runs::run(folder.path(), "");
     let mut options = options(folder.path());
-    tiny::image(&options.images.join("a.png"), 1, 20);
+    test_runs::image(&options.images.join("a.png"), 1, 20);
     options.limits.gap = Some(1e-2);
     assert_eq!(infer(&options).unwrap().rows.len(), 2);
     let mut bundle = arrays::Bundle::default();

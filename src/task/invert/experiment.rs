@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::backend::Backend;
 use crate::config::{read_settings, with_suggestion};
 use crate::error::{Error, Result};
-use crate::invert::{Kernel, Padding, Settings, Way};
-use crate::store::Which;
+use crate::invert::{InverseMethod, Kernel, Padding, Settings};
+use crate::store::CheckpointSelector;
 
 /// Everything that decides an experiment. Every key has a default; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct Experiment {
     /// with the planes below, `[maps, planes, h, w]`.
     pub checkpoint: Option<PathBuf>,
     /// Which checkpoint of that run.
-    pub at: Which,
+    pub at: CheckpointSelector,
     /// Which layer of that run, from 1.
     pub layer: usize,
     /// The stride down and to the right.
@@ -47,7 +47,7 @@ pub struct Experiment {
     /// known and there is a decomposition, none otherwise.
     pub noise_levels: Option<Vec<f64>>,
     /// The ways to be compared, in the order of the table.
-    pub ways: Vec<Way>,
+    pub ways: Vec<InverseMethod>,
     /// Their settings.
     pub settings: Settings,
     /// The most steps of what iterates.
@@ -70,18 +70,18 @@ impl Default for Experiment {
             filters: None,
             array: None,
             checkpoint: None,
-            at: Which::Last,
+            at: CheckpointSelector::Last,
             layer: 1,
             stride: [1, 1],
             padding: Padding::Circular,
             noise: 0.0,
             noise_levels: None,
             ways: vec![
-                Way::PseudoInverse,
-                Way::Adam,
-                Way::Lbfgs,
-                Way::Transpose,
-                Way::ScaledTranspose,
+                InverseMethod::PseudoInverse,
+                InverseMethod::Adam,
+                InverseMethod::Lbfgs,
+                InverseMethod::Transpose,
+                InverseMethod::ScaledTranspose,
             ],
             settings: Settings::default(),
             steps: 1000,

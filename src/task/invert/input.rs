@@ -142,11 +142,11 @@ fn from_elsewhere(experiment: &Experiment, device: &Device) -> Result<Option<(Fi
     };
     let network = Run::read(run, experiment.at, device)?.learnt();
     let l = experiment.layer;
-    let Some(layer) = network.layers.get(l - 1) else {
+    let Some(layer) = network.layers().get(l - 1) else {
         return Err(Error::Config(format!(
             "layer {l} of {} is asked for, but it has learnt {}; choose 1 to that",
             run.display(),
-            network.layers.len()
+            network.layers().len()
         )));
     };
     // Each map's filter looks at the planes below, as the adjoint of the layer does.

@@ -18,10 +18,10 @@ use std::path::PathBuf;
 use burn::tensor::{DType, Device, Tensor};
 
 use super::results::Results;
-use super::{Ear, Event, Observer};
+use super::{Callback, Event, Interrupt};
 use crate::backend::is_cpu;
 use crate::error::{Error, Result};
-use crate::invert::{Analysis, Decomposition, Found, Inverse, Settings, Way, noise};
+use crate::invert::{Analysis, Decomposition, Inverse, InverseMethod, Recovery, Settings, noise};
 use crate::solve::{Limits, Reason};
 use input::{Given, Known};
 
@@ -49,19 +49,23 @@ const LEVELS: [f64; 5] = [1e-8, 1e-6, 1e-4, 1e-2, 1e-1];
 /// # Errors
 /// [`Error::Config`] or [`Error::Input`] for what does not fit together, before any work;
 /// [`Error::Numeric`] where a way diverges; [`Error::Io`] where the results cannot be written.
-pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Report> {
+pub fn run(
+    options: &Options,
+    device: &Device,
+    observer: &mut dyn Callback<Event>,
+) -> Result<Report> {
     let experiment = &options.experiment;
     experiment.check()?;
     let given = Given::read(experiment)?;
     let precision = precision(experiment.precision, device)?;
-    let lab = Lab::new(experiment, &given, device, precision)?;
+    let lab = Setup::new(experiment, &given, device, precision)?;
     for &way in &experiment.ways {
         way.check(&lab.problem, &lab.settings, lab.decomposition.is_some())?;
     }
     let results = Results::claim(&options.out, &output::names(experiment), options.overwrite)?;
     let mut report = lab.report(options, &given, precision)?;
     for warning in &report.warnings {
-        observer.tell(Event::Note(format!("warning: {warning}")));
+        observer.event(Event::Note(format!("warning: {warning}")));
     }
     let mut recovered = Vec::new();
     for (i, &way) in experiment.ways.iter().enumerate() {
@@ -74,7 +78,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
         report.rows.push(lab.row(way, &found));
         recovered.push(found.solved.codes);
         results.table(&report.to_csv(), &report)?;
-        observer.tell(Event::Item {
+        observer.event(Event::Item {
             name: way.name().into(),
             done: i + 1,
             of: experiment.ways.len(),
@@ -101,7 +105,7 @@ fn precision(wanted: Option<Precision>, device: &Device) -> Result<Precision> {
 }
 
 /// The problem and all that is worked out once.
-struct Lab {
+struct Setup {
     problem: Inverse,
     /// `W x` before the noise, or what was observed.
     clean: Tensor<4>,
@@ -111,7 +115,7 @@ struct Lab {
     limits: Limits,
 }
 
-impl Lab {
+impl Setup {
     fn new(
         experiment: &Experiment,
         given: &Given,
@@ -165,18 +169,18 @@ impl Lab {
 
     fn recover(
         &self,
-        way: Way,
+        way: InverseMethod,
         problem: &Inverse,
         settings: &Settings,
-        observer: &dyn Observer,
-    ) -> Result<Found> {
+        observer: &dyn Callback<Event>,
+    ) -> Result<Recovery> {
         let decomposition = self.decomposition.as_ref();
         way.run(
             problem,
             settings,
             decomposition,
             &self.limits,
-            &mut Ear(observer),
+            &mut Interrupt(observer),
         )
         .map_err(|error| match error {
             Error::Numeric(message) => Error::Numeric(format!("{way}: {message}")),
@@ -184,7 +188,7 @@ impl Lab {
         })
     }
 
-    fn row(&self, way: Way, found: &Found) -> Row {
+    fn row(&self, way: InverseMethod, found: &Recovery) -> Row {
         let last = found.solved.last();
         let null = self.decomposition.as_ref();
         Row {
@@ -204,7 +208,7 @@ impl Lab {
     fn against_noise(
         &self,
         experiment: &Experiment,
-        observer: &mut dyn Observer,
+        observer: &mut dyn Callback<Event>,
     ) -> Result<Vec<NoiseLevel>> {
         let levels = match &experiment.noise_levels {
             Some(levels) => levels.as_slice(),
@@ -233,12 +237,13 @@ impl Lab {
             };
             let errors = experiment.ways.iter().copied().map(error);
             let errors: Vec<_> = errors.collect::<Result<_>>()?;
-            let known = |(way, error): (Way, Option<f64>)| error.map(|error| (way, error));
+            let known =
+                |(way, error): (InverseMethod, Option<f64>)| error.map(|error| (way, error));
             all.push(NoiseLevel {
                 noise: level,
                 errors: errors.into_iter().filter_map(known).collect(),
             });
-            observer.tell(Event::Item {
+            observer.event(Event::Item {
                 name: format!("noise {level}"),
                 done: i + 1,
                 of: levels.len(),

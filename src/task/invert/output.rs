@@ -6,7 +6,7 @@ use super::input::Given;
 use super::{Experiment, Report, pictures};
 use crate::arrays::{self, Array, Bundle};
 use crate::error::{Error, Result};
-use crate::invert::{Inverse, Way};
+use crate::invert::{Inverse, InverseMethod};
 use crate::task::results::Results;
 
 const ARRAYS: &str = "recovered.npz";
@@ -27,7 +27,7 @@ pub(super) fn names(experiment: &Experiment) -> Vec<String> {
 }
 
 /// The name of a recovery by itself.
-fn photograph(way: Way) -> String {
+fn photograph(way: InverseMethod) -> String {
     format!("{way}.png")
 }
 

@@ -6,7 +6,7 @@ use super::table::short;
 use super::{Report, Row};
 use crate::data::Image;
 use crate::error::Result;
-use crate::invert::{Fit, Operator, Padding};
+use crate::invert::{InverseEvaluation, Operator, Padding};
 use crate::picture::{
     Axes, MosaicOptions, Panel, Series, Tile, curves, heat, mosaic, panels, peak,
 };
@@ -69,7 +69,7 @@ fn near(level: f64, curves: impl Iterator<Item = f64>) -> Option<f64> {
 pub(super) fn iterations(report: &Report) -> Result<Image> {
     let iterated = || report.rows.iter().filter(|row| row.steps > 0);
     let inverse = report.rows.iter().find(|row| row.steps == 0);
-    let panel = |what: &str, y: fn(&Point<Fit>) -> f64, level: Option<f64>| {
+    let panel = |what: &str, y: fn(&Point<InverseEvaluation>) -> f64, level: Option<f64>| {
         let all = iterated().flat_map(|row| row.curve.iter().map(y));
         let level = level.and_then(|level| near(level, all));
         let line = |row: &Row| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Experiment, Input, Precision};
-use crate::invert::{Analysis, Fit, Way};
+use crate::invert::{Analysis, InverseEvaluation, InverseMethod};
 use crate::solve::{Point, Reason};
 
 /// What an experiment found.
@@ -49,7 +49,7 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// Which.
-    pub way: Way,
+    pub way: InverseMethod,
     /// How it was done, in words.
     pub route: &'static str,
     /// `||W x - y|| / ||y||`
@@ -65,7 +65,7 @@ pub struct Row {
     /// Why it stopped.
     pub reason: Reason,
     /// From the start to the end.
-    pub curve: Vec<Point<Fit>>,
+    pub curve: Vec<Point<InverseEvaluation>>,
 }
 
 /// The errors of all ways at one noise level.
@@ -74,7 +74,7 @@ pub struct NoiseLevel {
     /// Standard deviation of the noise.
     pub noise: f64,
     /// The error of each way, as a share of the truth.
-    pub errors: Vec<(Way, f64)>,
+    pub errors: Vec<(InverseMethod, f64)>,
 }
 
 impl Report {

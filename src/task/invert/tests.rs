@@ -20,7 +20,7 @@ fn run_in(folder: &Path, experiment: Experiment) -> Result<Report> {
     run(&options, &Device::flex(), &mut ())
 }
 
-fn error_of(report: &Report, way: Way) -> f64 {
+fn error_of(report: &Report, way: InverseMethod) -> f64 {
     let row = report.rows.iter().find(|row| row.way == way).unwrap();
     row.error.unwrap()
 }
@@ -94,7 +94,10 @@ fn signals_of_one_dimension_and_many_channels_are_drawn_too() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let report = run_in(folder.path(), experiment(text)).unwrap();
-        assert!(error_of(&report, Way::PseudoInverse) <= error_of(&report, Way::Transpose));
+        assert!(
+            error_of(&report, InverseMethod::PseudoInverse)
+                <= error_of(&report, InverseMethod::Transpose)
+        );
         assert!(folder.path().join("out/recovered.png").exists());
     }
 }
@@ -111,7 +114,7 @@ fn single_precision_is_judged_in_double() {
         ),
     )
     .unwrap();
-    for way in [Way::PseudoInverse, Way::Cg] {
+    for way in [InverseMethod::PseudoInverse, InverseMethod::Cg] {
         let error = error_of(&report, way);
         assert!((1e-9..1e-5).contains(&error), "{way}: {error:e}");
     }
@@ -128,7 +131,7 @@ fn warnings_have_the_numbers() {
             shape: [1, 1, 64],
             density: 1.0,
         },
-        ways: vec![Way::Transpose],
+        ways: vec![InverseMethod::Transpose],
         noise_levels: Some(vec![]),
         ..Experiment::default()
     };

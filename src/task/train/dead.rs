@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use rand::{RngExt, rngs::ChaCha8Rng};
 
-use super::session::{RESAMPLE, Session, dice};
+use super::session::{RESAMPLE, Session, random_stream};
 use crate::error::Result;
 use crate::model::{FeatureMaps, Layer};
 
@@ -20,8 +20,8 @@ impl Session<'_> {
             .collect();
         let single = layers.len() == 1;
         for &k in &dead {
-            let mut rng = dice(&self.run.state, RESAMPLE, k as u64);
-            let layer = self.run.network.layers[top].clone();
+            let mut rng = random_stream(&self.run.state, RESAMPLE, k as u64);
+            let layer = self.run.network.layers()[top].clone();
             let [h, w] = layer.filter_size();
             let patch = if single {
                 self.strongest_patch(top, &mut rng)?
@@ -40,12 +40,12 @@ impl Session<'_> {
                 .filters
                 .val();
             let constrained = self.learner.constraint.project(masked);
-            self.run.network.layers[top] = layer.with_filters(constrained);
+            self.run.network.layers_mut()[top] = layer.with_filters(constrained);
             if let Some(moments) = self.memory.moments.last_mut() {
                 moments.forget([0..c, k..k + 1, 0..h, 0..w]);
             }
-            if let Some(past) = self.memory.past.last_mut() {
-                past.forget(k);
+            if let Some(statistics) = self.memory.statistics.last_mut() {
+                statistics.forget(k);
             }
         }
         Ok(dead.len())
@@ -65,9 +65,9 @@ impl Session<'_> {
                 maps
             }
         };
-        let residual = self.target(i)? - self.run.network.layers[layer].synthesize(maps);
+        let residual = self.target(i)? - self.run.network.layers()[layer].synthesize(maps);
         let [_, c, height, width] = residual.dims();
-        let [h, w] = self.run.network.layers[layer].filter_size();
+        let [h, w] = self.run.network.layers()[layer].filter_size();
         let mut strongest = (BLANK, None);
         for _ in 0..PATCHES {
             let a = rng.random_range(0..=height - h);

@@ -11,16 +11,16 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::visualize::PICTURES;
-use super::{Observer, warn_of_trace};
-use crate::config::{Config, SolverName};
+use super::{Callback, Event, warn_of_trace};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::model::{Layer, Network};
+use crate::model::{LayerConfig, Network, NetworkConfig};
 use crate::run::{
     CACHE_BYTES, EpochSums, Images, Position, Run, Source, State, TraceLine, all_usable,
     load_memory,
 };
 use crate::solve::FilterMemory;
-use crate::store::{RunFolder, Which};
+use crate::store::{CheckpointSelector, RunFolder};
 use session::Session;
 
 /// What a training session ended with.
@@ -58,7 +58,7 @@ pub fn start(
     config: Config,
     path: &Path,
     device: &Device,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     config.check()?;
     let images = Images::open(&config)?;
@@ -77,12 +77,12 @@ pub fn start(
         epoch: EpochSums::default(),
         best: None,
         adam_steps: Vec::new(),
-        past_batches: Vec::new(),
+        statistics_batches: Vec::new(),
         resampled: 0,
         seconds: 0.0,
         config,
     };
-    let network = first_filters(&state, device);
+    let network = first_filters(&state, device)?;
     let run = Run {
         folder,
         state,
@@ -97,9 +97,9 @@ pub fn start(
 /// As [`start`], where the checkpoint is damaged, and for a run that was imported.
 pub fn resume(
     path: &Path,
-    which: Which,
+    which: CheckpointSelector,
     device: &Device,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     // All of it is read before anything is written: going on from an older checkpoint drops those
     // that came after it.
@@ -135,11 +135,11 @@ pub fn estimate(state: &State, network: &Network) -> (usize, usize) {
         train, checkpoint, ..
     } = &state.config;
     let batch = train.batch.min(state.images.len());
-    let copies = match train.solver {
+    let copies = match state.config.learner().codes.has_separate_maps() {
         _ if !state.keeps_maps() => 0,
         // The sparse copy beside the maps.
-        SolverName::Split => 2,
-        SolverName::Adam | SolverName::Fista | SolverName::Descent => 1,
+        true => 2,
+        false => 1,
     };
     let size = |shape: [usize; 4]| 4 * shape.iter().product::<usize>();
     let image = |n: usize, s: &Source| [n, s.shape[0], s.shape[1], s.shape[2]];
@@ -180,17 +180,16 @@ fn check_sizes(images: &Images, sizes: &[[usize; 2]]) -> Result<()> {
     all_usable(sources.len(), too_small.collect())
 }
 
-fn first_filters(state: &State, device: &Device) -> Network {
+fn first_filters(state: &State, device: &Device) -> Result<Network> {
     let config = &state.config;
     let layers = state.connectivity.iter().zip(&state.sizes).enumerate();
-    Network::new(
-        layers
-            .map(|(l, (g, &size))| {
-                let seed = config.seed.wrapping_add(l as u64);
-                Layer::random(g.clone(), size, config.train.constraint, seed, device)
-            })
-            .collect(),
-    )
+    let layers = layers.map(|(l, (g, &size))| {
+        LayerConfig::new(g.clone(), size)
+            .with_constraint(config.train.constraint)
+            .with_seed(config.seed.wrapping_add(l as u64))
+    });
+    let layers = layers.collect();
+    NetworkConfig { layers }.init(device)
 }
 
 impl fmt::Display for Report {

@@ -9,17 +9,18 @@ use super::{Ended, Report, estimate};
 use crate::config::{Form, Sparsity, Update};
 use crate::data::Range;
 use crate::error::{Error, Result};
-use crate::model::Objective;
+use crate::model::{DataTerm, Objective};
 use crate::run::{
-    Images, Position, Run, State, TraceLine, moments_name, past_name, save, to_image, to_tensor,
+    Images, Position, Run, State, TraceLine, moments_name, save, statistics_name, to_image,
+    to_tensor,
 };
 use crate::solve::{FilterMemory, Learner};
 use crate::task::visualize::{PICTURES, pictures_of};
-use crate::task::{Event, Observer};
+use crate::task::{Callback, Event};
 
 /// A stream of random numbers of its own for each purpose, so that nothing but the seed and the
 /// position has to be stored.
-pub(super) fn dice(state: &State, purpose: u64, index: u64) -> ChaCha8Rng {
+pub(super) fn random_stream(state: &State, purpose: u64, index: u64) -> ChaCha8Rng {
     let Position { stage, epoch, .. } = state.position;
     let mut rng = ChaCha8Rng::seed_from_u64(state.config.seed);
     rng.set_stream(purpose << 56 | (stage as u64) << 48 | (epoch as u64) << 24 | index);
@@ -62,9 +63,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) fn learn(mut self, observer: &mut dyn Observer) -> Result<Report> {
+    pub(super) fn learn(mut self, observer: &mut dyn Callback<Event>) -> Result<Report> {
         let (memory, disk) = estimate(&self.run.state, &self.run.network);
-        observer.tell(Event::Note(format!(
+        observer.event(Event::Note(format!(
             "{} images; about {} MiB of memory, {} MiB of disk",
             self.run.state.images.len(),
             memory.div_ceil(1 << 20),
@@ -89,7 +90,7 @@ impl<'a> Session<'a> {
     }
 
     /// Works out the weights of the stage's objective, unless a resume brought them along.
-    fn begin_stage(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    fn begin_stage(&mut self, observer: &mut dyn Callback<Event>) -> Result<()> {
         let stage = self.run.state.position.stage;
         if self.run.state.objectives.len() == stage {
             let objective = self.objective(observer)?;
@@ -99,7 +100,7 @@ impl<'a> Session<'a> {
             self.commit(false)?;
         }
         let state = &self.run.state;
-        observer.tell(Event::Stage {
+        observer.event(Event::Stage {
             name: match state.layers_of(stage) {
                 layers if layers.len() > 1 => format!("layers 1 to {} together", layers.end),
                 layers => format!("layer {}/{}", layers.end, state.stages()),
@@ -123,7 +124,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn objective(&mut self, observer: &mut dyn Observer) -> Result<Objective> {
+    fn objective(&mut self, observer: &mut dyn Callback<Event>) -> Result<Objective> {
         let layers = self.run.state.layers_of(self.run.state.position.stage);
         let top = self.run.state.config.layers[layers.end - 1].clone();
         let stack = self.run.network.part(layers);
@@ -136,10 +137,10 @@ impl<'a> Session<'a> {
                     most = most.max(Objective::largest_useful_sparsity(
                         top.data_weight,
                         &stack,
-                        target,
+                        &DataTerm::new(target),
                     ));
                 }
-                observer.tell(Event::Note(format!(
+                observer.event(Event::Note(format!(
                     "sparsity {:.5}: {of_max} of {most:.5}, which makes all maps zero at p = 1",
                     of_max * most
                 )));
@@ -161,14 +162,14 @@ impl<'a> Session<'a> {
             return Ok(to_tensor(&self.images.get(i)?, self.device));
         }
         let maps = self.run.maps(below - 1, i, self.device)?;
-        Ok(self.run.network.rescale(below - 1, maps))
+        Ok(self.run.network.layers()[below - 1].rescale(maps))
     }
 
     /// The batches of the epoch: images in random order, neighbours of equal size together.
     fn batches(&mut self) -> Result<Vec<Vec<usize>>> {
         let state = &self.run.state;
         let mut order: Vec<usize> = (0..state.images.len()).collect();
-        order.shuffle(&mut dice(state, ORDER, 0));
+        order.shuffle(&mut random_stream(state, ORDER, 0));
         let mut batches: Vec<Vec<usize>> = Vec::new();
         for i in order {
             match batches.last_mut() {
@@ -184,14 +185,14 @@ impl<'a> Session<'a> {
         Ok(batches)
     }
 
-    fn epoch(&mut self, observer: &mut dyn Observer) -> Result<Ended> {
+    fn epoch(&mut self, observer: &mut dyn Callback<Event>) -> Result<Ended> {
         let batches = self.batches()?;
         let first = self.run.state.position.batch;
         for (b, batch) in batches.iter().enumerate().skip(first) {
             let line = self.visit(b, batch)?;
             self.run.state.position.batch = b + 1;
             self.run.folder.append_trace(&line)?;
-            observer.tell(Event::Batch(line));
+            observer.event(Event::Batch(line));
             let due = self.saved.elapsed().as_secs_f64()
                 >= self.run.state.config.checkpoint.every_seconds;
             if observer.interrupted() {
@@ -211,23 +212,25 @@ impl<'a> Session<'a> {
     }
 
     /// Fixes the rescaling of the finished layer's maps and moves on to the next stage.
-    fn end_stage(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    fn end_stage(&mut self, observer: &mut dyn Callback<Event>) -> Result<()> {
         let stage = self.run.state.position.stage;
         let range = self.run.state.config.train.rescale_maps;
         let last = stage + 1 == self.run.state.stages();
         let layer_wise = self.run.state.config.train.form == Form::LayerWise;
-        let lump = if layer_wise && !last && range > 0.0 {
+        let rescaling = if layer_wise && !last && range > 0.0 {
             let mut seen = Range::new();
             for i in 0..self.run.state.images.len() {
                 let maps = self.run.maps(stage, i, self.device)?;
                 seen.add(&to_image(&maps, 0)?.values);
             }
-            Some(seen.lump(range))
+            Some(seen.rescaling(range))
         } else {
             None
         };
-        self.run.state.rescaling.push(lump);
-        self.run.network.rescaling[stage] = lump;
+        self.run.state.rescaling.push(rescaling);
+        if layer_wise {
+            self.run.network.layers_mut()[stage].rescaling = rescaling;
+        }
         // It belongs to the layer that is done, and no resume may look for it any more.
         self.memory = FilterMemory::default();
         self.run.state.position = Position {
@@ -236,7 +239,7 @@ impl<'a> Session<'a> {
             batch: 0,
         };
         if self.run.state.finished() {
-            observer.tell(Event::Note("all epochs are done".into()));
+            observer.event(Event::Note("all epochs are done".into()));
         }
         self.commit(false)
     }
@@ -247,9 +250,12 @@ impl<'a> Session<'a> {
 
     pub(super) fn commit(&mut self, best: bool) -> Result<()> {
         self.run.state.seconds = self.seconds();
-        let FilterMemory { moments, past } = &self.memory;
+        let FilterMemory {
+            moments,
+            statistics,
+        } = &self.memory;
         self.run.state.adam_steps = moments.iter().map(|m| m.time).collect();
-        self.run.state.past_batches = past.iter().map(|p| p.batches).collect();
+        self.run.state.statistics_batches = statistics.iter().map(|p| p.batches).collect();
         self.run
             .folder
             .put("filters", &save(self.run.network.clone())?)?;
@@ -265,10 +271,10 @@ impl<'a> Session<'a> {
                 .folder
                 .put(&moments_name(layer), &save(moments.clone())?)?;
         }
-        for (layer, past) in layers.zip(past) {
+        for (layer, statistics) in layers.zip(statistics) {
             self.run
                 .folder
-                .put(&past_name(layer), &save(past.clone())?)?;
+                .put(&statistics_name(layer), &save(statistics.clone())?)?;
         }
         let state = &self.run.state;
         let step = self.run.folder.last_step().map_or(0, |step| step + 1);
@@ -289,7 +295,7 @@ impl<'a> Session<'a> {
         )))
     }
 
-    fn report(mut self, ended: Ended, observer: &mut dyn Observer) -> Result<Report> {
+    fn report(mut self, ended: Ended, observer: &mut dyn Callback<Event>) -> Result<Report> {
         if ended == Ended::Finished {
             let folder = self.run.folder.path().join(PICTURES);
             pictures_of(&self.run, &mut self.images, self.device, &folder, observer)?;

@@ -5,13 +5,13 @@ use std::cell::RefCell;
 use burn::tensor::Tensor;
 use rand::RngExt;
 
-use super::session::{START, Session, dice};
+use super::session::{START, Session, random_stream};
 use crate::config::Update;
 use crate::error::{Error, Result};
-use crate::model::{Evaluation, FeatureMaps, Network};
+use crate::model::{DataTerm, Evaluation, FeatureMaps, Network};
 use crate::run::{EpochSums, TraceLine, codes_name, maps_name, save};
-use crate::solve::{Batches, Method, Problem};
-use crate::task::{Event, Observer};
+use crate::solve::{Batches, Problem};
+use crate::task::{Callback, Event};
 
 impl Session<'_> {
     /// Codes a batch, updates the filters if it is their turn, and stores the maps.
@@ -22,11 +22,7 @@ impl Session<'_> {
         let stack = self.run.network.part(layers.clone());
         let images = self.gather(batch, |session, i| session.target(i))?;
         let maps = self.gather(batch, |session, i| session.maps_or_start(&stack, top, i))?;
-        let problem = Problem {
-            network: stack,
-            images,
-            objective: self.run.state.objectives[stage],
-        };
+        let problem = Problem::new(stack, images, self.run.state.objectives[stage])?;
         let update = self.run.state.config.train.update_filters != Update::Epoch;
         let before = self.memory.clone();
         let visited = self
@@ -39,9 +35,7 @@ impl Session<'_> {
                 return Err(self.save_before(error)?);
             }
         };
-        for (layer, new) in layers.clone().zip(learnt.network.layers) {
-            self.run.network.layers[layer] = new;
-        }
+        self.run.network.layers_mut()[layers].clone_from_slice(learnt.network.layers());
         if self.run.state.keeps_maps() {
             self.store(top, batch, &learnt.maps, &learnt.codes)?;
         }
@@ -66,7 +60,7 @@ impl Session<'_> {
         maps: &Tensor<4>,
         codes: &Tensor<4>,
     ) -> Result<()> {
-        let sparse_copy = matches!(self.learner.codes, Method::Split(_));
+        let sparse_copy = self.learner.codes.has_separate_maps();
         for (n, &i) in batch.iter().enumerate() {
             let one = |maps: &Tensor<4>| FeatureMaps::new(maps.clone().narrow(0, n, 1));
             let folder = &mut self.run.folder;
@@ -93,7 +87,7 @@ impl Session<'_> {
         }
         let target = self.target(i)?.dims();
         let state = &self.run.state;
-        let seed = dice(state, START, i as u64).random();
+        let seed = random_stream(state, START, i as u64).random();
         let shape = stack.maps_shape(target);
         Ok(FeatureMaps::start(
             shape,
@@ -108,7 +102,7 @@ impl Session<'_> {
     pub(super) fn end_epoch(
         &mut self,
         batches: &[Vec<usize>],
-        observer: &mut dyn Observer,
+        observer: &mut dyn Callback<Event>,
     ) -> Result<()> {
         if self.run.state.config.train.update_filters == Update::Epoch {
             self.update_filters_from_all(batches)?;
@@ -133,7 +127,7 @@ impl Session<'_> {
         state.position.batch = 0;
         self.run.folder.append_trace(&line)?;
         self.commit(best)?;
-        observer.tell(Event::Epoch(line));
+        observer.event(Event::Epoch(line));
         Ok(())
     }
 
@@ -151,7 +145,7 @@ impl Session<'_> {
                 let images = session.gather(batch, |session, i| session.target(i))?;
                 let device = session.device;
                 let maps = session.gather(batch, |session, i| session.run.maps(top, i, device))?;
-                visit(maps, images)?;
+                visit(maps, images.into())?;
             }
             Ok(())
         };
@@ -164,8 +158,9 @@ impl Session<'_> {
             let images = session.gather(batch, |session, i| session.target(i))?;
             let codes = session.gather(batch, |session, i| session.run.codes(top, i, device))?;
             let maps = session.gather(batch, |session, i| session.run.maps(top, i, device))?;
-            let codes = objective.evaluate(&network, codes, images.clone());
-            let maps = objective.evaluate(&network, maps, images);
+            let data = DataTerm::new(images);
+            let codes = objective.evaluate(&network, codes, &data);
+            let maps = objective.evaluate(&network, maps, &data);
             after += Evaluation::total(&codes).objective;
             going_on += Evaluation::total(&maps).objective;
             snr += maps.iter().map(|e| e.snr).sum::<f64>();
@@ -177,9 +172,7 @@ impl Session<'_> {
                     .into(),
             ))?);
         }
-        for (layer, new) in layers.zip(network.layers) {
-            session.run.network.layers[layer] = new;
-        }
+        session.run.network.layers_mut()[layers].clone_from_slice(network.layers());
         session.run.state.epoch.after_filters = after;
         session.run.state.epoch.snr = snr;
         Ok(())

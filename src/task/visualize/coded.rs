@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use crate::data::{Image, Undo};
 use crate::error::Result;
 use crate::run::{Images, Run};
-use crate::task::{Ear, Observer};
+use crate::task::{Callback, Event, Interrupt};
 
 /// An image with its sparse maps.
 pub(super) struct Coded {
@@ -29,7 +29,7 @@ impl Coded {
         images: &mut Images,
         i: usize,
         device: &Device,
-        observer: &dyn Observer,
+        observer: &dyn Callback<Event>,
     ) -> Result<Self> {
         let prepared = images.get(i)?;
         let (_, undo) = images.prepare().apply(&images.raw(i)?)?;
@@ -39,7 +39,7 @@ impl Coded {
                 .filter(|&layer| run.has_maps(layer, i))
                 .map(|layer| Ok((layer, run.codes(layer, i, device)?)))
                 .collect::<Result<_>>()?,
-            false => run.code(&prepared, device, &mut Ear(observer))?,
+            false => run.code(&prepared, device, &mut Interrupt(observer))?,
         };
         Ok(Self {
             name: short(&images.name(i)),
@@ -57,11 +57,11 @@ impl Coded {
         run: &Run,
         path: &Path,
         device: &Device,
-        observer: &dyn Observer,
+        observer: &dyn Callback<Event>,
     ) -> Result<Self> {
         let (prepared, undo) = run.state.prepare_file(path)?;
         Ok(Self {
-            codes: run.code(&prepared, device, &mut Ear(observer))?,
+            codes: run.code(&prepared, device, &mut Interrupt(observer))?,
             name: short(&path.display().to_string()),
             prepared,
             undo,

@@ -122,11 +122,11 @@ fn connectivity(g: &Connectivity, layer: usize) -> Result<Image> {
 mod tests {
     use super::*;
     use crate::backend::Backend;
-    use crate::model::{Constraint, Layer};
+    use crate::model::{Layer, LayerConfig};
 
     fn layer(g: Connectivity, size: [usize; 2]) -> Layer {
         let device = Backend::Flex.device().unwrap();
-        Layer::random(g, size, Constraint::UnitPlanes, 3, &device)
+        LayerConfig::new(g, size).with_seed(3).init(&device)
     }
 
     /// Filter plane `(c, k)`, row by row.
@@ -139,7 +139,7 @@ mod tests {
     fn a_single_layer_projects_to_its_own_filters() {
         // More maps than are projected at a time.
         let layer = layer(Connectivity::full(3, CHUNK + 3), [5, 4]);
-        let filters = projected_filters(&Network::new(vec![layer.clone()])).unwrap();
+        let filters = projected_filters(&Network::new(vec![layer.clone()]).unwrap()).unwrap();
         assert_eq!(filters.len(), CHUNK + 3);
         for (k, filter) in filters.iter().enumerate() {
             assert_eq!(filter.shape(), [3, 5, 4]);
@@ -157,7 +157,7 @@ mod tests {
     fn two_layers_project_to_sums_of_convolutions() {
         let below = layer(Connectivity::full(1, 3), [3, 2]);
         let above = layer(Connectivity::singles_and_pairs(3), [2, 4]);
-        let network = Network::new(vec![below.clone(), above.clone()]);
+        let network = Network::new(vec![below.clone(), above.clone()]).unwrap();
         assert_eq!(receptive_field(&network), [4, 5]);
         let k = 5; // It sees planes 1 and 2.
         let mut expected = [0.0_f32; 20];

@@ -74,7 +74,7 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
         title: format!(
             "{}, layer {}: its strongest maps (red +, blue -; share of all magnitudes) and what each adds",
             coded.name,
-            network.layers.len()
+            network.layers().len()
         ),
         columns: Some(1 + COLUMNS),
         zoom: Some(display::zoom(&maps)),
@@ -104,11 +104,11 @@ fn contribution(network: &Network, codes: &Tensor<4>, k: usize) -> Result<Image>
     let alone = codes
         .zeros_like()
         .slice_assign(place.clone(), codes.clone().slice(place));
-    let below = network.rescaling.len() - 1;
-    let scale: f64 = network.rescaling[..below]
+    let below = &network.layers()[..network.layers().len() - 1];
+    let scale: f64 = below
         .iter()
-        .flatten()
-        .map(|lump| lump.scale)
+        .filter_map(|layer| layer.rescaling)
+        .map(|rescaling| rescaling.scale)
         .product();
     to_image(&(network.project(alone) / scale), 0)
 }

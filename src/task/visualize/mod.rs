@@ -29,11 +29,11 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Event, Observer, warn_of_trace};
+use super::{Callback, Event, warn_of_trace};
 use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, all_usable};
-use crate::store::Which;
+use crate::store::CheckpointSelector;
 use coded::Coded;
 use gallery::Gallery;
 
@@ -56,7 +56,7 @@ pub struct Options {
     /// The run folder.
     pub checkpoint: PathBuf,
     /// Which of its checkpoints.
-    pub which: Which,
+    pub which: CheckpointSelector,
     /// The folder for the pictures; the run's own, [`PICTURES`], where absent.
     pub out: Option<PathBuf>,
     /// Whether to replace files in a folder that is not the run's own.
@@ -84,7 +84,7 @@ impl Options {
     pub fn new(checkpoint: impl Into<PathBuf>) -> Self {
         Self {
             checkpoint: checkpoint.into(),
-            which: Which::Last,
+            which: CheckpointSelector::Last,
             out: None,
             overwrite: false,
             image: None,
@@ -118,7 +118,11 @@ impl fmt::Display for Report {
 /// [`Error::Config`] for a training image that does not exist, an impossible number of patches, or
 /// a picture that would replace a file outside of the run; and everything that can be wrong with
 /// the checkpoint, the images and the folder.
-pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> Result<Report> {
+pub fn run(
+    options: &Options,
+    device: &Device,
+    observer: &mut dyn Callback<Event>,
+) -> Result<Report> {
     if !(1..=MOST_PATCHES).contains(&options.patches_per_map) {
         return Err(Error::Config(format!(
             "cannot show {} patches for each map; choose 1 to {MOST_PATCHES}",
@@ -142,7 +146,7 @@ pub fn run(options: &Options, device: &Device, observer: &mut dyn Observer) -> R
         None => searched.first().cloned(),
     };
     if subject.is_none() {
-        observer.tell(Event::Note(
+        observer.event(Event::Note(
             "the run has no images of its own; give some to see maps, patches and \
              reconstructions"
                 .into(),
@@ -188,7 +192,7 @@ pub fn pictures_of(
     images: &mut Images,
     device: &Device,
     out: &Path,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     let searched = training(run);
     let mut artist = Artist {
@@ -250,7 +254,7 @@ impl Artist<'_> {
         subject: Option<&Source>,
         searched: &[Source],
         patches_per_map: usize,
-        observer: &mut dyn Observer,
+        observer: &mut dyn Callback<Event>,
     ) -> Result<()> {
         let run = self.run;
         if let Some(picture) = curves::draw(run)? {
@@ -267,7 +271,7 @@ impl Artist<'_> {
         let mut search = patches::Search::new(run, patches_per_map);
         let trained_on = self.run.state.images.len();
         if matches!(searched.first(), Some(Source::Training(_))) && searched.len() < trained_on {
-            observer.tell(Event::Note(format!(
+            observer.event(Event::Note(format!(
                 "the patches come from the first {} of {trained_on} images, whose maps are found anew; \
                  visualize --images FOLDER searches others",
                 searched.len()
@@ -275,7 +279,7 @@ impl Artist<'_> {
         }
         for (done, source) in searched.iter().enumerate() {
             if observer.interrupted() {
-                observer.tell(Event::Note(format!(
+                observer.event(Event::Note(format!(
                     "interrupted: the patches come from the first {done} images"
                 )));
                 break;
@@ -285,7 +289,7 @@ impl Artist<'_> {
                 .transpose()?;
             let coded = other.as_ref().unwrap_or_else(|| &reconstructed[0]);
             search.add(coded)?;
-            observer.tell(Event::Item {
+            observer.event(Event::Item {
                 name: coded.name.clone(),
                 done: done + 1,
                 of: searched.len(),
@@ -302,7 +306,7 @@ impl Artist<'_> {
         self.gallery.save("reconstructions.png", &picture)
     }
 
-    fn coded(&mut self, source: &Source, observer: &dyn Observer) -> Result<Coded> {
+    fn coded(&mut self, source: &Source, observer: &dyn Callback<Event>) -> Result<Coded> {
         match source {
             Source::Training(i) => {
                 Coded::of_training(self.run, self.images, *i, self.device, observer)

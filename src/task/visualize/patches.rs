@@ -209,7 +209,7 @@ mod tests {
                 Tensor::from_data(TensorData::new(filter.to_vec(), [1, 1, 3, 4]), &device);
             Layer::new(filters, Connectivity::full(1, 1))
         };
-        Network::new(taps.map(layer).to_vec())
+        Network::new(taps.map(layer).to_vec()).unwrap()
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn files_that_the_run_never_saw_get_maps_of_their_own() {
     };
     assert_eq!(names(&super::run(&options, &device, &mut ()).unwrap()), ALL);
 
-    let run = Run::read(&path, Which::Last, &device).unwrap();
+    let run = Run::read(&path, CheckpointSelector::Last, &device).unwrap();
     let coded = Coded::from_file(&run, &file, &device, &()).unwrap();
     let shapes: Vec<_> = coded.codes.iter().map(|(_, codes)| codes.dims()).collect();
     assert_eq!(shapes, [[1, 4, 42, 42], [1, 10, 44, 44]]);
@@ -143,7 +143,15 @@ fn every_image_is_checked_before_anything_is_drawn() {
 fn an_imported_run_is_drawn_from_what_there_is() {
     let (folder, path, device) = trained(TWO_LAYERS);
     let file = folder.path().join("run.npz");
-    exchange::export(&path, Which::Last, &file, false, false, &device).unwrap();
+    exchange::export(
+        &path,
+        CheckpointSelector::Last,
+        &file,
+        false,
+        false,
+        &device,
+    )
+    .unwrap();
     let path = folder.path().join("imported");
     exchange::import(&file, None, &path, &device).unwrap();
     let expect = |options: &Options, starts: &[&str]| {
@@ -155,7 +163,7 @@ fn an_imported_run_is_drawn_from_what_there_is() {
     let mut options = Options::new(&path);
     let always = ["filters", "connectivity"];
     expect(&options, &always);
-    let run = Run::read(&path, Which::Last, &device).unwrap();
+    let run = Run::read(&path, CheckpointSelector::Last, &device).unwrap();
     let (mut images, out) = (Images::resume(&run.state), path.join(PICTURES));
     let report = pictures_of(&run, &mut images, &device, &out, &mut ()).unwrap();
     assert_eq!(report.files.len(), 3);

@@ -15,7 +15,7 @@ fn l1_on_the_image_itself_is_the_shrink() {
         l1: 0.4,
         ..Settings::default()
     };
-    let got = values(&solve(Way::L1, &problem, &settings).codes);
+    let got = values(&solve(InverseMethod::L1, &problem, &settings).codes);
     let wanted: Vec<f64> = values(&y)
         .iter()
         .map(|v| v.signum() * (v.abs() - 0.4).max(0.0))
@@ -39,7 +39,7 @@ fn l1_ends_where_the_conditions_of_optimality_hold() {
         l1: 0.5,
         ..Settings::default()
     };
-    let x = solve(Way::L1, &problem, &settings).codes;
+    let x = solve(InverseMethod::L1, &problem, &settings).codes;
     let pull = values(&operator.adjoint(y - operator.apply(x.clone())));
     let mut used = 0;
     for (x, pull) in values(&x).into_iter().zip(pull) {
@@ -65,7 +65,7 @@ fn total_variation_lowers_a_step_by_what_is_known() {
             total_variation: 0.6,
             ..Settings::default()
         };
-        let solved = solve(Way::TotalVariation, &problem, &settings);
+        let solved = solve(InverseMethod::TotalVariation, &problem, &settings);
         let wanted: Vec<f64> = (0..10).map(|i| if i < 4 { 1.15 } else { 2.9 }).collect();
         assert_near(&values(&solved.codes), &wanted, 1e-6, "levels");
         // 1/2 (4 * 0.15^2 + 6 * 0.1^2) + 0.6 * 1.75
@@ -83,7 +83,7 @@ fn total_variation_counts_a_shared_edge_once() {
         total_variation: 1e-6,
         ..Settings::default()
     };
-    let solved = solve(Way::TotalVariation, &problem, &settings);
+    let solved = solve(InverseMethod::TotalVariation, &problem, &settings);
     let penalty = solved.last().at.objective;
     assert!((penalty / 1e-6 - 3f64.sqrt()).abs() < 1e-3, "{penalty:e}");
 }
@@ -111,7 +111,10 @@ fn total_variation_holds_the_noise_that_the_pseudo_inverse_amplifies() {
             .error
             .expect("known")
     };
-    let (prior, plain) = (error(Way::TotalVariation), error(Way::PseudoInverse));
+    let (prior, plain) = (
+        error(InverseMethod::TotalVariation),
+        error(InverseMethod::PseudoInverse),
+    );
     println!("prior {prior:.3}, pseudo-inverse {plain:.3e}");
     assert!(prior < 0.25 && plain > 10.0 * prior, "{prior} {plain}");
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use deconvnet::arrays::{self, Bundle};
-use deconvnet::invert::{Analysis, Decomposition, Inverse, Operator, Padding, Settings, Way};
+use deconvnet::invert::{
+    Analysis, Decomposition, Inverse, InverseMethod, Operator, Padding, Settings,
+};
 use deconvnet::solve::{Limits, Reason};
 
 use super::*;
@@ -181,9 +183,14 @@ fn the_zero_started_ways_agree_with_scipys_lsqr_and_numpys_pinv() {
             fixture.double(&format!("{name}_pinv")),
             fixture.double(&format!("{name}_lsqr")),
         );
-        for way in [Way::Lsqr, Way::Cg, Way::Lbfgs, Way::Adam] {
+        for way in [
+            InverseMethod::Lsqr,
+            InverseMethod::Cg,
+            InverseMethod::Lbfgs,
+            InverseMethod::Adam,
+        ] {
             // Adam needs far more steps than there are where the square of it is beyond 1e4.
-            if way == Way::Adam && condition > 10.0 {
+            if way == InverseMethod::Adam && condition > 10.0 {
                 continue;
             }
             let found = way

@@ -5,12 +5,12 @@ use deconvnet::solve::Reason;
 
 use super::*;
 
-const EXACT: [Way; 5] = [
-    Way::PseudoInverse,
-    Way::Adam,
-    Way::Lbfgs,
-    Way::Cg,
-    Way::Lsqr,
+const EXACT: [InverseMethod; 5] = [
+    InverseMethod::PseudoInverse,
+    InverseMethod::Adam,
+    InverseMethod::Lbfgs,
+    InverseMethod::Cg,
+    InverseMethod::Lsqr,
 ];
 
 fn taps(taps: &[f64], padding: Padding, width: usize) -> Operator {
@@ -46,13 +46,13 @@ fn a_square_well_conditioned_convolution_is_inverted_but_not_by_its_transpose() 
             let solved = solve(way, &problem, &Settings::default());
             let error = solved.last().at.error.expect("the truth is known");
             let allowed = match way {
-                Way::PseudoInverse => 20.0 * f64::EPSILON * told.effective_condition(),
+                InverseMethod::PseudoInverse => 20.0 * f64::EPSILON * told.effective_condition(),
                 // They stop by their gradient.
                 _ => problem.tolerance * told.effective_condition().powi(2),
             };
             assert!(error <= allowed, "{padding}, {way}: {error:e}");
         }
-        for way in [Way::Transpose, Way::ScaledTranspose] {
+        for way in [InverseMethod::Transpose, InverseMethod::ScaledTranspose] {
             let solved = solve(way, &problem, &Settings::default());
             let error = solved.last().at.error.expect("the truth is known");
             assert!(error > 0.1, "{padding}, {way}: {error}");
@@ -73,7 +73,7 @@ fn without_padding_all_agree_on_the_least_norm_and_the_rest_is_lost() {
     let known = Decomposition::new(&operator)
         .expect("convergence")
         .expect("small");
-    let least = values(&solve(Way::PseudoInverse, &problem, &Settings::default()).codes);
+    let least = values(&solve(InverseMethod::PseudoInverse, &problem, &Settings::default()).codes);
     let truth = problem.truth.clone().expect("the truth");
     let lost = norm(&values(&known.null_part(&truth))) / norm(&values(&truth));
     assert!(lost > 0.01, "{lost}");
@@ -105,7 +105,7 @@ fn adam_let_loose_finds_a_solution_but_not_that_of_least_norm() {
         },
         ..Settings::default()
     };
-    let solved = solve(Way::Adam, &problem, &settings);
+    let solved = solve(InverseMethod::Adam, &problem, &settings);
     assert!(solved.last().at.residual < 1e-12);
     let outside = norm(&values(&known.null_part(&solved.codes)));
     assert!(outside > 1e-3, "{outside}");
@@ -126,7 +126,12 @@ fn of_a_singular_convolution_the_null_space_part_is_told() {
     let known = Decomposition::new(&operator)
         .expect("convergence")
         .expect("small");
-    for way in [Way::PseudoInverse, Way::Lbfgs, Way::Cg, Way::Lsqr] {
+    for way in [
+        InverseMethod::PseudoInverse,
+        InverseMethod::Lbfgs,
+        InverseMethod::Cg,
+        InverseMethod::Lsqr,
+    ] {
         let solved = solve(way, &problem, &Settings::default());
         let at = solved.last().at;
         let error = at.error.expect("known");
@@ -145,7 +150,7 @@ fn decolouring_keeps_a_third_of_the_dimensions() {
     let told = analysis(&operator);
     assert_eq!((told.rank, told.null_space), (Some(30), Some(60)));
     let problem = problem_of(&operator, &uniform(&operator, 5));
-    let solved = solve(Way::PseudoInverse, &problem, &Settings::default());
+    let solved = solve(InverseMethod::PseudoInverse, &problem, &Settings::default());
     let x = values(&solved.codes);
     // What comes back is the luma, spread over the channels by its own weights: no colour.
     for i in 0..30 {
@@ -159,7 +164,7 @@ fn decolouring_keeps_a_third_of_the_dimensions() {
 fn where_all_singular_values_are_one_the_transpose_is_the_inverse() {
     let operator = taps(&[0.0, 0.0, 0.0, 0.0, 1.0], Padding::Circular, 16);
     let problem = problem_of(&operator, &uniform(&operator, 6));
-    for way in [Way::Transpose, Way::ScaledTranspose] {
+    for way in [InverseMethod::Transpose, InverseMethod::ScaledTranspose] {
         let error = solve(way, &problem, &Settings::default()).last().at.error;
         assert!(error.is_some_and(|error| error < 1e-15), "{way}: {error:?}");
     }
@@ -178,13 +183,17 @@ fn the_scale_is_the_best_there_is() {
         [3, 9, 8],
     );
     let problem = problem_of(&operator, &uniform(&operator, 7));
-    let scaled = solve(Way::ScaledTranspose, &problem, &Settings::default());
+    let scaled = solve(
+        InverseMethod::ScaledTranspose,
+        &problem,
+        &Settings::default(),
+    );
     let least = scaled.last().at.residual;
     for factor in [0.9, 0.99, 1.01, 1.1] {
         let other = problem.fit(&(scaled.codes.clone() * factor)).residual;
         assert!(other > least, "{factor}: {other} {least}");
     }
-    let plain = solve(Way::Transpose, &problem, &Settings::default());
+    let plain = solve(InverseMethod::Transpose, &problem, &Settings::default());
     let along = dot(&values(&plain.codes), &values(&scaled.codes));
     let lengths = norm(&values(&plain.codes)) * norm(&values(&scaled.codes));
     assert!(
@@ -215,7 +224,7 @@ fn with_tikhonovs_term_all_find_the_same() {
             },
             ..Settings::default()
         };
-        let wanted = values(&solve(Way::PseudoInverse, &problem, &settings).codes);
+        let wanted = values(&solve(InverseMethod::PseudoInverse, &problem, &settings).codes);
         for way in EXACT {
             let solved = solve(way, &problem, &settings);
             assert_near(
@@ -324,12 +333,16 @@ fn the_wiener_filter_is_the_inverse_without_noise_and_better_with_it() {
                 .expect("known")
         };
         if stride == 1 {
-            assert!(error(Way::Wiener, &problem, 0.0) < 1e-9);
+            assert!(error(InverseMethod::Wiener, &problem, 0.0) < 1e-9);
         }
         let noise = random(problem.y.dims(), &mut rng(11)) * 0.02;
         problem.y = problem.y.clone() + noise;
-        let [wiener, plain, transpose] = [Way::Wiener, Way::PseudoInverse, Way::ScaledTranspose]
-            .map(|way| error(way, &problem, 0.02));
+        let [wiener, plain, transpose] = [
+            InverseMethod::Wiener,
+            InverseMethod::PseudoInverse,
+            InverseMethod::ScaledTranspose,
+        ]
+        .map(|way| error(way, &problem, 0.02));
         println!("stride {stride}: wiener {wiener:.3}, plain {plain:.3}, transpose {transpose:.3}");
         assert!(wiener < 0.9 * plain && wiener < 0.9 * transpose);
     }
@@ -350,17 +363,17 @@ fn every_backend_iterates_to_the_same() {
         ..Limits::default()
     };
     let ways = [
-        Way::Adam,
-        Way::Lbfgs,
-        Way::Cg,
-        Way::Lsqr,
-        Way::L1,
-        Way::TotalVariation,
+        InverseMethod::Adam,
+        InverseMethod::Lbfgs,
+        InverseMethod::Cg,
+        InverseMethod::Lsqr,
+        InverseMethod::L1,
+        InverseMethod::TotalVariation,
     ];
     for (backend, device) in others() {
         for way in ways
             .into_iter()
-            .chain([Way::Transpose, Way::ScaledTranspose])
+            .chain([InverseMethod::Transpose, InverseMethod::ScaledTranspose])
         {
             let on = |device: &Device| {
                 let single =
@@ -402,7 +415,7 @@ fn a_photograph_of_512_pixels_is_inverted_without_its_matrix() {
             every: 10,
             ..Limits::default()
         };
-        let found = Way::PseudoInverse
+        let found = InverseMethod::PseudoInverse
             .run(
                 &problem,
                 &Settings::default(),
@@ -446,12 +459,17 @@ fn the_steps_of_lbfgs_are_those_of_conjugate_gradients() {
                     steps,
                     ..Limits::default()
                 };
-                let after = |way: Way| {
+                let after = |way: InverseMethod| {
                     let found = way.run(&problem, &settings, None, &limits, &mut ());
                     values(&found.expect("finite numbers").solved.codes)
                 };
                 let what = format!("memory {memory}, {steps} steps");
-                assert_near(&after(Way::Lbfgs), &after(Way::Cg), 1e-9, &what);
+                assert_near(
+                    &after(InverseMethod::Lbfgs),
+                    &after(InverseMethod::Cg),
+                    1e-9,
+                    &what,
+                );
             }
         }
     }

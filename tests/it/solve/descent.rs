@@ -3,10 +3,10 @@
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
-use deconvnet::model::{Constraint, Evaluation, Layer, Network, Objective};
+use deconvnet::model::{Constraint, DataTerm, Evaluation, Layer, Network, Objective};
 use deconvnet::solve::{
-    Descent, FilterMemory, FilterProblem, FilterStep, Fista, Learner, Limits, Method, Past,
-    Problem, Reason, Solved, SparseBatch,
+    CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista, Learner, Limits, Method,
+    OnlineStatistics, Problem, Reason, Solved, SparseBatch,
 };
 use rayon::ThreadPoolBuilder;
 
@@ -25,7 +25,7 @@ fn run(problem: &Problem, start: Tensor<4>, steps: usize) -> Solved {
         every: 1,
         ..Limits::default()
     };
-    Method::Descent(Descent::default())
+    Method::CoordinateDescent(CoordinateDescent::default())
         .code(problem, start, &limits, &mut ())
         .expect("finite numbers")
 }
@@ -67,9 +67,10 @@ fn single_precision_settles_with_a_small_gap() {
 fn it_converges_with_almost_as_many_elements_as_pixels() {
     let mut rng = rng(38);
     let filters = random([1, 8, 7, 7], &mut rng).cast(DType::F32);
+    let layer = Layer::new(filters, Connectivity::full(1, 8));
     let problem = Problem {
-        network: Network::new(vec![Layer::new(filters, Connectivity::full(1, 8))]),
-        images: random([1, 1, 40, 40], &mut rng).cast(DType::F32),
+        network: Network::new(vec![layer]).expect("a layer"),
+        data: random([1, 1, 40, 40], &mut rng).cast(DType::F32).into(),
         objective: objective(0.1, 1.0),
     };
     let limits = Limits {
@@ -112,7 +113,7 @@ fn images_of_a_batch_are_solved_as_if_each_were_alone() {
     let together = run(&both, zeros(&both), 30);
     for i in 0..2 {
         let alone = Problem {
-            images: both.images.clone().narrow(0, i, 1),
+            data: both.data.image(i),
             ..both.clone()
         };
         let solved = run(&alone, zeros(&alone), 30);
@@ -156,7 +157,7 @@ fn device(backend: Backend) -> Option<Device> {
 #[test]
 fn a_stack_is_refused_with_a_hint() {
     let problem = problem(Stack::Two, 1, objective(0.2, 1.0), 38);
-    let method = Method::Descent(Descent::default());
+    let method = Method::CoordinateDescent(CoordinateDescent::default());
     let error = method
         .code(&problem, zeros(&problem), &Limits::default(), &mut ())
         .expect_err("two layers");
@@ -175,22 +176,22 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
         let energies = batch.energies();
         assert_eq!(energies.dims(), squares.dims());
         assert_near(&values(&energies), &values(&squares), 1e-6, "energies");
-        let batches = |visit: &mut dyn FnMut(Tensor<4>, Tensor<4>) -> deconvnet::Result<()>| {
-            visit(maps.clone(), problem.images.clone())
+        let batches = |visit: &mut dyn FnMut(Tensor<4>, DataTerm) -> deconvnet::Result<()>| {
+            visit(maps.clone(), problem.data.clone())
         };
         for step in [
             FilterStep::LeastSquares { cg: 4 },
             FilterStep::ProjectedGradient { steps: 6 },
         ] {
-            let mut past = Past::none(&problem.network.top().filters.val());
-            past.energies = past.energies.map(|h| h + 0.7);
+            let mut statistics = OnlineStatistics::none(&problem.network.top().filters.val());
+            statistics.energies = statistics.energies.map(|h| h + 0.7);
             let solve = |sparse| {
                 let filters = FilterProblem {
                     network: &problem.network,
                     layer: 0,
                     batches: &batches,
                     sparse,
-                    past: Some(&past),
+                    statistics: Some(&statistics),
                     constraint: Constraint::UnitBall,
                 };
                 values(&filters.solve(step).expect("batches that can be read"))
@@ -210,9 +211,11 @@ fn sparse_maps_are_as_good_as_the_same_ones_dense() {
         let maps = tensor_as(&few, shape, DType::F32, &Device::flex());
         let batch = SparseBatch::new(&problem, &maps).expect("sparse maps");
         let filters = problem.network.top().filters.val() * 0.7;
-        problem.network.layers[0] = problem.network.layers[0].with_filters(filters.clone());
-        let (network, images) = (&problem.network, problem.images.clone());
-        let dense = problem.objective.measure(network, maps, images);
+        let layer = &mut problem.network.layers_mut()[0];
+        *layer = layer.with_filters(filters.clone());
+        let dense = problem
+            .objective
+            .measure(&problem.network, maps, &problem.data);
         let found = batch.measure(&filters, &problem.objective);
         assert_eq!(found.len(), dense.len());
         for (found, dense) in found.iter().zip(&dense) {
@@ -268,7 +271,7 @@ fn dense_maps_stacks_and_double_precision_have_no_sparse_batch() {
 /// Three rounds a visit, and so many projected gradients.
 fn learner(gradients: usize) -> Learner {
     Learner {
-        codes: Method::Descent(Descent::default()),
+        codes: Method::CoordinateDescent(CoordinateDescent::default()),
         steps: 3,
         filters: FilterStep::ProjectedGradient { steps: gradients },
         filter_rate: 0.0,

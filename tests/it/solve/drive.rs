@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use deconvnet::Error;
 use deconvnet::model::Objective;
 use deconvnet::solve::{
-    Adam, FilterMemory, FilterStep, Fista, Learner, Limits, Method, Point, Problem, Reason, Solved,
-    Split, Watch,
+    Adam, Callback, FilterMemory, FilterStep, Fista, HalfQuadratic, Learner, Limits, Method, Point,
+    Problem, Reason, Solved,
 };
 
 use crate::support::scenario::{Stack, optimum, problem, zeros};
@@ -30,7 +30,7 @@ fn fista() -> Method {
 
 fn methods() -> [Method; 3] {
     [
-        Method::Split(Split::default()),
+        Method::HalfQuadratic(HalfQuadratic::default()),
         Method::Adam(Adam::default()),
         fista(),
     ]
@@ -151,7 +151,7 @@ fn it_stops_when_the_seconds_are_used_up() {
 #[test]
 fn it_stops_at_the_end_of_the_schedule() {
     let solved = run(
-        Method::Split(Split::default()),
+        Method::HalfQuadratic(HalfQuadratic::default()),
         &convex(),
         Limits::default(),
     );
@@ -166,8 +166,8 @@ struct Impatient {
     looks: Vec<usize>,
 }
 
-impl Watch for Impatient {
-    fn looked(&mut self, point: &Point) {
+impl Callback<Point> for Impatient {
+    fn event(&mut self, point: Point) {
         self.looks.push(point.step);
     }
 
@@ -238,9 +238,9 @@ fn images_that_are_not_finite_are_a_numeric_error_for_every_solver() {
         for method in methods() {
             for every in [0, 1] {
                 let mut problem = convex();
-                let mut pixels = values(&problem.images);
+                let mut pixels = values(problem.data.images());
                 pixels[17] = bad;
-                problem.images = tensor(&pixels, problem.images.dims());
+                problem.data = tensor(&pixels, problem.data.dims()).into();
                 let limits = Limits {
                     every,
                     steps: 3,

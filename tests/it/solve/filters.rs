@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use deconvnet::connectivity::Connectivity;
-use deconvnet::model::{Constraint, Network};
-use deconvnet::solve::{FilterProblem, FilterStep, Past};
+use deconvnet::model::{Constraint, DataTerm, Network};
+use deconvnet::solve::{FilterProblem, FilterStep, OnlineStatistics};
 
 use crate::support::dense::Dense;
 use crate::support::scenario::Stack;
@@ -39,13 +39,13 @@ impl Setting {
 
     fn solve_with(
         &self,
-        past: Option<&Past>,
+        statistics: Option<&OnlineStatistics>,
         step: FilterStep,
         constraint: Constraint,
     ) -> Tensor<4> {
-        let batches = |visit: &mut dyn FnMut(Tensor<4>, Tensor<4>) -> deconvnet::Result<()>| {
+        let batches = |visit: &mut dyn FnMut(Tensor<4>, DataTerm) -> deconvnet::Result<()>| {
             for (maps, images) in &self.batches {
-                visit(maps.clone(), images.clone())?;
+                visit(maps.clone(), images.clone().into())?;
             }
             Ok(())
         };
@@ -54,20 +54,21 @@ impl Setting {
             layer: self.layer,
             batches: &batches,
             sparse: None,
-            past,
+            statistics,
             constraint,
         };
         problem.solve(step).expect("batches that can be read")
     }
 
     fn filters(&self) -> Tensor<4> {
-        self.network.layers[self.layer].filters.val()
+        self.network.layers()[self.layer].filters.val()
     }
 
     /// The reconstructions of all batches with other filters in the layer.
     fn images(&self, filters: Tensor<4>) -> Vec<f64> {
         let mut network = self.network.clone();
-        network.layers[self.layer] = network.layers[self.layer].with_filters(filters);
+        let layer = &mut network.layers_mut()[self.layer];
+        *layer = layer.with_filters(filters);
         let each = self.batches.iter();
         each.flat_map(|(maps, _)| values(&network.project(maps.clone())))
             .collect()
@@ -92,7 +93,7 @@ impl Setting {
     /// The unconstrained least squares over the connected planes, by the normal equations.
     fn best(&self) -> Tensor<4> {
         let shape = self.filters().dims();
-        let g = &self.network.layers[self.layer].connectivity;
+        let g = &self.network.layers()[self.layer].connectivity;
         let taps = shape[2] * shape[3];
         let free: Vec<usize> = (0..shape.iter().product())
             .filter(|i| g.connects(i / taps / g.maps(), i / taps % g.maps()))
@@ -106,7 +107,7 @@ impl Setting {
 fn settings(seed: u64) -> Vec<(String, Setting)> {
     let mut all = Vec::new();
     for stack in Stack::ALL {
-        for layer in 0..stack.network(0).layers.len() {
+        for layer in 0..stack.network(0).layers().len() {
             all.push((
                 format!("{stack:?} {layer}"),
                 Setting::draw(stack, layer, seed),
@@ -181,9 +182,9 @@ fn projected_gradient_never_raises_the_error_where_the_images_ignore_the_stronge
     let network = Stack::Full.network(47);
     let mut network = network.part(0..1);
     // One tap, three maps: the first much stronger than the others, and unseen in the images.
-    let g = network.layers[0].connectivity.clone();
+    let g = network.layers()[0].connectivity.clone();
     let filters = tensor(&[0.4, 0.3, -0.2, 0.1, 0.2, 0.3], [2, 3, 1, 1]);
-    network.layers[0] = deconvnet::model::Layer::new(filters, g);
+    network.layers_mut()[0] = deconvnet::model::Layer::new(filters, g);
     let pattern = |f: fn(usize) -> f64| (0..16).map(f).collect::<Vec<_>>();
     let strong = pattern(|i| if i % 2 == 0 { 3.0 } else { -3.0 });
     let weak = pattern(|i| if i / 2 % 2 == 0 { 1.0 } else { -1.0 });
@@ -241,7 +242,7 @@ fn enough_projected_gradients_reach_the_least_squares_where_the_ball_allows_it()
 fn projected_gradient_does_not_depend_on_the_units_of_the_maps() {
     for (what, setting) in settings(49)
         .into_iter()
-        .filter(|(_, s)| s.layer + 1 == s.network.layers.len())
+        .filter(|(_, s)| s.layer + 1 == s.network.layers().len())
     {
         // So small that the ball does not act.
         let tiny = |f: Tensor<4>| f * 1e-3;
@@ -250,9 +251,9 @@ fn projected_gradient_does_not_depend_on_the_units_of_the_maps() {
         let units = tensor(&units, [1, maps, 1, 1]);
         let with = |map_units: Tensor<4>| {
             let mut network = setting.network.clone();
-            let layer = &network.layers[setting.layer];
             let filters = tiny(setting.filters()) / map_units.clone();
-            network.layers[setting.layer] = layer.with_filters(filters);
+            let layer = &mut network.layers_mut()[setting.layer];
+            *layer = layer.with_filters(filters);
             let batches = setting.batches.iter();
             Setting {
                 network,
@@ -278,13 +279,13 @@ fn the_past_holds_filters_where_they_are_as_strongly_as_their_maps_were_used() {
         let filters = setting.filters();
         let shape = filters.dims();
         let h: Vec<f64> = (0..shape[1]).map(|k| [0.0, 7.0, 0.5][k % 3]).collect();
-        let mut past = Past::none(&filters);
+        let mut statistics = OnlineStatistics::none(&filters);
         let energies = tensor(&h, [1, shape[1], 1, 1]);
-        past.energies = past.energies.map(|_| energies.clone());
+        statistics.energies = statistics.energies.map(|_| energies.clone());
 
         // The same by more rows of the least squares: sqrt(h) f = sqrt(h) f0.
         let root = energies.sqrt();
-        let g = &setting.network.layers[setting.layer].connectivity;
+        let g = &setting.network.layers()[setting.layer].connectivity;
         let taps = shape[2] * shape[3];
         let free: Vec<usize> = (0..shape.iter().product())
             .filter(|i| g.connects(i / taps / g.maps(), i / taps % g.maps()))
@@ -300,7 +301,7 @@ fn the_past_holds_filters_where_they_are_as_strongly_as_their_maps_were_used() {
 
         let unknowns = shape.iter().product::<usize>();
         let step = FilterStep::LeastSquares { cg: 3 * unknowns };
-        let got = setting.solve_with(Some(&past), step, Constraint::UnitBall);
+        let got = setting.solve_with(Some(&statistics), step, Constraint::UnitBall);
         let wanted = Constraint::UnitBall.project(best.clone());
         assert_near(&values(&got), &values(&wanted), 1e-6, &what);
 
@@ -315,7 +316,7 @@ fn the_past_holds_filters_where_they_are_as_strongly_as_their_maps_were_used() {
             0.5 * dot(&r, &r)
         };
         let step = FilterStep::ProjectedGradient { steps: 3000 };
-        let reached = setting.solve_with(Some(&past), step, Constraint::UnitBall);
+        let reached = setting.solve_with(Some(&statistics), step, Constraint::UnitBall);
         let least = objective(&reached);
         for other in [wanted, setting.filters(), reached.clone() * 0.99] {
             assert!(least <= objective(&other) + 1e-9, "{what}: {least}");
@@ -346,7 +347,7 @@ fn filters_stay_as_they_are_where_all_maps_are_zero() {
     for (what, setting) in settings(51) {
         let single = |x: Tensor<4>| x.cast(burn::tensor::DType::F32);
         let mut network = setting.network.clone();
-        for layer in &mut network.layers {
+        for layer in network.layers_mut() {
             *layer = layer.with_filters(Constraint::UnitBall.project(single(layer.filters.val())));
         }
         let batches = setting.batches.iter();

@@ -4,11 +4,11 @@ use burn::tensor::{Device, Tensor};
 use deconvnet::config::Config;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::Preprocess;
-use deconvnet::model::{Constraint, Evaluation, Layer, Network, Objective};
+use deconvnet::model::{Constraint, Evaluation, LayerConfig, Network, Objective};
 use deconvnet::run::{Images, to_tensor};
 use deconvnet::solve::{
-    Adam, Descent, FilterMemory, FilterStep, Fista, Learner, Learnt, Method, Past, Problem,
-    SparseBatch, Split,
+    Adam, CoordinateDescent, FilterMemory, FilterStep, Fista, HalfQuadratic, Learner, Learnt,
+    Method, OnlineStatistics, Problem, SparseBatch,
 };
 
 use crate::support::scenario::{Stack, problem, single, zeros};
@@ -22,7 +22,7 @@ fn learners() -> [Learner; 3] {
         filter_rate: 0.01,
         constraint: Constraint::UnitPlanes,
     };
-    let split = Method::Split(Split::default());
+    let split = Method::HalfQuadratic(HalfQuadratic::default());
     let adam = Method::Adam(Adam {
         rate: 0.05,
         ..Adam::default()
@@ -75,7 +75,7 @@ fn unconnected_planes_stay_exactly_zero_under_every_solver() {
                 let [_, last] = learn(&learner, single(&noisy(stack, 60)), 3);
                 let (mut apart, mut moved) = (0, false);
                 let first = single(&noisy(stack, 60)).network;
-                for (layer, before) in last.network.layers.iter().zip(&first.layers) {
+                for (layer, before) in last.network.layers().iter().zip(first.layers()) {
                     let g = &layer.connectivity;
                     let [h, w] = layer.filter_size();
                     let taps = values(&layer.filters.val());
@@ -103,7 +103,7 @@ fn learnt_filters_satisfy_the_constraint_in_every_layer() {
                 ..learner.clone()
             };
             let [_, last] = learn(&learner, noisy(Stack::Two, 61), 2);
-            for layer in &last.network.layers {
+            for layer in last.network.layers() {
                 let filters = layer.filters.val();
                 let again = constraint.project(filters.clone());
                 assert_near(
@@ -145,14 +145,14 @@ fn visiting_again_and_again_explains_the_images_better() {
 fn a_visit_tells_of_the_codes_before_and_after_and_of_the_maps_that_go_on() {
     for mut learner in learners() {
         // So short a schedule leaves codes and maps far apart.
-        if let Method::Split(split) = &mut learner.codes {
+        if let Method::HalfQuadratic(split) = &mut learner.codes {
             split.schedule.steps = 2;
         }
         let problem = noisy(Stack::Two, 65);
         let learnt = first_visit(&learner, &problem, true);
         let at = |network, maps: &Tensor<4>| {
-            let (maps, images) = (maps.clone(), problem.images.clone());
-            problem.objective.measure(network, maps, images)
+            let maps = maps.clone();
+            problem.objective.measure(network, maps, &problem.data)
         };
         let snr: Vec<f64> = at(&learnt.network, &learnt.maps)
             .iter()
@@ -177,7 +177,7 @@ fn a_visit_that_ends_with_few_elements_tells_of_them_as_of_all() {
     let strong = Objective::new(1.0, 0.8, 1.0).expect("a sound objective");
     let [_, _, fista] = learners();
     let descent = Learner {
-        codes: Method::Descent(Descent::default()),
+        codes: Method::CoordinateDescent(CoordinateDescent::default()),
         steps: 4,
         ..fista.clone()
     };
@@ -195,9 +195,7 @@ fn a_visit_that_ends_with_few_elements_tells_of_them_as_of_all() {
             (&learnt.network, &learnt.after_filters),
         ] {
             let codes = learnt.codes.clone();
-            let each = problem
-                .objective
-                .measure(network, codes, problem.images.clone());
+            let each = problem.objective.measure(network, codes, &problem.data);
             let numbers = |each: &[Evaluation]| -> Vec<f64> {
                 let of = |e: &Evaluation| [e.objective, e.penalty, e.snr, 100.0 * e.density];
                 each.iter().flat_map(of).collect()
@@ -212,7 +210,7 @@ fn filters_stay_as_they_are_when_it_is_not_their_turn() {
     for learner in learners() {
         let problem = single(&noisy(Stack::Two, 63));
         let learnt = first_visit(&learner, &problem, false);
-        for (after, before) in learnt.network.layers.iter().zip(&problem.network.layers) {
+        for (after, before) in learnt.network.layers().iter().zip(problem.network.layers()) {
             assert_eq!(bits(&after.filters.val()), bits(&before.filters.val()));
         }
         assert_eq!(learnt.after_codes, learnt.after_filters);
@@ -237,7 +235,7 @@ fn adams_memory_of_the_filters_lasts_across_visits() {
 fn image(problem: &Problem, i: usize, network: &Network) -> Problem {
     Problem {
         network: network.clone(),
-        images: problem.images.clone().narrow(0, i, 1),
+        data: problem.data.image(i),
         objective: problem.objective,
     }
 }
@@ -267,14 +265,14 @@ fn the_past_adds_up_the_energies_of_the_maps_and_forgets_the_first_batches() {
             for (h, e) in wanted.iter_mut().zip(values(&squares)) {
                 *h = *h * kept + e;
             }
-            let got = values(&memory.past[0].energies.val());
+            let got = values(&memory.statistics[0].energies.val());
             assert_near(
                 &got,
                 &wanted,
                 if in_double { 1e-12 } else { 1e-5 },
                 "energies",
             );
-            assert_eq!(memory.past[0].batches, t);
+            assert_eq!(memory.statistics[0].batches, t);
         }
     }
 }
@@ -300,17 +298,13 @@ fn an_online_learner_serves_images_that_it_has_not_seen() {
     let images: Vec<Tensor<4>> = (0..ALL)
         .map(|i| to_tensor(&images.get(i).expect("a scene"), &device))
         .collect();
-    let first = Layer::random(
-        Connectivity::full(1, 24),
-        [8, 8],
-        Constraint::UnitBall,
-        1,
-        &device,
-    );
-    let first = Network::new(vec![first]);
+    let first = LayerConfig::new(Connectivity::full(1, 24), [8, 8])
+        .with_constraint(Constraint::UnitBall)
+        .with_seed(1);
+    let first = Network::new(vec![first.init(&device)]).expect("a layer");
     let objective = Objective::new(1.0, 2.0, 1.0).expect("a sound objective");
     let learner = Learner {
-        codes: Method::Descent(Descent::default()),
+        codes: Method::CoordinateDescent(CoordinateDescent::default()),
         steps: 8,
         filters: FilterStep::ProjectedGradient { steps: 5 },
         filter_rate: 0.0,
@@ -319,7 +313,7 @@ fn an_online_learner_serves_images_that_it_has_not_seen() {
     let visit = |i: usize, network: &Network, update: bool, memory: &mut FilterMemory| {
         let problem = Problem {
             network: network.clone(),
-            images: images[i].clone(),
+            data: images[i].clone().into(),
             objective,
         };
         let start = Tensor::zeros(network.maps_shape(images[i].dims()), &device);
@@ -350,8 +344,8 @@ fn an_online_learner_serves_images_that_it_has_not_seen() {
 #[test]
 fn the_past_forgets_one_map_alone() {
     let filters = Stack::Full.network(69).top().filters.val();
-    let mut past = Past::none(&filters);
-    past.energies = past.energies.map(|h| h + 2.0);
-    past.forget(1);
-    assert_eq!(values(&past.energies.val()), [2.0, 0.0, 2.0]);
+    let mut statistics = OnlineStatistics::none(&filters);
+    statistics.energies = statistics.energies.map(|h| h + 2.0);
+    statistics.forget(1);
+    assert_eq!(values(&statistics.energies.val()), [2.0, 0.0, 2.0]);
 }

@@ -2,7 +2,7 @@
 
 use deconvnet::model::{Evaluation, Objective};
 use deconvnet::solve::operator_norm;
-use deconvnet::solve::{Adam, Fista, Limits, Method, Problem, Schedule, Solved, Split};
+use deconvnet::solve::{Adam, Fista, HalfQuadratic, Limits, Method, Problem, Schedule, Solved};
 
 use crate::support::dense::Dense;
 use crate::support::scenario::{Stack, optimum, problem, single, zeros};
@@ -26,7 +26,7 @@ fn run(method: Method, problem: &Problem, steps: usize) -> Solved {
 /// From 0.1 to at least 1e4.
 fn split(growth: f64) -> Method {
     let steps = (1e5_f64.ln() / growth.ln()).ceil() as usize;
-    Method::Split(Split {
+    Method::HalfQuadratic(HalfQuadratic {
         schedule: Schedule {
             start: 0.1,
             growth,
@@ -53,10 +53,10 @@ fn every_solver_improves_on_zero_maps_with_sparse_codes_on_every_problem() {
                     problem = single(&problem);
                 }
                 let start = zeros(&problem);
-                let images = problem.images.clone();
-                let nothing = problem
-                    .objective
-                    .evaluate(&problem.network, start.clone(), images);
+                let nothing =
+                    problem
+                        .objective
+                        .evaluate(&problem.network, start.clone(), &problem.data);
                 for (method, steps) in [
                     (Method::Fista(Fista::default()), 60),
                     (split(1.1), 1000),
@@ -103,7 +103,7 @@ fn fista_reaches_the_least_objective() {
 #[test]
 fn images_of_a_batch_are_solved_as_if_each_were_alone() {
     let both = problem(Stack::Two, 2, objective(0.2, 1.0), 22);
-    let norm = Some(operator_norm(&both.network, both.images.dims()));
+    let norm = Some(operator_norm(&both.network, both.data.dims()));
     for (method, steps) in [
         (Method::Fista(Fista { norm }), 40),
         (split(1.1), 1000),
@@ -112,7 +112,7 @@ fn images_of_a_batch_are_solved_as_if_each_were_alone() {
         let together = run(method.clone(), &both, steps);
         for n in 0..2 {
             let alone = Problem {
-                images: both.images.clone().narrow(0, n, 1),
+                data: both.data.image(n),
                 ..both.clone()
             };
             let alone = run(method.clone(), &alone, steps);
@@ -169,7 +169,7 @@ fn proximal_adam_has_exact_zeros_and_reaches_the_least_objective() {
         let (best, least) = optimum(&problem);
         let at = reached(adam(0.03), &problem, least, 1000);
         // A stack of layers is worse conditioned, and slower.
-        let layers = problem.network.layers.len();
+        let layers = problem.network.layers().len();
         let near = if layers == 1 { 1e-6 } else { 0.01 };
         assert!(at.excess < near, "{stack:?}: {}", at.excess);
         let (used, wanted) = (at.density, density(&best));

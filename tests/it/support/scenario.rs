@@ -51,7 +51,7 @@ impl Stack {
             let filters = Layer::new(taps, g.clone()).filters.val();
             Layer::new(Constraint::UnitPlanes.project(filters), g)
         };
-        Network::new(layers.into_iter().map(layer).collect())
+        Network::new(layers.into_iter().map(layer).collect()).expect("layers that fit")
     }
 }
 
@@ -64,23 +64,19 @@ pub fn problem(stack: Stack, batch: usize, objective: Objective, seed: u64) -> P
     let clean = network.project(tensor(&maps, shape));
     let noise = normal(batch * 60, &mut rng);
     let images = clean + tensor(&noise, [batch, 2, 6, 5]) * 0.1;
-    Problem {
-        network,
-        images,
-        objective,
-    }
+    Problem::new(network, images, objective).expect("images that fit")
 }
 
 /// The problem in single precision.
 pub fn single(problem: &Problem) -> Problem {
     let mut network = problem.network.clone();
-    for layer in &mut network.layers {
+    for layer in network.layers_mut() {
         let filters = layer.filters.val().cast(burn::tensor::DType::F32);
         *layer = Layer::new(filters, layer.connectivity.clone());
     }
     Problem {
         network,
-        images: problem.images.clone().cast(burn::tensor::DType::F32),
+        data: problem.data.to(&Device::flex(), burn::tensor::DType::F32),
         objective: problem.objective,
     }
 }
@@ -89,30 +85,37 @@ pub fn single(problem: &Problem) -> Problem {
 pub fn on(problem: &Problem, device: &Device) -> Problem {
     Problem {
         network: problem.network.clone().to_device(device),
-        images: problem.images.clone().to_device(device),
+        data: problem.data.to(device, problem.data.images().dtype()),
         objective: problem.objective,
+    }
+}
+
+/// The same network and images with other weights.
+pub fn with_objective(problem: &Problem, objective: Objective) -> Problem {
+    Problem {
+        objective,
+        ..problem.clone()
     }
 }
 
 /// Maps of zeros to start from.
 pub fn zeros(problem: &Problem) -> Tensor<4> {
-    let shape = problem.network.maps_shape(problem.images.dims());
-    Tensor::zeros(shape, (&problem.images.device(), problem.images.dtype()))
+    let images = problem.data.images();
+    Tensor::zeros(problem.maps_shape(), (&images.device(), images.dtype()))
 }
 
 /// The least objective of a convex problem of one image, and the maps, by coordinate descent on
 /// the stack written out as a matrix.
 pub fn optimum(problem: &Problem) -> (Vec<f64>, f64) {
-    let shape = problem.network.maps_shape(problem.images.dims());
+    let shape = problem.maps_shape();
     assert_eq!(shape[0], 1, "one image");
     let matrix = Dense::of(shape.iter().product(), |z| {
         values(&problem.network.project(tensor(z, shape)))
     });
-    let Objective {
-        data_weight,
-        sparsity,
-        p,
-    } = problem.objective;
-    assert_eq!(p, 1.0, "a convex problem");
-    matrix.lasso(&values(&problem.images), data_weight, sparsity)
+    assert_eq!(problem.objective.p(), 1.0, "a convex problem");
+    let [weight, sparsity] = [
+        problem.objective.data_weight(),
+        problem.objective.sparsity(),
+    ];
+    matrix.lasso(&values(problem.data.images()), weight, sparsity)
 }

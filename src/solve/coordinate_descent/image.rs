@@ -2,8 +2,10 @@
 
 use pulp::{Simd, WithSimd};
 
+use super::layer_problem::{
+    Element, Elements, LayerProblem, Real, Values, each, largest, real, to_f64,
+};
 use super::newton;
-use super::shared::{Element, Elements, Real, Shared, each, largest, real, to_f64};
 use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
@@ -21,9 +23,11 @@ const STILL: f64 = 4.0;
 /// One image: the elements that are worked on, and what they leave unexplained.
 #[derive(Clone, Debug)]
 pub(super) struct Image<T> {
-    /// The image, on the canvas.
+    /// The image, on the canvas, each pixel times its weight.
     pub image: Vec<T>,
-    /// The image less what the elements explain, on the canvas.
+    /// The weights of the pixels on the canvas, where they are not all 1.
+    pub weights: Option<Vec<T>>,
+    /// The image less what the elements explain, on the canvas, each pixel times its weight.
     pub residual: Vec<T>,
     /// Between rounds, the elements that are not zero, and some that the Newton step left there.
     pub elements: Elements<T>,
@@ -39,29 +43,31 @@ pub(super) struct Image<T> {
 }
 
 impl<T: Real> Image<T> {
-    /// From the planes of the image `[C, H, W]` and the maps to start from.
-    pub fn new(shared: &Shared<T>, planes: &[T], maps: &[T]) -> Self {
-        let elements = shared.elements(maps);
-        let image = shared.atoms.frame().canvas(planes);
+    /// From the weighted planes of the image `[C, H, W]`, their weights, and the maps to start from.
+    pub fn new(layer: &LayerProblem<T>, planes: &[T], weights: Option<&[T]>, maps: &[T]) -> Self {
+        let weights = weights.map(|weights| layer.atoms.frame().canvas(weights));
+        let elements = layer.elements(maps, weights.as_deref());
+        let image = layer.atoms.frame().canvas(planes);
         let cold = elements.iter().all(Vec::is_empty);
         let mut new = Self {
             residual: image.clone(),
             image,
+            weights,
             elements,
             // Maps that were found before need no approach.
-            weight: if cold { f64::INFINITY } else { shared.weight },
+            weight: if cold { f64::INFINITY } else { layer.weight },
             largest: 0.0,
             swept: false,
             settled: false,
             gradients: if cold { newton::COLD } else { newton::WARM },
         };
-        new.refresh(shared);
+        new.refresh(layer);
         new
     }
 
-    /// The elements, and the image on the canvas.
-    pub fn into_parts(self) -> (Elements<T>, Vec<T>) {
-        (self.elements, self.image)
+    /// The elements, and the weighted image and the weights on the canvas.
+    pub fn into_parts(self) -> (Elements<T>, Vec<T>, Option<Vec<T>>) {
+        (self.elements, self.image, self.weights)
     }
 
     /// Whether the last round had nothing left to do.
@@ -70,64 +76,69 @@ impl<T: Real> Image<T> {
     }
 
     /// Writes the maps, `[K, H + h - 1, W + w - 1]`, over zeros.
-    pub fn write(&self, shared: &Shared<T>, maps: &mut [T]) {
+    pub fn write(&self, layer: &LayerProblem<T>, maps: &mut [T]) {
         for element in self.elements.iter().flatten() {
-            maps[shared.index(element.place)] = element.value;
+            maps[layer.index(element.place)] = element.value;
         }
     }
 
     /// One round: a step, and the Newton step that it calls for.
-    pub fn round(&mut self, shared: &Shared<T>) {
-        self.step(shared);
+    pub fn round(&mut self, layer: &LayerProblem<T>) {
+        self.step(layer);
         if self.swept {
-            self.step(shared);
+            self.step(layer);
         }
     }
 
     /// Takes in the elements that the gradient calls for, sweeps over all, and drops those that are
     /// zero; after that, at the weight of the problem, a Newton step on those that are not.
-    pub fn step(&mut self, shared: &Shared<T>) {
+    pub fn step(&mut self, layer: &LayerProblem<T>) {
         if self.settled {
             return;
         }
         if self.swept {
             self.swept = false;
-            if !self.newton(shared) {
-                self.refresh(shared);
+            if !self.newton(layer) {
+                self.refresh(layer);
             }
             return;
         }
-        let taken = self.take_in(shared);
-        let moved = self.sweeps(shared);
-        if self.weight > shared.weight {
+        let taken = self.take_in(layer);
+        let moved = self.sweeps(layer);
+        if self.weight > layer.weight {
             return;
         }
         self.settled = taken == 0 && moved <= STILL * to_f64(T::epsilon()) * self.largest;
-        self.swept = shared.p == 1.0 && !self.settled;
+        self.swept = layer.p == 1.0 && !self.settled;
         if !self.swept {
-            self.refresh(shared);
+            self.refresh(layer);
         }
     }
 
     /// Lowers the weight and takes every element into the working set that it no longer holds at
     /// zero; returns how many.
-    fn take_in(&mut self, shared: &Shared<T>) -> usize {
-        let planes = shared.atoms.frame().planes(&self.residual);
-        let gradient = cpu::analyze(&planes, &shared.filters, &shared.g, shared.sizes);
+    fn take_in(&mut self, layer: &LayerProblem<T>) -> usize {
+        let planes = layer.atoms.frame().planes(&self.residual);
+        let gradient = cpu::analyze(&planes, &layer.filters, &layer.g, layer.sizes);
         let steepest = to_f64(largest(&gradient));
         self.largest = self.largest.max(steepest);
-        self.weight = (FALL * self.weight.min(steepest)).max(shared.weight);
-        let falls = self.weight > shared.weight;
+        self.weight = (FALL * self.weight.min(steepest)).max(layer.weight);
+        let falls = self.weight > layer.weight;
         let least = if falls { MARGIN } else { 1.0 } * self.weight;
-        shared.take_in(gradient, real(least), &mut self.elements)
+        layer.take_in(
+            gradient,
+            real(least),
+            self.weights.as_deref(),
+            &mut self.elements,
+        )
     }
 
     /// Sweeps until the largest move has dropped; returns that of the last sweep.
-    fn sweeps(&mut self, shared: &Shared<T>) -> f64 {
-        let first = self.sweep(shared);
+    fn sweeps(&mut self, layer: &LayerProblem<T>) -> f64 {
+        let first = self.sweep(layer);
         let mut moved = first;
         for _ in 1..SWEEPS {
-            moved = self.sweep(shared);
+            moved = self.sweep(layer);
             // Most of those just taken in lose to a neighbour at once.
             self.drop_zeros();
             if moved <= DROP * first {
@@ -145,37 +156,47 @@ impl<T: Real> Image<T> {
 
     /// Moves every element of the working set once; returns the largest move, as the gradient of
     /// its own element sees it.
-    fn sweep(&mut self, shared: &Shared<T>) -> f64 {
+    fn sweep(&mut self, layer: &LayerProblem<T>) -> f64 {
         let weight = real(self.weight);
+        let weights = self.weights.as_deref();
         let work = |part: &mut [T], top: usize, elements: &mut Vec<Element<T>>| {
             dispatch(Sweep {
-                shared,
+                layer,
+                weights: layer.part_of(weights, top, part),
                 part,
                 top,
                 elements,
                 weight,
             })
         };
-        let moves = shared
+        let moves = layer
             .strips
             .change(&mut self.residual, &mut self.elements, work);
         to_f64(moves.into_iter().fold(T::zero(), T::max))
     }
 
     /// Works out the residual anew, since moves of single elements add up their rounding.
-    fn refresh(&mut self, shared: &Shared<T>) {
+    fn refresh(&mut self, layer: &LayerProblem<T>) {
         let values = each(&self.elements, |element| element.value);
-        self.residual = shared.residual(&self.image, &self.elements, &values);
+        self.residual = self.residual_at(layer, &values);
+    }
+
+    /// The weighted residual at other values of the elements.
+    pub fn residual_at(&self, layer: &LayerProblem<T>, values: &Values<T>) -> Vec<T> {
+        let weights = self.weights.as_deref();
+        layer.residual(&self.image, &self.elements, values, weights)
     }
 }
 
 /// A sweep over the elements of one strip.
 struct Sweep<'a, T> {
-    shared: &'a Shared<T>,
+    layer: &'a LayerProblem<T>,
     part: &'a mut [T],
     top: usize,
     elements: &'a mut [Element<T>],
+    /// Of the penalty, and of the pixels of the part.
     weight: T,
+    weights: Option<&'a [T]>,
 }
 
 impl<T: Real> WithSimd for Sweep<'_, T> {
@@ -183,7 +204,7 @@ impl<T: Real> WithSimd for Sweep<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> T {
-        let atoms = &self.shared.atoms;
+        let atoms = &self.layer.atoms;
         let mut largest = T::zero();
         for element in self.elements {
             let Element {
@@ -192,10 +213,11 @@ impl<T: Real> WithSimd for Sweep<'_, T> {
                 energy,
             } = *element;
             let pull = atoms.correlate(simd, self.part, self.top, place) + energy * value;
-            let best = self.shared.best(pull, energy, self.weight);
+            let best = self.layer.best(pull, energy, self.weight);
             if best != value {
-                let new = self.shared.relaxed(value, best);
-                atoms.add(simd, self.part, self.top, place, value - new);
+                let new = self.layer.relaxed(value, best);
+                let atom = (place, value - new);
+                atoms.add(simd, self.part, self.top, atom, self.weights);
                 element.value = new;
                 largest = largest.max((best - value).abs() * energy);
             }

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::shared::{Element, Elements, Shared, each, sum_of};
+use super::layer_problem::{Element, Elements, LayerProblem, each, sum_of, weighted_square};
 use crate::backend::is_cpu;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::Sizes;
@@ -21,9 +21,11 @@ pub struct SparseBatch {
     g: Connectivity,
     sizes: Sizes,
     device: Device,
-    /// The elements of each image, and its planes on the canvas.
-    images: Vec<(Elements<f32>, Vec<f32>)>,
+    images: Vec<Parts>,
 }
+
+/// The elements of an image, and its weighted planes and their weights on the canvas.
+type Parts = (Elements<f32>, Vec<f32>, Option<Vec<f32>>);
 
 /// Whether there are so many elements that are not zero that the products of whole images are faster.
 fn is_dense(used: usize, all: usize) -> bool {
@@ -36,66 +38,78 @@ impl SparseBatch {
     /// either.
     pub fn new(problem: &Problem, maps: &Tensor<4>) -> Option<Self> {
         let device = maps.device();
-        let one_layer = problem.network.layers.len() == 1;
+        let one_layer = problem.network.layers().len() == 1;
         if !one_layer || maps.dtype() != DType::F32 || !is_cpu(&device) {
             return None;
         }
-        let shared = Shared::of(problem);
-        let (planes, maps): (Vec<f32>, Vec<f32>) =
-            (numbers(problem.images.clone()), numbers(maps.clone()));
+        let layer = LayerProblem::of(problem);
+        let data = &problem.data;
+        let planes: Vec<f32> = numbers(data.weighted(data.images().clone()));
+        let weights: Option<Vec<f32>> = data.weights().cloned().map(numbers);
+        let maps: Vec<f32> = numbers(maps.clone());
         // Elements are what is above zero, which a NaN is not.
         let wild = maps.iter().fold(false, |wild, z| wild | !z.is_finite());
         if wild || is_dense(maps.iter().filter(|&&z| z != 0.0).count(), maps.len()) {
             return None;
         }
-        let n = problem.images.dims()[0];
+        let n = data.dims()[0];
+        let size = planes.len() / n;
+        let frame = layer.atoms.frame();
         let pairs = planes
-            .par_chunks_exact(planes.len() / n)
-            .zip(maps.par_chunks_exact(maps.len() / n));
-        let images = pairs
-            .map(|(planes, maps)| (shared.elements(maps), shared.atoms.frame().canvas(planes)))
-            .collect();
-        Self::from_parts(&shared, device, images)
+            .par_chunks_exact(size)
+            .zip(maps.par_chunks_exact(maps.len() / n))
+            .enumerate();
+        let parts = |(i, (planes, maps)): (usize, (&[f32], &[f32]))| {
+            let weights = weights.as_deref();
+            let weights = weights.map(|all| frame.canvas(&all[i * size..(i + 1) * size]));
+            let elements = layer.elements(maps, weights.as_deref());
+            (elements, frame.canvas(planes), weights)
+        };
+        let images = pairs.map(parts).collect();
+        Self::from_parts(&layer, device, images)
     }
 
-    /// From the elements of each image and its planes on the canvas.
+    /// From the parts of each image.
     pub(super) fn from_parts(
-        shared: &Shared<f32>,
+        layer: &LayerProblem<f32>,
         device: Device,
-        images: Vec<(Elements<f32>, Vec<f32>)>,
+        images: Vec<Parts>,
     ) -> Option<Self> {
-        let elements = images.iter().flat_map(|(elements, _)| elements);
-        let all = images.len() * shared.maps().iter().product::<usize>();
+        let elements = images.iter().flat_map(|(elements, ..)| elements);
+        let all = images.len() * layer.maps().iter().product::<usize>();
         let dense = is_dense(elements.map(Vec::len).sum(), all);
         (is_cpu(&device) && !dense).then(|| Self {
-            g: shared.g.clone(),
-            sizes: shared.sizes,
+            g: layer.g.clone(),
+            sizes: layer.sizes,
             device,
             images,
         })
     }
 
-    /// `A'y`, the filter gradient of the images.
+    /// `A'm y`, the filter gradient of the weighted images.
     pub fn data(&self) -> Tensor<4> {
         let zeros = vec![0.0; self.g.planes() * self.g.maps() * self.taps()];
-        let shared = shared(zeros, &self.g, self.sizes);
-        self.sum(&shared, |elements, image| collect(&shared, elements, image))
+        let layer = layer(zeros, &self.g, self.sizes);
+        self.sum(&layer, |(elements, image, _)| {
+            collect(&layer, elements, image)
+        })
     }
 
-    /// `A'A f`.
+    /// `A'm A f`.
     pub fn normal(&self, filters: &Tensor<4>) -> Tensor<4> {
-        let shared = shared(numbers(filters.clone()), &self.g, self.sizes);
-        self.sum(&shared, |elements, image| {
+        let layer = layer(numbers(filters.clone()), &self.g, self.sizes);
+        self.sum(&layer, |(elements, image, weights)| {
             let mut canvas = vec![0.0; image.len()];
-            shared.add(&mut canvas, elements, &each(elements, |e| e.value));
-            collect(&shared, elements, &canvas)
+            let values = each(elements, |e| e.value);
+            layer.add(&mut canvas, elements, &values, weights.as_deref());
+            collect(&layer, elements, &canvas)
         })
     }
 
     /// The squared norm of each map, `[1, maps, 1, 1]`.
     pub fn energies(&self) -> Tensor<4> {
         let mut energies = vec![0.0; self.g.maps()];
-        for element in self.images.iter().flat_map(|(e, _)| e.iter().flatten()) {
+        for element in self.images.iter().flat_map(|(e, ..)| e.iter().flatten()) {
             energies[element.place.map as usize] += element.value * element.value;
         }
         let data = TensorData::new(energies, [1, self.g.maps(), 1, 1]);
@@ -107,21 +121,33 @@ impl SparseBatch {
         let filters: Vec<f32> = numbers(filters.clone());
         // Those of maps that are not used are not looked at below.
         let finite = filters.iter().all(|f| f.is_finite());
-        let shared = shared(filters, &self.g, self.sizes);
-        let [k, height, width] = shared.maps();
-        let measure = |(elements, image): &(Elements<f32>, Vec<f32>)| {
-            let residual = shared.residual(image, elements, &each(elements, |e| e.value));
+        let layer = layer(filters, &self.g, self.sizes);
+        let [k, height, width] = layer.maps();
+        let measure = |(elements, image, weights): &Parts| {
+            let weights = weights.as_deref();
+            let present = each(elements, |e| e.value);
+            let residual = layer.residual(image, elements, &present, weights);
             let values = || elements.iter().flatten().map(|e| f64::from(e.value));
-            let squares = |of: &[f32]| sum_of([of], |[x]| x * x);
+            let pixels = self.g.planes() * self.sizes.image.iter().product::<usize>();
+            let count = match weights {
+                Some(weights) => sum_of([weights], |[m]| m),
+                None => pixels as f64,
+            };
             objective.evaluation(Sums {
-                error: if finite { squares(&residual) } else { f64::NAN },
+                error: match finite {
+                    true => weighted_square(&residual, weights),
+                    false => f64::NAN,
+                },
                 penalty: values()
-                    .map(|z| penalty::value_number(z, objective.p))
+                    .map(|z| penalty::value_number(z, objective.p()))
                     .sum(),
                 used: values().filter(|&z| z != 0.0).count(),
                 elements: k * height * width,
-                pixels: self.g.planes() * self.sizes.image.iter().product::<usize>(),
-                image: [sum_of([image], |[y]| y), squares(image)],
+                image: [
+                    count,
+                    sum_of([image], |[y]| y),
+                    weighted_square(image, weights),
+                ],
             })
         };
         self.images.par_iter().map(measure).collect()
@@ -130,19 +156,15 @@ impl SparseBatch {
     /// The sum of a term over all images, as filters.
     fn sum(
         &self,
-        shared: &Shared<f32>,
-        term: impl Fn(&Elements<f32>, &[f32]) -> Vec<f32> + Sync,
+        layer: &LayerProblem<f32>,
+        term: impl Fn(&Parts) -> Vec<f32> + Sync,
     ) -> Tensor<4> {
-        let terms: Vec<Vec<f32>> = self
-            .images
-            .par_iter()
-            .map(|(elements, image)| term(elements, image))
-            .collect();
+        let terms: Vec<Vec<f32>> = self.images.par_iter().map(&term).collect();
         let sum = terms.into_iter().reduce(plus).unwrap_or_default();
         let [h, w] = self.sizes.filter;
         Tensor::from_data(
             TensorData::new(
-                shared.atoms.filters(&sum, &self.g),
+                layer.atoms.filters(&sum, &self.g),
                 [self.g.planes(), self.g.maps(), h, w],
             ),
             &self.device,
@@ -154,18 +176,18 @@ impl SparseBatch {
     }
 }
 
-fn shared(filters: Vec<f32>, g: &Connectivity, sizes: Sizes) -> Shared<f32> {
-    Shared::new(filters, g.clone(), sizes, 0.0, 1.0)
+fn layer(filters: Vec<f32>, g: &Connectivity, sizes: Sizes) -> LayerProblem<f32> {
+    LayerProblem::new(filters, g.clone(), sizes, 0.0, 1.0)
 }
 
 /// The filter gradient of a canvas, laid out as the atoms are.
-fn collect(shared: &Shared<f32>, elements: &Elements<f32>, canvas: &[f32]) -> Vec<f32> {
+fn collect(layer: &LayerProblem<f32>, elements: &Elements<f32>, canvas: &[f32]) -> Vec<f32> {
     let strips: Vec<Vec<f32>> = elements
         .par_iter()
         .map(|elements| {
-            let mut taps = shared.atoms.blank();
+            let mut taps = layer.atoms.blank();
             dispatch(Collect {
-                atoms: &shared.atoms,
+                atoms: &layer.atoms,
                 canvas,
                 elements,
                 taps: &mut taps,

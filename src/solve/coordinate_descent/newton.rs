@@ -1,7 +1,9 @@
 //! A Newton step on the elements that are not zero.
 
 use super::image::Image;
-use super::shared::{Element, Real, Shared, Values, each, real, sum_of};
+use super::layer_problem::{
+    Element, LayerProblem, Real, Values, each, real, sum_of, weighted_square,
+};
 
 /// Conjugate gradients of the first step, from maps of zeros and from maps that were found before.
 pub(super) const COLD: usize = 4;
@@ -33,13 +35,13 @@ impl<T: Real> Image<T> {
     /// has half as many.
     ///
     /// Returns whether a step was taken.
-    pub fn newton(&mut self, shared: &Shared<T>) -> bool {
-        let weight: T = real(shared.weight);
-        let pulls = shared.correlate(&self.residual, &self.elements);
+    pub fn newton(&mut self, layer: &LayerProblem<T>) -> bool {
+        let weight: T = real(layer.weight);
+        let pulls = layer.correlate(&self.residual, &self.elements);
         let slope = |element: &Element<T>, pull: T| pull - weight * element.value.signum();
         let slopes = self.with(&pulls, slope);
-        let step = self.conjugate_gradients(shared, slopes, self.gradients);
-        let before = self.objective(shared, &self.residual, &each(&self.elements, |e| e.value));
+        let step = self.conjugate_gradients(layer, slopes, self.gradients);
+        let before = self.objective(layer, &self.residual, &each(&self.elements, |e| e.value));
         let mut length = T::one();
         for _ in 0..=HALVINGS {
             let stop = |element: &Element<T>, step: T| {
@@ -51,8 +53,8 @@ impl<T: Real> Image<T> {
                 }
             };
             let values = self.with(&step, stop);
-            let residual = shared.residual(&self.image, &self.elements, &values);
-            let after = self.objective(shared, &residual, &values);
+            let residual = self.residual_at(layer, &values);
+            let after = self.objective(layer, &residual, &values);
             if length == T::one() {
                 self.gradients = match after > FAR * before {
                     true => LEAST.max(self.gradients / 2),
@@ -73,7 +75,12 @@ impl<T: Real> Image<T> {
     }
 
     /// Solves `A'A d = slopes`, preconditioned by the energies.
-    fn conjugate_gradients(&self, shared: &Shared<T>, mut r: Values<T>, steps: usize) -> Values<T> {
+    fn conjugate_gradients(
+        &self,
+        layer: &LayerProblem<T>,
+        mut r: Values<T>,
+        steps: usize,
+    ) -> Values<T> {
         let divided = |r: &Values<T>| self.with(r, |element, r| r / element.energy);
         let mut d = self.with(&r, |_, _| T::zero());
         let mut direction = divided(&r);
@@ -85,8 +92,13 @@ impl<T: Real> Image<T> {
                 break;
             }
             canvas.fill(T::zero());
-            shared.add(&mut canvas, &self.elements, &direction);
-            let q = shared.correlate(&canvas, &self.elements);
+            layer.add(
+                &mut canvas,
+                &self.elements,
+                &direction,
+                self.weights.as_deref(),
+            );
+            let q = layer.correlate(&canvas, &self.elements);
             let alpha = rho / dot(&direction, &q);
             add_multiple(&mut d, real(alpha), &direction);
             add_multiple(&mut r, real(-alpha), &q);
@@ -109,10 +121,10 @@ impl<T: Real> Image<T> {
             .collect()
     }
 
-    /// `1/2 ||residual||^2 + weight sum |values|`
-    fn objective(&self, shared: &Shared<T>, residual: &[T], values: &Values<T>) -> f64 {
+    /// `1/2 sum m r^2 + weight sum |values|`, from the weighted residual.
+    fn objective(&self, layer: &LayerProblem<T>, residual: &[T], values: &Values<T>) -> f64 {
         let sizes = values.iter().map(|v| sum_of([v], |[v]| v.abs()));
-        0.5 * sum_of([residual], |[r]| r * r) + shared.weight * sizes.sum::<f64>()
+        0.5 * weighted_square(residual, self.weights.as_deref()) + layer.weight * sizes.sum::<f64>()
     }
 }
 

@@ -10,7 +10,6 @@ use super::strips::Strips;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::{Scalar, Sizes};
 use crate::conv::patch::{Atoms, Place, dispatch};
-use crate::model::Objective;
 use crate::pass::numbers;
 use crate::penalty;
 use crate::solve::Problem;
@@ -26,7 +25,7 @@ impl<T: Scalar + Float> Real for T {}
 
 /// The layer and the objective.
 #[derive(Clone, Debug)]
-pub(super) struct Shared<T> {
+pub(super) struct LayerProblem<T> {
     pub atoms: Atoms<T>,
     pub filters: Vec<T>,
     pub g: Connectivity,
@@ -53,28 +52,25 @@ pub(super) type Elements<T> = Vec<Vec<Element<T>>>;
 /// A number for each of the elements.
 pub(super) type Values<T> = Vec<Vec<T>>;
 
-impl<T: Real + burn::tensor::Element> Shared<T> {
+impl<T: Real + burn::tensor::Element> LayerProblem<T> {
     /// Of a problem of one layer.
     pub fn of(problem: &Problem) -> Self {
         let layer = problem.network.top();
-        let [.., height, width] = problem.images.dims();
+        let [.., height, width] = problem.data.dims();
         let sizes = Sizes {
             batch: 1,
             image: [height, width],
             filter: layer.filter_size(),
         };
-        let Objective {
-            data_weight,
-            sparsity,
-            p,
-        } = problem.objective;
+        let objective = problem.objective;
+        let weight = objective.sparsity() / objective.data_weight();
         let filters = numbers(layer.filters.val());
         let g = layer.connectivity.clone();
-        Self::new(filters, g, sizes, sparsity / data_weight, p)
+        Self::new(filters, g, sizes, weight, objective.p())
     }
 }
 
-impl<T: Real> Shared<T> {
+impl<T: Real> LayerProblem<T> {
     pub fn new(filters: Vec<T>, g: Connectivity, sizes: Sizes, weight: f64, p: f64) -> Self {
         let atoms = Atoms::new(&filters, &g, sizes);
         Self {
@@ -101,13 +97,13 @@ impl<T: Real> Shared<T> {
         row * width + place.column as usize
     }
 
-    /// The elements of maps that are not zero.
-    pub fn elements(&self, maps: &[T]) -> Elements<T> {
+    /// The elements of maps that are not zero; `weights` are those of the pixels, on the canvas.
+    pub fn elements(&self, maps: &[T], weights: Option<&[T]>) -> Elements<T> {
         let bands = self.bands(maps.chunks(self.map_len()), |map, n| map.chunks(n));
         let strip = |(strip, band): (usize, Vec<&[T]>)| {
             let mut elements = Vec::new();
             self.above(strip, &band, T::zero(), |place, value| {
-                elements.push(self.element(place, value));
+                elements.push(self.element(place, value, weights));
             });
             elements
         };
@@ -116,7 +112,13 @@ impl<T: Real> Shared<T> {
 
     /// Adds to the elements of each strip those that `weight` does not hold at zero, by the
     /// gradient of all; returns how many.
-    pub fn take_in(&self, mut gradient: Vec<T>, weight: T, elements: &mut Elements<T>) -> usize {
+    pub fn take_in(
+        &self,
+        mut gradient: Vec<T>,
+        weight: T,
+        weights: Option<&[T]>,
+        elements: &mut Elements<T>,
+    ) -> usize {
         let [_, _, width] = self.maps();
         // What is not above this is held at zero, whatever its energy.
         let least = if self.p == 1.0 { weight } else { T::zero() };
@@ -131,7 +133,7 @@ impl<T: Real> Shared<T> {
             }
             let before = elements.len();
             self.above(strip, &band, least, |place, pull| {
-                let new = self.element(place, T::zero());
+                let new = self.element(place, T::zero(), weights);
                 let moves = self.p == 1.0 || self.best(pull, new.energy, weight) != T::zero();
                 if new.energy > T::zero() && moves {
                     elements.push(new);
@@ -142,11 +144,11 @@ impl<T: Real> Shared<T> {
         taken.sum()
     }
 
-    fn element(&self, place: Place, value: T) -> Element<T> {
+    fn element(&self, place: Place, value: T, weights: Option<&[T]>) -> Element<T> {
         Element {
             place,
             value,
-            energy: self.atoms.energy(place),
+            energy: self.atoms.energy(place, weights),
         }
     }
 
@@ -231,27 +233,47 @@ impl<T: Real> Shared<T> {
         }
     }
 
-    /// Adds to a canvas what the elements stand for at the values given.
-    pub fn add(&self, canvas: &mut [T], elements: &[Vec<Element<T>>], values: &[Vec<T>]) {
+    /// The part of a canvas that begins at row `top` and is as long as `part`.
+    pub fn part_of<'a>(&self, canvas: Option<&'a [T]>, top: usize, part: &[T]) -> Option<&'a [T]> {
+        let from = top * self.atoms.frame().row_len();
+        canvas.map(|canvas| &canvas[from..from + part.len()])
+    }
+
+    /// Adds to a canvas what the elements stand for at the values given, each pixel times its weight.
+    pub fn add(
+        &self,
+        canvas: &mut [T],
+        elements: &[Vec<Element<T>>],
+        values: &[Vec<T>],
+        weights: Option<&[T]>,
+    ) {
         let mut each: Vec<_> = elements.iter().zip(values).collect();
         self.strips
             .change(canvas, &mut each, |part, top, (elements, values)| {
                 dispatch(Add {
                     atoms: &self.atoms,
-                    part,
                     top,
                     elements,
                     values,
+                    weights: self.part_of(weights, top, part),
+                    part,
                 })
             });
     }
 
-    /// What is left of an image, on the canvas, less what the elements stand for at the values given.
-    pub fn residual(&self, image: &[T], elements: &Elements<T>, values: &Values<T>) -> Vec<T> {
+    /// What is left of a weighted image, on the canvas, less what the elements stand for at the values
+    /// given: `m (y - A z)`.
+    pub fn residual(
+        &self,
+        image: &[T],
+        elements: &Elements<T>,
+        values: &Values<T>,
+        weights: Option<&[T]>,
+    ) -> Vec<T> {
         let minus = |strip: &Vec<T>| strip.iter().map(|&value| -value).collect();
         let minus: Values<T> = values.iter().map(minus).collect();
         let mut residual = image.to_vec();
-        self.add(&mut residual, elements, &minus);
+        self.add(&mut residual, elements, &minus, weights);
         residual
     }
 
@@ -309,6 +331,17 @@ pub(super) fn sum_of<T: Real, const N: usize>(
     sums.into_iter().sum::<f64>() + rest.sum::<f64>()
 }
 
+/// `sum m r^2` from the weighted residual `m r` on the canvas and the weights there.
+pub(super) fn weighted_square<T: Real>(residual: &[T], weights: Option<&[T]>) -> f64 {
+    match weights {
+        Some(weights) => sum_of([residual, weights], |[r, m]| match m > 0.0 {
+            true => r * r / m,
+            false => 0.0,
+        }),
+        None => sum_of([residual], |[r]| r * r),
+    }
+}
+
 /// A number of each element.
 pub(super) fn each<T: Real>(elements: &Elements<T>, f: impl Fn(&Element<T>) -> T) -> Values<T> {
     let strips = elements.iter();
@@ -321,6 +354,7 @@ struct Add<'a, T> {
     top: usize,
     elements: &'a [Element<T>],
     values: &'a [T],
+    weights: Option<&'a [T]>,
 }
 
 impl<T: Real> WithSimd for Add<'_, T> {
@@ -330,8 +364,9 @@ impl<T: Real> WithSimd for Add<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) {
         for (element, &value) in self.elements.iter().zip(self.values) {
             if value != T::zero() {
+                let atom = (element.place, value);
                 self.atoms
-                    .add(simd, self.part, self.top, element.place, value);
+                    .add(simd, self.part, self.top, atom, self.weights);
             }
         }
     }

@@ -11,9 +11,9 @@ use crate::error::Result;
 use crate::files;
 use crate::model::Evaluation;
 use crate::problem::CodingProblem;
-use crate::solve::{Limits, Method, Point, Reason, Watch};
+use crate::solve::{Callback, Limits, Method, Point, Reason};
+use crate::task::Event;
 use crate::task::exchange::to_array;
-use crate::task::{Event, Observer};
 
 /// How a problem from a file was solved.
 #[derive(Clone, Debug, Serialize)]
@@ -55,7 +55,7 @@ pub fn solve_problem(
     out: Option<&Path>,
     overwrite: bool,
     device: &Device,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Callback<Event>,
 ) -> Result<ProblemReport> {
     let CodingProblem {
         problem, optimum, ..
@@ -64,8 +64,7 @@ pub fn solve_problem(
         arrays::check_path(out, overwrite)?;
         out.parent().map_or(Ok(()), files::make_folder)?;
     }
-    let shape = problem.network.maps_shape(problem.images.dims());
-    let start = Tensor::zeros(shape, device);
+    let start = Tensor::zeros(problem.maps_shape(), device);
     let mut follow = Follow {
         observer,
         steps: limits.steps,
@@ -93,13 +92,13 @@ pub fn solve_problem(
 
 /// Hands the looks of a solver on to an observer.
 struct Follow<'a> {
-    observer: &'a mut dyn Observer,
+    observer: &'a mut dyn Callback<Event>,
     steps: usize,
 }
 
-impl Watch for Follow<'_> {
-    fn looked(&mut self, point: &Point) {
-        self.observer.tell(Event::Item {
+impl Callback<Point> for Follow<'_> {
+    fn event(&mut self, point: Point) {
+        self.observer.event(Event::Item {
             name: format!("objective {:.6}", point.at.objective),
             done: point.step,
             of: self.steps,

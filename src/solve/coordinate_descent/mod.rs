@@ -2,8 +2,8 @@
 
 mod batch;
 mod image;
+mod layer_problem;
 mod newton;
-mod shared;
 mod strips;
 #[cfg(test)]
 mod tests;
@@ -14,14 +14,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::batch::SparseBatch;
 use self::image::{FALL, Image};
-use self::shared::{Real, Shared};
-use super::{Problem, Reason, Solver};
+use self::layer_problem::{LayerProblem, Real};
+use super::{CodingSolver, Problem, Reason, Solver};
 use crate::pass::numbers;
 
 /// Coordinate descent on a working set, for one layer:
 ///
 /// ```text
-/// z[k, i, j] <- shrink(z[k, i, j] + <f[., k], r> / ||f[., k]||^2, w / ||f[., k]||^2),
+/// z[k, i, j] <- shrink(z[k, i, j] + <f[., k], m r> / e, w / e),   e = <f[., k], m f[., k]>,
 ///               r the residual under the atom of the element,  w = sparsity / data_weight
 /// ```
 ///
@@ -44,9 +44,9 @@ use crate::pass::numbers;
 /// (convolutional coordinate descent); Cryer 1971 (over-relaxation).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Descent {}
+pub struct CoordinateDescent {}
 
-impl Descent {
+impl CoordinateDescent {
     /// The rounds after which the weight of the penalty, from maps of zeros, has fallen from its largest
     /// useful value to a share of that.
     pub fn rounds_to(share: f64) -> usize {
@@ -56,18 +56,18 @@ impl Descent {
 
 /// The images and their working sets.
 #[derive(Clone, Debug)]
-pub struct DescentState {
+pub struct CoordinateDescentState {
     work: Work,
     device: Device,
 }
 
-impl DescentState {
+impl CoordinateDescentState {
     /// The maps as they are held here, see [`SparseBatch::new`].
-    pub(super) fn into_sparse(self) -> Option<SparseBatch> {
+    fn into_sparse(self) -> Option<SparseBatch> {
         match self.work {
-            Work::Single(Images { shared, images }) => {
+            Work::Single(Images { layer, images }) => {
                 let images = images.into_iter().map(Image::into_parts).collect();
-                SparseBatch::from_parts(&shared, self.device, images)
+                SparseBatch::from_parts(&layer, self.device, images)
             }
             Work::Double(_) => None,
         }
@@ -82,31 +82,38 @@ enum Work {
 
 #[derive(Clone, Debug)]
 struct Images<T> {
-    shared: Shared<T>,
+    layer: LayerProblem<T>,
     images: Vec<Image<T>>,
 }
 
 impl<T: Real + Element> Images<T> {
     fn new(problem: &Problem, start: Tensor<4>) -> Self {
-        let shared = Shared::of(problem);
+        let layer = LayerProblem::of(problem);
         let n = start.dims()[0];
-        let (planes, maps): (Vec<T>, Vec<T>) = (numbers(problem.images.clone()), numbers(start));
+        let data = &problem.data;
+        let planes: Vec<T> = numbers(data.weighted(data.images().clone()));
+        let weights: Option<Vec<T>> = data.weights().cloned().map(numbers);
+        let maps: Vec<T> = numbers(start);
+        let size = planes.len() / n;
         let each = planes
-            .par_chunks_exact(planes.len() / n)
-            .zip(maps.par_chunks_exact(maps.len() / n));
+            .par_chunks_exact(size)
+            .zip(maps.par_chunks_exact(maps.len() / n))
+            .enumerate();
+        let image = |(i, (planes, maps)): (usize, (&[T], &[T]))| {
+            let weights = weights.as_deref().map(|all| &all[i * size..(i + 1) * size]);
+            Image::new(&layer, planes, weights, maps)
+        };
         Self {
-            images: each
-                .map(|(planes, maps)| Image::new(&shared, planes, maps))
-                .collect(),
-            shared,
+            images: each.map(image).collect(),
+            layer,
         }
     }
 
-    fn each(&mut self, work: impl Fn(&mut Image<T>, &Shared<T>) + Sync) {
-        let shared = &self.shared;
+    fn each(&mut self, work: impl Fn(&mut Image<T>, &LayerProblem<T>) + Sync) {
+        let layer = &self.layer;
         self.images
             .par_iter_mut()
-            .for_each(|image| work(image, shared));
+            .for_each(|image| work(image, layer));
     }
 
     fn settled(&self) -> bool {
@@ -114,24 +121,24 @@ impl<T: Real + Element> Images<T> {
     }
 
     fn maps(&self) -> TensorData {
-        let [k, height, width] = self.shared.maps();
+        let [k, height, width] = self.layer.maps();
         let mut maps = vec![T::zero(); self.images.len() * k * height * width];
         for (image, maps) in self
             .images
             .iter()
             .zip(maps.chunks_exact_mut(k * height * width))
         {
-            image.write(&self.shared, maps);
+            image.write(&self.layer, maps);
         }
         TensorData::new(maps, [self.images.len(), k, height, width])
     }
 }
 
-impl Solver for Descent {
-    type State = DescentState;
+impl Solver for CoordinateDescent {
+    type State = CoordinateDescentState;
 
-    fn init(&self, problem: &Problem, start: Tensor<4>) -> DescentState {
-        DescentState {
+    fn init(&self, problem: &Problem, start: Tensor<4>) -> CoordinateDescentState {
+        CoordinateDescentState {
             device: start.device(),
             work: match start.dtype() {
                 DType::F64 => Work::Double(Images::new(problem, start)),
@@ -141,32 +148,47 @@ impl Solver for Descent {
     }
 
     /// The sweeps of a round for every image, or its Newton step.
-    fn step(&self, _: &Problem, state: &mut DescentState) {
+    fn step(&self, _: &Problem, state: &mut CoordinateDescentState) {
         match &mut state.work {
             Work::Single(images) => images.each(Image::step),
             Work::Double(images) => images.each(Image::step),
         }
     }
 
-    fn round(&self, _: &Problem, state: &mut DescentState) {
+    fn round(&self, _: &Problem, state: &mut CoordinateDescentState) {
         match &mut state.work {
             Work::Single(images) => images.each(Image::round),
             Work::Double(images) => images.each(Image::round),
         }
     }
 
-    fn codes(&self, state: &DescentState) -> Tensor<4> {
+    fn codes(&self, state: &CoordinateDescentState) -> Tensor<4> {
         match &state.work {
             Work::Single(images) => Tensor::from_data(images.maps(), (&state.device, DType::F32)),
             Work::Double(images) => Tensor::from_data(images.maps(), (&state.device, DType::F64)),
         }
     }
 
-    fn done(&self, state: &DescentState) -> Option<Reason> {
+    fn done(&self, state: &CoordinateDescentState) -> Option<Reason> {
         let settled = match &state.work {
             Work::Single(images) => images.settled(),
             Work::Double(images) => images.settled(),
         };
         settled.then_some(Reason::Converged)
+    }
+}
+
+impl CodingSolver for CoordinateDescent {
+    const STACKS: bool = false;
+    /// A step is the sweeps of a round, or the Newton step after them.
+    const EVERY: usize = 2;
+
+    fn sparse(
+        &self,
+        _: &Problem,
+        state: CoordinateDescentState,
+        _: &Tensor<4>,
+    ) -> Option<SparseBatch> {
+        state.into_sparse()
     }
 }

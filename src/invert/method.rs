@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::cg::{divide, dot};
 use super::{
-    ConjugateGradients, Decomposition, Fit, Inverse, InverseAdam, Lbfgs, Lsqr, PrimalDual, Prior,
-    Regularise, wiener, wiener_fits,
+    ConjugateGradients, Decomposition, Inverse, InverseAdam, InverseEvaluation, Lbfgs, Lsqr,
+    PrimalDual, Prior, Regularise, wiener, wiener_fits,
 };
 use crate::error::{Error, Result};
-use crate::solve::{Evaluate, Limits, Point, Reason, Solved, Solver, Watch, drive};
+use crate::solve::{Callback, Evaluate, Limits, Point, Reason, Solved, Solver, drive};
 
 /// A way to recover `x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum InverseMethod {
     /// The pseudo-inverse: by a decomposition where there is one, else by LSQR.
     PseudoInverse,
     /// Adam by autodiff.
@@ -77,14 +77,14 @@ impl Default for Settings {
 
 /// What a way found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct Recovery {
     /// How, in words: "dense SVD", "LSQR".
     pub route: &'static str,
     /// The answer, its quality and the way there.
-    pub solved: Solved<Fit>,
+    pub solved: Solved<InverseEvaluation>,
 }
 
-impl Way {
+impl InverseMethod {
     /// All of them.
     pub const ALL: [Self; 10] = [
         Self::PseudoInverse,
@@ -139,15 +139,15 @@ impl Way {
     /// is one; the limits count for what iterates.
     ///
     /// # Errors
-    /// As [`Way::check`]; [`Error::Numeric`] where the numbers leave the finite range.
+    /// As [`InverseMethod::check`]; [`Error::Numeric`] where the numbers leave the finite range.
     pub fn run(
         self,
         problem: &Inverse,
         settings: &Settings,
         decomposition: Option<&Decomposition>,
         limits: &Limits,
-        watch: &mut dyn Watch<Fit>,
-    ) -> Result<Found> {
+        watch: &mut dyn Callback<Point<InverseEvaluation>>,
+    ) -> Result<Recovery> {
         self.check(problem, settings, decomposition.is_some())?;
         let plain = Inverse {
             tikhonov: settings.tikhonov,
@@ -204,13 +204,13 @@ impl Way {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for InverseMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Way {
+impl FromStr for InverseMethod {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -237,10 +237,10 @@ fn iterate<S: Solver<Inverse>>(
     solver: &S,
     problem: &Inverse,
     limits: &Limits,
-    watch: &mut dyn Watch<Fit>,
-) -> Result<Found> {
+    watch: &mut dyn Callback<Point<InverseEvaluation>>,
+) -> Result<Recovery> {
     let solved = drive(solver, problem, problem.zeros(), limits, watch)?;
-    Ok(Found { route, solved })
+    Ok(Recovery { route, solved })
 }
 
 /// What is given by a formula: one look, at the end.
@@ -248,7 +248,7 @@ fn direct(
     problem: &Inverse,
     route: &'static str,
     solve: impl FnOnce() -> Result<Tensor<4>>,
-) -> Result<Found> {
+) -> Result<Recovery> {
     let started = Instant::now();
     let found = solve()?;
     let _ = problem.device().sync();
@@ -260,7 +260,7 @@ fn direct(
             at.objective
         )));
     }
-    Ok(Found {
+    Ok(Recovery {
         route,
         solved: Solved {
             maps: found.clone(),

@@ -2,7 +2,7 @@
 //!
 //! Each tile is forced on two layers, one in which transforms prevail and one in which products of
 //! spectra do; their times give what one transform and one product take. Both are told in
-//! multiply-adds of the direct kernel, as the constants in `src/conv/cpu/rule.rs` are. On one
+//! multiply-adds of the direct kernel, as the constants in `src/conv/cpu/planner.rs` are. On one
 //! thread, so that few tiles do not count as slow ones.
 
 use std::time::Instant;

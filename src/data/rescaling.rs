@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 /// A shift and a scale that all values of a data set share: `u = (z - shift) * scale`.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Lump {
+pub struct Rescaling {
     /// What is subtracted first.
     pub shift: f64,
     /// What the difference is multiplied by; not zero.
     pub scale: f64,
 }
 
-impl Lump {
+impl Rescaling {
     /// `(z - shift) * scale`, in place.
     pub fn apply(&self, values: &mut [f32]) {
         for v in values {
@@ -20,7 +20,7 @@ impl Lump {
         }
     }
 
-    /// `u / scale + shift`, in place: the inverse of [`Lump::apply`].
+    /// `u / scale + shift`, in place: the inverse of [`Rescaling::apply`].
     pub fn undo(&self, values: &mut [f32]) {
         for v in values {
             *v = (f64::from(*v) / self.scale + self.shift) as f32;
@@ -62,11 +62,11 @@ impl Range {
         self.count += values.len();
     }
 
-    /// The lump that brings the values to zero mean and to the given range:
+    /// The rescaling that brings the values to zero mean and to the given range:
     /// `u = (z - mean) * range / (max - min)`. Values that are all equal are only shifted.
-    pub fn lump(&self, range: f64) -> Lump {
+    pub fn rescaling(&self, range: f64) -> Rescaling {
         let spread = self.max - self.min;
-        Lump {
+        Rescaling {
             shift: self.sum / self.count.max(1) as f64,
             scale: if spread > 0.0 { range / spread } else { 1.0 },
         }
@@ -95,31 +95,31 @@ mod tests {
         let mut range = Range::new();
         range.add(&[1.0, 2.0]);
         range.add(&[3.0, 6.0]);
-        let lump = range.lump(2.0);
+        let rescaling = range.rescaling(2.0);
         assert_eq!(
-            lump,
-            Lump {
+            rescaling,
+            Rescaling {
                 shift: 3.0,
                 scale: 0.4
             }
         );
         let mut values = [1.0, 6.0];
-        lump.apply(&mut values);
+        rescaling.apply(&mut values);
         assert_close(&values, &[-0.8, 1.2]);
-        lump.undo(&mut values);
+        rescaling.undo(&mut values);
         assert_close(&values, &[1.0, 6.0]);
 
         let mut constant = Range::new();
         constant.add(&[5.0; 3]);
-        let only_shift = Lump {
+        let only_shift = Rescaling {
             shift: 5.0,
             scale: 1.0,
         };
-        assert_eq!(constant.lump(2.0), only_shift);
-        let nothing = Lump {
+        assert_eq!(constant.rescaling(2.0), only_shift);
+        let nothing = Rescaling {
             shift: 0.0,
             scale: 1.0,
         };
-        assert_eq!(Range::new().lump(2.0), nothing);
+        assert_eq!(Range::new().rescaling(2.0), nothing);
     }
 }

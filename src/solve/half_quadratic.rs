@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::cg::TINY;
-use super::{Dot, Problem, Reason, Solver};
-use crate::model::Objective;
+use super::{CodingSolver, Dot, Problem, Reason, Solver};
+use crate::error::{Error, Result};
 use crate::pass::{BLOCK, Block, Pass, Use, dot};
 use crate::penalty::Shrink;
 
@@ -33,6 +33,21 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// `START x GROWTH x STEPS`, all above 0.
+    fn parse(text: &str) -> Option<Self> {
+        let positive = |text: &str| {
+            let number = text.parse().ok();
+            number.filter(|x: &f64| x.is_finite() && *x > 0.0)
+        };
+        let mut parts = text.split('x').map(str::trim);
+        let schedule = Self {
+            start: positive(parts.next()?)?,
+            growth: positive(parts.next()?)?,
+            steps: parts.next()?.parse().ok().filter(|&steps| steps > 0)?,
+        };
+        parts.next().is_none().then_some(schedule)
+    }
+
     /// Beta number `step`, from 0.
     pub fn beta(&self, step: usize) -> f64 {
         self.start * self.growth.powi(step as i32)
@@ -42,15 +57,15 @@ impl Schedule {
 /// The alternation: with an auxiliary copy `x` of the maps,
 ///
 /// ```text
-/// min_{x, z}  data_weight/2 ||R z - y||^2 + beta/2 ||z - x||^2 + sparsity sum |x|^p
+/// min_{x, z}  data_weight/2 sum m (R z - y)^2 + beta/2 ||z - x||^2 + sparsity sum |x|^p
 /// ```
 ///
 /// One step is one beta: `x = shrink(z)`, then a few conjugate gradients on
-/// `(data_weight R'R + beta I) z = data_weight R'y + beta x` from the present `z`.
+/// `(data_weight R'm R + beta I) z = data_weight R'm y + beta x` from the present `z`.
 /// The answer is `x`, which is sparse; `z`, which fits the image better, is what goes on.
 ///
 /// `R z` and `R p` of the directions `p` follow from products with the residuals alone, and
-/// `<p, A p> = data_weight ||R p||^2 + beta ||p||^2`, so that a step with `cg` conjugate gradients
+/// `<p, A p> = data_weight <R p, m R p> + beta ||p||^2`, so that a step with `cg` conjugate gradients
 /// takes `cg` products of each kind, and `cg + 1` passes over the maps beside them.
 ///
 /// It ends with the schedule, above the least objective unless beta grows slowly.
@@ -58,14 +73,14 @@ impl Schedule {
 /// Source: Zeiler et al. 2010, section 3.1; the defaults are those of the authors' tool.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Split {
+pub struct HalfQuadratic {
     /// The values of beta.
     pub schedule: Schedule,
     /// Conjugate gradient steps on `z` for each beta.
     pub cg: usize,
 }
 
-impl Default for Split {
+impl Default for HalfQuadratic {
     fn default() -> Self {
         Self {
             schedule: Schedule::default(),
@@ -76,7 +91,7 @@ impl Default for Split {
 
 /// `x`, `z` and the place in the schedule.
 #[derive(Clone, Debug)]
-pub struct SplitState {
+pub struct HalfQuadraticState {
     x: Tensor<4>,
     z: Tensor<4>,
     /// `R z`.
@@ -86,11 +101,11 @@ pub struct SplitState {
     step: usize,
 }
 
-impl Solver for Split {
-    type State = SplitState;
+impl Solver for HalfQuadratic {
+    type State = HalfQuadraticState;
 
-    fn init(&self, problem: &Problem, start: Tensor<4>) -> SplitState {
-        SplitState {
+    fn init(&self, problem: &Problem, start: Tensor<4>) -> HalfQuadraticState {
+        HalfQuadraticState {
             planes: problem.network.project(start.clone()),
             p: start.zeros_like(),
             x: start.clone(),
@@ -99,22 +114,20 @@ impl Solver for Split {
         }
     }
 
-    fn step(&self, problem: &Problem, state: &mut SplitState) {
+    fn step(&self, problem: &Problem, state: &mut HalfQuadraticState) {
         let Problem {
-            network, objective, ..
+            network,
+            data,
+            objective,
         } = problem;
-        let Objective {
-            data_weight,
-            sparsity,
-            p,
-        } = *objective;
+        let data_weight = objective.data_weight();
         let beta = self.schedule.beta(state.step);
-        let SplitState {
+        let HalfQuadraticState {
             x, z, planes, p: d, ..
         } = state;
-        let mut r = network.lift(planes.clone() - problem.images.clone());
-        let start = Start {
-            shrink: Shrink::new(sparsity / beta, p),
+        let mut r = network.lift(data.residual(planes.clone()));
+        let start = ShrinkPass {
+            shrink: Shrink::new(objective.sparsity() / beta, objective.p()),
             data_weight,
             beta,
         };
@@ -126,18 +139,19 @@ impl Solver for Split {
         // How far along the direction before z has yet to go.
         let mut due = rho.zeros_like();
         for step in 0..self.cg {
-            let curvature = Dot::EachImage.of(there.clone(), there.clone()) * data_weight
+            let weighted = data.weighted(there.clone());
+            let curvature = Dot::EachImage.of(there.clone(), weighted.clone()) * data_weight
                 + square.clone() * beta;
             let along = rho.clone() / (curvature + TINY);
             *planes = planes.clone() + there.clone() * along.clone();
             let first = step == 0;
             if step + 1 == self.cg {
                 let before = due + along.clone() * turn.clone();
-                Arrive { first }.run([before, along], [z, &mut r, d]);
+                LastPass { first }.run([before, along], [z, &mut r, d]);
                 break;
             }
-            let mut q = network.lift(there.clone());
-            let pass = Turn {
+            let mut q = network.lift(weighted);
+            let pass = DirectionPass {
                 first,
                 data_weight,
                 beta,
@@ -152,16 +166,32 @@ impl Solver for Split {
         state.step += 1;
     }
 
-    fn codes(&self, state: &SplitState) -> Tensor<4> {
+    fn codes(&self, state: &HalfQuadraticState) -> Tensor<4> {
         state.x.clone()
     }
 
-    fn maps(&self, state: &SplitState) -> Option<Tensor<4>> {
+    fn maps(&self, state: &HalfQuadraticState) -> Option<Tensor<4>> {
         Some(state.z.clone())
     }
 
-    fn done(&self, state: &SplitState) -> Option<Reason> {
+    fn done(&self, state: &HalfQuadraticState) -> Option<Reason> {
         (state.step >= self.schedule.steps).then_some(Reason::Schedule)
+    }
+}
+
+impl CodingSolver for HalfQuadratic {
+    const SEPARATE_MAPS: bool = true;
+    const RESTARTS: bool = true;
+
+    /// The schedule, `START x GROWTH x STEPS`, with or without spaces.
+    fn variant(self, name: &str, text: &str) -> Result<Self> {
+        let schedule = Schedule::parse(text).ok_or_else(|| {
+            Error::Config(format!(
+                "'{name}:{text}' has no beta schedule; write START x GROWTH x STEPS, all above 0, for \
+                 example {name}:1x10x6"
+            ))
+        })?;
+        Ok(Self { schedule, ..self })
     }
 }
 
@@ -172,7 +202,7 @@ impl Solver for Split {
 /// x = shrink(z),  r = beta (x - z) - data_weight R'(R z - y),  sum r^2
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Start {
+pub struct ShrinkPass {
     /// The shrink.
     pub shrink: Shrink,
     /// Weight of the data term.
@@ -181,7 +211,7 @@ pub struct Start {
     pub beta: f64,
 }
 
-impl Pass<3, 0> for Start {
+impl Pass<3, 0> for ShrinkPass {
     fn uses(&self) -> [Use; 3] {
         [Use::Read, Use::Write, Use::Update]
     }
@@ -211,7 +241,7 @@ impl Pass<3, 0> for Start {
 /// z' = z + due p,  p' = r + turn p,  r' = r - along (data_weight q + beta p'),  sum r'^2
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Turn {
+pub struct DirectionPass {
     /// There is no direction before: `due` and `turn` are zero, `z` stays.
     pub first: bool,
     /// Weight of the data term.
@@ -220,7 +250,7 @@ pub struct Turn {
     pub beta: f64,
 }
 
-impl Pass<4, 3> for Turn {
+impl Pass<4, 3> for DirectionPass {
     fn uses(&self) -> [Use; 4] {
         let (z, p) = match self.first {
             true => (Use::Skip, Use::Write),
@@ -262,12 +292,12 @@ impl Pass<4, 3> for Turn {
 /// z' = z + before p + along r
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Arrive {
+pub struct LastPass {
     /// There is no direction before.
     pub first: bool,
 }
 
-impl Pass<3, 2> for Arrive {
+impl Pass<3, 2> for LastPass {
     fn uses(&self) -> [Use; 3] {
         let p = if self.first { Use::Skip } else { Use::Read };
         [Use::Update, Use::Read, p]
