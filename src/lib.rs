@@ -91,4 +91,8 @@ pub mod store;
 pub mod task;
 pub mod train;
 
+#[cfg(test)]
+#[path = "../tests/support/skipped.rs"]
+mod skipped;
+
 pub use error::{Error, Result};

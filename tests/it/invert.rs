@@ -41,21 +41,9 @@ pub fn batch([c, h, w]: [usize; 3]) -> [usize; 4] {
     [1, c, h, w]
 }
 
-/// The other backends of this program that answer. The absence of a GPU is no failure unless
-/// `DECONVNET_REQUIRE_WGPU=1`.
+/// The other backends that answer.
 pub fn others() -> Vec<(Backend, Device)> {
-    let all = [Backend::Ndarray, Backend::Wgpu].into_iter();
-    all.filter(|backend| backend.compiled_in())
-        .filter_map(|backend| match backend.device() {
-            Ok(device) => Some((backend, device)),
-            Err(error) => {
-                let required = std::env::var("DECONVNET_REQUIRE_WGPU").is_ok_and(|v| v == "1");
-                assert!(backend == Backend::Wgpu && !required, "{error}");
-                println!("skipped: {error}");
-                None
-            }
-        })
-        .collect()
+    answering(&[Backend::Ndarray, Backend::Wgpu])
 }
 
 /// A problem whose answer is known, without noise.

@@ -11,6 +11,9 @@ mod passes;
 mod penalty;
 mod reference;
 mod resume;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod solve;
 mod structure;
 mod support;
+mod versions;

@@ -6,3 +6,4 @@ mod filters;
 mod learn;
 mod maps;
 mod systems;
+mod weights;
