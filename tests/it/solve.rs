@@ -5,4 +5,3 @@ mod drive;
 mod filters;
 mod learn;
 mod maps;
-mod systems;
