@@ -1,9 +1,9 @@
 //! Inverting a convolution, against matrices and answers from elsewhere.
 
+mod methods;
 mod operator;
 mod priors;
 mod reference;
-mod ways;
 
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
@@ -53,10 +53,10 @@ pub fn problem_of(operator: &Operator, x: &Tensor<4>) -> Inverse {
     problem.with_truth(x.clone())
 }
 
-/// The answer of a way by a decomposition, or of enough steps.
+/// The answer of a method by a decomposition, or of enough steps.
 #[track_caller]
 pub fn solve(
-    way: InverseMethod,
+    method: InverseMethod,
     problem: &Inverse,
     settings: &Settings,
 ) -> Solved<InverseEvaluation> {
@@ -67,7 +67,8 @@ pub fn solve(
         every: 1,
         ..Limits::default()
     };
-    way.run(problem, settings, known.as_ref(), &limits, &mut ())
+    method
+        .run(problem, settings, known.as_ref(), &limits, &mut ())
         .expect("finite numbers")
         .solved
 }

@@ -6,6 +6,7 @@ mod conv;
 mod gpu;
 mod invert;
 mod kernels;
+mod linop;
 mod model;
 mod passes;
 mod penalty;

@@ -18,11 +18,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["files"]),
     ("picture", &["data", "files"]),
     ("conv", &["connectivity", "backend", "penalty"]),
+    ("linop", &["conv", "connectivity"]),
     ("model", &["conv", "penalty", "connectivity", "data"]),
     (
         "solve",
         &[
             "model",
+            "linop",
             "conv",
             "penalty",
             "pass",
@@ -30,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "backend",
         ],
     ),
-    ("invert", &["solve", "conv", "connectivity"]),
+    ("invert", &["solve", "linop", "connectivity"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
