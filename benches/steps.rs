@@ -59,10 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 options.rounds
             };
             let fista = Fista {
-                norm: Some(deconvnet::solve::operator_norm(
-                    &problem.network,
-                    problem.data.dims(),
-                )),
+                norm: Some(problem.network.squared_norm_bound([size; 2])),
             };
             println!(
                 "{name:<28} {p:>4} {:>8.2} {:>8.2} {:>8.2} {:>9.2}",

@@ -57,6 +57,9 @@ impl Array {
 pub struct Bundle {
     /// Arrays with one axis or more.
     pub arrays: BTreeMap<String, Array>,
+    /// Whole numbers along one axis, such as the places of sparse maps; written as 32-bit integers, read
+    /// back as an array.
+    pub indices: BTreeMap<String, Vec<u32>>,
     /// Single numbers.
     pub scalars: BTreeMap<String, f64>,
     /// Texts.
@@ -143,9 +146,12 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
     for (name, array) in &bundle.arrays {
         let place = |reason| Error::Input(format!("cannot write `{name}`: {reason}"));
         array.check().map_err(place)?;
-        if bundle.scalars.contains_key(name) || bundle.texts.contains_key(name) {
+        let taken = bundle.indices.contains_key(name)
+            || bundle.scalars.contains_key(name)
+            || bundle.texts.contains_key(name);
+        if taken {
             return Err(place(
-                "it names both an array and a number or a text".to_owned(),
+                "it names both an array and something else".to_owned(),
             ));
         }
     }

@@ -10,6 +10,7 @@ use crate::invert::Padding;
 use crate::solve::SolverName;
 use crate::store::CheckpointSelector;
 use crate::task::compare::Mode;
+use crate::task::exchange::ExportMaps;
 use crate::task::infer::MapsFormat;
 use crate::task::invert::Precision;
 
@@ -218,9 +219,10 @@ pub struct ExportArgs {
     /// The file, .npz or .safetensors.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// The maps of all images too.
-    #[arg(long)]
-    pub maps: bool,
+    /// The maps of all images too: all elements (dense, if nothing is said), or those that are not zero
+    /// (sparse).
+    #[arg(long, value_name = "FORM", num_args = 0..=1, default_missing_value = "dense")]
+    pub maps: Option<ExportMaps>,
     /// Replace the file if it is there.
     #[arg(long)]
     pub overwrite: bool,

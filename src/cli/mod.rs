@@ -89,7 +89,7 @@ pub fn run(arguments: Arguments) -> Result<bool> {
                 &run,
                 args.run.at,
                 &args.out,
-                args.maps,
+                args.maps.unwrap_or_default(),
                 args.overwrite,
                 &device,
             )?;

@@ -19,7 +19,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("picture", &["data", "files"]),
     ("conv", &["connectivity", "backend", "penalty"]),
     ("linop", &["conv", "connectivity"]),
-    ("model", &["conv", "penalty", "connectivity", "data"]),
+    (
+        "model",
+        &["linop", "conv", "penalty", "connectivity", "data"],
+    ),
     (
         "solve",
         &[

@@ -12,7 +12,7 @@ use crate::config::{LayerSettings, Sparsity, Update};
 use crate::error::Result;
 use crate::model::{DataTerm, Evaluation, Network, Objective};
 use crate::run::{Images, Store, TraceLine};
-use crate::solve::{Fista, Limits, Method, Point, Problem, Reason, operator_norm};
+use crate::solve::{Fista, Limits, Method, Point, Problem, Reason};
 use crate::task::results::Results;
 use crate::task::{Callback, Event};
 use crate::train::{Ended, Trainer};
@@ -166,7 +166,10 @@ impl Case<'_> {
             let size = images.dims();
             let norm = match norm {
                 Some((known, norm)) if known == size => norm,
-                _ => norm.insert((size, operator_norm(network, size))).1,
+                _ => {
+                    norm.insert((size, network.squared_norm_bound([size[2], size[3]])))
+                        .1
+                }
             };
             let problem = Problem::new(network.clone(), images.clone(), self.objective)?;
             let start = Tensor::zeros(network.maps_shape(size), &images.device());
