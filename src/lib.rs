@@ -59,7 +59,8 @@
 //! | [`invert`] | the ways to invert a convolution |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
 //! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |
-//! | [`task`], [`cli`] | one file for each command, and the command line |
+//! | [`report`] | tables as text and as CSV, and the folder for results |
+//! | [`task`], `cli` | one file for each command, and, with the feature `command`, the command line |
 //!
 //! # Sources
 //!
@@ -72,6 +73,7 @@
 
 pub mod arrays;
 pub mod backend;
+#[cfg(feature = "command")]
 pub mod cli;
 pub mod config;
 pub mod connectivity;
@@ -85,6 +87,7 @@ pub mod pass;
 pub mod penalty;
 pub mod picture;
 pub mod problem;
+pub mod report;
 pub mod run;
 pub mod solve;
 pub mod store;

@@ -12,6 +12,7 @@ use super::{
     ConjugateGradients, Decomposition, Inverse, InverseAdam, InverseEvaluation, Lbfgs, Lsqr,
     PrimalDual, Prior, Regularise, wiener, wiener_fits,
 };
+use crate::backend;
 use crate::error::{Error, Result};
 use crate::solve::{Callback, Evaluate, Limits, Point, Reason, Solved, Solver, drive};
 
@@ -251,7 +252,7 @@ fn direct(
 ) -> Result<Recovery> {
     let started = Instant::now();
     let found = solve()?;
-    let _ = problem.device().sync();
+    backend::sync(&problem.device())?;
     let seconds = started.elapsed().as_secs_f64();
     let at = problem.fit(&found);
     if !at.objective.is_finite() {

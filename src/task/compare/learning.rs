@@ -10,13 +10,14 @@ use super::{
     CURVES, Contender, FILTERS, Filters, Interrupt, Options, RECONSTRUCTIONS, all_images, pictures,
     tell_done,
 };
+use crate::backend;
 use crate::error::Result;
 use crate::model::{DataTerm, Evaluation, FeatureMaps, Network, Objective};
+use crate::report::Results;
 use crate::run::Images;
 use crate::solve::{
     FilterMemory, Fista, Learner, Limits, Method, Point, Problem, Reason, operator_norm,
 };
-use crate::task::results::Results;
 use crate::task::{Callback, Event};
 
 /// Steps of FISTA, from zero maps, when the images are coded anew to judge filters.
@@ -155,7 +156,7 @@ fn compare(
         report.add(row, None);
         filters.push(pupil.network);
         columns.push(shown);
-        output.table(&report.to_csv(), &report)?;
+        output.table(&report.table(), &report)?;
         output.picture(CURVES, &pictures::learning_curves(&report)?)?;
         output.picture(FILTERS, &pictures::filters(&report, &filters)?)?;
         let picture = pictures::reconstructions(&report, case.images, &columns)?;
@@ -326,7 +327,7 @@ impl<'a> FilterLearner<'a> {
             let started = Instant::now();
             self.visit(&batch, observer)?;
             // A clock read is honest only once the device has done what it was told to.
-            let _ = self.maps[batch[0]].device().sync();
+            backend::sync(&self.maps[batch[0]].device())?;
             *clock += started.elapsed();
             let seconds = clock.as_secs_f64();
             if observer.interrupted() {

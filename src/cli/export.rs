@@ -1,0 +1,40 @@
+//! `export`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::console::Console;
+use super::runs::{RunArgs, existing};
+use crate::error::Result;
+use crate::task::exchange;
+
+/// Flags of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The file, .npz or .safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The maps of all images too.
+    #[arg(long)]
+    pub maps: bool,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+pub fn run(args: &ExportArgs, console: &mut Console) -> Result<bool> {
+    let done = exchange::export(
+        &existing(&args.run.checkpoint),
+        args.run.at,
+        &args.out,
+        args.maps,
+        args.overwrite,
+        &args.run.backend.device()?,
+    )?;
+    console.report(&done)?;
+    Ok(true)
+}
