@@ -92,5 +92,6 @@ pub mod run;
 pub mod solve;
 pub mod store;
 pub mod task;
+pub mod train;
 
 pub use error::{Error, Result};

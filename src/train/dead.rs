@@ -3,11 +3,12 @@
 use burn::tensor::Tensor;
 use rand::{RngExt, rngs::ChaCha8Rng};
 
-use super::session::{RESAMPLE, Session, random_stream};
+use super::trainer::{RESAMPLE, Trainer, random_stream};
 use crate::error::Result;
 use crate::model::{FeatureMaps, Layer};
+use crate::run::to_tensor;
 
-impl Session<'_> {
+impl Trainer {
     /// Replaces each filter of the top layer that no image used: by the strongest of a few patches of
     /// what is not yet explained; in a stack, or where nothing is left to explain, by noise. What
     /// is remembered of a dead filter goes with it. Returns how many were replaced.
@@ -29,7 +30,7 @@ impl Session<'_> {
                 None
             };
             let planes = layer.connectivity.planes();
-            let noise = || FeatureMaps::start([planes, 1, h, w], 1.0, rng.random(), self.device);
+            let noise = || FeatureMaps::start([planes, 1, h, w], 1.0, rng.random(), &self.device);
             let filter = patch.unwrap_or_else(noise);
             let filters = layer.filters.val();
             let [c, ..] = filters.dims();
@@ -58,11 +59,16 @@ impl Session<'_> {
         const BLANK: f32 = 1e-6;
         let i = rng.random_range(0..self.run.state.images.len());
         let maps = match self.run.state.keeps_maps() {
-            true => self.run.maps(layer, i, self.device)?,
+            true => self.run.maps(layer, i, &self.device)?,
             false => {
-                let codes = self.run.code(&self.images.get(i)?, self.device, &mut ())?;
-                let (_, maps) = codes.into_iter().next_back().expect("its stage was begun");
-                maps
+                let image = to_tensor(&self.images.get(i)?, &self.device);
+                let coded = self.run.encoder().encode(image, &mut ())?;
+                coded
+                    .into_iter()
+                    .next_back()
+                    .expect("its stage was begun")
+                    .solved
+                    .codes
             }
         };
         let residual = self.target(i)? - self.run.network.layers()[layer].synthesize(maps);

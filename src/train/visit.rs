@@ -5,23 +5,23 @@ use std::cell::RefCell;
 use burn::tensor::Tensor;
 use rand::RngExt;
 
-use super::session::{START, Session, random_stream};
+use super::Event;
+use super::trainer::{START, Trainer, random_stream};
 use crate::config::Update;
 use crate::error::{Error, Result};
 use crate::model::{DataTerm, Evaluation, FeatureMaps, Network};
-use crate::run::{EpochSums, TraceLine, codes_name, maps_name, save};
-use crate::solve::{Batches, Problem};
-use crate::task::{Callback, Event};
+use crate::run::{EpochSums, TraceLine};
+use crate::solve::{Batches, Callback, Problem};
 
-impl Session<'_> {
+impl Trainer {
     /// Codes a batch, updates the filters if it is their turn, and stores the maps.
     pub(super) fn visit(&mut self, b: usize, batch: &[usize]) -> Result<TraceLine> {
         let stage = self.run.state.position.stage;
         let layers = self.run.state.layers_of(stage);
         let top = layers.end - 1;
         let stack = self.run.network.part(layers.clone());
-        let images = self.gather(batch, |session, i| session.target(i))?;
-        let maps = self.gather(batch, |session, i| session.maps_or_start(&stack, top, i))?;
+        let images = self.gather(batch, |trainer, i| trainer.target(i))?;
+        let maps = self.gather(batch, |trainer, i| trainer.maps_or_start(&stack, top, i))?;
         let problem = Problem::new(stack, images, self.run.state.objectives[stage])?;
         let update = self.run.state.config.train.update_filters != Update::Epoch;
         let before = self.memory.clone();
@@ -37,7 +37,13 @@ impl Session<'_> {
         };
         self.run.network.layers_mut()[layers].clone_from_slice(learnt.network.layers());
         if self.run.state.keeps_maps() {
-            self.store(top, batch, &learnt.maps, &learnt.codes)?;
+            let separate = self.learner.codes.has_separate_maps();
+            for (n, &i) in batch.iter().enumerate() {
+                let one = |maps: &Tensor<4>| maps.clone().narrow(0, n, 1);
+                let codes = separate.then(|| one(&learnt.codes));
+                self.run
+                    .put_maps(top, i, &one(&learnt.maps), codes.as_ref())?;
+            }
         }
         let used = used_maps(&learnt.codes)?;
         let state = &mut self.run.state;
@@ -53,25 +59,6 @@ impl Session<'_> {
         Ok(sums.line(self.run.state.position, Some(b), self.seconds()))
     }
 
-    fn store(
-        &mut self,
-        layer: usize,
-        batch: &[usize],
-        maps: &Tensor<4>,
-        codes: &Tensor<4>,
-    ) -> Result<()> {
-        let sparse_copy = self.learner.codes.has_separate_maps();
-        for (n, &i) in batch.iter().enumerate() {
-            let one = |maps: &Tensor<4>| FeatureMaps::new(maps.clone().narrow(0, n, 1));
-            let folder = &mut self.run.folder;
-            folder.put(&maps_name(layer, i), &save(one(maps))?)?;
-            if sparse_copy {
-                folder.put(&codes_name(layer, i), &save(one(codes))?)?;
-            }
-        }
-        Ok(())
-    }
-
     fn gather(
         &mut self,
         batch: &[usize],
@@ -83,7 +70,7 @@ impl Session<'_> {
 
     fn maps_or_start(&mut self, stack: &Network, top: usize, i: usize) -> Result<Tensor<4>> {
         if self.run.has_maps(top, i) {
-            return self.run.maps(top, i, self.device);
+            return self.run.maps(top, i, &self.device);
         }
         let target = self.target(i)?.dims();
         let state = &self.run.state;
@@ -93,7 +80,7 @@ impl Session<'_> {
             shape,
             state.config.train.start_noise,
             seed,
-            self.device,
+            &self.device,
         ))
     }
 
@@ -102,7 +89,7 @@ impl Session<'_> {
     pub(super) fn end_epoch(
         &mut self,
         batches: &[Vec<usize>],
-        observer: &mut dyn Callback<Event>,
+        callback: &mut dyn Callback<Event>,
     ) -> Result<()> {
         if self.run.state.config.train.update_filters == Update::Epoch {
             self.update_filters_from_all(batches)?;
@@ -125,9 +112,11 @@ impl Session<'_> {
         state.epoch = EpochSums::default();
         state.position.epoch += 1;
         state.position.batch = 0;
-        self.run.folder.append_trace(&line)?;
+        self.run.store.append_trace(&line)?;
+        self.run.state.metrics.truncate(line.stage);
+        self.run.state.metrics.push(line.clone());
         self.commit(best)?;
-        observer.event(Event::Epoch(line));
+        callback.event(Event::Epoch(line));
         Ok(())
     }
 
@@ -138,26 +127,26 @@ impl Session<'_> {
         let top = layers.end - 1;
         let stack = self.run.network.part(layers.clone());
         let learner = self.learner.clone();
-        let session = RefCell::new(self);
+        let trainer = RefCell::new(self);
         let batches_of_all: &Batches = &|visit| {
             for batch in batches {
-                let mut session = session.borrow_mut();
-                let images = session.gather(batch, |session, i| session.target(i))?;
-                let device = session.device;
-                let maps = session.gather(batch, |session, i| session.run.maps(top, i, device))?;
+                let mut trainer = trainer.borrow_mut();
+                let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
+                let device = trainer.device.clone();
+                let maps = trainer.gather(batch, |trainer, i| trainer.run.maps(top, i, &device))?;
                 visit(maps, images.into())?;
             }
             Ok(())
         };
         let network = learner.update_filters(stack, batches_of_all, None, &mut [])?;
-        let session = session.into_inner();
-        let objective = session.run.state.objectives[stage];
+        let trainer = trainer.into_inner();
+        let objective = trainer.run.state.objectives[stage];
         let (mut after, mut snr, mut going_on) = (0.0, 0.0, 0.0);
         for batch in batches {
-            let device = session.device;
-            let images = session.gather(batch, |session, i| session.target(i))?;
-            let codes = session.gather(batch, |session, i| session.run.codes(top, i, device))?;
-            let maps = session.gather(batch, |session, i| session.run.maps(top, i, device))?;
+            let device = trainer.device.clone();
+            let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
+            let codes = trainer.gather(batch, |trainer, i| trainer.run.codes(top, i, &device))?;
+            let maps = trainer.gather(batch, |trainer, i| trainer.run.maps(top, i, &device))?;
             let data = DataTerm::new(images);
             let codes = objective.evaluate(&network, codes, &data);
             let maps = objective.evaluate(&network, maps, &data);
@@ -166,15 +155,15 @@ impl Session<'_> {
             snr += maps.iter().map(|e| e.snr).sum::<f64>();
         }
         if !(after + going_on).is_finite() {
-            return Err(session.save_before(Error::Numeric(
+            return Err(trainer.save_before(Error::Numeric(
                 "the update of the filters at the end of the epoch diverged; try more conjugate \
                  gradient steps or less data_weight"
                     .into(),
             ))?);
         }
-        session.run.network.layers_mut()[layers].clone_from_slice(network.layers());
-        session.run.state.epoch.after_filters = after;
-        session.run.state.epoch.snr = snr;
+        trainer.run.network.layers_mut()[layers].clone_from_slice(network.layers());
+        trainer.run.state.epoch.after_filters = after;
+        trainer.run.state.epoch.snr = snr;
         Ok(())
     }
 }
