@@ -1,4 +1,4 @@
-//! What each way finds where the answer is known.
+//! What each method finds where the answer is known.
 
 use deconvnet::invert::{Analysis, InverseAdam, Lbfgs, Regularise};
 use deconvnet::solve::Reason;
@@ -42,20 +42,20 @@ fn a_square_well_conditioned_convolution_is_inverted_but_not_by_its_transpose() 
         );
         assert!(told.effective_condition() < 4.0);
         let problem = problem_of(&operator, &uniform(&operator, 1));
-        for way in EXACT {
-            let solved = solve(way, &problem, &Settings::default());
+        for method in EXACT {
+            let solved = solve(method, &problem, &Settings::default());
             let error = solved.last().at.error.expect("the truth is known");
-            let allowed = match way {
+            let allowed = match method {
                 InverseMethod::PseudoInverse => 20.0 * f64::EPSILON * told.effective_condition(),
                 // They stop by their gradient.
                 _ => problem.tolerance * told.effective_condition().powi(2),
             };
-            assert!(error <= allowed, "{padding}, {way}: {error:e}");
+            assert!(error <= allowed, "{padding}, {method}: {error:e}");
         }
-        for way in [InverseMethod::Transpose, InverseMethod::ScaledTranspose] {
-            let solved = solve(way, &problem, &Settings::default());
+        for method in [InverseMethod::Transpose, InverseMethod::ScaledTranspose] {
+            let solved = solve(method, &problem, &Settings::default());
             let error = solved.last().at.error.expect("the truth is known");
-            assert!(error > 0.1, "{padding}, {way}: {error}");
+            assert!(error > 0.1, "{padding}, {method}: {error}");
             assert_eq!(solved.reason, Reason::Direct);
         }
     }
@@ -77,22 +77,22 @@ fn without_padding_all_agree_on_the_least_norm_and_the_rest_is_lost() {
     let truth = problem.truth.clone().expect("the truth");
     let lost = norm(&values(&known.null_part(&truth))) / norm(&values(&truth));
     assert!(lost > 0.01, "{lost}");
-    for way in EXACT {
-        let solved = solve(way, &problem, &Settings::default());
-        assert_near(&values(&solved.codes), &least, 1e-11, way.name());
+    for method in EXACT {
+        let solved = solve(method, &problem, &Settings::default());
+        assert_near(&values(&solved.codes), &least, 1e-11, method.name());
         let null = problem.null_error(&solved.codes, &known).expect("known");
-        assert!((null - lost).abs() < 1e-11, "{way}: {null} for {lost}");
+        assert!((null - lost).abs() < 1e-11, "{method}: {null} for {lost}");
         let error = solved.last().at.error.expect("known");
         assert!(
             (error - lost).abs() < 1e-11,
-            "{way}: all of the error is lost"
+            "{method}: all of the error is lost"
         );
     }
 }
 
 /// Adam's own scaling of every element leads out of the row space.
 #[test]
-fn adam_let_loose_finds_a_solution_but_not_that_of_least_norm() {
+fn adam_outside_of_the_row_space_finds_a_solution_but_not_that_of_least_norm() {
     let operator = taps(&[0.25, 1.0, 0.25], Padding::None, 64);
     let problem = problem_of(&operator, &uniform(&operator, 3));
     let known = Decomposition::new(&operator)
@@ -126,20 +126,20 @@ fn of_a_singular_convolution_the_null_space_part_is_told() {
     let known = Decomposition::new(&operator)
         .expect("convergence")
         .expect("small");
-    for way in [
+    for method in [
         InverseMethod::PseudoInverse,
         InverseMethod::Lbfgs,
         InverseMethod::Cg,
         InverseMethod::Lsqr,
     ] {
-        let solved = solve(way, &problem, &Settings::default());
+        let solved = solve(method, &problem, &Settings::default());
         let at = solved.last().at;
         let error = at.error.expect("known");
         let null = problem.null_error(&solved.codes, &known).expect("known");
-        assert!(at.residual < 1e-10, "{way}: {}", at.residual);
+        assert!(at.residual < 1e-10, "{method}: {}", at.residual);
         assert!(
             null > 0.05 && (error - null) < 1e-6 * error,
-            "{way}: {error} {null}"
+            "{method}: {error} {null}"
         );
     }
 }
@@ -164,9 +164,15 @@ fn decolouring_keeps_a_third_of_the_dimensions() {
 fn where_all_singular_values_are_one_the_transpose_is_the_inverse() {
     let operator = taps(&[0.0, 0.0, 0.0, 0.0, 1.0], Padding::Circular, 16);
     let problem = problem_of(&operator, &uniform(&operator, 6));
-    for way in [InverseMethod::Transpose, InverseMethod::ScaledTranspose] {
-        let error = solve(way, &problem, &Settings::default()).last().at.error;
-        assert!(error.is_some_and(|error| error < 1e-15), "{way}: {error:?}");
+    for method in [InverseMethod::Transpose, InverseMethod::ScaledTranspose] {
+        let error = solve(method, &problem, &Settings::default())
+            .last()
+            .at
+            .error;
+        assert!(
+            error.is_some_and(|error| error < 1e-15),
+            "{method}: {error:?}"
+        );
     }
 }
 
@@ -225,13 +231,13 @@ fn with_tikhonovs_term_all_find_the_same() {
             ..Settings::default()
         };
         let wanted = values(&solve(InverseMethod::PseudoInverse, &problem, &settings).codes);
-        for way in EXACT {
-            let solved = solve(way, &problem, &settings);
+        for method in EXACT {
+            let solved = solve(method, &problem, &settings);
             assert_near(
                 &values(&solved.codes),
                 &wanted,
                 1e-10,
-                &format!("{padding} {way}"),
+                &format!("{padding} {method}"),
             );
         }
         // (W'W + t) x = W'y
@@ -321,12 +327,12 @@ fn the_wiener_filter_is_the_inverse_without_noise_and_better_with_it() {
         let x: Vec<f64> = scene.values.iter().map(|&v| f64::from(v)).collect();
         let x = tensor(&x, [1, 3, 32, 32]);
         let mut problem = problem_of(&operator, &x);
-        let error = |way, problem: &Inverse, noise| {
+        let error = |method, problem: &Inverse, noise| {
             let settings = Settings {
                 wiener_noise: Some(noise),
                 ..Settings::default()
             };
-            solve(way, problem, &settings)
+            solve(method, problem, &settings)
                 .last()
                 .at
                 .error
@@ -342,7 +348,7 @@ fn the_wiener_filter_is_the_inverse_without_noise_and_better_with_it() {
             InverseMethod::PseudoInverse,
             InverseMethod::ScaledTranspose,
         ]
-        .map(|way| error(way, &problem, 0.02));
+        .map(|method| error(method, &problem, 0.02));
         println!("stride {stride}: wiener {wiener:.3}, plain {plain:.3}, transpose {transpose:.3}");
         assert!(wiener < 0.9 * plain && wiener < 0.9 * transpose);
     }
@@ -362,7 +368,7 @@ fn every_backend_iterates_to_the_same() {
         every: 4,
         ..Limits::default()
     };
-    let ways = [
+    let methods = [
         InverseMethod::Adam,
         InverseMethod::Lbfgs,
         InverseMethod::Cg,
@@ -371,7 +377,7 @@ fn every_backend_iterates_to_the_same() {
         InverseMethod::TotalVariation,
     ];
     for (backend, device) in others() {
-        for way in ways
+        for method in methods
             .into_iter()
             .chain([InverseMethod::Transpose, InverseMethod::ScaledTranspose])
         {
@@ -382,14 +388,14 @@ fn every_backend_iterates_to_the_same() {
                 let y = single(&operator.apply(x.clone()));
                 let problem = Inverse::new(there, y).expect("shapes that fit");
                 let settings = Settings::default();
-                let found = way.run(&problem, &settings, None, &limits, &mut ());
+                let found = method.run(&problem, &settings, None, &limits, &mut ());
                 values(&found.expect("finite numbers").solved.codes)
             };
             assert_near(
                 &on(&device),
                 &on(&Device::flex()),
                 1e-3,
-                &format!("{backend}, {way}"),
+                &format!("{backend}, {method}"),
             );
         }
     }
@@ -459,8 +465,8 @@ fn the_steps_of_lbfgs_are_those_of_conjugate_gradients() {
                     steps,
                     ..Limits::default()
                 };
-                let after = |way: InverseMethod| {
-                    let found = way.run(&problem, &settings, None, &limits, &mut ());
+                let after = |method: InverseMethod| {
+                    let found = method.run(&problem, &settings, None, &limits, &mut ());
                     values(&found.expect("finite numbers").solved.codes)
                 };
                 let what = format!("memory {memory}, {steps} steps");

@@ -1,7 +1,7 @@
 //! Conjugate gradients on linear systems with a known answer.
 
 use burn::tensor::{DType, Device, Tensor};
-use deconvnet::solve::{Dot, conjugate_gradients};
+use deconvnet::linop::{Dot, conjugate_gradients};
 
 use crate::support::dense::solve;
 use crate::support::*;
