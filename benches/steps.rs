@@ -114,12 +114,12 @@ fn time<S: Solver>(solver: &S, problem: &Problem, rounds: usize) -> f64 {
     let mut spent = Vec::new();
     for _ in 0..=rounds {
         let mut state = solver.init(problem, zeros(problem));
-        let _ = device.sync();
+        device.sync().expect("the device does its work");
         let start = Instant::now();
         for _ in 0..STEPS {
             solver.step(problem, &mut state);
         }
-        let _ = device.sync();
+        device.sync().expect("the device does its work");
         spent.push(start.elapsed().as_secs_f64() * 1e3 / STEPS as f64);
     }
     spent.remove(0);
@@ -133,6 +133,6 @@ fn products(problem: &Problem, rounds: usize) -> f64 {
     let maps = zeros(problem);
     median(rounds, || {
         let _ = problem.network.lift(problem.network.project(maps.clone()));
-        let _ = device.sync();
+        device.sync().expect("the device does its work");
     })
 }

@@ -79,6 +79,7 @@
 
 pub mod arrays;
 pub mod backend;
+#[cfg(feature = "command")]
 pub mod cli;
 pub mod config;
 pub mod connectivity;
@@ -93,6 +94,7 @@ pub mod pass;
 pub mod penalty;
 pub mod picture;
 pub mod problem;
+pub mod report;
 pub mod run;
 pub mod solve;
 pub mod store;

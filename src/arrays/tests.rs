@@ -76,7 +76,7 @@ fn comes_back_as_it_went() {
 
         let text = message(write(&path, &Bundle::default(), false));
         assert!(
-            text.contains(name) && text.contains("--overwrite"),
+            text.contains(name) && text.contains("is not replaced"),
             "{text}"
         );
         assert_same(&read(&path).unwrap(), &bundle());

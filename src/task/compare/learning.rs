@@ -11,9 +11,9 @@ use crate::backend;
 use crate::config::{LayerSettings, Sparsity, Update};
 use crate::error::Result;
 use crate::model::{DataTerm, Evaluation, Network, Objective};
+use crate::report::Results;
 use crate::run::{Images, Store, TraceLine};
 use crate::solve::{Fista, Limits, Method, Point, Problem, Reason};
-use crate::task::results::Results;
 use crate::task::{Callback, Event};
 use crate::train::{Ended, Trainer};
 
@@ -133,7 +133,7 @@ fn compare(case: &Case, output: &Results, callback: &mut dyn Callback<Event>) ->
         report.add(row, None);
         filters.push(network);
         columns.push(shown);
-        output.table(&report.to_csv(), &report)?;
+        output.table(&report.table(), &report)?;
         output.picture(CURVES, &pictures::learning_curves(&report)?)?;
         output.picture(FILTERS, &pictures::filters(&report, &filters)?)?;
         let picture = pictures::reconstructions(&report, &case.all, &columns)?;
