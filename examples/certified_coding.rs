@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         .with_constraint(Constraint::UnitBall)
         .init(&device);
     let network = Network::new(vec![layer])?;
-    let most = Objective::largest_useful_sparsity(1.0, &network, images.clone());
+    let most = Objective::largest_useful_sparsity(1.0, &network, &images.clone().into());
     let objective = Objective::new(1.0, 0.1 * most, 1.0)?;
     println!(
         "sparsity {:.3}, a tenth of the largest useful",

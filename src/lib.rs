@@ -53,10 +53,11 @@
 //! |---|---|
 //! | [`backend`] | the choice of who computes |
 //! | [`connectivity`], [`conv`], [`penalty`] | the parts of the equation: `g`, `*`, `\|z\|^p` |
+//! | [`linop`] | linear maps in stages, their adjoints and norms, and the linear algebra on them |
 //! | [`pass`] | elementwise work as single passes over memory |
 //! | [`model`] | layers, networks, maps and the objective as Burn modules |
 //! | [`solve`] | the solvers for maps and filters, and the loop that runs them |
-//! | [`invert`] | the ways to invert a convolution |
+//! | [`invert`] | the methods to invert a convolution |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
 //! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |
 //! | [`task`], [`cli`] | one file for each command, and the command line |
@@ -80,6 +81,7 @@ pub mod data;
 pub mod error;
 mod files;
 pub mod invert;
+pub mod linop;
 pub mod model;
 pub mod pass;
 pub mod penalty;
@@ -89,5 +91,10 @@ pub mod run;
 pub mod solve;
 pub mod store;
 pub mod task;
+pub mod train;
+
+#[cfg(test)]
+#[path = "../tests/support/skipped.rs"]
+mod skipped;
 
 pub use error::{Error, Result};

@@ -17,7 +17,7 @@ fn python(modules: &str, script: &str, folder: &Path) -> bool {
             .output()
     };
     if !run(&format!("import {modules}")).is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: there is no python3 with {modules} here");
+        crate::skipped::skipped("python", format!("there is no python3 with {modules}"));
         return false;
     }
     let output = run(&format!(

@@ -14,7 +14,7 @@ use crate::backend::Backend;
 use crate::connectivity::Connectivity;
 use crate::data::Preprocess;
 use crate::error::{Error, Result};
-use crate::model::Constraint;
+use crate::model::{Constraint, DataTerm, LayerConfig, Network, NetworkConfig, Objective};
 use crate::solve::{Adam, FilterStep, HalfQuadratic, Learner, Method, Schedule, SolverName};
 
 /// Everything that decides a run. Every key has a default; unknown keys are refused.
@@ -341,6 +341,22 @@ impl Config {
         Ok(all)
     }
 
+    /// The layers with their first filters, random ones.
+    ///
+    /// # Errors
+    /// As [`Config::connectivities`].
+    pub fn network(&self) -> Result<NetworkConfig> {
+        let layers = self.connectivities()?.into_iter().zip(&self.layers);
+        let layers = layers.enumerate().map(|(l, (g, settings))| {
+            LayerConfig::new(g, [settings.size; 2])
+                .with_constraint(self.train.constraint)
+                .with_seed(self.seed.wrapping_add(l as u64))
+        });
+        Ok(NetworkConfig {
+            layers: layers.collect(),
+        })
+    }
+
     /// The learner that the settings describe.
     pub fn learner(&self) -> Learner {
         self.learner_by(self.method(self.train.solver))
@@ -387,6 +403,39 @@ impl Config {
 }
 
 impl LayerSettings {
+    /// The objective of a stage with this layer on top; a share of the largest useful sparsity is worked
+    /// out from its first filters and all that it has to explain, and told in words.
+    ///
+    /// # Errors
+    /// Those of the targets, and of [`Objective::new`].
+    pub fn objective(
+        &self,
+        stack: &Network,
+        targets: impl IntoIterator<Item = Result<DataTerm>>,
+    ) -> Result<(Objective, Option<String>)> {
+        let (sparsity, note) = match self.sparsity {
+            Sparsity::Weight(weight) => (weight, None),
+            Sparsity::OfMax { of_max } => {
+                let mut most = 0.0_f64;
+                for target in targets {
+                    let target = &target?;
+                    most = most.max(Objective::largest_useful_sparsity(
+                        self.data_weight,
+                        stack,
+                        target,
+                    ));
+                }
+                let sparsity = of_max * most;
+                let note = format!(
+                    "sparsity {sparsity:.5}: {of_max} of {most:.5}, which makes all maps zero at p = 1"
+                );
+                (sparsity, Some(note))
+            }
+        };
+        let objective = Objective::new(self.data_weight, sparsity, self.p)?;
+        Ok((objective, note))
+    }
+
     fn connectivity(&self, planes: usize, seed: u64) -> Result<Connectivity> {
         let needed = || {
             self.maps.filter(|&maps| maps > 0).ok_or_else(|| {

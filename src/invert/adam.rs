@@ -82,7 +82,7 @@ impl Solver<Inverse> for InverseAdam {
     }
 
     fn step(&self, problem: &Inverse, state: &mut InverseAdamState) {
-        let operator = problem.operator.train();
+        let operator = problem.operator.stack().train();
         let at = Tensor::from_inner(state.at.clone()).require_grad();
         let x = match state.x {
             Some(_) => operator.adjoint(at.clone()),

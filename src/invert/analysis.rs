@@ -1,12 +1,31 @@
-//! What can be told of `W` before anything is inverted.
+//! Rank, null space and condition of `W`, and what follows for its inversion.
 
 use serde::Serialize;
 
-use super::bidiagonal::extremes;
-use super::{Decomposition, Operator};
+use super::{Decomposition, Operator, noise};
 use crate::error::Result;
+use crate::linop::singular_extremes;
 
-/// What `W` is like as a matrix, and what follows for its inversion.
+/// Steps of the bidiagonalisation: each costs one product with `W` and one with `W'`.
+const STEPS: usize = 30;
+
+/// Rank, null space and condition of `W` as a matrix, and what follows for its inversion.
+///
+/// # Examples
+///
+/// The 1-2-1 blur of an even number of pixels on a circle loses what alternates from pixel to pixel:
+///
+/// ```
+/// use burn::tensor::{DType, Device};
+/// use deconvnet::invert::{Analysis, Decomposition, Kernel, Operator, Padding};
+///
+/// let kernel = Kernel::Taps { taps: vec![0.25, 0.5, 0.25] };
+/// let filters = kernel.filters(1)?.tensor(&Device::flex(), DType::F64);
+/// let operator = Operator::new(filters, [1, 1], Padding::Circular, [1, 1, 8])?;
+/// let analysis = Analysis::new(&operator, Decomposition::new(&operator)?.as_ref())?;
+/// assert_eq!((analysis.rank, analysis.null_space), (Some(7), Some(1)));
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize)]
 pub struct Analysis {
     /// Elements of `y`, the rows of `W`.
@@ -48,7 +67,10 @@ impl Analysis {
         let [rows, columns] = operator.shape();
         let dot_test = operator.dot_test(1);
         let Some(decomposition) = decomposition else {
-            let [largest, smallest] = extremes(operator)?;
+            let [c, h, w] = operator.input();
+            let start = operator.tensor(noise(columns, 0), [1, c, h, w]);
+            let [largest, smallest] =
+                singular_extremes(|x| operator.apply(x), |r| operator.adjoint(r), start, STEPS)?;
             return Ok(Self {
                 rows,
                 columns,

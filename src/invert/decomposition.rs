@@ -8,6 +8,28 @@ use super::{Operator, Regularise};
 use crate::error::Result;
 
 /// The singular value decomposition `W = U S V'`.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{DType, Device, Tensor};
+/// use deconvnet::invert::{Decomposition, Kernel, Operator, Padding, Regularise};
+///
+/// let like = (&Device::flex(), DType::F64);
+/// let kernel = Kernel::Taps { taps: vec![0.25, 1.0, 0.25] };
+/// let filters = kernel.filters(1)?.tensor(like.0, like.1);
+/// let operator = Operator::new(filters, [1, 1], Padding::Circular, [1, 1, 4])?;
+/// let decomposition = Decomposition::new(&operator)?.expect("a small operator");
+/// // 1 + cos(k pi / 2) / 2
+/// let wanted = [1.5, 1.0, 1.0, 0.5];
+/// for (s, wanted) in decomposition.singular_values().iter().zip(wanted) {
+///     assert!((s - wanted).abs() < 1e-15);
+/// }
+/// let x = Tensor::<4>::from_data([[[[1.0, 0.0, 2.0, 5.0]]]], like);
+/// let found = decomposition.solve(&operator.apply(x.clone()), Regularise::default());
+/// assert!((found - x).abs().max().into_scalar::<f64>() < 1e-14);
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Decomposition {
     operator: Operator,

@@ -13,6 +13,18 @@ const MOST: usize = 1 << 26;
 const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
 
 /// The built-in filters.
+///
+/// # Examples
+///
+/// ```
+/// use deconvnet::invert::Kernel;
+///
+/// let blur = Kernel::Gaussian { sigma: 1.0, size: Some(7) }.filters(3)?;
+/// assert_eq!(blur.shape, [3, 3, 7, 7]);
+/// let sum: f64 = blur.values.iter().sum();
+/// assert!((sum - 3.0).abs() < 1e-14, "1 for each channel");
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Kernel {
@@ -62,8 +74,10 @@ pub struct Filters {
 impl Filters {
     /// As a tensor.
     pub fn tensor(&self, device: &Device, dtype: DType) -> Tensor<4> {
-        let data = TensorData::new(self.values.clone(), self.shape).convert_dtype(dtype);
-        Tensor::from_data(data, (device, dtype))
+        Tensor::from_data(
+            TensorData::new(self.values.clone(), self.shape),
+            (device, dtype),
+        )
     }
 
     /// The same plane for every one of `channels` channels, none between different ones.

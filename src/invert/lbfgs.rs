@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::Inverse;
-use super::cg::{divide, dot};
 use super::problem::epsilon;
+use crate::linop::{divide, dot};
 use crate::solve::Solver;
 
 /// The quasi-Newton method of limited memory: the direction is `-d = -H g`, with `H` built from the

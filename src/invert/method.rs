@@ -1,4 +1,4 @@
-//! The ways to invert, by name.
+//! The methods by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,15 +7,15 @@ use std::time::Instant;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::cg::{divide, dot};
 use super::{
     ConjugateGradients, Decomposition, Inverse, InverseAdam, InverseEvaluation, Lbfgs, Lsqr,
     PrimalDual, Prior, Regularise, wiener, wiener_fits,
 };
 use crate::error::{Error, Result};
+use crate::linop::{divide, dot};
 use crate::solve::{Callback, Evaluate, Limits, Point, Reason, Solved, Solver, drive};
 
-/// A way to recover `x`.
+/// A method to recover `x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InverseMethod {
@@ -41,7 +41,7 @@ pub enum InverseMethod {
     Wiener,
 }
 
-/// The settings of all ways.
+/// The settings of all methods.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -53,7 +53,8 @@ pub struct Settings {
     pub l1: f64,
     /// Weight of the total variation prior.
     pub total_variation: f64,
-    /// Standard deviation of the noise that the Wiener filter reckons with; absent: what is known of it.
+    /// Standard deviation of the noise that the Wiener filter assumes; absent: 0, or the noise that an
+    /// experiment adds itself.
     pub wiener_noise: Option<f64>,
     /// Adam.
     pub adam: InverseAdam,
@@ -75,12 +76,12 @@ impl Default for Settings {
     }
 }
 
-/// What a way found.
+/// What a method recovered.
 #[derive(Clone, Debug)]
 pub struct Recovery {
-    /// How, in words: "dense SVD", "LSQR".
+    /// The algorithm, in words: "dense SVD", "LSQR".
     pub route: &'static str,
-    /// The answer, its quality and the way there.
+    /// The image recovered, its quality, and the points on the way to it.
     pub solved: Solved<InverseEvaluation>,
 }
 
@@ -115,7 +116,7 @@ impl InverseMethod {
         }
     }
 
-    /// Whether it can be used on a problem, to be asked before any work.
+    /// Whether it can be used on a problem.
     ///
     /// # Errors
     /// [`Error::Config`] saying why not.
@@ -214,8 +215,8 @@ impl FromStr for InverseMethod {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|way| way.name() == name);
-        found.ok_or_else(|| {
+        let method = Self::ALL.into_iter().find(|method| method.name() == name);
+        method.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
             Error::Config(format!(
                 "there is no way to invert called '{name}'; choose among {names}"
@@ -243,7 +244,7 @@ fn iterate<S: Solver<Inverse>>(
     Ok(Recovery { route, solved })
 }
 
-/// What is given by a formula: one look, at the end.
+/// What is given by a formula: one point, at the end.
 fn direct(
     problem: &Inverse,
     route: &'static str,

@@ -1,11 +1,11 @@
-//! Inverting a convolution: recover `x` from `y = W x`, by several ways, side by side.
+//! Inverting a convolution: recovering `x` from `y = W x + noise` by several methods.
 //!
-//! `W` is a convolution layer without bias, an [`Operator`]; `y` may be noisy. What can be recovered
-//! is decided by the singular values of `W` ([`Analysis`]):
+//! `W` is a convolution layer without bias, an [`Operator`]. Its singular values ([`Analysis`]) decide
+//! what can be recovered:
 //!
 //! - With fewer rows than columns, or a singular `W`, many `x` give the same `y`. The pseudo-inverse
 //!   and every method that starts from zero and moves along gradients `W'r` find the one of least
-//!   norm; what of `x` lies in the null space of `W` is lost, whatever the method.
+//!   norm; the part of `x` in the null space of `W` is lost, whatever the method.
 //! - Where `W` has small singular values, noise in `y` is amplified by their reciprocals. Truncation,
 //!   Tikhonov's term, a prior or an early stop trade that for a bias.
 //! - The transposed convolution `W'` is the adjoint of `W`, not its inverse: it is right only where all
@@ -14,7 +14,7 @@
 //! ```
 //! use burn::tensor::{DType, Tensor};
 //! use deconvnet::backend::Backend;
-//! use deconvnet::invert::{Decomposition, Inverse, Kernel, Operator, Padding, Settings, Way};
+//! use deconvnet::invert::{Decomposition, Inverse, InverseMethod, Kernel, Operator, Padding, Settings};
 //! use deconvnet::solve::Limits;
 //!
 //! let device = Backend::Flex.device()?;
@@ -24,8 +24,9 @@
 //! let problem = Inverse::new(operator.clone(), operator.apply(x.clone()))?.with_truth(x);
 //! let known = Decomposition::new(&operator)?;
 //! let (settings, limits) = (Settings::default(), Limits::default());
-//! let found = Way::PseudoInverse.run(&problem, &settings, known.as_ref(), &limits, &mut ())?;
-//! assert!(found.solved.last().at.error.is_some_and(|error| error < 1e-14));
+//! let method = InverseMethod::PseudoInverse;
+//! let recovery = method.run(&problem, &settings, known.as_ref(), &limits, &mut ())?;
+//! assert!(recovery.solved.last().at.error.is_some_and(|error| error < 1e-14));
 //! # Ok::<(), deconvnet::Error>(())
 //! ```
 //!
@@ -35,7 +36,6 @@
 
 mod adam;
 mod analysis;
-mod bidiagonal;
 mod cg;
 mod circular;
 mod decomposition;
@@ -64,11 +64,4 @@ pub use primal_dual::PrimalDual;
 pub use problem::{Inverse, InverseEvaluation, Prior, Regularise};
 pub use wiener::{wiener, wiener_fits};
 
-use rand::{SeedableRng, rngs::ChaCha8Rng};
-use rand_distr::{Distribution, StandardNormal};
-
-/// Standard normal numbers, the same on every machine.
-pub fn noise(count: usize, seed: u64) -> Vec<f64> {
-    let rng = ChaCha8Rng::seed_from_u64(seed);
-    StandardNormal.sample_iter(rng).take(count).collect()
-}
+pub use crate::linop::noise;

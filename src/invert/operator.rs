@@ -3,14 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
-use rand::{SeedableRng, rngs::ChaCha8Rng};
-use rand_distr::{Distribution, StandardNormal};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::connectivity::Connectivity;
-use crate::conv;
 use crate::error::{Error, Result};
+use crate::linop::{Border, Pad, Stack, Stage, Subsample, Synthesis};
 
 /// What the filters see beyond the border of the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +34,18 @@ impl Padding {
             Self::Reflect => "reflect",
             Self::Circular => "circular",
         }
+    }
+
+    /// The margins that filters of `taps` down and to the right take.
+    fn around(self, taps: [usize; 2]) -> Pad {
+        let same = taps.map(|taps| [(taps - 1) / 2, taps / 2]);
+        let (border, margins) = match self {
+            Self::None => (Border::Zeros, [[0; 2]; 2]),
+            Self::Zeros => (Border::Zeros, same),
+            Self::Reflect => (Border::Reflect, same),
+            Self::Circular => (Border::Circular, same),
+        };
+        Pad { border, margins }
     }
 }
 
@@ -67,23 +77,37 @@ impl FromStr for Padding {
 /// ```
 ///
 /// As in convolutional networks this is a correlation: the filters are not flipped. (The true
-/// convolution of [`conv::synthesize`] is the one with flipped filters.) Without padding `p = 0` and
-/// the filters stay inside the image, else `p = floor((size - 1) / 2)` and the output has
+/// convolution of [`crate::conv::synthesize`] is the one with flipped filters.) Without padding `p = 0`
+/// and the filters stay inside the image, else `p = floor((size - 1) / 2)` and the output has
 /// `ceil(side / stride)` pixels along each side. Filters of even size are padded by one more on the
 /// right and below.
 ///
 /// # Shapes
 /// filters `[out, in, h, w]`, `x` `[n, in, H, W]`, `W x` `[n, out, H', W']`.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use deconvnet::invert::{Operator, Padding};
+///
+/// let device = Device::flex();
+/// let filters = Tensor::<4>::from_data([[[[-1.0, 0.0, 1.0]]]], &device);
+/// let operator = Operator::new(filters, [1, 1], Padding::Zeros, [1, 1, 4])?;
+/// let x = Tensor::<4>::from_data([[[[1.0, 2.0, 4.0, 8.0]]]], &device);
+/// let y: Vec<f32> = operator.apply(x).into_data().iter().collect();
+/// assert_eq!(y, [2.0, 3.0, 6.0, -4.0]);
+/// assert_eq!(operator.shape(), [4, 4]);
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Operator {
     filters: Tensor<4>,
-    /// What [`conv::synthesize`] takes to correlate with `filters`.
-    flipped: Tensor<4>,
-    /// The pairs of channels that have a filter; the others are not computed.
-    g: Connectivity,
     stride: [usize; 2],
     padding: Padding,
     input: [usize; 3],
+    output: [usize; 3],
+    stack: Stack,
 }
 
 impl Operator {
@@ -99,8 +123,8 @@ impl Operator {
         input: [usize; 3],
     ) -> Result<Self> {
         let values: Vec<f64> = filters.to_data().iter::<f64>().collect();
-        let [out, planes, h, w] = filters.dims();
-        check(&values, [out, planes, h, w], stride, input)?;
+        let dims @ [out, planes, h, w] = filters.dims();
+        check(&values, dims, stride, input)?;
         let taps = h * w;
         let connected = |o: usize, c: usize| {
             let at = (o * planes + c) * taps;
@@ -111,13 +135,28 @@ impl Operator {
             .collect();
         // A channel that no filter sees is allowed here, but not in a connectivity.
         let g = Connectivity::matrix(&rows).unwrap_or_else(|_| Connectivity::full(out, planes));
+        let pad = Stage::Pad(padding.around([h, w]));
+        let shape = [1, input[0], input[1], input[2]];
+        let [.., height, width] = pad.output(shape)?;
+        let stack = Stack::new(vec![
+            pad,
+            Stage::Synthesis(Synthesis {
+                filters: filters.clone().flip([2, 3]),
+                connectivity: g,
+            }),
+            Stage::Subsample(Subsample {
+                stride,
+                sides: [height + 1 - h, width + 1 - w],
+            }),
+        ]);
+        let [_, output @ ..] = stack.output(shape)?;
         Ok(Self {
-            flipped: filters.clone().flip([2, 3]),
             filters,
-            g,
             stride,
             padding,
             input,
+            output,
+            stack,
         })
     }
 
@@ -143,15 +182,20 @@ impl Operator {
 
     /// Channels, height and width of `W x`.
     pub fn output(&self) -> [usize; 3] {
-        [self.filters.dims()[0], self.length(0), self.length(1)]
+        self.output
+    }
+
+    /// `W` in stages: padding, convolution with the flipped filters, stride.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
     }
 
     /// The numbers of rows and columns of `W` as a matrix: the elements of `W x` and of `x`.
     pub fn shape(&self) -> [usize; 2] {
-        [self.output(), self.input].map(|shape| shape.iter().product())
+        [self.output, self.input].map(|shape| shape.iter().product())
     }
 
-    /// Where the work is done.
+    /// The device that computes.
     pub fn device(&self) -> Device {
         self.filters.device()
     }
@@ -163,40 +207,19 @@ impl Operator {
 
     /// The same operator in other numbers or on another device.
     pub fn to(&self, device: &Device, dtype: DType) -> Self {
-        let data = |x: &Tensor<4>| {
-            let data = x.to_data().convert_dtype(dtype);
-            Tensor::from_data(data, (device, dtype))
-        };
         Self {
-            filters: data(&self.filters),
-            flipped: data(&self.flipped),
+            filters: Tensor::from_data(self.filters.to_data(), (device, dtype)),
+            stack: self.stack.to(device, dtype),
             ..self.clone()
         }
     }
 
-    /// The same operator for tensors that are differentiated.
-    pub(super) fn train(&self) -> Self {
-        Self {
-            filters: Tensor::from_inner(self.filters.clone()),
-            flipped: Tensor::from_inner(self.flipped.clone()),
-            ..self.clone()
-        }
-    }
-
-    /// `W x`. Differentiable in `x` where `x` and the operator are tracked.
+    /// `W x`.
     ///
     /// # Shapes
     /// `[n, in, H, W]` -> `[n, out, H', W']`.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        let padded = self.pad_axis(self.pad_axis(x, 0), 1);
-        let dense = conv::synthesize(padded, self.flipped.clone(), &self.g);
-        (0..2).fold(dense, |y, axis| match self.stride[axis] {
-            1 => y,
-            stride => {
-                let kept = indices((0..self.length(axis)).map(|i| i * stride), &y.device());
-                y.select(2 + axis, kept)
-            }
-        })
+        self.stack.apply(x)
     }
 
     /// `W' r`, the transposed convolution: `<W' r, x> = <r, W x>`.
@@ -204,15 +227,7 @@ impl Operator {
     /// # Shapes
     /// `[n, out, H', W']` -> `[n, in, H, W]`.
     pub fn adjoint(&self, r: Tensor<4>) -> Tensor<4> {
-        let dense = (0..2).fold(r, |r, axis| match self.stride[axis] {
-            1 => r,
-            stride => {
-                let kept = indices((0..self.length(axis)).map(|i| i * stride), &r.device());
-                scatter(r, 2 + axis, self.dense_length(axis), kept)
-            }
-        });
-        let padded = conv::analyze(dense, self.flipped.clone(), &self.g);
-        self.fold_axis(self.fold_axis(padded, 1), 0)
+        self.stack.adjoint(r)
     }
 
     /// `W` as a dense matrix in double precision, row by row, written down from the definition; for
@@ -220,9 +235,10 @@ impl Operator {
     pub fn matrix(&self) -> Vec<f64> {
         let [_, planes, h, w] = self.filters.dims();
         let filters: Vec<f64> = self.filters.to_data().iter::<f64>().collect();
-        let [out, rows, columns] = self.output();
+        let [out, rows, columns] = self.output;
         let [_, height, width] = self.input;
         let [_, n] = self.shape();
+        let pad = self.padding.around([h, w]);
         let mut matrix = vec![0.0; out * rows * columns * n];
         for (row, line) in matrix.chunks_exact_mut(n).enumerate() {
             let (o, i, j) = (row / (rows * columns), row / columns % rows, row % columns);
@@ -232,8 +248,8 @@ impl Operator {
             {
                 let (c, a, b) = (at / (h * w), at / w % h, at % w);
                 if let (Some(y), Some(x)) = (
-                    self.source(0, self.stride[0] * i + a),
-                    self.source(1, self.stride[1] * j + b),
+                    pad.source(0, height, self.stride[0] * i + a),
+                    pad.source(1, width, self.stride[1] * j + b),
                 ) {
                     line[(c * height + y) * width + x] += f;
                 }
@@ -242,143 +258,22 @@ impl Operator {
         matrix
     }
 
-    /// How far `<W x, y> = <x, W' y>` is from true for random `x` and `y`, as a share of
-    /// `||W x|| ||y||`: rounding, or the adjoint is wrong.
+    /// How far `<W x, y> = <x, W' y>` is from true for random `x` and `y`, see [`Stack::dot_test`].
     pub fn dot_test(&self, seed: u64) -> f64 {
-        let [[c, h, w], [o, i, j]] = [self.input, self.output()];
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut draw = |shape: [usize; 4]| {
-            let values: Vec<f64> = StandardNormal
-                .sample_iter(&mut rng)
-                .take(shape.iter().product())
-                .collect();
-            self.tensor(values, shape)
-        };
-        let (x, y) = (draw([1, c, h, w]), draw([1, o, i, j]));
-        let numbers = |x: Tensor<4>| -> Vec<f64> { x.into_data().iter::<f64>().collect() };
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let (there, back) = (
-            numbers(self.apply(x.clone())),
-            numbers(self.adjoint(y.clone())),
-        );
-        let (x, y) = (numbers(x), numbers(y));
-        let scale = (dot(&there, &there) * dot(&y, &y)).sqrt();
-        (dot(&there, &y) - dot(&x, &back)).abs() / scale.max(f64::MIN_POSITIVE)
+        let [c, h, w] = self.input;
+        let tested = self
+            .stack
+            .dot_test([1, c, h, w], seed, (&self.device(), self.dtype()));
+        tested.expect("the shape was accepted when the operator was made")
     }
 
     /// A tensor of the operator's numbers on its device.
     pub(super) fn tensor(&self, values: Vec<f64>, shape: [usize; 4]) -> Tensor<4> {
-        let data = TensorData::new(values, shape).convert_dtype(self.dtype());
-        Tensor::from_data(data, (&self.device(), self.dtype()))
+        Tensor::from_data(
+            TensorData::new(values, shape),
+            (&self.device(), self.dtype()),
+        )
     }
-
-    /// Taps of the filters along an axis.
-    fn taps(&self, axis: usize) -> usize {
-        self.filters.dims()[2 + axis]
-    }
-
-    /// Pixels added before the first and after the last along an axis.
-    fn margins(&self, axis: usize) -> [usize; 2] {
-        let all = self.taps(axis) - 1;
-        match self.padding {
-            Padding::None => [0, 0],
-            _ => [all / 2, all - all / 2],
-        }
-    }
-
-    /// Output pixels along an axis before the stride.
-    fn dense_length(&self, axis: usize) -> usize {
-        let [before, after] = self.margins(axis);
-        before + self.input[1 + axis] + after + 1 - self.taps(axis)
-    }
-
-    /// Output pixels along an axis.
-    fn length(&self, axis: usize) -> usize {
-        (self.dense_length(axis) - 1) / self.stride[axis] + 1
-    }
-
-    /// The pixel of the image that pixel `at` of the padded image is, `None` where it is a zero.
-    fn source(&self, axis: usize, at: usize) -> Option<usize> {
-        let side = self.input[1 + axis] as isize;
-        let at = at as isize - self.margins(axis)[0] as isize;
-        let inside = (0..side).contains(&at);
-        let source = match self.padding {
-            _ if inside => at,
-            Padding::None | Padding::Zeros => return None,
-            Padding::Circular => at.rem_euclid(side),
-            Padding::Reflect if at < 0 => -at,
-            Padding::Reflect => 2 * (side - 1) - at,
-        };
-        Some(source as usize)
-    }
-
-    /// The pixels of the image that stand in the margins along an axis, first those before it.
-    fn sources(&self, axis: usize) -> [Vec<usize>; 2] {
-        let [before, after] = self.margins(axis);
-        let end = before + self.input[1 + axis];
-        [0..before, end..end + after]
-            .map(|margin| margin.filter_map(|at| self.source(axis, at)).collect())
-    }
-
-    fn pad_axis(&self, x: Tensor<4>, axis: usize) -> Tensor<4> {
-        let dim = 2 + axis;
-        let [before, after] = self.margins(axis);
-        if before + after == 0 {
-            return x;
-        }
-        let margin = |length: usize, sources: Vec<usize>| match self.padding {
-            Padding::Zeros | Padding::None => {
-                let mut dims = x.dims();
-                dims[dim] = length;
-                Tensor::zeros(dims, (&x.device(), x.dtype()))
-            }
-            Padding::Circular | Padding::Reflect => {
-                x.clone().select(dim, indices(sources, &x.device()))
-            }
-        };
-        let [first, last] = self.sources(axis);
-        let parts = [
-            (before > 0).then(|| margin(before, first)),
-            Some(x.clone()),
-            (after > 0).then(|| margin(after, last)),
-        ];
-        Tensor::cat(parts.into_iter().flatten().collect(), dim)
-    }
-
-    /// The adjoint of [`Self::pad_axis`]: what was copied is summed.
-    fn fold_axis(&self, r: Tensor<4>, axis: usize) -> Tensor<4> {
-        let dim = 2 + axis;
-        let [before, after] = self.margins(axis);
-        let side = self.input[1 + axis];
-        let inside = r.clone().narrow(dim, before, side);
-        let [first, last] = self.sources(axis);
-        [(0, before, first), (before + side, after, last)]
-            .into_iter()
-            .filter(|(.., sources)| !sources.is_empty())
-            .fold(inside, |sum, (start, length, sources)| {
-                let margin = r.clone().narrow(dim, start, length);
-                let places = indices(sources, &r.device());
-                sum.select_assign(dim, places, margin, IndexingUpdateOp::Add)
-            })
-    }
-}
-
-fn indices(all: impl IntoIterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
-    let all: Vec<i32> = all.into_iter().map(|i| i as i32).collect();
-    let count = all.len();
-    Tensor::from_data(TensorData::new(all, [count]), device)
-}
-
-/// Zeros of `length` along `dim`, to which each slice of `r` is added at its place.
-fn scatter(r: Tensor<4>, dim: usize, length: usize, places: Tensor<1, Int>) -> Tensor<4> {
-    let mut dims = r.dims();
-    dims[dim] = length;
-    Tensor::zeros(dims, (&r.device(), r.dtype())).select_assign(
-        dim,
-        places,
-        r,
-        IndexingUpdateOp::Add,
-    )
 }
 
 fn check(

@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::{Inverse, Prior};
-use crate::solve::{Solver, largest_eigenvalue};
+use crate::linop::largest_eigenvalue;
+use crate::solve::Solver;
 
 /// The problem with a prior, by the primal-dual method of Chambolle and Pock with `K = (W, D)`, where
 /// `D` is the identity for L1 and the gradient for the total variation:

@@ -1,11 +1,12 @@
-//! The problem that the iterative ways solve, and how good an answer is.
+//! The problem that the iterative methods solve, and the evaluation of a solution.
 
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Decomposition, Operator};
 use crate::error::{Error, Result};
-use crate::solve::{Evaluate, Point, Quality, Reason};
+use crate::linop::norm;
+use crate::solve::{Evaluate, Point, Quality, Reason, in_double};
 
 /// How a pseudo-inverse is held back; by default, not at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ pub struct Inverse {
     pub tikhonov: f64,
     /// The prior, where there is one.
     pub prior: Option<Prior>,
-    /// What is sought, where it is known, `[1, in, H, W]`; nothing but reports looks at it.
+    /// The image sought, where it is known, `[1, in, H, W]`; for reports alone.
     pub truth: Option<Tensor<4>>,
     /// The iterations have converged once the gradient is this share of that at zero.
     pub tolerance: f64,
@@ -68,8 +69,8 @@ pub struct InverseEvaluation {
     pub error: Option<f64>,
 }
 
-/// A run that stands still is ended after so many looks, and at least half of all: Adam and the
-/// primal-dual method go up and down on their way.
+/// Evaluations without progress after which a run ends, at least half of all: Adam and the primal-dual
+/// method do not descend monotonically.
 const PATIENCE: usize = 50;
 
 impl Inverse {
@@ -129,27 +130,32 @@ impl Inverse {
     /// The part of the error of `x` that lies in the null space of `W`, as a share of the truth, where
     /// that is known.
     pub fn null_error(&self, x: &Tensor<4>, decomposition: &Decomposition) -> Option<f64> {
-        let truth = double(self.truth.as_ref()?.clone());
+        let truth = in_double(self.truth.as_ref()?.clone());
         let [_, columns] = self.operator.shape();
         if decomposition.rank() == columns {
             return Some(0.0);
         }
-        let error = double(x.clone()) - truth.clone();
+        let error = in_double(x.clone()) - truth.clone();
         Some(norm(&decomposition.null_part(&error)) / at_least(norm(&truth)))
     }
 
     /// How good `x` is, in double precision whatever it was found in.
     pub fn fit(&self, x: &Tensor<4>) -> InverseEvaluation {
         let judge = self.judge();
-        InverseEvaluation::total(&judge.as_ref().unwrap_or(self).evaluate(double(x.clone())))
+        InverseEvaluation::total(
+            &judge
+                .as_ref()
+                .unwrap_or(self)
+                .evaluate(in_double(x.clone())),
+        )
     }
 
     /// The same problem in double precision on the CPU.
     pub fn in_double(&self) -> Self {
         Self {
             operator: self.operator.to(&Device::flex(), DType::F64),
-            y: double(self.y.clone()),
-            truth: self.truth.clone().map(double),
+            y: in_double(self.y.clone()),
+            truth: self.truth.clone().map(in_double),
             ..self.clone()
         }
     }
@@ -185,17 +191,17 @@ impl Evaluate for Inverse {
         }]
     }
 
-    fn settled(&self, looks: &[Point<InverseEvaluation>]) -> Option<Reason> {
-        let now = looks.last()?;
+    fn settled(&self, curve: &[Point<InverseEvaluation>]) -> Option<Reason> {
+        let now = curve.last()?;
         // With a prior the gradient of the rest is not zero at the solution.
         if self.prior.is_none() && now.at.gradient <= self.tolerance {
             return Some(Reason::Converged);
         }
-        let recent = PATIENCE.max(looks.len() / 2);
-        let (before, recent) = looks.split_at(looks.len().checked_sub(recent)?);
+        let recent = PATIENCE.max(curve.len() / 2);
+        let (before, recent) = curve.split_at(curve.len().checked_sub(recent)?);
         let still = match self.prior {
             Some(_) => {
-                let all = || recent.iter().map(|look| look.at.objective);
+                let all = || recent.iter().map(|point| point.at.objective);
                 let (low, high) = (
                     all().fold(f64::INFINITY, f64::min),
                     all().fold(0.0, f64::max),
@@ -203,8 +209,8 @@ impl Evaluate for Inverse {
                 high - low <= 1e-12 * high
             }
             None => {
-                let least = |looks: &[Point<InverseEvaluation>]| {
-                    let all = looks.iter().map(|look| look.at.gradient);
+                let least = |points: &[Point<InverseEvaluation>]| {
+                    let all = points.iter().map(|point| point.at.gradient);
                     all.fold(f64::INFINITY, f64::min)
                 };
                 let before = least(before);
@@ -232,17 +238,6 @@ pub(super) fn epsilon(dtype: DType) -> f64 {
         DType::F64 => f64::EPSILON,
         _ => f64::from(f32::EPSILON),
     }
-}
-
-/// The norm, in double precision from rows on.
-pub(super) fn norm(x: &Tensor<4>) -> f64 {
-    let rows = x.clone().square().sum_dim(3).into_data();
-    rows.iter::<f64>().sum::<f64>().sqrt()
-}
-
-/// In double precision on the CPU.
-pub(super) fn double(x: Tensor<4>) -> Tensor<4> {
-    crate::solve::in_double(x)
 }
 
 /// Keeps a division finite.

@@ -28,6 +28,26 @@ const MEAN: f64 = 100.0;
 ///
 /// # Errors
 /// [`Error::Config`] where `W` does not decompose per frequency, see [`wiener_fits`].
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{DType, Device, Tensor};
+/// use deconvnet::invert::{Kernel, Operator, Padding, noise, wiener};
+///
+/// let like = (&Device::flex(), DType::F64);
+/// let blur = Kernel::Gaussian { sigma: 1.0, size: Some(7) }.filters(1)?.tensor(like.0, like.1);
+/// let operator = Operator::new(blur, [1, 1], Padding::Circular, [1, 16, 16])?;
+/// // A disc, blurred, with noise.
+/// let disc = |i: usize| f64::from((i / 16).abs_diff(8).pow(2) + (i % 16).abs_diff(8).pow(2) < 20);
+/// let image = |values: Vec<f64>| Tensor::<1>::from_data(values.as_slice(), like).reshape([1, 1, 16, 16]);
+/// let x = image((0..256).map(disc).collect());
+/// let y = operator.apply(x.clone()) + image(noise(256, 0)) * 0.02;
+/// let found = wiener(&operator, &y, 0.02)?;
+/// let error = |a: Tensor<4>| (a - x.clone()).square().sum().into_scalar::<f64>();
+/// assert!(error(found) < 0.7 * error(y));
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 pub fn wiener(operator: &Operator, y: &Tensor<4>, noise: f64) -> Result<Tensor<4>> {
     wiener_fits(operator)?;
     let values: Vec<f64> = y.to_data().iter::<f64>().collect();

@@ -93,6 +93,14 @@ impl DataTerm {
         self.images.dims()
     }
 
+    /// The same with `offset` taken off the images.
+    pub(crate) fn shifted(self, offset: Tensor<4>) -> Self {
+        Self {
+            images: self.images - offset,
+            ..self
+        }
+    }
+
     /// `m x`.
     pub fn weighted(&self, x: Tensor<4>) -> Tensor<4> {
         match &self.weights {

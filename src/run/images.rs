@@ -9,12 +9,14 @@ use crate::data::{Image, Prepare, Undo, folder, scenes};
 use crate::error::{Error, Result};
 
 /// The images of a run, prepared; kept in memory if they are few, read again otherwise.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Images {
     config: Config,
     prepare: Prepare,
     sources: Vec<Source>,
     cache: Vec<Option<Image>>,
+    /// The images themselves, where they come from memory.
+    given: Vec<Image>,
 }
 
 impl State {
@@ -64,7 +66,29 @@ impl Images {
         });
         let prepare = config.preprocess.fit(images);
         all_usable(paths.len(), failures)?;
-        Self::check(config, prepare?, paths)
+        Self::check(config, prepare?, paths, Vec::new())
+    }
+
+    /// Images in memory, pixels in `[0, 1]`; the preprocessing is learnt from them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for images that cannot be used, or none.
+    pub fn given(config: &Config, images: Vec<Image>) -> Result<Self> {
+        let channels = if config.data.colour { 3 } else { 1 };
+        for (i, image) in images.iter().enumerate() {
+            if image.channels != channels {
+                return Err(Error::Input(format!(
+                    "image {} has {} channels, but the configuration is for {channels}",
+                    i + 1,
+                    image.channels
+                )));
+            }
+        }
+        if images.is_empty() {
+            return Err(Error::Input("there are no images to learn from".to_owned()));
+        }
+        let prepare = config.preprocess.fit(images.iter().cloned().map(Ok))?;
+        Self::check(config, prepare, vec![None; images.len()], images)
     }
 
     /// Finds the images of a configuration, for a preprocessing that was learnt from others.
@@ -72,15 +96,21 @@ impl Images {
     /// # Errors
     /// As [`Images::open`].
     pub fn prepared_by(config: &Config, prepare: Prepare) -> Result<Self> {
-        Self::check(config, prepare, paths(config)?)
+        Self::check(config, prepare, paths(config)?, Vec::new())
     }
 
-    fn check(config: &Config, prepare: Prepare, paths: Vec<Option<PathBuf>>) -> Result<Self> {
+    fn check(
+        config: &Config,
+        prepare: Prepare,
+        paths: Vec<Option<PathBuf>>,
+        given: Vec<Image>,
+    ) -> Result<Self> {
         let mut images = Self {
             config: config.clone(),
             prepare,
             sources: Vec::new(),
             cache: vec![None; paths.len()],
+            given,
         };
         let (mut bytes, mut failures) = (0, Vec::new());
         for (i, path) in paths.into_iter().enumerate() {
@@ -110,6 +140,7 @@ impl Images {
             prepare: state.prepare.clone(),
             sources: state.images.clone(),
             cache: vec![None; state.images.len()],
+            given: Vec::new(),
         }
     }
 
@@ -128,7 +159,10 @@ impl Images {
     /// # Errors
     /// Those of reading it.
     pub fn raw(&self, i: usize) -> Result<Image> {
-        raw(&self.config, self.sources[i].path.as_deref(), i)
+        match self.given.get(i) {
+            Some(image) => Ok(image.clone()),
+            None => raw(&self.config, self.sources[i].path.as_deref(), i),
+        }
     }
 
     /// Image `i`, prepared.
@@ -165,12 +199,16 @@ impl Images {
     pub fn name(&self, i: usize) -> String {
         match &self.sources[i].path {
             Some(path) => path.display().to_string(),
+            None if !self.given.is_empty() => format!("image {}", i + 1),
             None => format!("sample scene {}", i + 1),
         }
     }
 
     fn prepared(&self, path: Option<&Path>, i: usize) -> Result<Image> {
-        Ok(prepared(&self.config, &self.prepare, path, i)?.0)
+        Ok(match self.given.get(i) {
+            Some(image) => self.prepare.apply(image)?.0,
+            None => prepared(&self.config, &self.prepare, path, i)?.0,
+        })
     }
 }
 

@@ -1,180 +1,32 @@
-//! A run: what a checkpoint holds, and its way to and from the run folder.
+//! A run: what a checkpoint holds, and its way to and from the run folder, or to memory.
 
-mod code;
 mod images;
+mod state;
+mod store;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Form, Update};
-use crate::connectivity::Connectivity;
-use crate::data::{Image, Prepare, Rescaling};
+use crate::data::Image;
 use crate::error::{Error, Result};
-use crate::model::{Evaluation, FeatureMaps, Layer, Network, Objective};
-use crate::solve::{FilterMemory, Moments, OnlineStatistics};
+use crate::model::{Network, SparseMaps};
+use crate::solve::{Budget, Encoder, FilterMemory, Moments, OnlineStatistics, Stage};
 use crate::store::{CheckpointSelector, RunFolder};
 pub use images::{CACHE_BYTES, Images, all_usable};
+pub use state::{EpochSums, KIND, Position, Source, State, TraceLine};
+pub use store::Store;
 
-/// Where learning has come to: what is to be done next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
-    /// The stage: the layer in the layer-wise form; the joint form has one stage only.
-    pub stage: usize,
-    /// The epoch within the stage, from 0.
-    pub epoch: usize,
-    /// The batch within the epoch, from 0.
-    pub batch: usize,
-}
-
-/// Sums over the part of the epoch that is done, so that a resumed epoch is told as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EpochSums {
-    /// Images visited.
-    pub images: usize,
-    /// Objective of the codes before the filters were updated.
-    pub after_codes: f64,
-    /// Objective of the codes after.
-    pub after_filters: f64,
-    /// SNR of the maps that go on, dB.
-    pub snr: f64,
-    /// Density of the codes.
-    pub density: f64,
-    /// Which maps were used by any image.
-    pub used: Vec<bool>,
-}
-
-/// One image that the run learns from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Source {
-    /// The file; absent for a sample scene.
-    pub path: Option<PathBuf>,
-    /// `[channels, height, width]` after preprocessing.
-    pub shape: [usize; 3],
-    /// Checksum of the prepared pixels: a resume must find the same image.
-    pub crc32: u32,
-}
-
-/// All that a checkpoint holds beside the arrays.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct State {
-    /// The effective configuration.
-    pub config: Config,
-    /// The preprocessing, with what it learnt from the data set.
-    pub prepare: Prepare,
-    /// The images.
-    pub images: Vec<Source>,
-    /// The connectivity of every layer.
-    pub connectivity: Vec<Connectivity>,
-    /// Height and width of the filters of every layer.
-    pub sizes: Vec<[usize; 2]>,
-    /// The objective of every stage that was reached, with its weights worked out.
-    pub objectives: Vec<Objective>,
-    /// The rescaling of the maps of every layer that is done.
-    pub rescaling: Vec<Option<Rescaling>>,
-    /// What is to be done next.
-    pub position: Position,
-    /// The epoch so far.
-    pub epoch: EpochSums,
-    /// The lowest objective at the end of an epoch of this stage.
-    pub best: Option<f64>,
-    /// Steps that Adam has taken on the filters of each layer of the stage.
-    pub adam_steps: Vec<usize>,
-    /// Batches that an online learner remembers of each layer of the stage.
-    #[serde(default, rename = "past_batches")]
-    pub statistics_batches: Vec<usize>,
-    /// Filters replaced so far because no image used them.
-    pub resampled: usize,
-    /// Seconds spent learning, over all sessions.
-    pub seconds: f64,
-}
-
-/// One line of the trace: a batch, or, with `batch` absent, an epoch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TraceLine {
-    /// The stage, from 0.
-    pub stage: usize,
-    /// The epoch within it, from 0.
-    pub epoch: usize,
-    /// The batch within that; absent on the line that sums up the epoch.
-    pub batch: Option<usize>,
-    /// Images visited.
-    pub images: usize,
-    /// Mean objective per image after the maps were found.
-    pub after_codes: f64,
-    /// Mean objective per image after the filters were updated.
-    pub after_filters: f64,
-    /// Mean SNR in dB of the maps that go on.
-    pub snr: f64,
-    /// Mean share of non-zero codes.
-    pub density: f64,
-    /// Filters that no image used, found and replaced.
-    pub resampled: usize,
-    /// Seconds spent learning so far.
-    pub seconds: f64,
-}
-
-impl State {
-    /// Number of stages: one a layer in the layer-wise form, one in the joint form.
-    pub fn stages(&self) -> usize {
-        match self.config.train.form {
-            Form::LayerWise => self.config.layers.len(),
-            Form::Joint => 1,
-        }
-    }
-
-    /// The layers that a stage learns.
-    pub fn layers_of(&self, stage: usize) -> std::ops::Range<usize> {
-        match self.config.train.form {
-            Form::LayerWise => stage..stage + 1,
-            Form::Joint => 0..self.config.layers.len(),
-        }
-    }
-
-    /// Whether learning is done.
-    pub fn finished(&self) -> bool {
-        self.position.stage >= self.stages()
-    }
-
-    /// Whether the maps of every image are stored, for the next visit and the layer above.
-    pub fn keeps_maps(&self) -> bool {
-        self.config.train.update_filters != Update::Online
-    }
-
-    /// How many layers have filters that are worth looking at.
-    pub fn learnt_layers(&self) -> usize {
-        match self.config.train.form {
-            Form::Joint => self.config.layers.len(),
-            Form::LayerWise => self.objectives.len(),
-        }
-    }
-
-    /// A network of the right shapes, all zero, to be filled from a record.
-    fn blank(&self, device: &Device) -> Result<Network> {
-        let layers = self.connectivity.iter().zip(&self.sizes);
-        let layers = layers.map(|(g, &[h, w])| {
-            let filters = Tensor::zeros([g.planes(), g.maps(), h, w], device);
-            Layer::new(filters, g.clone())
-        });
-        let mut network = Network::new(layers.collect())?;
-        for (layer, rescaling) in network.layers_mut().iter_mut().zip(&self.rescaling) {
-            layer.rescaling = *rescaling;
-        }
-        Ok(network)
-    }
-}
-
-/// A run opened for looking at and for use: the network of a checkpoint, and the way to its maps.
+/// A network that is learnt or being learnt, what is known of its learning, and the maps of its images.
 #[derive(Debug)]
 pub struct Run {
-    /// The folder.
-    pub folder: RunFolder,
-    /// What the checkpoint holds beside the arrays.
+    /// Where maps and checkpoints are kept.
+    pub store: Store,
+    /// What a checkpoint holds beside the arrays.
     pub state: State,
-    /// The filters that were learnt.
+    /// The filters.
     pub network: Network,
 }
 
@@ -199,7 +51,7 @@ impl Run {
         let (_, state): (_, State) = folder.state()?;
         let network = load(&folder, "filters", state.blank(device)?)?;
         Ok(Self {
-            folder,
+            store: Store::Folder(Box::new(folder)),
             state,
             network,
         })
@@ -216,12 +68,10 @@ impl Run {
     /// [`Error::Checkpoint`] where the image has none yet or the file is damaged.
     pub fn codes(&self, layer: usize, i: usize, device: &Device) -> Result<Tensor<4>> {
         let name = codes_name(layer, i);
-        let name = if self.folder.contains(&name) {
-            name
-        } else {
-            maps_name(layer, i)
-        };
-        self.tensor(&name, layer, i, device)
+        match self.store.contains(&name) {
+            true => self.tensor(&name, layer, i, device),
+            false => self.maps(layer, i, device),
+        }
     }
 
     /// The maps of image `i` in layer `layer` that learning goes on from, and that the layer above
@@ -233,36 +83,135 @@ impl Run {
         self.tensor(&maps_name(layer, i), layer, i, device)
     }
 
+    /// The sparse maps of image `i` in layer `layer` by their elements.
+    ///
+    /// # Errors
+    /// As [`Run::codes`].
+    pub fn sparse_codes(&self, layer: usize, i: usize) -> Result<SparseMaps> {
+        SparseMaps::from_dense(&self.codes(layer, i, &Device::flex())?)
+    }
+
     /// Whether image `i` has maps in layer `layer`.
     pub fn has_maps(&self, layer: usize, i: usize) -> bool {
-        self.folder.contains(&maps_name(layer, i))
+        self.store.contains(&maps_name(layer, i))
+    }
+
+    /// Keeps the maps of image `i` in layer `layer` that learning goes on from, and the sparse codes
+    /// where those are others.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where they cannot be written.
+    pub(crate) fn put_maps(
+        &mut self,
+        layer: usize,
+        i: usize,
+        maps: &Tensor<4>,
+        codes: Option<&Tensor<4>>,
+    ) -> Result<()> {
+        self.store.put(&maps_name(layer, i), maps)?;
+        match codes {
+            Some(codes) => self.store.put(&codes_name(layer, i), codes),
+            None => Ok(()),
+        }
     }
 
     fn tensor(&self, name: &str, layer: usize, i: usize, device: &Device) -> Result<Tensor<4>> {
         let [c, h, w] = self.state.images[i].shape;
         let shape = self.network.part(0..layer + 1).maps_shape([1, c, h, w]);
-        let blank = FeatureMaps::new(Tensor::zeros(shape, device));
-        Ok(load(&self.folder, name, blank)?.maps.val())
+        self.store.get(name, shape, device)
+    }
+
+    /// The last epoch of every stage that has one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the trace of a run of an older version cannot be read.
+    pub fn last_epochs(&self) -> Result<Vec<TraceLine>> {
+        if !self.state.metrics.is_empty() {
+            return Ok(self.state.metrics.clone());
+        }
+        let trace = self.store.read_trace()?.records;
+        let last = |stage| {
+            let mut lines = trace.iter().rev();
+            lines
+                .find(|l| l.stage == stage && l.batch.is_none())
+                .cloned()
+        };
+        Ok((0..self.state.stages()).filter_map(last).collect())
+    }
+
+    /// Finds the maps of images that the run holds none of: stage by stage as in training, by the run's
+    /// own solver from zero, in as many steps as a training image was given.
+    pub fn encoder(&self) -> Encoder<'_> {
+        let state = &self.state;
+        let learner = state.config.learner();
+        let begins_anew = learner.codes.restarts() || !state.keeps_maps();
+        let stages = state.objectives.iter().enumerate();
+        let stages = stages.map(|(stage, &objective)| {
+            let layers = state.layers_of(stage);
+            let visits = match begins_anew {
+                true => 1,
+                false => state.config.layers[layers.end - 1].epochs,
+            };
+            Stage {
+                budget: Budget::Rounds(visits * learner.steps),
+                layers,
+                objective,
+            }
+        });
+        Encoder {
+            stages: stages.collect(),
+            network: &self.network,
+            method: learner.codes,
+            start_noise: 0.0,
+            seed: 0,
+        }
+    }
+
+    /// Makes all of it a checkpoint, where it is kept in a folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written; the checkpoint before then is still whole.
+    pub(crate) fn commit(&mut self, memory: &FilterMemory, best: bool) -> Result<()> {
+        let state = &mut self.state;
+        let FilterMemory {
+            moments,
+            statistics,
+        } = memory;
+        state.adam_steps = moments.iter().map(|m| m.time).collect();
+        state.statistics_batches = statistics.iter().map(|s| s.batches).collect();
+        let Store::Folder(folder) = &mut self.store else {
+            return Ok(());
+        };
+        folder.put("filters", &save(self.network.clone())?)?;
+        let layers = state.layers_of(state.position.stage.min(state.stages() - 1));
+        for (layer, moments) in layers.clone().zip(moments) {
+            folder.put(&moments_name(layer), &save(moments.clone())?)?;
+        }
+        for (layer, statistics) in layers.zip(statistics) {
+            folder.put(&statistics_name(layer), &save(statistics.clone())?)?;
+        }
+        let step = folder.last_step().map_or(0, |step| step + 1);
+        folder.commit(step, state, best)
     }
 }
 
 /// The name under which the maps of an image are stored.
-pub fn maps_name(layer: usize, image: usize) -> String {
+fn maps_name(layer: usize, image: usize) -> String {
     format!("maps/layer{}/image{:05}", layer + 1, image + 1)
 }
 
 /// The name under which the sparse copy is stored, where the solver keeps one.
-pub fn codes_name(layer: usize, image: usize) -> String {
+fn codes_name(layer: usize, image: usize) -> String {
     format!("codes/layer{}/image{:05}", layer + 1, image + 1)
 }
 
 /// The name under which Adam's memory of a layer's filters is stored.
-pub fn moments_name(layer: usize) -> String {
+fn moments_name(layer: usize) -> String {
     format!("adam/layer{}", layer + 1)
 }
 
 /// The name under which what an online learner remembers of a layer is stored.
-pub fn statistics_name(layer: usize) -> String {
+fn statistics_name(layer: usize) -> String {
     format!("past/layer{}", layer + 1)
 }
 
@@ -321,6 +270,9 @@ impl ModuleMapper for Rename {
 /// # Errors
 /// As [`load`].
 pub fn load_memory(run: &Run, stage: usize) -> Result<FilterMemory> {
+    let Store::Folder(folder) = &run.store else {
+        return Ok(FilterMemory::default());
+    };
     let State {
         adam_steps,
         statistics_batches,
@@ -330,12 +282,12 @@ pub fn load_memory(run: &Run, stage: usize) -> Result<FilterMemory> {
     let mut memory = FilterMemory::default();
     for (layer, &time) in run.state.layers_of(stage).zip(adam_steps) {
         let blank = Moments::zeros(&filters(layer));
-        let moments = load(&run.folder, &moments_name(layer), blank)?;
+        let moments = load(folder, &moments_name(layer), blank)?;
         memory.moments.push(Moments { time, ..moments });
     }
     for (layer, &batches) in run.state.layers_of(stage).zip(statistics_batches) {
         let blank = OnlineStatistics::none(&filters(layer));
-        let past = load(&run.folder, &statistics_name(layer), blank)?;
+        let past = load(folder, &statistics_name(layer), blank)?;
         memory.statistics.push(OnlineStatistics { batches, ..past });
     }
     Ok(memory)
@@ -363,33 +315,4 @@ pub fn to_image(batch: &Tensor<4>, n: usize) -> Result<Image> {
         width,
         values,
     })
-}
-
-/// Sums of an epoch as its line in the trace.
-impl EpochSums {
-    /// Adds what a visit gave.
-    pub fn add(&mut self, after_codes: &[Evaluation], after_filters: &[Evaluation], snr: &[f64]) {
-        self.images += snr.len();
-        self.after_codes += Evaluation::total(after_codes).objective;
-        self.after_filters += Evaluation::total(after_filters).objective;
-        self.snr += snr.iter().sum::<f64>();
-        self.density += after_filters.iter().map(|e| e.density).sum::<f64>();
-    }
-
-    /// The means, as a line of the trace.
-    pub fn line(&self, position: Position, batch: Option<usize>, seconds: f64) -> TraceLine {
-        let n = self.images.max(1) as f64;
-        TraceLine {
-            stage: position.stage,
-            epoch: position.epoch,
-            batch,
-            images: self.images,
-            after_codes: self.after_codes / n,
-            after_filters: self.after_filters / n,
-            snr: self.snr / n,
-            density: self.density / n,
-            resampled: 0,
-            seconds,
-        }
-    }
 }

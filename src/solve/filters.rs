@@ -6,10 +6,10 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::lanczos::largest_eigenvalue;
-use super::{Dot, SparseBatch, conjugate_gradients};
+use super::SparseBatch;
 use crate::conv;
 use crate::error::Result;
+use crate::linop::{Dot, conjugate_gradients, largest_eigenvalue};
 use crate::model::{Constraint, DataTerm, FeatureMaps, Network};
 
 /// Hands every batch of top maps and images, one after the other, to the function given.

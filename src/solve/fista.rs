@@ -5,9 +5,9 @@ use std::mem;
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::lanczos::largest_eigenvalue;
-use super::{CodingSolver, Dot, Problem, Solver, SparseBatch};
+use super::{CodingSolver, Problem, Solver, SparseBatch};
 use crate::conv::proximal::{self, Proximal};
+use crate::linop::{Dot, largest_eigenvalue};
 use crate::model::{FeatureMaps, Network};
 use crate::pass::{self, BLOCK, Block, Pass, Use, dot};
 use crate::penalty::Shrink;

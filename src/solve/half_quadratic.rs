@@ -3,11 +3,14 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::cg::TINY;
-use super::{CodingSolver, Dot, Problem, Reason, Solver};
+use super::{CodingSolver, Problem, Reason, Solver};
 use crate::error::{Error, Result};
+use crate::linop::Dot;
 use crate::pass::{BLOCK, Block, Pass, Use, dot};
 use crate::penalty::Shrink;
+
+/// Keeps 0 / 0 at 0 once the residual is gone; far below any residual that matters.
+const TINY: f64 = 1e-30;
 
 /// How beta grows: `start, start * growth, ..`, `steps` values.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

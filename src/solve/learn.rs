@@ -83,11 +83,7 @@ impl Learner {
         memory: &mut FilterMemory,
         callback: &dyn Callback<Point>,
     ) -> Result<Learnt> {
-        let Problem {
-            network,
-            data,
-            objective,
-        } = problem;
+        let Problem { network, data, .. } = problem;
         let together = match update {
             true => self.codes.learn_together(self, problem, &maps, memory),
             false => None,
@@ -118,18 +114,11 @@ impl Learner {
             sparse,
         } = coded;
         let measure = |network: &Network, maps: &Tensor<4>| {
-            let each = match &sparse {
-                Some(sparse) => sparse.measure(&network.top().filters.val(), objective),
-                None => objective.measure(network, maps.clone(), data),
+            let problem = Problem {
+                network: network.clone(),
+                ..problem.clone()
             };
-            let total = Evaluation::total(&each).objective;
-            if total.is_finite() {
-                return Ok(each);
-            }
-            Err(Error::Numeric(format!(
-                "the objective became {total}; try a smaller learning rate, more \
-                 conjugate gradient steps, less data_weight, or check the images for huge values"
-            )))
+            measure(&problem, maps, sparse.as_ref())
         };
         let after_codes = measure(&network, &codes)?;
         let (network, after_filters) = if waits {
@@ -188,4 +177,32 @@ impl Learner {
         }
         Ok(network)
     }
+}
+
+/// How good maps are, by their elements where those are at hand.
+///
+/// # Errors
+/// [`Error::Numeric`] where the objective is not finite.
+pub(super) fn measure(
+    problem: &Problem,
+    maps: &Tensor<4>,
+    sparse: Option<&SparseBatch>,
+) -> Result<Vec<Evaluation>> {
+    let Problem {
+        network,
+        data,
+        objective,
+    } = problem;
+    let each = match sparse {
+        Some(sparse) => sparse.measure(&network.top().filters.val(), objective),
+        None => objective.measure(network, maps.clone(), data),
+    };
+    let total = Evaluation::total(&each).objective;
+    if total.is_finite() {
+        return Ok(each);
+    }
+    Err(Error::Numeric(format!(
+        "the objective became {total}; try a smaller learning rate, more conjugate gradient steps, \
+         less data_weight, or check the images for huge values"
+    )))
 }

@@ -7,25 +7,23 @@
 //! each visit of some images and checks what they led to. Solvers read no files and print nothing.
 
 mod adam;
-mod cg;
 mod coordinate_descent;
 mod drive;
+mod encode;
 mod filters;
 mod fista;
 mod half_quadratic;
-mod lanczos;
 mod learn;
 mod method;
 
 pub use adam::{Adam, AdamPass, Moments};
-pub use cg::{Dot, conjugate_gradients};
 pub use coordinate_descent::{CoordinateDescent, CoordinateDescentState, SparseBatch};
 use drive::advance;
 pub use drive::{Callback, Evaluate, Limits, Point, Quality, Reason, Solved, drive};
+pub use encode::{Budget, Encoded, Encoder, Stage};
 pub use filters::{Batches, FilterProblem, FilterStep, OnlineStatistics};
 pub use fista::{Fista, FistaPass, operator_norm};
 pub use half_quadratic::{DirectionPass, HalfQuadratic, LastPass, Schedule, ShrinkPass};
-pub(crate) use lanczos::largest_eigenvalue;
 pub use learn::{FilterMemory, Learner, Learnt};
 pub use method::{CodingSolver, Method, SolverName};
 

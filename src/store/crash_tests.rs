@@ -127,7 +127,7 @@ fn a_full_disk_is_told_and_the_last_commit_stays() {
         .env(FOLDER, &folder)
         .output();
     let Ok(output) = limited else {
-        return eprintln!("skipped: there is no `sh` here to limit the length of files");
+        return crate::skipped::skipped("sh", "there is no `sh` to limit the length of files");
     };
     assert!(
         output.status.success(),

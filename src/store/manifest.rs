@@ -10,7 +10,9 @@ use crate::files;
 use crate::{Error, Result};
 
 const FORMAT: &str = "deconvnet-run";
-const VERSION: u64 = 1;
+/// Version 1 differs in what the state holds, which its reader sees to.
+const VERSION: u64 = 2;
+const OLDEST: u64 = 1;
 
 /// One checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,14 +63,19 @@ impl Manifest {
         if value["format"] != FORMAT {
             return Err("is not the checkpoint of a deconvnet run".to_owned());
         }
-        if value["version"] != VERSION {
+        let known = |version: u64| (OLDEST..=VERSION).contains(&version);
+        if !value["version"].as_u64().is_some_and(known) {
             return Err(format!(
-                "has format version {}, and this program reads version {VERSION}: use the \
-                 deconvnet that wrote it",
+                "has format version {}, and this program reads versions {OLDEST} to {VERSION}: use \
+                 the deconvnet that wrote it",
                 value["version"]
             ));
         }
         let manifest: Self = serde_json::from_value(value)
+            .map(|manifest: Self| Self {
+                version: VERSION,
+                ..manifest
+            })
             .map_err(|error| format!("is incomplete or damaged ({error})"))?;
         match manifest.blobs.values().find(|blob| !is_plain(&blob.file)) {
             Some(blob) => Err(format!("names a file outside the run: `{}`", blob.file)),

@@ -77,18 +77,19 @@ pub fn export(
     device: &Device,
 ) -> Result<Exported> {
     arrays::check_path(file, overwrite)?;
-    let run = Run::read(run, which, device)?;
+    let path = run;
+    let run = Run::read(path, which, device)?;
     if run.state.objectives.is_empty() {
         return Err(Error::Checkpoint(format!(
             "{} has learnt nothing yet; go on training it first",
-            run.folder.path().display()
+            path.display()
         )));
     }
     if maps && !run.state.keeps_maps() {
         return Err(Error::Config(format!(
             "{} was learnt online and holds no maps; find those of any image with infer, or export the \
              filters alone",
-            run.folder.path().display()
+            path.display()
         )));
     }
     let mut bundle = Bundle::default();

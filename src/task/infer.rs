@@ -9,11 +9,10 @@ mod report;
 mod tests;
 
 use std::fmt;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use self::files::Job;
 pub use self::problem_file::{ProblemReport, solve_problem};
@@ -23,11 +22,9 @@ use crate::arrays::{self, Array, Bundle};
 use crate::config::Form;
 use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
-use crate::model::{FeatureMaps, Network, Objective};
 use crate::picture;
 use crate::run::{Run, State, to_image, to_tensor};
-use crate::solve::SolverName;
-use crate::solve::{Limits, Method, Problem, Reason, Solved};
+use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
 /// What to infer, from what, and where to.
@@ -129,7 +126,12 @@ pub fn run(
     if let Some(warning) = coder.other_scale(options.solver) {
         observer.event(Event::Note(warning));
     }
-    let mut report = Report::new(options, coder.method.name(), coder.joint, jobs.len());
+    let mut report = Report::new(
+        options,
+        coder.encoder.method.name(),
+        coder.joint,
+        jobs.len(),
+    );
     for (i, job) in jobs.iter().enumerate() {
         match coder.infer(job, observer) {
             Ok(Some(inferred)) => {
@@ -166,12 +168,8 @@ pub fn run(
 /// The frozen network and how it is used.
 struct Coder<'a> {
     state: &'a State,
-    network: Network,
-    /// The layers that are solved for together, and their objective.
-    stages: Vec<(Range<usize>, Objective)>,
+    encoder: Encoder<'a>,
     joint: bool,
-    method: Method,
-    limits: &'a Limits,
     device: &'a Device,
 }
 
@@ -200,33 +198,42 @@ impl<'a> Coder<'a> {
         };
         let layers = state.learnt_layers();
         let joint = options.joint || state.config.train.form == Form::Joint;
+        let stage = |layers, objective| Stage {
+            layers,
+            objective,
+            budget: Budget::Limits(options.limits),
+        };
         let stages: Vec<_> = if joint {
-            vec![(0..layers, top)]
+            vec![stage(0..layers, top)]
         } else {
             let each = state.objectives.iter().enumerate();
-            each.map(|(l, &objective)| (l..l + 1, objective)).collect()
+            each.map(|(l, &objective)| stage(l..l + 1, objective))
+                .collect()
         };
-        let without_gap = stages.iter().find(|(_, objective)| !objective.is_convex());
-        if let (Some(_), Some((layers, objective))) = (options.limits.gap, without_gap) {
+        let without_gap = stages.iter().find(|stage| !stage.objective.is_convex());
+        if let (Some(_), Some(stage)) = (options.limits.gap, without_gap) {
             return Err(Error::Config(format!(
                 "a limit on the duality gap needs p = 1, and layer {} has p = {}; limit the steps, \
                  the seconds or the change of the objective instead",
-                layers.end,
-                objective.p()
+                stage.layers.end,
+                stage.objective.p()
             )));
         }
         let solver = options.solver.unwrap_or(state.config.train.solver);
         let method = state.config.method(solver);
-        for (stack, _) in &stages {
-            method.check(stack.len())?;
+        for stage in &stages {
+            method.check(stage.layers.len())?;
         }
         Ok(Self {
             state,
-            network: run.learnt(),
-            stages,
+            encoder: Encoder {
+                network: &run.network,
+                stages,
+                method,
+                start_noise: state.config.train.start_noise,
+                seed: state.config.seed,
+            },
             joint,
-            method,
-            limits: &options.limits,
             device,
         })
     }
@@ -236,14 +243,14 @@ impl<'a> Coder<'a> {
         let own = self.state.config.train.solver;
         let solver = solver?;
         let is_split = |name: SolverName| name.method().has_separate_maps();
-        let differs = self.stages.len() > 1 && is_split(own) != is_split(solver);
+        let differs = self.encoder.stages.len() > 1 && is_split(own) != is_split(solver);
         differs.then(|| {
             format!(
                 "warning: the run's solver is {}, whose maps are of another scale than those by {}: \
                  layers above the first that were learnt from the former explain the latter less \
                  well; without --solver the run's own is taken",
                 self.state.config.method(own).name(),
-                self.method.name()
+                self.encoder.method.name()
             )
         })
     }
@@ -252,36 +259,16 @@ impl<'a> Coder<'a> {
     fn infer(&self, job: &Job, observer: &dyn Callback<Event>) -> Result<Option<Inferred>> {
         let (prepared, undo) = self.state.prepare_file(&job.image)?;
         let original = undo.invert(&prepared)?;
-        let mut target = to_tensor(&prepared, self.device);
+        let images = to_tensor(&prepared, self.device);
+        let coded = self.encoder.encode(images, &mut Interrupt(observer))?;
         let mut layers = Vec::new();
-        for (stack, objective) in &self.stages {
-            let solved = self.solve(stack.clone(), *objective, target, observer)?;
+        for Encoded { layer, solved } in &coded {
             if solved.reason == Reason::Interrupted {
                 return Ok(None);
             }
-            let top = stack.end - 1;
-            layers.push(self.result(job, top, &solved, &prepared, (&undo, &original))?);
-            target = self.network.layers()[top].rescale(solved.maps);
+            layers.push(self.result(job, *layer, solved, &prepared, (&undo, &original))?);
         }
         Ok(Some(Inferred { original, layers }))
-    }
-
-    /// The maps of the top of some layers that explain `target`, `[1, C, H, W]`.
-    fn solve(
-        &self,
-        layers: Range<usize>,
-        objective: Objective,
-        target: Tensor<4>,
-        observer: &dyn Callback<Event>,
-    ) -> Result<Solved> {
-        let stack = self.network.part(layers);
-        let shape = stack.maps_shape(target.dims());
-        let offset = stack.synthesize(Tensor::zeros(shape, self.device));
-        let problem = Problem::new(stack.flattened(), target - offset, objective)?;
-        let config = &self.state.config;
-        let start = FeatureMaps::start(shape, config.train.start_noise, config.seed, self.device);
-        let watch = &mut Interrupt(observer);
-        self.method.code(&problem, start, self.limits, watch)
     }
 
     fn result(
@@ -293,6 +280,7 @@ impl<'a> Coder<'a> {
         (undo, original): (&Undo, &Image),
     ) -> Result<InferredLayer> {
         let planes = self
+            .encoder
             .network
             .part(0..top + 1)
             .synthesize(solved.codes.clone());

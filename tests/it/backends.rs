@@ -18,25 +18,8 @@ const PRODUCTS: f64 = 1e-5;
 /// Ten steps of FISTA carry the differences on.
 const TEN_STEPS: f64 = 1e-4;
 
-/// The other backends of this program that answer. The absence of a GPU is no failure unless
-/// `DECONVNET_REQUIRE_WGPU=1`.
 fn others() -> Vec<(Backend, Device)> {
-    let mut all = Vec::new();
-    for backend in [Backend::Ndarray, Backend::Wgpu] {
-        if !backend.compiled_in() {
-            println!("skipped: {backend} is not compiled in");
-            continue;
-        }
-        match backend.device() {
-            Ok(device) => all.push((backend, device)),
-            Err(error) => {
-                let required = std::env::var("DECONVNET_REQUIRE_WGPU").is_ok_and(|v| v == "1");
-                assert!(backend == Backend::Wgpu && !required, "{error}");
-                println!("skipped: {error}");
-            }
-        }
-    }
-    all
+    answering(&[Backend::Ndarray, Backend::Wgpu])
 }
 
 fn tiny(stack: Stack, p: f64) -> Problem {

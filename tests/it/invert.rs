@@ -1,9 +1,9 @@
 //! Inverting a convolution, against matrices and answers from elsewhere.
 
+mod methods;
 mod operator;
 mod priors;
 mod reference;
-mod ways;
 
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
@@ -41,21 +41,9 @@ pub fn batch([c, h, w]: [usize; 3]) -> [usize; 4] {
     [1, c, h, w]
 }
 
-/// The other backends of this program that answer. The absence of a GPU is no failure unless
-/// `DECONVNET_REQUIRE_WGPU=1`.
+/// The other backends that answer.
 pub fn others() -> Vec<(Backend, Device)> {
-    let all = [Backend::Ndarray, Backend::Wgpu].into_iter();
-    all.filter(|backend| backend.compiled_in())
-        .filter_map(|backend| match backend.device() {
-            Ok(device) => Some((backend, device)),
-            Err(error) => {
-                let required = std::env::var("DECONVNET_REQUIRE_WGPU").is_ok_and(|v| v == "1");
-                assert!(backend == Backend::Wgpu && !required, "{error}");
-                println!("skipped: {error}");
-                None
-            }
-        })
-        .collect()
+    answering(&[Backend::Ndarray, Backend::Wgpu])
 }
 
 /// A problem whose answer is known, without noise.
@@ -65,10 +53,10 @@ pub fn problem_of(operator: &Operator, x: &Tensor<4>) -> Inverse {
     problem.with_truth(x.clone())
 }
 
-/// The answer of a way by a decomposition, or of enough steps.
+/// The answer of a method by a decomposition, or of enough steps.
 #[track_caller]
 pub fn solve(
-    way: InverseMethod,
+    method: InverseMethod,
     problem: &Inverse,
     settings: &Settings,
 ) -> Solved<InverseEvaluation> {
@@ -79,7 +67,8 @@ pub fn solve(
         every: 1,
         ..Limits::default()
     };
-    way.run(problem, settings, known.as_ref(), &limits, &mut ())
+    method
+        .run(problem, settings, known.as_ref(), &limits, &mut ())
         .expect("finite numbers")
         .solved
 }

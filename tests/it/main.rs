@@ -6,11 +6,15 @@ mod conv;
 mod gpu;
 mod invert;
 mod kernels;
+mod linop;
 mod model;
 mod passes;
 mod penalty;
 mod reference;
 mod resume;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod solve;
 mod structure;
 mod support;
+mod versions;

@@ -1,10 +1,13 @@
 //! The stack as a linear map, the objective and its certificate, the constraint, the record.
 
+use burn::module::Module;
+use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Tensor};
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::Rescaling;
 use deconvnet::model::{Constraint, FeatureMaps, Layer, LayerConfig, Model, Network, Objective};
 use deconvnet::run;
+use deconvnet::solve::{Moments, OnlineStatistics};
 use deconvnet::store::RunFolder;
 
 use crate::support::scenario::{Stack, optimum, problem, with_objective};
@@ -291,4 +294,75 @@ fn a_record_brings_back_every_bit() {
     wrong.codes = FeatureMaps::new(Tensor::zeros([1, 2, 3, 2], &device));
     let error = run::load(&store, "model", wrong).expect_err("other shapes");
     assert!(error.to_string().contains("'model'"), "{error}");
+}
+
+/// A module of a user's own, with every part that has parameters twice.
+#[derive(Module, Debug)]
+struct Pair {
+    layers: [Layer; 2],
+    networks: Vec<Network>,
+    maps: [FeatureMaps; 2],
+    moments: [Moments; 2],
+    statistics: [OnlineStatistics; 2],
+}
+
+#[test]
+fn parts_of_one_module_move_each_by_its_own_gradient() {
+    let device = Device::flex();
+    let layer = |seed| {
+        LayerConfig::new(Connectivity::full(1, 2), [2, 2])
+            .with_seed(seed)
+            .init(&device)
+    };
+    let maps = |seed| FeatureMaps::new(FeatureMaps::start([1, 2, 4, 4], 1.0, seed, &device));
+    let zeros = Tensor::zeros([1, 2, 2, 2], &device);
+    let pair = Pair {
+        layers: [layer(0), layer(1)],
+        networks: [2, 3]
+            .map(|seed| Network::new(vec![layer(seed)]).expect("a layer"))
+            .to_vec(),
+        maps: [maps(4), maps(5)],
+        moments: [Moments::zeros(&zeros), Moments::zeros(&zeros)],
+        statistics: [
+            OnlineStatistics::none(&zeros),
+            OnlineStatistics::none(&zeros),
+        ],
+    };
+    let ids = burn::module::list_param_ids(&pair);
+    let distinct: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!(ids.len(), 4 + 2 + 4 + 2);
+    assert_eq!(distinct.len(), ids.len(), "every parameter has its own id");
+
+    let pair = pair.train();
+    let parameters = |pair: &Pair| {
+        let mut all: Vec<Tensor<4>> = pair.layers.iter().map(|l| l.filters.val()).collect();
+        all.extend(pair.networks.iter().map(|n| n.top().filters.val()));
+        all.extend(pair.maps.iter().map(|m| m.maps.val()));
+        all
+    };
+    let z = Tensor::from_inner(FeatureMaps::start([1, 2, 4, 4], 1.0, 6, &device));
+    // Every part counts by another factor, so that no two gradients are alike.
+    let mut loss = Tensor::<1>::zeros([1], &device.clone().autodiff());
+    for (i, layer) in pair.layers.iter().enumerate() {
+        loss = loss + layer.forward(z.clone()).sum() * (i as f64 + 1.0);
+    }
+    for (i, network) in pair.networks.iter().enumerate() {
+        loss = loss + network.forward(z.clone()).sum() * (i as f64 + 3.0);
+    }
+    for (i, maps) in pair.maps.iter().enumerate() {
+        loss = loss + maps.maps.val().square().sum() * (i as f64 + 5.0);
+    }
+    let gradients = loss.backward();
+    let own: Vec<Vec<f64>> = parameters(&pair)
+        .iter()
+        .map(|x| values(&x.grad(&gradients).expect("a gradient")))
+        .collect();
+    let before: Vec<Vec<f64>> = parameters(&pair).iter().map(values).collect();
+    let gradients = GradientsParams::from_grads(gradients, &pair);
+    let moved = SgdConfig::new().init().step(0.5, pair, gradients);
+    for ((after, before), own) in parameters(&moved).iter().zip(before).zip(own) {
+        let wanted: Vec<f64> = before.iter().zip(&own).map(|(x, g)| x - 0.5 * g).collect();
+        assert_near(&values(after), &wanted, 1e-6, "a step of gradient descent");
+        assert!(norm(&own) > 0.0);
+    }
 }

@@ -5,4 +5,4 @@ mod drive;
 mod filters;
 mod learn;
 mod maps;
-mod systems;
+mod weights;

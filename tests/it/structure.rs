@@ -18,11 +18,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["files"]),
     ("picture", &["data", "files"]),
     ("conv", &["connectivity", "backend", "penalty"]),
+    ("linop", &["conv", "connectivity"]),
     ("model", &["conv", "penalty", "connectivity", "data"]),
     (
         "solve",
         &[
             "model",
+            "linop",
             "conv",
             "penalty",
             "pass",
@@ -30,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "backend",
         ],
     ),
-    ("invert", &["solve", "conv", "connectivity"]),
+    ("invert", &["solve", "linop", "connectivity"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -52,8 +54,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["config", "data", "model", "solve", "arrays", "connectivity"],
     ),
     (
+        "train",
+        &[
+            "run", "config", "solve", "store", "data", "model", "backend",
+        ],
+    ),
+    (
         "task",
         &[
+            "train",
             "run",
             "config",
             "invert",
@@ -72,8 +81,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "run", "config", "invert", "solve", "store", "data", "picture", "arrays",
-            "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "invert", "solve", "store", "data", "picture",
+            "arrays", "problem", "model", "files", "backend",
         ],
     ),
 ];
@@ -238,4 +247,167 @@ fn the_sources_do_use_each_other() {
             "{from} -> {to}"
         );
     }
+}
+
+/// The modules of the crate: their paths, such as `conv::cpu`, and their code.
+struct Modules(BTreeMap<Vec<String>, String>);
+
+impl Modules {
+    fn read() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = Vec::new();
+        sources(&root, &mut files);
+        let modules = files.into_iter().map(|path| {
+            let file = path.strip_prefix(&root).expect("below src");
+            let mut module: Vec<String> = file
+                .with_extension("")
+                .iter()
+                .map(|part| part.to_string_lossy().into_owned())
+                .collect();
+            if matches!(
+                module.last().map(String::as_str),
+                Some("mod" | "lib" | "main")
+            ) {
+                module.pop();
+            }
+            (module, code(&fs::read_to_string(&path).expect("a source")))
+        });
+        Self(modules.collect())
+    }
+
+    /// The module that a path leads to from another, through what modules hand on by `pub use`.
+    fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<Vec<String>> {
+        let mut module = from.to_vec();
+        let mut rest = path.iter().peekable();
+        match path.first().map(String::as_str) {
+            Some("crate") => module.clear(),
+            Some("self" | "super") => {}
+            // A child, or what comes from outside of the crate.
+            Some(first) => {
+                module.push(first.to_owned());
+                self.0.get(&module)?;
+            }
+            None => return None,
+        }
+        rest.next();
+        let mut climbing = path.first().is_some_and(|first| first == "super");
+        if climbing {
+            module.pop();
+        }
+        while let Some(name) = rest.peek() {
+            climbing &= *name == "super";
+            if climbing {
+                module.pop();
+                rest.next();
+                continue;
+            }
+            module.push((*name).clone());
+            if !self.0.contains_key(&module) {
+                module.pop();
+                break;
+            }
+            rest.next();
+        }
+        let handed_on = rest.next().filter(|_| depth < 4).and_then(|name| {
+            let uses = uses(self.0.get(&module)?);
+            let found = uses.into_iter().find(|path| path.last() == Some(name))?;
+            self.resolve(&module, &found, depth + 1)
+        });
+        Some(handed_on.unwrap_or(module))
+    }
+
+    /// Each module with those that it uses, but for the modules that it lies in or that lie in it.
+    fn arrows(&self) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+        let is_test = |module: &[String]| {
+            let name = module.last().map_or("", String::as_str);
+            name == "tests" || name.ends_with("_tests") || name == "test_runs"
+        };
+        let modules = self.0.iter().filter(|(module, _)| !is_test(module));
+        modules
+            .map(|(module, code)| {
+                let used = uses(code).into_iter();
+                let used = used.filter_map(|path| self.resolve(module, &path, 0));
+                let others = used.filter(|to| !to.starts_with(module) && !module.starts_with(to));
+                (module.clone(), others.collect())
+            })
+            .collect()
+    }
+}
+
+/// The paths of all `use` statements of a file, groups taken apart.
+fn uses(code: &str) -> Vec<Vec<String>> {
+    fn expand(tree: &str, before: &[String], into: &mut Vec<Vec<String>>) {
+        let tree = tree.trim();
+        let (head, group) = match tree.split_once('{') {
+            Some((head, rest)) => (head, rest.rfind('}').map(|end| &rest[..end])),
+            None => (tree, None),
+        };
+        let mut path = before.to_vec();
+        let names = head.split("::").map(|name| name.split(" as ").next());
+        let names = names.map(|name| name.unwrap_or_default().trim());
+        path.extend(names.filter(|name| !name.is_empty()).map(str::to_owned));
+        let Some(group) = group else {
+            into.push(path);
+            return;
+        };
+        let (mut depth, mut start) = (0, 0);
+        for (at, c) in group.char_indices().chain([(group.len(), ',')]) {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    if !group[start..at].trim().is_empty() {
+                        expand(&group[start..at], &path, into);
+                    }
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut all = Vec::new();
+    let statements = code.split("use ").skip(1);
+    for statement in statements.filter_map(|rest| rest.split_once(';')) {
+        expand(statement.0, &[], &mut all);
+    }
+    all
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let arrows = Modules::read().arrows();
+    let many = arrows.values().map(BTreeSet::len).sum::<usize>();
+    assert!(many > 200, "{many} arrows between files were found");
+    // What no arrow leads to any more is taken away, until only circles are left.
+    let mut left = arrows;
+    loop {
+        let used: BTreeSet<_> = left.values().flatten().cloned().collect();
+        let before = left.len();
+        left.retain(|module, below| {
+            below.retain(|to| to != module);
+            used.contains(module) && !below.is_empty()
+        });
+        let there: BTreeSet<_> = left.keys().cloned().collect();
+        for below in left.values_mut() {
+            below.retain(|to| there.contains(to));
+        }
+        if left.len() == before {
+            break;
+        }
+    }
+    let circle: Vec<String> = left
+        .iter()
+        .map(|(from, to)| {
+            let to: Vec<_> = to.iter().map(|to| to.join("::")).collect();
+            format!("{} -> {}", from.join("::"), to.join(", "))
+        })
+        .collect();
+    assert!(circle.is_empty(), "{circle:#?}");
+}
+
+#[test]
+fn the_reader_of_files_takes_groups_apart() {
+    let found = uses("use a::{b, c::{self, D}}; pub use super::e::F as G;");
+    let found: Vec<_> = found.iter().map(|path| path.join("::")).collect();
+    assert_eq!(found, ["a::b", "a::c::self", "a::c::D", "super::e::F"]);
 }

@@ -6,8 +6,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use super::report::{Optimum, Report, Row, Source};
 use super::{
-    CURVES, Filters, Interrupt, Options, RECONSTRUCTIONS, STEPS, all_images, learning, pictures,
-    tell_done,
+    CURVES, Filters, Interrupt, Options, RECONSTRUCTIONS, STEPS, learning, pictures, tell_done,
 };
 use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps};
@@ -68,9 +67,8 @@ fn from_images(
             (images, network, Some(objective))
         }
         Filters::Learn | Filters::Given(_) => {
-            let mut images = Images::open(&options.config)?;
-            let all = all_images(&mut images, device)?;
-            let network = learning::quick(options, &all, device, observer)?;
+            let images = Images::open(&options.config)?;
+            let network = learning::quick(options, &images, device, observer)?;
             (images, network, None)
         }
     };

@@ -27,9 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use super::results::Results;
 use super::{Callback, Event, Interrupt};
-use crate::config::{Config, Sparsity};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::model::{DataTerm, LayerConfig, Network, Objective};
+use crate::model::{Network, Objective};
 use crate::run::{Images, Run, to_tensor};
 use crate::solve::Limits;
 use crate::store::CheckpointSelector;
@@ -204,14 +204,9 @@ impl Options {
 
     /// Layer 1 with random filters, the same for every contender.
     fn random_filters(&self, device: &Device) -> Result<Network> {
-        let config = &self.config;
-        let connectivity = config.connectivities()?.swap_remove(0);
-        let size = [config.layers[0].size; 2];
-        let constraint = config.train.constraint;
-        let layer = LayerConfig::new(connectivity, size)
-            .with_constraint(constraint)
-            .with_seed(config.seed);
-        Network::new(vec![layer.init(device)])
+        let mut config = self.config.network()?;
+        config.layers.truncate(1);
+        config.init(device)
     }
 
     /// Layer 1 of a run, its objective, and the images as the run sees them.
@@ -242,21 +237,9 @@ impl Options {
 
     /// The weights of layer 1, with a relative sparsity worked out from these filters and images.
     fn objective(&self, network: &Network, images: &[Tensor<4>]) -> Result<Objective> {
-        let layer = &self.config.layers[0];
-        let sparsity = match layer.sparsity {
-            Sparsity::Weight(weight) => weight,
-            Sparsity::OfMax { of_max } => {
-                let largest = |images: &Tensor<4>| {
-                    Objective::largest_useful_sparsity(
-                        layer.data_weight,
-                        network,
-                        &DataTerm::new(images.clone()),
-                    )
-                };
-                of_max * images.iter().map(largest).fold(0.0, f64::max)
-            }
-        };
-        Objective::new(layer.data_weight, sparsity, layer.p)
+        let targets = images.iter().map(|images| Ok(images.clone().into()));
+        let (objective, _) = self.config.layers[0].objective(network, targets)?;
+        Ok(objective)
     }
 }
 

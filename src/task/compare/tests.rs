@@ -1,6 +1,7 @@
 //! Whole comparisons on tiny sample scenes.
 
 use super::*;
+use crate::config::Sparsity;
 use crate::data::folder;
 use crate::solve::Reason;
 use crate::task::{test_runs, train};

@@ -14,7 +14,7 @@ use crate::data::{Prepare, Preprocess, Rescaling};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network, Objective};
 use crate::problem::{filters_first, four_axes};
-use crate::run::{EpochSums, Position, State, save};
+use crate::run::{Position, State, save};
 use crate::store::RunFolder;
 
 /// What was imported.
@@ -249,9 +249,6 @@ impl Source<'_> {
             Form::Joint => vec![None],
         };
         Ok(State {
-            config,
-            prepare,
-            images: Vec::new(),
             connectivity: layers.iter().map(|l| l.connectivity.clone()).collect(),
             sizes: layers.iter().map(Layer::filter_size).collect(),
             objectives,
@@ -260,12 +257,7 @@ impl Source<'_> {
                 stage: stages,
                 ..Position::default()
             },
-            epoch: EpochSums::default(),
-            best: None,
-            adam_steps: Vec::new(),
-            statistics_batches: Vec::new(),
-            resampled: 0,
-            seconds: 0.0,
+            ..State::new(config, prepare, Vec::new())?
         })
     }
 

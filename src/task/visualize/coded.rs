@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::data::{Image, Undo};
 use crate::error::Result;
-use crate::run::{Images, Run};
+use crate::run::{Images, Run, to_tensor};
 use crate::task::{Callback, Event, Interrupt};
 
 /// An image with its sparse maps.
@@ -39,7 +39,7 @@ impl Coded {
                 .filter(|&layer| run.has_maps(layer, i))
                 .map(|layer| Ok((layer, run.codes(layer, i, device)?)))
                 .collect::<Result<_>>()?,
-            false => run.code(&prepared, device, &mut Interrupt(observer))?,
+            false => encode(run, &prepared, device, observer)?,
         };
         Ok(Self {
             name: short(&images.name(i)),
@@ -61,7 +61,7 @@ impl Coded {
     ) -> Result<Self> {
         let (prepared, undo) = run.state.prepare_file(path)?;
         Ok(Self {
-            codes: run.code(&prepared, device, &mut Interrupt(observer))?,
+            codes: encode(run, &prepared, device, observer)?,
             name: short(&path.display().to_string()),
             prepared,
             undo,
@@ -85,4 +85,19 @@ pub(super) fn top_layers(run: &Run) -> Vec<usize> {
 fn short(name: &str) -> String {
     let file = Path::new(name).file_name();
     file.map_or(name.to_string(), |file| file.to_string_lossy().into_owned())
+}
+
+/// The codes of a prepared image, stage by stage.
+fn encode(
+    run: &Run,
+    prepared: &Image,
+    device: &Device,
+    observer: &dyn Callback<Event>,
+) -> Result<Vec<(usize, Tensor<4>)>> {
+    let images = to_tensor(prepared, device);
+    let coded = run.encoder().encode(images, &mut Interrupt(observer))?;
+    let codes = coded.into_iter();
+    Ok(codes
+        .map(|coded| (coded.layer, coded.solved.codes))
+        .collect())
 }

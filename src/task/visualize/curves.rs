@@ -9,7 +9,7 @@ use crate::run::{Run, TraceLine};
 /// Objective, SNR and density against epochs: a row of plots for each stage. Nothing where learning
 /// has left no trace.
 pub(super) fn draw(run: &Run) -> Result<Option<Image>> {
-    let trace = run.folder.read_trace::<TraceLine>()?.records;
+    let trace = run.store.read_trace()?.records;
     if trace.is_empty() {
         return Ok(None);
     }

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Callback, Event, warn_of_trace};
+use super::{Callback, Event};
 use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, all_usable};
@@ -152,7 +152,7 @@ pub fn run(
                 .into(),
         ));
     }
-    warn_of_trace(&run, observer)?;
+    run.warn_of_trace(observer)?;
     // Finding maps comes late; that an image cannot be used is to be told before anything is drawn.
     let beside = subject.iter().filter(|source| !searched.contains(source));
     let (mut looked, mut failures) = (0, Vec::new());

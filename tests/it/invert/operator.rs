@@ -7,7 +7,7 @@ use rand::RngExt;
 
 use super::*;
 
-/// Random operators of every padding, stride 1 to 3, filters of 1 to 5 taps each way.
+/// Random operators of every padding, stride 1 to 3, filters of 1 to 5 taps along each side.
 fn draw(count: usize, seed: u64) -> Vec<Operator> {
     let mut rng = rng(seed);
     let mut all = Vec::new();

@@ -100,12 +100,12 @@ fn total_variation_holds_the_noise_that_the_pseudo_inverse_amplifies() {
     let mut problem = problem_of(&operator, &tensor(&x, [1, 3, 24, 24]));
     let noise = random(problem.y.dims(), &mut rng(4)) * 0.01;
     problem.y = problem.y.clone() + noise;
-    let error = |way| {
+    let error = |method| {
         let settings = Settings {
             total_variation: 2e-3,
             ..Settings::default()
         };
-        solve(way, &problem, &settings)
+        solve(method, &problem, &settings)
             .last()
             .at
             .error

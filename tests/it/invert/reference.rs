@@ -165,7 +165,7 @@ fn the_pseudo_inverse_is_numpys_to_what_the_condition_number_allows() {
 
 /// From zero, along gradients, everything ends at the least-squares solution of least norm.
 #[test]
-fn the_zero_started_ways_agree_with_scipys_lsqr_and_numpys_pinv() {
+fn the_zero_started_methods_agree_with_scipys_lsqr_and_numpys_pinv() {
     let fixture = Fixture::read();
     let limits = Limits {
         steps: 20_000,
@@ -183,34 +183,34 @@ fn the_zero_started_ways_agree_with_scipys_lsqr_and_numpys_pinv() {
             fixture.double(&format!("{name}_pinv")),
             fixture.double(&format!("{name}_lsqr")),
         );
-        for way in [
+        for method in [
             InverseMethod::Lsqr,
             InverseMethod::Cg,
             InverseMethod::Lbfgs,
             InverseMethod::Adam,
         ] {
             // Adam needs far more steps than there are where the square of it is beyond 1e4.
-            if way == InverseMethod::Adam && condition > 10.0 {
+            if method == InverseMethod::Adam && condition > 10.0 {
                 continue;
             }
-            let found = way
+            let found = method
                 .run(&problem, &Settings::default(), None, &limits, &mut ())
                 .expect("finite numbers");
             let at = found.solved.last();
             println!(
-                "{name:13} {way:8} {} steps, {:?}",
+                "{name:13} {method:8} {} steps, {:?}",
                 at.step, found.solved.reason
             );
             assert!(
                 matches!(found.solved.reason, Reason::Converged | Reason::Rounding),
-                "{name}, {way}: {:?}",
+                "{name}, {method}: {:?}",
                 found.solved.reason
             );
             // The gradient is what they stop by, so that the square of the condition number counts.
             let tolerance = 1e-12 + 5.0 * problem.tolerance * condition * condition;
             let got = values(&found.solved.codes);
-            assert_near(&got, &pinv, tolerance, &format!("{name}, {way}, pinv"));
-            assert_near(&got, &lsqr, tolerance, &format!("{name}, {way}, lsqr"));
+            assert_near(&got, &pinv, tolerance, &format!("{name}, {method}, pinv"));
+            assert_near(&got, &lsqr, tolerance, &format!("{name}, {method}, lsqr"));
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod plain;
 pub mod scenario;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use deconvnet::backend::Backend;
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -155,6 +156,18 @@ pub fn assert_gradient(
     }
 }
 
+/// Of these backends those that answer; that one is missing is said, see [`crate::skipped`].
+pub fn answering(backends: &[Backend]) -> Vec<(Backend, Device)> {
+    let open = |&backend: &Backend| match backend.device() {
+        Ok(device) => Some((backend, device)),
+        Err(error) => {
+            crate::skipped::skipped(backend.name(), error);
+            None
+        }
+    };
+    backends.iter().filter_map(open).collect()
+}
+
 /// The `../shared` data beside the project, or `None` with a remark that the test is skipped.
 pub fn shared(below: &str) -> Option<std::path::PathBuf> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -163,6 +176,6 @@ pub fn shared(below: &str) -> Option<std::path::PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    println!("skipped: ../shared/{below} is not there");
+    crate::skipped::skipped("shared", format!("../shared/{below} is not there"));
     None
 }

@@ -1,0 +1,131 @@
+//! `train`: learn filters and maps from images, save as it goes, go on where it stopped.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::visualize::{PICTURES, pictures_of};
+use super::{Callback, Event};
+use crate::config::{Config, Form};
+use crate::error::Result;
+use crate::run::TraceLine;
+use crate::store::CheckpointSelector;
+pub use crate::train::Ended;
+use crate::train::Trainer;
+
+/// What a training session ended with.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Why it ended.
+    pub ended: Ended,
+    /// The last epoch of every stage that has one.
+    pub stages: Vec<TraceLine>,
+    /// Filters replaced because no image used them.
+    pub resampled: usize,
+    /// Seconds spent learning, over all sessions.
+    pub seconds: f64,
+    /// Whether all layers are one stage.
+    pub joint: bool,
+}
+
+/// Starts a new run in the folder `path`, which must not hold one.
+///
+/// # Errors
+/// Everything that can be wrong with images, settings, the folder and the numbers.
+pub fn start(
+    config: Config,
+    path: &Path,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    finish(
+        Trainer::in_folder(config, path, device)?,
+        path,
+        device,
+        callback,
+    )
+}
+
+/// Goes on with the run in the folder `path`, as if it had never stopped.
+///
+/// # Errors
+/// As [`start`], where the checkpoint is damaged, and for a run that was imported.
+pub fn resume(
+    path: &Path,
+    which: CheckpointSelector,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    let trainer = Trainer::resume(path, which, device, callback)?;
+    finish(trainer, path, device, callback)
+}
+
+/// Trains, and draws what was learnt.
+fn finish(
+    mut trainer: Trainer,
+    path: &Path,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    let ended = trainer.train(callback)?;
+    let (run, mut images) = trainer.into_parts();
+    if ended == Ended::Finished {
+        pictures_of(&run, &mut images, device, &path.join(PICTURES), callback)?;
+    }
+    Ok(Report {
+        run: path.to_path_buf(),
+        ended,
+        stages: run.last_epochs()?,
+        resampled: run.state.resampled,
+        seconds: run.state.seconds,
+        joint: run.state.config.train.form == Form::Joint,
+    })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<6} {:>6} {:>12} {:>9} {:>10}",
+            "layer", "epochs", "objective", "SNR dB", "non-zero %"
+        )?;
+        for line in &self.stages {
+            writeln!(
+                f,
+                "{:<6} {:>6} {:>12.3} {:>9.2} {:>10.2}",
+                match self.joint {
+                    true => "all".to_string(),
+                    false => (line.stage + 1).to_string(),
+                },
+                line.epoch + 1,
+                line.after_filters,
+                line.snr,
+                100.0 * line.density
+            )?;
+        }
+        let input = match self.joint {
+            true => "the prepared image",
+            false => {
+                "a layer's own input: the prepared image for layer 1, the maps below for others"
+            }
+        };
+        writeln!(f, "SNR is that of {input}")?;
+        let run = self.run.display();
+        match self.ended {
+            Ended::Finished => writeln!(
+                f,
+                "finished: all epochs are done, {:.1} s; pictures are in {run}/{PICTURES}",
+                self.seconds
+            ),
+            Ended::Interrupted => writeln!(
+                f,
+                "interrupted after {:.1} s and saved; go on with: deconvnet train --resume {run}",
+                self.seconds
+            ),
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The trainer: stage by stage, epoch by epoch, saved as it goes.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor};
+use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
+
+use super::{Event, check_sizes, estimate};
+use crate::config::{Config, Form, Update};
+use crate::data::{Image, Range};
+use crate::error::{Error, Result};
+use crate::model::Network;
+use crate::run::{Images, Position, Run, State, Store, load_memory, to_image, to_tensor};
+use crate::solve::{Callback, FilterMemory, Learner};
+use crate::store::{CheckpointSelector, RunFolder};
+
+/// A stream of random numbers of its own for each purpose, so that nothing but the seed and the
+/// position has to be stored.
+pub(super) fn random_stream(state: &State, purpose: u64, index: u64) -> ChaCha8Rng {
+    let Position { stage, epoch, .. } = state.position;
+    let mut rng = ChaCha8Rng::seed_from_u64(state.config.seed);
+    rng.set_stream(purpose << 56 | (stage as u64) << 48 | (epoch as u64) << 24 | index);
+    rng
+}
+
+pub(super) const ORDER: u64 = 1;
+pub(super) const START: u64 = 2;
+pub(super) const RESAMPLE: u64 = 3;
+
+/// Why training came to a halt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// All epochs of all layers are done.
+    Finished,
+    /// The callback asked to stop; training can go on.
+    Interrupted,
+}
+
+/// Learns filters and maps from images; see [the module](super).
+#[derive(Debug)]
+pub struct Trainer {
+    pub(super) run: Run,
+    pub(super) images: Images,
+    pub(super) memory: FilterMemory,
+    pub(super) learner: Learner,
+    pub(super) device: Device,
+    /// The stage that the callback was told of last.
+    announced: Option<usize>,
+    saved: Instant,
+    /// When the present call began, and the seconds spent before it.
+    began: Instant,
+    seconds_before: f64,
+}
+
+impl Trainer {
+    /// Learns from images in memory and keeps all maps there; nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that do not fit, [`Error::Input`] for images that cannot be used.
+    pub fn in_memory(config: Config, images: Vec<Image>, device: &Device) -> Result<Self> {
+        let images = Images::given(&config, images)?;
+        Self::new(config, images, Store::in_memory(), device)
+    }
+
+    /// Starts a new run in the folder `path`, which must not hold one, from the images that the
+    /// configuration names.
+    ///
+    /// # Errors
+    /// Everything that can be wrong with images, settings and the folder.
+    pub fn in_folder(config: Config, path: &Path, device: &Device) -> Result<Self> {
+        config.check()?;
+        let images = Images::open(&config)?;
+        check_sizes(&config, &images)?;
+        let folder = Store::Folder(Box::new(RunFolder::create(path)?));
+        Self::new(config, images, folder, device)
+    }
+
+    /// Learns from images that are found and prepared already.
+    ///
+    /// # Errors
+    /// As [`Trainer::in_memory`].
+    pub fn new(config: Config, images: Images, store: Store, device: &Device) -> Result<Self> {
+        config.check()?;
+        check_sizes(&config, &images)?;
+        let network = config.network()?.init(device)?;
+        let prepare = images.prepare().clone();
+        let state = State::new(config, prepare, images.sources().to_vec())?;
+        let run = Run {
+            store,
+            state,
+            network,
+        };
+        Ok(Self::of(run, images, FilterMemory::default(), device))
+    }
+
+    /// Goes on with the run in the folder `path`, as if it had never stopped.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is damaged, [`Error::Input`] where its images are not what they
+    /// were, [`Error::Config`] for a run that was imported.
+    pub fn resume(
+        path: &Path,
+        which: CheckpointSelector,
+        device: &Device,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Self> {
+        // All of it is read before anything is written: going on from an older checkpoint drops those
+        // that came after it.
+        let run = Run::read(path, which, device)?;
+        if run.state.images.is_empty() {
+            return Err(Error::Config(format!(
+                "{} was imported and has no images to learn from; use it for inference, pictures or \
+                 export, or start a new run",
+                path.display()
+            )));
+        }
+        run.warn_of_trace(callback)?;
+        let mut images = Images::resume(&run.state);
+        let memory = match run.state.finished() {
+            true => FilterMemory::default(),
+            false => {
+                for i in 0..run.state.images.len() {
+                    images.get(i)?;
+                }
+                load_memory(&run, run.state.position.stage)?
+            }
+        };
+        let run = Run::open(path, which, device)?;
+        Ok(Self::of(run, images, memory, device))
+    }
+
+    fn of(mut run: Run, images: Images, memory: FilterMemory, device: &Device) -> Self {
+        if let Store::Folder(folder) = &mut run.store {
+            folder.keep = run.state.config.checkpoint.keep;
+        }
+        Self {
+            learner: run.state.config.learner(),
+            seconds_before: run.state.seconds,
+            run,
+            images,
+            memory,
+            device: device.clone(),
+            announced: None,
+            saved: Instant::now(),
+            began: Instant::now(),
+        }
+    }
+
+    /// The same with other filters to begin with.
+    pub fn with_network(mut self, network: Network) -> Self {
+        self.run.network = network;
+        self
+    }
+
+    /// The same with another solver and its settings.
+    pub fn with_learner(self, learner: Learner) -> Self {
+        Self { learner, ..self }
+    }
+
+    /// What has been learnt so far.
+    pub fn network(&self) -> &Network {
+        &self.run.network
+    }
+
+    /// Filters, maps and the state of learning.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The images, prepared.
+    pub fn images(&mut self) -> &mut Images {
+        &mut self.images
+    }
+
+    /// The run and its images, for use.
+    pub fn into_parts(self) -> (Run, Images) {
+        (self.run, self.images)
+    }
+
+    /// Trains until all epochs are done or the callback asks to stop.
+    ///
+    /// # Errors
+    /// [`Error::Numeric`] where the numbers leave the finite range, with what was finite before kept;
+    /// those of reading images and of writing checkpoints.
+    pub fn train(&mut self, callback: &mut dyn Callback<Event>) -> Result<Ended> {
+        let (memory, disk) = estimate(&self.run.state, &self.run.network);
+        callback.event(Event::Note(format!(
+            "{} images; about {} MiB of memory, {} MiB of disk at most",
+            self.run.state.images.len(),
+            memory.div_ceil(1 << 20),
+            disk.div_ceil(1 << 20)
+        )));
+        while !self.run.state.finished() {
+            if self.epoch(callback)? == Ended::Interrupted {
+                return Ok(Ended::Interrupted);
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    /// Trains for one epoch, or what is left of it.
+    ///
+    /// # Errors
+    /// As [`Trainer::train`].
+    pub fn epoch(&mut self, callback: &mut dyn Callback<Event>) -> Result<Ended> {
+        self.seconds_before = self.run.state.seconds;
+        self.began = Instant::now();
+        let ended = self.run_epoch(callback);
+        self.run.state.seconds = self.seconds();
+        ended
+    }
+
+    fn run_epoch(&mut self, callback: &mut dyn Callback<Event>) -> Result<Ended> {
+        if self.run.state.finished() {
+            return Ok(Ended::Finished);
+        }
+        self.begin_stage(callback)?;
+        if self.run.state.position.epoch < self.epochs()
+            && self.visit_all(callback)? == Ended::Interrupted
+        {
+            return Ok(Ended::Interrupted);
+        }
+        if self.run.state.position.epoch >= self.epochs() {
+            self.end_stage(callback)?;
+        }
+        Ok(Ended::Finished)
+    }
+
+    pub(super) fn epochs(&self) -> usize {
+        let state = &self.run.state;
+        let top = state.layers_of(state.position.stage).end - 1;
+        state.config.layers[top].epochs
+    }
+
+    /// Works out the weights of the stage's objective, unless a resume brought them along.
+    fn begin_stage(&mut self, callback: &mut dyn Callback<Event>) -> Result<()> {
+        let stage = self.run.state.position.stage;
+        if self.run.state.objectives.len() == stage {
+            let layers = self.run.state.layers_of(stage);
+            let settings = self.run.state.config.layers[layers.end - 1].clone();
+            let stack = self.run.network.part(layers);
+            let count = self.run.state.images.len();
+            let targets = (0..count).map(|i| Ok(self.target(i)?.into()));
+            let (objective, note) = settings.objective(&stack, targets)?;
+            note.into_iter()
+                .for_each(|note| callback.event(Event::Note(note)));
+            self.run.state.objectives.push(objective);
+            self.run.state.best = None;
+            self.memory = self.fresh_memory();
+            self.commit(false)?;
+        }
+        if self.announced.replace(stage) == Some(stage) {
+            return Ok(());
+        }
+        let state = &self.run.state;
+        callback.event(Event::Stage {
+            name: match state.layers_of(stage) {
+                layers if layers.len() > 1 => format!("layers 1 to {} together", layers.end),
+                layers => format!("layer {}/{}", layers.end, state.stages()),
+            },
+            epochs: self.epochs(),
+            images: state.images.len(),
+            done: state.position.epoch * state.images.len() + state.epoch.images,
+        });
+        Ok(())
+    }
+
+    /// What a stage begins with.
+    fn fresh_memory(&self) -> FilterMemory {
+        let state = &self.run.state;
+        match state.config.train.update_filters {
+            Update::Online => {
+                let layers = state.layers_of(state.position.stage);
+                FilterMemory::online(&self.run.network.part(layers))
+            }
+            Update::Batch | Update::Epoch => FilterMemory::default(),
+        }
+    }
+
+    /// What the stage has to explain of image `i`, `[1, C, H, W]`: the prepared image, or the
+    /// rescaled maps of the layer below.
+    pub(super) fn target(&mut self, i: usize) -> Result<Tensor<4>> {
+        let below = self
+            .run
+            .state
+            .layers_of(self.run.state.position.stage)
+            .start;
+        if below == 0 {
+            return Ok(to_tensor(&self.images.get(i)?, &self.device));
+        }
+        let maps = self.run.maps(below - 1, i, &self.device)?;
+        Ok(self.run.network.layers()[below - 1].rescale(maps))
+    }
+
+    /// The batches of the epoch: images in random order, neighbours of equal size together.
+    fn batches(&self) -> Vec<Vec<usize>> {
+        let state = &self.run.state;
+        let mut order: Vec<usize> = (0..state.images.len()).collect();
+        order.shuffle(&mut random_stream(state, ORDER, 0));
+        order
+            .chunk_by(|&a, &b| state.images[a].shape == state.images[b].shape)
+            .flat_map(|alike| alike.chunks(state.config.train.batch))
+            .map(<[usize]>::to_vec)
+            .collect()
+    }
+
+    /// The visits of an epoch that are left, and its end.
+    fn visit_all(&mut self, callback: &mut dyn Callback<Event>) -> Result<Ended> {
+        let batches = self.batches();
+        let first = self.run.state.position.batch;
+        for (b, batch) in batches.iter().enumerate().skip(first) {
+            let line = self.visit(b, batch)?;
+            self.run.state.position.batch = b + 1;
+            self.run.store.append_trace(&line)?;
+            callback.event(Event::Batch(line));
+            let due = self.saved.elapsed().as_secs_f64()
+                >= self.run.state.config.checkpoint.every_seconds;
+            if callback.interrupted() {
+                self.commit(false)?;
+                return Ok(Ended::Interrupted);
+            }
+            if due {
+                self.commit(false)?;
+            }
+        }
+        self.end_epoch(&batches, callback)?;
+        Ok(match callback.interrupted() {
+            true => Ended::Interrupted,
+            false => Ended::Finished,
+        })
+    }
+
+    /// Fixes the rescaling of the finished layer's maps and moves on to the next stage.
+    fn end_stage(&mut self, callback: &mut dyn Callback<Event>) -> Result<()> {
+        let stage = self.run.state.position.stage;
+        let range = self.run.state.config.train.rescale_maps;
+        let last = stage + 1 == self.run.state.stages();
+        let layer_wise = self.run.state.config.train.form == Form::LayerWise;
+        let rescaling = if layer_wise && !last && range > 0.0 {
+            let mut seen = Range::new();
+            for i in 0..self.run.state.images.len() {
+                let maps = self.run.maps(stage, i, &self.device)?;
+                seen.add(&to_image(&maps, 0)?.values);
+            }
+            Some(seen.rescaling(range))
+        } else {
+            None
+        };
+        self.run.state.rescaling.push(rescaling);
+        if layer_wise {
+            self.run.network.layers_mut()[stage].rescaling = rescaling;
+        }
+        // It belongs to the layer that is done, and no resume may look for it any more.
+        self.memory = FilterMemory::default();
+        self.run.state.position = Position {
+            stage: stage + 1,
+            epoch: 0,
+            batch: 0,
+        };
+        if self.run.state.finished() {
+            callback.event(Event::Note("all epochs are done".into()));
+        }
+        self.commit(false)
+    }
+
+    /// Seconds spent training.
+    pub(super) fn seconds(&self) -> f64 {
+        self.seconds_before + self.began.elapsed().as_secs_f64()
+    }
+
+    pub(super) fn commit(&mut self, best: bool) -> Result<()> {
+        self.run.state.seconds = self.seconds();
+        self.run.commit(&self.memory, best)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    /// Saves what was finite before the numbers ran wild, and says so in the message.
+    pub(super) fn save_before(&mut self, error: Error) -> Result<Error> {
+        let (Error::Numeric(message), Some(path)) = (&error, self.run.store.path()) else {
+            return Ok(error);
+        };
+        let message = format!(
+            "{message}; the last finite state is saved in {}",
+            path.display()
+        );
+        self.commit(false)?;
+        Ok(Error::Numeric(message))
+    }
+}
