@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 #[cfg(feature = "wgpu")]
 use burn::tensor::DeviceKind;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -131,6 +131,30 @@ pub fn is_cpu(device: &Device) -> bool {
         #[cfg(feature = "ndarray")]
         DispatchDevice::NdArray(_) => true,
         _ => false,
+    }
+}
+
+/// Whose kernels of [`crate::conv`] take a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// Those for the processor.
+    Cpu,
+    /// Those for GPUs.
+    Gpu,
+}
+
+/// The kernels for tensors of a device, with or without autodiff, and a type. `None` where there are
+/// none: plain Burn operations do the work then. Few GPUs compute in double precision, so theirs are
+/// single.
+pub fn kernels(device: &Device, dtype: DType) -> Option<Kernels> {
+    use burn::backend::DispatchDevice;
+    match (device.clone().without_autodiff().as_dispatch(), dtype) {
+        (DispatchDevice::Flex(_), DType::F32 | DType::F64) => Some(Kernels::Cpu),
+        #[cfg(feature = "ndarray")]
+        (DispatchDevice::NdArray(_), DType::F32 | DType::F64) => Some(Kernels::Cpu),
+        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        (DispatchDevice::Cube(_), DType::F32) => Some(Kernels::Gpu),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! cargo bench --bench kernels                       all sizes, about four minutes on two cores
 //! cargo bench --bench kernels -- --only 128         only sizes whose name has "128" in it
 //! cargo bench --bench kernels -- --out table.md     the table as Markdown too (.csv: as CSV)
-//! cargo bench --bench kernels -- --rule             what the choice of transforms rests on
+//! cargo bench --bench kernels -- --planner          what the choice of transforms rests on
 //! ```
 //!
 //! Everything runs through the public calls on Burn tensors, on all cores. Rates count the
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Parser;
-use deconvnet::conv::{self, cpu::Path, cpu::Product};
+use deconvnet::conv::{self, cpu::Algorithm, cpu::Product};
 
 use sizes::Size;
 use table::{Row, Table};
@@ -39,9 +39,9 @@ struct Args {
     /// Write the table to this file too, as Markdown or (*.csv) as CSV
     #[arg(long)]
     out: Option<std::path::PathBuf>,
-    /// Measure the constants of the rule that chooses between sums and transforms
+    /// Measure the constants of the planner, which chooses between sums and transforms
     #[arg(long)]
-    rule: bool,
+    planner: bool,
     /// What cargo passes to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -52,7 +52,7 @@ const MATRIX: usize = 1024;
 
 fn main() -> std::io::Result<()> {
     let args = Args::parse();
-    if args.rule {
+    if args.planner {
         planner::measure();
         return Ok(());
     }
@@ -147,7 +147,7 @@ fn measure(size: &Size, args: &Args, device: &Device) -> Vec<Row> {
         Row {
             size: size.name(),
             product,
-            path: Path::fastest(product, g, s),
+            algorithm: Algorithm::fastest(product, g, s),
             least: own.least(),
             median: own.median(),
             rate: size.operations() / own.least(),

@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use deconvnet::connectivity::Connectivity;
-use deconvnet::conv::cpu::{self, Path, Sizes};
+use deconvnet::conv::cpu::{self, Algorithm, Sizes};
 
 pub fn measure() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
@@ -21,7 +21,7 @@ pub fn measure() {
 fn on_one_thread() {
     let direct = Layer::new(2, 32, 256, 7);
     let count = direct.g.pairs() * 256 * 256 * 49;
-    let unit = direct.seconds(Path::Direct) / count as f64;
+    let unit = direct.seconds(Algorithm::Direct) / count as f64;
     println!("direct: {:.4} ns for one multiply-add", unit * 1e9);
     println!("tile    transform / (n log2 n)    product / n");
     for tile in [32, 64, 96, 128, 192, 256] {
@@ -34,7 +34,7 @@ fn on_one_thread() {
             let (planes, maps) = (layer.g.planes(), layer.g.maps());
             let transforms = tiles * tiles * (planes + maps) + planes * maps;
             let products = tiles * tiles * planes * maps;
-            let seconds = layer.seconds(Path::Fft([tile, tile]));
+            let seconds = layer.seconds(Algorithm::Fft([tile, tile]));
             (transforms as f64, products as f64, seconds)
         });
         let x = (s * d - b * t) / (a * d - b * c);
@@ -71,12 +71,12 @@ impl Layer {
     }
 
     /// The least of several runs.
-    fn seconds(&self, path: Path) -> f64 {
+    fn seconds(&self, algorithm: Algorithm) -> f64 {
         let start = Instant::now();
         let mut least = f64::INFINITY;
         while start.elapsed().as_secs_f64() < 0.3 {
             let run = Instant::now();
-            let out = cpu::synthesize_by(path, &self.maps, &self.filters, &self.g, self.sizes);
+            let out = cpu::synthesize_by(algorithm, &self.maps, &self.filters, &self.g, self.sizes);
             std::hint::black_box(out);
             least = least.min(run.elapsed().as_secs_f64());
         }

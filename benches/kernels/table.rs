@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{BufWriter, Result, Write};
 
-use deconvnet::conv::cpu::{Path, Product};
+use deconvnet::conv::cpu::{Algorithm, Product};
 
 /// One product at one size: seconds, and operations each second.
 pub struct Row {
     pub size: String,
     pub product: Product,
-    pub path: Path,
+    pub algorithm: Algorithm,
     pub least: f64,
     pub median: f64,
     pub rate: f64,
@@ -34,14 +34,14 @@ const HEAD: [&str; 9] = [
 
 impl Row {
     fn cells(&self) -> [String; 9] {
-        let path = match self.path {
-            Path::Direct => "sums".into(),
-            Path::Fft([height, width]) => format!("FFT {height}x{width}"),
+        let algorithm = match self.algorithm {
+            Algorithm::Direct => "sums".into(),
+            Algorithm::Fft([height, width]) => format!("FFT {height}x{width}"),
         };
         [
             self.size.clone(),
             format!("{:?}", self.product),
-            path,
+            algorithm,
             format!("{:.3}", self.least * 1e3),
             format!("{:.3}", self.median * 1e3),
             format!("{:.1}", self.rate / 1e9),
@@ -95,7 +95,7 @@ impl Table {
         let [
             size,
             product,
-            path,
+            algorithm,
             least,
             median,
             rate,
@@ -104,7 +104,7 @@ impl Table {
             burn,
         ] = cells;
         println!(
-            "{size:38} {product:15} {path:12} {least:>9} {median:>9} {rate:>8} {ceiling:>14} \
+            "{size:38} {product:15} {algorithm:12} {least:>9} {median:>9} {rate:>8} {ceiling:>14} \
              {share:>6} {burn:>18}"
         );
         match self.csv {

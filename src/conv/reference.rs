@@ -7,7 +7,16 @@ use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::sizes::Product;
 use crate::connectivity::Connectivity;
+
+pub(super) fn product(product: Product, [a, b]: [Tensor<4>; 2], g: &Connectivity) -> Tensor<4> {
+    match product {
+        Product::Synthesize => synthesize(a, b, g),
+        Product::Analyze => analyze(a, b, g),
+        Product::FilterGradient => filter_gradient(a, b, g),
+    }
+}
 
 /// See [`super::synthesize`].
 pub fn synthesize(maps: Tensor<4>, filters: Tensor<4>, g: &Connectivity) -> Tensor<4> {

@@ -1,8 +1,8 @@
 //! The backends against each other, and that a CPU run never leaves the CPU.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use deconvnet::backend::{Backend, is_cpu};
+use burn::tensor::{DType, Device, Tensor};
+use deconvnet::backend::{Backend, Kernels, is_cpu, kernels};
 use deconvnet::conv;
 use deconvnet::model::Objective;
 use deconvnet::run::{Run, load_memory};
@@ -28,6 +28,30 @@ fn tiny(stack: Stack, p: f64) -> Problem {
 }
 
 #[test]
+fn kernels_are_there_for_the_devices_and_types_that_they_take() {
+    let of = |device: &Device| {
+        [DType::F32, DType::F64, DType::F16, DType::BF16].map(|dtype| {
+            let plain = kernels(device, dtype);
+            assert_eq!(
+                kernels(&device.clone().autodiff(), dtype),
+                plain,
+                "{dtype:?}"
+            );
+            plain
+        })
+    };
+    let (cpu, gpu) = (Some(Kernels::Cpu), Some(Kernels::Gpu));
+    assert_eq!(of(&Device::flex()), [cpu, cpu, None, None]);
+    for (backend, device) in others() {
+        let expected = match backend {
+            Backend::Ndarray => [cpu, cpu, None, None],
+            _ => [gpu, None, None, None],
+        };
+        assert_eq!(of(&device), expected, "{backend}");
+    }
+}
+
+#[test]
 fn all_backends_agree_on_the_three_products() {
     for (backend, device) in others() {
         for stack in [Stack::Full, Stack::Masked] {
@@ -39,7 +63,7 @@ fn all_backends_agree_on_the_three_products() {
             let products = |device: &Device| {
                 let [z, f, r] = inputs
                     .clone()
-                    .map(|x| tensor_as(&values(&x), x.dims(), burn::tensor::DType::F32, device));
+                    .map(|x| tensor_as(&values(&x), x.dims(), DType::F32, device));
                 assert!(z.device() == *device, "tensors of {backend}");
                 [
                     conv::synthesize(z.clone(), f.clone(), g),
@@ -96,7 +120,7 @@ fn autodiff_agrees_on_all_backends() {
             let maps = tensor_as(
                 &values(&maps),
                 maps.dims(),
-                burn::tensor::DType::F32,
+                DType::F32,
                 &problem.data.images().device(),
             );
             let model = deconvnet::model::Model {

@@ -1,9 +1,13 @@
 //! The masked convolution against its definition, as adjoints, and under autodiff.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
+use deconvnet::conv::proximal::{self, Proximal};
 use deconvnet::conv::{self, analyze, filter_gradient, synthesize};
+use deconvnet::penalty;
 
 use crate::support::plain::Case;
 use crate::support::*;
@@ -13,6 +17,8 @@ use crate::support::*;
 fn tolerance(dtype: DType) -> f64 {
     match dtype {
         DType::F64 => 1e-13,
+        DType::F16 => 5e-3,
+        DType::BF16 => 5e-2,
         _ => 1e-5,
     }
 }
@@ -48,6 +54,7 @@ fn work(case: Case, seed: u64) -> Worked {
 }
 
 type Three = [fn(Tensor<4>, Tensor<4>, &Connectivity) -> Tensor<4>; 3];
+const NAMES: [&str; 3] = ["synthesize", "analyze", "filter_gradient"];
 const KERNELS: Three = [synthesize, analyze, filter_gradient];
 const BY_BURN: Three = [
     conv::reference::synthesize,
@@ -65,8 +72,7 @@ fn assert_products(ops: Three, worked: &Worked, [z, f, r]: [Tensor<4>; 3]) {
         ops[1](r.clone(), f, &case.g),
         ops[2](z, r, &case.g),
     ];
-    let names = ["synthesize", "analyze", "filter_gradient"];
-    for ((got, wanted), name) in got.iter().zip(products).zip(names) {
+    for ((got, wanted), name) in got.iter().zip(products).zip(NAMES) {
         assert_eq!(got.dtype(), dtype, "{name}");
         let what = format!("{name} {dtype:?} {case:?}");
         assert_near(&values(got), wanted, tolerance(dtype), &what);
@@ -318,4 +324,172 @@ fn the_kernels_never_read_unconnected_planes() {
     assert_eq!(values(&synthesize(z, poisoned.clone(), &case.g)), clean);
     let clean = values(&analyze(r.clone(), f, &case.g));
     assert_eq!(values(&analyze(r, poisoned, &case.g)), clean);
+}
+
+/// What `f` panics with.
+#[track_caller]
+fn refusal<T>(f: impl FnOnce() -> T) -> String {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(_) => panic!("it was not refused"),
+        Err(panic) => *panic.downcast().expect("a message that is put together"),
+    }
+}
+
+/// Two planes, three maps, two images of 5 x 6, filters of 3 x 2.
+fn small() -> Case {
+    Case {
+        g: Connectivity::matrix(&[vec![1, 0, 1], vec![0, 1, 1]]).expect("a matrix"),
+        batch: 2,
+        image: [5, 6],
+        filter: [3, 2],
+    }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused_and_both_are_told() {
+    let case = small();
+    let (maps, filters, planes) = (case.maps_shape(), case.filters_shape(), case.image_shape());
+    assert_eq!(
+        (maps, filters, planes),
+        ([2, 3, 7, 7], [2, 3, 3, 2], [2, 2, 5, 6])
+    );
+    let of_filters = [
+        [1, 3, 3, 2],
+        [3, 3, 3, 2],
+        [2, 2, 3, 2],
+        [2, 4, 3, 2],
+        [2, 3, 0, 2],
+        [2, 3, 3, 0],
+    ];
+    let of_maps = [[2, 2, 7, 7], [2, 4, 7, 7], [2, 1, 7, 7]];
+    let of_planes = [[2, 1, 5, 6], [2, 3, 5, 6], [2, 2, 0, 6], [2, 2, 5, 0]];
+    // Wrong first inputs, wrong second ones.
+    let too_small = [[[2, 3, 2, 7], [2, 3, 7, 1]], [[2, 3, 4, 7], [2, 3, 7, 5]]];
+    let batches = [[1, 3, 7, 7], [3, 3, 7, 7]];
+    let wrong: [[Vec<[usize; 4]>; 2]; 3] = [
+        [[&of_maps[..], &too_small[0]].concat(), of_filters.to_vec()],
+        [of_planes.to_vec(), of_filters.to_vec()],
+        [
+            [&of_maps[..], &too_small[1], &batches].concat(),
+            of_planes.to_vec(),
+        ],
+    ];
+    let right = [[maps, filters], [planes, filters], [maps, planes]];
+    let expected = [
+        "maps [n, 3, H + h - 1, W + w - 1] and filters [2, 3, h, w]",
+        "planes [n, 2, H, W] and filters [2, 3, h, w]",
+        "maps [n, 3, H + h - 1, W + w - 1] and planes [n, 2, H, W]",
+    ];
+    for (i, op) in KERNELS.iter().enumerate() {
+        let run = |[a, b]: [[usize; 4]; 2]| {
+            let device = Device::flex();
+            op(Tensor::ones(a, &device), Tensor::ones(b, &device), &case.g)
+        };
+        run(right[i]);
+        let first = wrong[i][0].iter().map(|&a| [a, right[i][1]]);
+        let second = wrong[i][1].iter().map(|&b| [right[i][0], b]);
+        for shapes in first.chain(second) {
+            let message = refusal(|| run(shapes));
+            for part in [
+                NAMES[i],
+                &format!("{:?}", shapes[0]),
+                &format!("{:?}", shapes[1]),
+                expected[i],
+            ] {
+                assert!(message.contains(part), "{part} in: {message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tensors_of_two_types_are_refused() {
+    let (case, [z, f, r]) = tiny();
+    for (i, (op, [a, b])) in KERNELS
+        .iter()
+        .zip([[&z, &f], [&r, &f], [&z, &r]])
+        .enumerate()
+    {
+        let message = refusal(|| op(a.clone(), b.clone().cast(DType::F32), &case.g));
+        for part in [NAMES[i], "F64", "F32"] {
+            assert!(message.contains(part), "{part} in: {message}");
+        }
+    }
+}
+
+/// The inputs of a proximal step: residual, filters, `x`, `before`, momentum.
+fn step_of([residual, filters, x, before, momentum]: [Tensor<4>; 5], g: &Connectivity) {
+    let by = Proximal {
+        length: 0.1,
+        weight: 0.1,
+        p: 1.0,
+    };
+    proximal::step(residual, filters, g, [x, before], momentum, by);
+}
+
+#[test]
+fn a_proximal_step_refuses_tensors_that_do_not_fit() {
+    let case = small();
+    let (maps, filters, planes) = (case.maps_shape(), case.filters_shape(), case.image_shape());
+    let right = [planes, filters, maps, maps, [2, 1, 1, 1]];
+    let ones = |shapes: [[usize; 4]; 5]| shapes.map(|s| Tensor::ones(s, &Device::flex()));
+    step_of(ones(right), &case.g);
+    let wrong: [(usize, [usize; 4], &str); 12] = [
+        (0, [1, 2, 5, 6], "x"),
+        (0, [2, 1, 5, 6], "planes"),
+        (0, [2, 2, 6, 6], "x"),
+        (1, [2, 2, 3, 2], "filters"),
+        (1, [2, 3, 2, 2], "x"),
+        (2, [1, 3, 7, 7], "x"),
+        (2, [2, 3, 7, 8], "x"),
+        (3, [2, 1, 7, 7], "before"),
+        (3, [1, 3, 7, 7], "before"),
+        (4, [1, 1, 1, 1], "momentum"),
+        (4, [2, 3, 1, 1], "momentum"),
+        (4, [3, 1, 1, 1], "momentum"),
+    ];
+    for (i, shape, name) in wrong {
+        let mut shapes = right;
+        shapes[i] = shape;
+        let message = refusal(|| step_of(ones(shapes), &case.g));
+        for part in [name, &format!("{shape:?}"), "expected"] {
+            assert!(message.contains(part), "{part} in: {message}");
+        }
+    }
+    for i in 0..5 {
+        let mut tensors = ones(right);
+        tensors[i] = tensors[i].clone().cast(DType::F64);
+        let message = refusal(|| step_of(tensors, &case.g));
+        assert!(message.contains("F64"), "{message}");
+    }
+}
+
+/// There are no kernels for half precision.
+#[test]
+fn half_precision_goes_through_plain_operations_with_and_without_autodiff() {
+    let mut rng = rng(6);
+    for (seed, dtype) in [(0, DType::F16), (1, DType::BF16)] {
+        let worked = work(small(), seed);
+        let given = tensors(&worked, dtype, &Device::flex());
+        assert_products(KERNELS, &worked, given.clone());
+        let g = &worked.case.g;
+        let [z, f, r] = given;
+        for (i, [a, b]) in [[&z, &f], [&r, &f], [&z, &r]].into_iter().enumerate() {
+            let weights = normal(worked.products[i].len(), &mut rng);
+            let gradients = |op: fn(Tensor<4>, Tensor<4>, &Connectivity) -> Tensor<4>| {
+                let [a, b] = [a, b].map(|x| Tensor::from_inner(x.clone()).require_grad());
+                let product = op(a.clone(), b.clone(), g);
+                let weights = tensor_as(&weights, product.dims(), dtype, &Device::flex());
+                let gradients = (product * Tensor::from_inner(weights)).sum().backward();
+                [a, b].map(|x| values(&x.grad(&gradients).expect("a gradient")))
+            };
+            let (got, wanted) = (gradients(KERNELS[i]), gradients(BY_BURN[i]));
+            assert_eq!(got, wanted, "{} {dtype:?}", NAMES[i]);
+            assert!(got.iter().all(|slope| norm(slope) > 0.0));
+        }
+        let shrunk = proximal::shrink(z.clone(), 0.25, 0.5);
+        assert_eq!(shrunk.dtype(), dtype);
+        let wanted = values(&penalty::shrink(z.cast(DType::F64), 0.25, 0.5));
+        assert_near(&values(&shrunk), &wanted, 4.0 * tolerance(dtype), "shrink");
+    }
 }

@@ -320,3 +320,96 @@ fn autodiff_differentiates_the_kernels() {
         }
     }
 }
+
+/// There are no GPU kernels for other types.
+#[test]
+fn other_types_go_through_plain_operations() {
+    let case = Case {
+        g: Connectivity::singles_and_pairs(2),
+        batch: 2,
+        image: [6, 7],
+        filter: [3, 2],
+    };
+    let mut rng = rng(88);
+    let shapes = [case.maps_shape(), case.filters_shape(), case.image_shape()];
+    let inputs = shapes.map(|shape| exact(shape, &mut rng));
+    let wanted = [
+        case.synthesize(&inputs[0], &inputs[1]),
+        case.analyze(&inputs[2], &inputs[1]),
+        case.filter_gradient(&inputs[0], &inputs[2]),
+    ];
+    for device in gpus() {
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F16, 1e-2)] {
+            if !device.supports_dtype(dtype) {
+                println!("skipped: {device:?} has no {dtype:?}");
+                continue;
+            }
+            let [z, f, r] = [0, 1, 2].map(|i| tensor_as(&inputs[i], shapes[i], dtype, &device));
+            let got = [
+                synthesize(z.clone(), f.clone(), &case.g),
+                analyze(r.clone(), f, &case.g),
+                filter_gradient(z.clone(), r, &case.g),
+            ];
+            for (got, wanted) in got.iter().zip(&wanted) {
+                assert_eq!(got.dtype(), dtype);
+                assert_near(&values(got), wanted, tolerance, &format!("{dtype:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_proximal_step_and_the_shrink_are_differentiable_by_plain_operations() {
+    let case = Case {
+        g: Connectivity::full(1, 2),
+        batch: 2,
+        image: [4, 5],
+        filter: [2, 3],
+    };
+    let mut rng = rng(89);
+    let maps = case.maps_shape();
+    let shapes = [
+        case.image_shape(),
+        case.filters_shape(),
+        maps,
+        maps,
+        [2, 1, 1, 1],
+    ];
+    let inputs = shapes.map(|shape| exact(shape, &mut rng));
+    let by = Proximal {
+        length: 0.1,
+        weight: 0.2,
+        p: 1.0,
+    };
+    let run = |dtype, device: &Device| {
+        let tensors = [0, 1, 2, 3, 4].map(|i| {
+            Tensor::from_inner(tensor_as(&inputs[i], shapes[i], dtype, device)).require_grad()
+        });
+        let [residual, filters, x, before, momentum] = tensors.clone();
+        let (next, uphill) = proximal::step(residual, filters, &case.g, [x, before], momentum, by);
+        let loss = proximal::shrink(next, 0.1, 1.0).square().sum() + uphill.sum();
+        let gradients = loss.backward();
+        tensors.map(|x| values(&x.grad(&gradients).expect("a gradient")))
+    };
+    let wanted = run(DType::F64, &Device::flex());
+    for device in gpus() {
+        for (got, wanted) in run(DType::F32, &device).iter().zip(&wanted) {
+            assert_near(got, wanted, 1e-4, "gradient");
+        }
+    }
+}
+
+#[test]
+fn tensors_on_two_devices_are_refused() {
+    let g = Connectivity::full(1, 1);
+    let ones = |device: &Device| Tensor::<4>::ones([1, 1, 3, 3], device);
+    for device in gpus() {
+        let mixed = || synthesize(ones(&device), ones(&Device::flex()), &g);
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(mixed));
+        let message: Box<String> = panic.expect_err("refused").downcast().expect("a message");
+        assert!(
+            message.contains("expected the same type and device"),
+            "{message}"
+        );
+    }
+}

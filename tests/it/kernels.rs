@@ -1,8 +1,7 @@
-//! The two ways in which the CPU kernels compute the products, each against the plain loops.
+//! The two algorithms of the CPU kernels, each against the plain loops.
 
 use deconvnet::connectivity::Connectivity;
-use deconvnet::conv::cpu::{self, Finish, Keep, Path, Product, Scalar, Sizes};
-use pulp::Simd;
+use deconvnet::conv::cpu::{self, Algorithm, Product, Scalar, Sizes};
 use rand::{RngExt, rngs::ChaCha8Rng};
 
 use crate::support::plain::Case;
@@ -30,30 +29,35 @@ fn draw(case: &Case, rng: &mut ChaCha8Rng) -> [Vec<f64>; 3] {
     })
 }
 
-/// The three products, each computed in its way.
-fn products<T: Scalar>(case: &Case, [z, f, r]: &[Vec<T>; 3], paths: [Path; 3]) -> [Vec<T>; 3] {
+/// The three products, each by its algorithm.
+fn products<T: Scalar>(
+    case: &Case,
+    [z, f, r]: &[Vec<T>; 3],
+    algorithms: [Algorithm; 3],
+) -> [Vec<T>; 3] {
     let (g, s) = (&case.g, sizes(case));
     [
-        cpu::synthesize_by(paths[0], z, f, g, s),
-        cpu::analyze_by(paths[1], r, f, g, s, &Keep),
-        cpu::filter_gradient_by(paths[2], z, r, g, s),
+        cpu::synthesize_by(algorithms[0], z, f, g, s),
+        cpu::analyze_by(algorithms[1], r, f, g, s),
+        cpu::filter_gradient_by(algorithms[2], z, r, g, s),
     ]
 }
 
 /// Directly, in the best tiles, in the smallest and in some that are not square.
-fn ways(case: &Case) -> Vec<[Path; 3]> {
-    let best = PRODUCTS.map(|p| Path::by_fft(p, &case.g, sizes(case)).expect("few pairs"));
-    let mut ways = vec![[Path::Direct; 3], best];
+fn choices(case: &Case) -> Vec<[Algorithm; 3]> {
+    let best =
+        PRODUCTS.map(|p| Algorithm::fastest_fft(p, &case.g, sizes(case)).expect("few pairs"));
+    let mut choices = vec![[Algorithm::Direct; 3], best];
     if case.filter.iter().all(|&taps| taps <= 32) {
-        ways.push([Path::Fft([32, 32]); 3]);
-        ways.push([Path::Fft([64, 96]); 3]);
-        ways.push([Path::Fft([96, 32]); 3]);
+        choices.push([Algorithm::Fft([32, 32]); 3]);
+        choices.push([Algorithm::Fft([64, 96]); 3]);
+        choices.push([Algorithm::Fft([96, 32]); 3]);
     }
-    ways
+    choices
 }
 
-/// In f32 and f64, in every way.
-fn assert_every_way(case: &Case, rng: &mut ChaCha8Rng) {
+/// In f32 and f64, by every algorithm.
+fn assert_every_algorithm(case: &Case, rng: &mut ChaCha8Rng) {
     let inputs = draw(case, rng);
     let [z, f, r] = &inputs;
     let wanted = [
@@ -64,11 +68,11 @@ fn assert_every_way(case: &Case, rng: &mut ChaCha8Rng) {
     let single = inputs
         .clone()
         .map(|x| x.iter().map(|&x| x as f32).collect());
-    for paths in ways(case) {
-        let doubles = products::<f64>(case, &inputs, paths);
-        let singles = products::<f32>(case, &single, paths);
+    for algorithms in choices(case) {
+        let doubles = products::<f64>(case, &inputs, algorithms);
+        let singles = products::<f32>(case, &single, algorithms);
         for i in 0..3 {
-            let what = format!("{:?} by {:?}, {case:?}", PRODUCTS[i], paths[i]);
+            let what = format!("{:?} by {:?}, {case:?}", PRODUCTS[i], algorithms[i]);
             assert_near(&doubles[i], &wanted[i], 1e-13, &what);
             let widened: Vec<f64> = singles[i].iter().map(|&x| f64::from(x)).collect();
             assert_near(&widened, &wanted[i], 1e-5, &what);
@@ -77,18 +81,18 @@ fn assert_every_way(case: &Case, rng: &mut ChaCha8Rng) {
 }
 
 #[test]
-fn both_ways_equal_the_plain_loops_over_random_shapes_and_masks() {
+fn both_algorithms_equal_the_plain_loops_over_random_shapes_and_masks() {
     let mut rng = rng(20);
     for _ in 0..60 {
         let width = rng.random_range(1..=80);
         let mut case = Case::draw(width, &mut rng);
         case.image[0] = rng.random_range(1..=50);
-        assert_every_way(&case, &mut rng);
+        assert_every_algorithm(&case, &mut rng);
     }
 }
 
 #[test]
-fn both_ways_equal_the_plain_loops_for_filters_larger_than_the_image() {
+fn both_algorithms_equal_the_plain_loops_for_filters_larger_than_the_image() {
     let mut rng = rng(21);
     for (image, filter) in [
         ([5, 7], [31, 33]),
@@ -103,13 +107,13 @@ fn both_ways_equal_the_plain_loops_for_filters_larger_than_the_image() {
             image,
             filter,
         };
-        assert_every_way(&case, &mut rng);
+        assert_every_algorithm(&case, &mut rng);
     }
 }
 
 /// 160 columns give several tiles in a row, 130 x 260 residuals several strips of rows.
 #[test]
-fn both_ways_equal_the_plain_loops_over_many_tiles_and_strips() {
+fn both_algorithms_equal_the_plain_loops_over_many_tiles_and_strips() {
     let mut rng = rng(22);
     for (g, image, filter) in [
         (Connectivity::full(2, 2), [70, 160], [9, 5]),
@@ -121,7 +125,7 @@ fn both_ways_equal_the_plain_loops_over_many_tiles_and_strips() {
             image,
             filter,
         };
-        assert_every_way(&case, &mut rng);
+        assert_every_algorithm(&case, &mut rng);
     }
 }
 
@@ -138,7 +142,7 @@ fn many_outputs_of_low_filters_equal_the_plain_loops() {
             image: [4, width],
             filter: [3, 4],
         };
-        pool.install(|| assert_every_way(&case, &mut rng));
+        pool.install(|| assert_every_algorithm(&case, &mut rng));
     }
 }
 
@@ -167,66 +171,38 @@ fn the_number_of_threads_does_not_change_a_bit() {
         },
     ] {
         let inputs = draw(&case, &mut rng).map(|x| x.iter().map(|&x| x as f32).collect());
-        for paths in ways(&case) {
+        for algorithms in choices(&case) {
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
                 let pool = pool.expect("a few threads");
-                pool.install(|| products::<f32>(&case, &inputs, paths))
+                pool.install(|| products::<f32>(&case, &inputs, algorithms))
             };
             let one = with(1);
             for threads in [2, 3, 7] {
-                assert!(with(threads) == one, "{threads} threads, {paths:?}");
+                assert!(with(threads) == one, "{threads} threads, {algorithms:?}");
             }
-        }
-    }
-}
-
-/// Adds its place to each number.
-struct AddPlace;
-
-impl Finish<f64> for AddPlace {
-    fn finish<S: Simd>(&self, _: S, at: usize, values: &mut [f64]) {
-        for (i, x) in values.iter_mut().enumerate() {
-            *x += (at + i) as f64;
-        }
-    }
-}
-
-#[test]
-fn every_place_of_an_analysis_is_finished_once() {
-    let mut rng = rng(24);
-    for width in [1, 3, 8, 15, 16, 17, 31, 40, 63, 64, 65, 130] {
-        let mut case = Case::draw(width, &mut rng);
-        case.image[0] = rng.random_range(1..=40);
-        let (g, s) = (&case.g, sizes(&case));
-        let [_, f, r] = draw(&case, &mut rng);
-        for path in [Path::Direct, Path::Fft([32, 64])] {
-            let plain = cpu::analyze_by(path, &r, &f, g, s, &Keep);
-            let finished = cpu::analyze_by(path, &r, &f, g, s, &AddPlace);
-            let wanted = plain.iter().enumerate().map(|(i, x)| x + i as f64);
-            assert!(finished.into_iter().eq(wanted), "{path:?} {case:?}");
         }
     }
 }
 
 #[test]
 fn large_filters_of_many_pairs_go_by_transforms_and_small_ones_do_not() {
-    let path = |g: &Connectivity, taps: usize, pixels: usize| {
+    let by_fft = |g: &Connectivity, taps: usize, pixels: usize| {
         let s = Sizes {
             batch: 1,
             image: [pixels; 2],
             filter: [taps; 2],
         };
-        PRODUCTS.map(|p| matches!(Path::fastest(p, g, s), Path::Fft(_)))
+        PRODUCTS.map(|p| matches!(Algorithm::fastest(p, g, s), Algorithm::Fft(_)))
     };
-    assert_eq!(path(&Connectivity::full(1, 32), 3, 128), [false; 3]);
-    assert_eq!(path(&Connectivity::full(1, 32), 8, 128), [false; 3]);
-    assert_eq!(path(&Connectivity::full(16, 32), 31, 128), [true; 3]);
-    assert_eq!(path(&Connectivity::full(3, 64), 31, 256), [true; 3]);
+    assert_eq!(by_fft(&Connectivity::full(1, 32), 3, 128), [false; 3]);
+    assert_eq!(by_fft(&Connectivity::full(1, 32), 8, 128), [false; 3]);
+    assert_eq!(by_fft(&Connectivity::full(16, 32), 31, 128), [true; 3]);
+    assert_eq!(by_fft(&Connectivity::full(3, 64), 31, 256), [true; 3]);
 }
 
 #[test]
-fn the_public_products_take_the_way_that_the_rule_says() {
+fn the_public_products_take_the_algorithm_that_the_planner_chooses() {
     let case = Case {
         g: Connectivity::full(2, 6),
         batch: 1,
@@ -234,8 +210,12 @@ fn the_public_products_take_the_way_that_the_rule_says() {
         filter: [25, 25],
     };
     let inputs = draw(&case, &mut rng(25));
-    let paths = PRODUCTS.map(|p| Path::fastest(p, &case.g, sizes(&case)));
-    assert!(paths.iter().all(|path| matches!(path, Path::Fft(_))));
+    let algorithms = PRODUCTS.map(|p| Algorithm::fastest(p, &case.g, sizes(&case)));
+    assert!(
+        algorithms
+            .iter()
+            .all(|algorithm| matches!(algorithm, Algorithm::Fft(_)))
+    );
     let [z, f, r] = &inputs;
     let (g, s) = (&case.g, sizes(&case));
     let public = [
@@ -243,5 +223,5 @@ fn the_public_products_take_the_way_that_the_rule_says() {
         cpu::analyze(r, f, g, s),
         cpu::filter_gradient(z, r, g, s),
     ];
-    assert!(public == products(&case, &inputs, paths));
+    assert!(public == products(&case, &inputs, algorithms));
 }

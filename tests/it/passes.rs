@@ -89,7 +89,7 @@ fn check<P: Pass<N, C>, const N: usize, const C: usize>(
                     10.0 * tolerance(dtype),
                     &what,
                 );
-                // Whoever else holds a tensor keeps it as it was.
+                // Other handles on a tensor keep it as it was.
                 for (held, tensor) in held.iter().zip(&tensors) {
                     assert_eq!(*held, values(tensor), "{what}: a shared tensor was changed");
                 }
@@ -182,7 +182,7 @@ fn the_pass_of_adam_is_burns_adam_and_the_shrink() {
 }
 
 #[test]
-fn numbers_that_are_none_stay_none() {
+fn not_a_number_stays_not_a_number() {
     for p in EXPONENTS {
         let v = tensor(&[1.0, f64::NAN, 0.0, f64::NAN], [1, 1, 1, 4]);
         let weights = tensor(&[0.1, 0.1, 0.1, 1e30], [1, 1, 1, 4]);
@@ -197,7 +197,7 @@ fn numbers_that_are_none_stay_none() {
 }
 
 #[test]
-fn a_pass_works_in_place_on_what_nobody_else_holds() {
+fn a_pass_works_in_place_where_it_has_the_only_handle() {
     let at = |x: &Tensor<4>| {
         let all: Vec<f32> = x.clone().try_into_vec_as().expect("numbers");
         all[0]

@@ -4,51 +4,29 @@
 //! A block of rows and vectors of one output plane stays in registers over all its inputs and taps,
 //! and each load of the input meets every row of the block that it belongs to.
 
-use std::ops::Range;
-
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::scalar::{MOST_LANES, Scalar};
-use super::{Input, Sizes, shared_inputs};
+use super::operands::{Connection, Input};
+use super::scalar::{Scalar, store_row};
+use super::shared_inputs;
+use crate::conv::sizes::Sizes;
 
-/// One input plane of an output plane, with the taps that lead from the one to the other.
-pub(super) struct Link<T> {
-    pub input: usize,
-    pub weights: Vec<T>,
-}
-
-/// What is done with sums that are complete, while they are in the first cache.
-pub trait Finish<T: Scalar>: Sync {
-    /// Works on a run of sums of one row, `values`, in place. `at` is the place of the first in
-    /// the output. Each place of the output is finished exactly once.
-    fn finish<S: Simd>(&self, simd: S, at: usize, values: &mut [T]);
-}
-
-/// Leaves the sums as they are.
-pub struct Keep;
-
-impl<T: Scalar> Finish<T> for Keep {
-    #[inline(always)]
-    fn finish<S: Simd>(&self, _: S, _: usize, _: &mut [T]) {}
-}
-
-/// `out[n, o, i, j] = sum over links of o, a, b: weights[a, b] input[n, link, i + a, j + b]`, then
-/// what `finish` makes of it; rows of the input count from `margin` rows of zeros on. Rows of the input are at least [`MOST_LANES`] + w - 1 long.
+/// `out[n, o, i, j] = sum over connections of o, a, b: weights[a, b] input[n, connection, i + a, j + b]`;
+/// rows of the input count from `margin` rows of zeros on. Rows of the
+/// input are at least [`MAX_LANES`](super::scalar::MAX_LANES) + w - 1 long.
 pub(super) fn correlate<T: Scalar>(
     input: Input<T>,
     margin: usize,
-    links: &[Vec<Link<T>>],
+    connections: &[Vec<Connection<T>>],
     s: Sizes,
     [height, width]: [usize; 2],
-    finish: &impl Finish<T>,
 ) -> Vec<T> {
-    if shared_inputs::suits(links, s) {
-        return shared_inputs::correlate(input, margin, links, s, [height, width], finish);
+    if shared_inputs::suits(connections, s) {
+        return shared_inputs::correlate(input, margin, connections, s, [height, width]);
     }
     let Sizes { batch, filter, .. } = s;
-    let plane = input.size[0] * input.size[1];
-    let planes = batch * links.len();
+    let planes = batch * connections.len();
     let mut out = vec![T::ZERO; planes * height * width];
     // Strips of rows, so that a single plane keeps every core busy too.
     let strips = (8 * rayon::current_num_threads()).div_ceil(planes.max(1));
@@ -60,11 +38,10 @@ pub(super) fn correlate<T: Scalar>(
             rows.map(move |(s, rows)| (o, s, rows))
         })
         .for_each(|(o, s, rows)| {
-            let n = o / links.len();
-            let sources = links[o % links.len()].iter().map(|link| {
-                let at = (n * input.planes + link.input) * plane;
-                (&input.values[at..at + plane], &link.weights[..])
-            });
+            let n = o / connections.len();
+            let sources = connections[o % connections.len()]
+                .iter()
+                .map(|connection| (input.plane(n, connection.input), &connection.weights[..]));
             Arch::new().dispatch(Strip {
                 sources: &sources.collect::<Vec<_>>(),
                 rows: input.size[0],
@@ -73,9 +50,7 @@ pub(super) fn correlate<T: Scalar>(
                 filter,
                 top: s * strip,
                 width,
-                at: (o * height + s * strip) * width,
                 out: rows,
-                finish,
             });
         });
     out
@@ -100,8 +75,8 @@ fn rows<S: Simd>(height: usize) -> usize {
     }
 }
 
-/// A strip of rows of one output plane, from row `top` and place `at` on.
-struct Strip<'a, T, F> {
+/// A strip of rows of one output plane, from row `top` on.
+struct Strip<'a, T> {
     sources: &'a [(&'a [T], &'a [T])],
     rows: usize,
     stride: usize,
@@ -109,12 +84,10 @@ struct Strip<'a, T, F> {
     filter: [usize; 2],
     top: usize,
     width: usize,
-    at: usize,
     out: &'a mut [T],
-    finish: &'a F,
 }
 
-impl<T: Scalar, F: Finish<T>> WithSimd for Strip<'_, T, F> {
+impl<T: Scalar> WithSimd for Strip<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -123,7 +96,7 @@ impl<T: Scalar, F: Finish<T>> WithSimd for Strip<'_, T, F> {
     }
 }
 
-impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
+impl<T: Scalar> Strip<'_, T> {
     /// Columns of blocks, so many at a time that the rows of the input that they share stay in the
     /// first cache from one row of blocks to the next.
     #[inline(always)]
@@ -136,52 +109,43 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
         let height = self.out.len() / self.width;
         let shared = self.sources.len() * (self.filter[0] + ROWS) * most * lanes;
         let group = (SHARED / shared.max(1)).max(1);
-        // The last column first: its vectors start early where they would pass the end of the row,
-        // and leave what they redo to the column before.
-        let order: Vec<usize> = (columns - 1..columns).chain(0..columns - 1).collect();
-        for group in order.chunks(group) {
-            let mut i = 0;
-            while i < height {
-                for &column in group {
+        for first in (0..columns).step_by(group) {
+            for i in (0..height).step_by(rows::<S>(height)) {
+                for column in first..columns.min(first + group) {
                     let [from, to] = [column, column + 1].map(|c| c * vectors / columns);
-                    let fresh = from * lanes..(to * lanes).min(self.width);
-                    // The last block may redo rows above it.
+                    // Vectors of the last column start early where they would pass the end of the row,
+                    // and redo what the column before has made.
+                    let end = (to * lanes).min(self.width);
                     match to - from {
-                        1 => self.row::<S, 1>(simd, i, fresh),
-                        2 => self.row::<S, 2>(simd, i, fresh),
-                        3 => self.row::<S, 3>(simd, i, fresh),
-                        _ => self.row::<S, 4>(simd, i, fresh),
+                        1 => self.row::<S, 1>(simd, i, end),
+                        2 => self.row::<S, 2>(simd, i, end),
+                        3 => self.row::<S, 3>(simd, i, end),
+                        _ => self.row::<S, 4>(simd, i, end),
                     }
                 }
-                i += rows::<S>(height);
             }
         }
     }
 
     #[inline(always)]
-    fn row<S: Simd, const V: usize>(&mut self, simd: S, i: usize, fresh: Range<usize>) {
+    fn row<S: Simd, const V: usize>(&mut self, simd: S, i: usize, end: usize) {
         // The last block may redo rows above it.
         let height = self.out.len() / self.width;
         match rows::<S>(height) {
-            1 => self.block::<S, 1, V>(simd, i, i, fresh),
-            2 => self.block::<S, 2, V>(simd, i.min(height - 2), i, fresh),
-            4 => self.block::<S, 4, V>(simd, i.min(height - 4), i, fresh),
-            _ => self.block::<S, 6, V>(simd, i.min(height - 6), i, fresh),
+            1 => self.block::<S, 1, V>(simd, i, end),
+            2 => self.block::<S, 2, V>(simd, i.min(height - 2), end),
+            4 => self.block::<S, 4, V>(simd, i.min(height - 4), end),
+            _ => self.block::<S, 6, V>(simd, i.min(height - 6), end),
         }
     }
 
-    /// `R` rows by `V` vectors of the output, kept in registers over all sources and taps.
+    /// `R` rows by `V` vectors up to column `end` of the output, kept in registers over all sources and
+    /// taps.
     #[inline(always)]
-    fn block<S: Simd, const R: usize, const V: usize>(
-        &mut self,
-        simd: S,
-        i: usize,
-        new: usize,
-        fresh: Range<usize>,
-    ) {
+    fn block<S: Simd, const R: usize, const V: usize>(&mut self, simd: S, i: usize, end: usize) {
         let [h, w] = self.filter;
         let lanes = T::lanes::<S>();
-        let j = fresh.end.max(V * lanes) - V * lanes;
+        let j = end.max(V * lanes) - V * lanes;
         let mut sum = [[T::splat(simd, T::ZERO); V]; R];
         // Rows of zeros around the input are left out.
         let row = self.top + i;
@@ -228,14 +192,9 @@ impl<T: Scalar, F: Finish<T>> Strip<'_, T, F> {
             }
         }
         for (r, row) in sum.into_iter().enumerate() {
-            if i + r < new {
-                continue;
-            }
             let at = (i + r) * self.width;
             let out = &mut self.out[at..at + self.width];
-            store(simd, row, j, out);
-            let at = self.at + at + fresh.start;
-            self.finish.finish(simd, at, &mut out[fresh.clone()]);
+            store_row(simd, row, j, out);
         }
     }
 }
@@ -265,26 +224,6 @@ fn span<T: Scalar, S: Simd, const R: usize, const V: usize, const L: usize, cons
             for v in 0..V {
                 sum[r][v] = T::mul_add(simd, f, x[v], sum[r][v]);
             }
-        }
-    }
-}
-
-/// Writes vectors to column `j` on of a row, or what fits of one to a row shorter than a vector.
-#[inline(always)]
-pub(super) fn store<T: Scalar, S: Simd, const V: usize>(
-    simd: S,
-    values: [T::Vector<S>; V],
-    j: usize,
-    row: &mut [T],
-) {
-    let lanes = T::lanes::<S>();
-    for (v, x) in values.into_iter().enumerate() {
-        if row.len() >= lanes {
-            T::store(simd, x, &mut row[j + v * lanes..]);
-        } else {
-            let mut values = [T::ZERO; MOST_LANES];
-            T::store(simd, x, &mut values);
-            row.copy_from_slice(&values[..row.len()]);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each pass runs over rows: a row is as wide as the tile (or half as wide as it is high), so every
 //! vector of it meets the same twiddle factor. Sides of tiles are multiples of twice
-//! [`MOST_LANES`] with no other prime factors than 2 and 3.
+//! [`MAX_LANES`] with no other prime factors than 2 and 3.
 //!
 //! Source: the self-sorting passes are Stockham's; see Van Loan, Computational Frameworks for the
 //! Fast Fourier Transform, SIAM 1992, sections 1.7 and 2.4.
@@ -11,14 +11,14 @@ use std::f64::consts::TAU;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::scalar::{MOST_LANES, Scalar};
+use super::scalar::{MAX_LANES, Scalar};
 
 /// The transforms of tiles of one size.
 ///
 /// A spectrum has a line of half the tile's height for each column; the first entries of the lines,
 /// whose transforms have a symmetry to spare, hold frequency 0 in the first half of the columns and
 /// the highest one in the others. A last line has what is left of both. Lines come in groups of
-/// [`MOST_LANES`] real parts and as many imaginary ones.
+/// [`MAX_LANES`] real parts and as many imaginary ones.
 pub(super) struct Transform<T> {
     size: [usize; 2],
     passes: [Vec<Pass<T>>; 2],
@@ -115,7 +115,7 @@ impl<T: Scalar> Transform<T> {
 
     /// How many numbers a spectrum has.
     pub fn spectrum(&self) -> usize {
-        self.size[0] * self.size[1] + 2 * MOST_LANES
+        self.size[0] * self.size[1] + 2 * MAX_LANES
     }
 
     pub fn scratch(&self) -> Scratch<T> {
@@ -139,11 +139,11 @@ impl<T: Scalar> Transform<T> {
         let (out, last) = out.split_at_mut(height * width);
         let parts =
             s.a.re
-                .chunks_exact(MOST_LANES)
-                .zip(s.a.im.chunks_exact(MOST_LANES));
-        for (out, (re, im)) in out.chunks_exact_mut(2 * MOST_LANES).zip(parts) {
-            out[..MOST_LANES].copy_from_slice(re);
-            out[MOST_LANES..].copy_from_slice(im);
+                .chunks_exact(MAX_LANES)
+                .zip(s.a.im.chunks_exact(MAX_LANES));
+        for (out, (re, im)) in out.chunks_exact_mut(2 * MAX_LANES).zip(parts) {
+            out[..MAX_LANES].copy_from_slice(re);
+            out[MAX_LANES..].copy_from_slice(im);
         }
         // Frequency 0 and the highest one were the parts of one complex number.
         let half = T::from_f64(0.5);
@@ -155,11 +155,11 @@ impl<T: Scalar> Transform<T> {
             let highest = [re * half, im * half];
             if m < width / 2 {
                 let [i, j] = [m, m + width / 2].map(|m| m * height);
-                [out[i], out[i + MOST_LANES]] = lowest;
-                [out[j], out[j + MOST_LANES]] = highest;
+                [out[i], out[i + MAX_LANES]] = lowest;
+                [out[j], out[j + MAX_LANES]] = highest;
             } else {
-                [last[0], last[MOST_LANES]] = lowest;
-                [last[1], last[MOST_LANES + 1]] = highest;
+                [last[0], last[MAX_LANES]] = lowest;
+                [last[1], last[MAX_LANES + 1]] = highest;
             }
         }
     }
@@ -176,18 +176,18 @@ impl<T: Scalar> Transform<T> {
         let (from, last) = spectrum.split_at(height * width);
         let parts =
             s.a.re
-                .chunks_exact_mut(MOST_LANES)
-                .zip(s.a.im.chunks_exact_mut(MOST_LANES));
-        for (from, (re, im)) in from.chunks_exact(2 * MOST_LANES).zip(parts) {
-            re.copy_from_slice(&from[..MOST_LANES]);
-            im.copy_from_slice(&from[MOST_LANES..]);
+                .chunks_exact_mut(MAX_LANES)
+                .zip(s.a.im.chunks_exact_mut(MAX_LANES));
+        for (from, (re, im)) in from.chunks_exact(2 * MAX_LANES).zip(parts) {
+            re.copy_from_slice(&from[..MAX_LANES]);
+            im.copy_from_slice(&from[MAX_LANES..]);
         }
         for m in 0..=width / 2 {
             let [a, b, c, d] = if m < width / 2 {
                 let [i, j] = [m, m + width / 2].map(|m| m * height);
-                [from[i], from[i + MOST_LANES], from[j], from[j + MOST_LANES]]
+                [from[i], from[i + MAX_LANES], from[j], from[j + MAX_LANES]]
             } else {
-                [last[0], last[MOST_LANES], last[1], last[MOST_LANES + 1]]
+                [last[0], last[MAX_LANES], last[1], last[MAX_LANES + 1]]
             };
             let [i, j] = [m, (width - m) % width].map(|m| m * (height / 2));
             (s.a.re[j], s.a.im[j]) = (a + d, c - b);
@@ -264,10 +264,10 @@ fn untangle<T: Scalar>(z: &Complex<T>, to: &mut Complex<T>, [height, width]: [us
         to.re[(j + columns) * lines] = z.im[j];
         to.im[(j + columns) * lines] = z.im[lines * columns + j];
     }
-    for start in (0..columns).step_by(MOST_LANES) {
+    for start in (0..columns).step_by(MAX_LANES) {
         for k in 1..lines {
             let [a, b] =
-                [k, height - k].map(|k| k * columns + start..k * columns + start + MOST_LANES);
+                [k, height - k].map(|k| k * columns + start..k * columns + start + MAX_LANES);
             let re = z.re[a.clone()].iter().zip(&z.re[b.clone()]);
             let im = z.im[a].iter().zip(&z.im[b]);
             for (j, ((&re, &re_b), (&im, &im_b))) in re.zip(im).enumerate() {
@@ -290,10 +290,10 @@ fn entangle<T: Scalar>(from: &Complex<T>, z: &mut Complex<T>, [height, width]: [
         z.im[j] = from.re[(j + columns) * lines];
         z.im[lines * columns + j] = from.im[(j + columns) * lines];
     }
-    for start in (0..columns).step_by(MOST_LANES) {
+    for start in (0..columns).step_by(MAX_LANES) {
         for k in 1..lines {
             let [a, b] = [k, height - k].map(|k| k * columns + start);
-            for j in 0..MOST_LANES {
+            for j in 0..MAX_LANES {
                 let [left, right] = [start + j, start + j + columns].map(|j| j * lines + k);
                 let (re, im) = (from.re[left], from.im[left]);
                 let (re_r, im_r) = (from.re[right], from.im[right]);

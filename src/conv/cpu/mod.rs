@@ -8,6 +8,7 @@
 
 mod correlate;
 mod fft;
+mod operands;
 mod planner;
 mod scalar;
 mod shared_inputs;
@@ -18,90 +19,52 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-pub use correlate::{Finish, Keep};
-pub use planner::{Path, Product};
+#[doc(hidden)]
+pub use super::sizes::Product;
+pub use super::sizes::Sizes;
+#[doc(hidden)]
+pub use planner::Algorithm;
 pub use scalar::Scalar;
 
-use correlate::Link;
-use scalar::MOST_LANES;
+use operands::{Connection, Input};
+use scalar::MAX_LANES;
 
 use crate::connectivity::Connectivity;
 
-/// The sizes of one product. `planes = g.planes()`, `maps = g.maps()`.
-#[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    /// Images in the batch.
-    pub batch: usize,
-    /// Height and width of the image, `N_r x N_c`.
-    pub image: [usize; 2],
-    /// Height and width of the filters.
-    pub filter: [usize; 2],
-}
-
-impl Sizes {
-    /// Height and width of the maps: image + filter - 1.
-    pub fn map(&self) -> [usize; 2] {
-        [0, 1].map(|d| self.image[d] + self.filter[d] - 1)
-    }
-
-    /// The filter plane between plane `c` and map `k`.
-    fn taps<'a, T>(&self, filters: &'a [T], g: &Connectivity, c: usize, k: usize) -> &'a [T] {
-        let taps = self.filter[0] * self.filter[1];
-        &filters[(c * g.maps() + k) * taps..][..taps]
-    }
-}
-
-/// Planes of an input, row by row: `planes` for each image.
-#[derive(Clone, Copy)]
-struct Input<'a, T> {
-    values: &'a [T],
-    planes: usize,
-    size: [usize; 2],
-}
-
-impl<'a, T> Input<'a, T> {
-    fn new(values: &'a [T], planes: usize, size: [usize; 2]) -> Self {
-        Self {
-            values,
-            planes,
-            size,
-        }
-    }
-}
-
 /// `out[n, c] = sum_k z[n, k] * f[c, k]` over the connected maps, the 'valid' part.
 pub fn synthesize<T: Scalar>(maps: &[T], filters: &[T], g: &Connectivity, s: Sizes) -> Vec<T> {
-    let path = Path::fastest(Product::Synthesize, g, s);
-    synthesize_by(path, maps, filters, g, s)
+    let algorithm = Algorithm::fastest(Product::Synthesize, g, s);
+    synthesize_by(algorithm, maps, filters, g, s)
 }
 
-/// [`synthesize`] in a given way.
+/// [`synthesize`] by a given algorithm.
+#[doc(hidden)]
 pub fn synthesize_by<T: Scalar>(
-    path: Path,
+    algorithm: Algorithm,
     maps: &[T],
     filters: &[T],
     g: &Connectivity,
     s: Sizes,
 ) -> Vec<T> {
-    let links: Vec<Vec<_>> = (0..g.planes())
+    let connections: Vec<Vec<_>> = (0..g.planes())
         .map(|c| {
-            let link = |k| Link {
+            let connection = |k| Connection {
                 input: k,
                 // Reversed taps turn a correlation into a true convolution.
-                weights: s.taps(filters, g, c, k).iter().rev().copied().collect(),
+                weights: taps(filters, g, s, c, k).iter().rev().copied().collect(),
             };
-            g.maps_of(c).into_iter().map(link).collect()
+            g.maps_of(c).into_iter().map(connection).collect()
         })
         .collect();
-    match path {
-        Path::Direct => {
+    match algorithm {
+        Algorithm::Direct => {
             let (maps, size) = with_slack(maps, s.map(), s.filter, s.image);
             let input = Input::new(&maps, g.maps(), size);
-            correlate::correlate(input, 0, &links, s, s.image, &Keep)
+            correlate::correlate(input, 0, &connections, s, s.image)
         }
-        Path::Fft(tile) => {
+        Algorithm::Fft(tile) => {
             let input = Input::new(maps, g.maps(), s.map());
-            spectral::correlate(input, [0, 0], &links, s, s.image, tile, &Keep)
+            spectral::correlate(input, [0, 0], &connections, s, s.image, tile)
         }
     }
 }
@@ -109,40 +72,39 @@ pub fn synthesize_by<T: Scalar>(
 /// `out[n, k] = sum_c r[n, c] (x) f[c, k]` over the connected planes, the 'full' correlation: the
 /// adjoint of [`synthesize`] in the maps.
 pub fn analyze<T: Scalar>(residual: &[T], filters: &[T], g: &Connectivity, s: Sizes) -> Vec<T> {
-    let path = Path::fastest(Product::Analyze, g, s);
-    analyze_by(path, residual, filters, g, s, &Keep)
+    let algorithm = Algorithm::fastest(Product::Analyze, g, s);
+    analyze_by(algorithm, residual, filters, g, s)
 }
 
-/// [`analyze`] in a given way, with `finish` to work on the results while they are in the first
-/// cache.
+/// [`analyze`] by a given algorithm.
+#[doc(hidden)]
 pub fn analyze_by<T: Scalar>(
-    path: Path,
+    algorithm: Algorithm,
     residual: &[T],
     filters: &[T],
     g: &Connectivity,
     s: Sizes,
-    finish: &impl Finish<T>,
 ) -> Vec<T> {
-    let links: Vec<Vec<_>> = (0..g.maps())
+    let connections: Vec<Vec<_>> = (0..g.maps())
         .map(|k| {
-            let link = |c| Link {
+            let connection = |c| Connection {
                 input: c,
-                weights: s.taps(filters, g, c, k).to_vec(),
+                weights: taps(filters, g, s, c, k).to_vec(),
             };
-            g.planes_of(k).into_iter().map(link).collect()
+            g.planes_of(k).into_iter().map(connection).collect()
         })
         .collect();
     let [h, w] = s.filter;
-    match path {
-        Path::Direct => {
-            let stride = s.map()[1].max(MOST_LANES) + w - 1;
+    match algorithm {
+        Algorithm::Direct => {
+            let stride = s.map()[1].max(MAX_LANES) + w - 1;
             let residual = pad(residual, s.image, w - 1, stride);
             let input = Input::new(&residual, g.planes(), [s.image[0], stride]);
-            correlate::correlate(input, h - 1, &links, s, s.map(), finish)
+            correlate::correlate(input, h - 1, &connections, s, s.map())
         }
-        Path::Fft(tile) => {
+        Algorithm::Fft(tile) => {
             let input = Input::new(residual, g.planes(), s.image);
-            spectral::correlate(input, [h - 1, w - 1], &links, s, s.map(), tile, finish)
+            spectral::correlate(input, [h - 1, w - 1], &connections, s, s.map(), tile)
         }
     }
 }
@@ -155,13 +117,14 @@ pub fn filter_gradient<T: Scalar>(
     g: &Connectivity,
     s: Sizes,
 ) -> Vec<T> {
-    let path = Path::fastest(Product::FilterGradient, g, s);
-    filter_gradient_by(path, maps, residual, g, s)
+    let algorithm = Algorithm::fastest(Product::FilterGradient, g, s);
+    filter_gradient_by(algorithm, maps, residual, g, s)
 }
 
-/// [`filter_gradient`] in a given way.
+/// [`filter_gradient`] by a given algorithm.
+#[doc(hidden)]
 pub fn filter_gradient_by<T: Scalar>(
-    path: Path,
+    algorithm: Algorithm,
     maps: &[T],
     residual: &[T],
     g: &Connectivity,
@@ -175,19 +138,25 @@ pub fn filter_gradient_by<T: Scalar>(
         .zip(out.chunks_exact_mut(taps))
         .filter(|&([c, k], _)| g.connects(c, k))
         .unzip();
-    match path {
-        Path::Direct => {
+    match algorithm {
+        Algorithm::Direct => {
             let (maps, size) = with_slack(maps, s.map(), s.filter, s.image);
             let maps = Input::new(&maps, g.maps(), size);
             taps::cross_correlate(maps, residual, g.planes(), s, &pairs, outs);
         }
-        Path::Fft(tile) => {
+        Algorithm::Fft(tile) => {
             let maps = Input::new(maps, g.maps(), s.map());
             let residual = Input::new(residual, g.planes(), s.image);
             spectral::cross_correlate(maps, residual, s, &pairs, outs, tile);
         }
     }
     out
+}
+
+/// The filter plane between plane `c` and map `k`.
+fn taps<'a, T>(filters: &'a [T], g: &Connectivity, s: Sizes, c: usize, k: usize) -> &'a [T] {
+    let taps = s.filter[0] * s.filter[1];
+    &filters[(c * g.maps() + k) * taps..][..taps]
 }
 
 /// Copies planes of `size` into planes of zeros with longer rows, `margin` columns in.
@@ -211,9 +180,9 @@ fn with_slack<T: Scalar>(
     filter: [usize; 2],
     image: [usize; 2],
 ) -> (Cow<'_, [T]>, [usize; 2]) {
-    if image[1] >= MOST_LANES {
+    if image[1] >= MAX_LANES {
         return (maps.into(), size);
     }
-    let stride = MOST_LANES + filter[1] - 1;
+    let stride = MAX_LANES + filter[1] - 1;
     (pad(maps, size, 0, stride).into(), [size[0], stride])
 }

@@ -5,7 +5,7 @@ use std::ops::{Add, Mul, Sub};
 use pulp::Simd;
 
 /// No vector unit holds more numbers than this in a register: 512 bits of `f32`.
-pub(super) const MOST_LANES: usize = 16;
+pub(super) const MAX_LANES: usize = 16;
 
 /// A real number that fits the vector unit: `f32` or `f64`.
 pub trait Scalar:
@@ -125,3 +125,23 @@ scalar!(
     mul_add_e_f64s,
     reduce_sum_f64s
 );
+
+/// Writes vectors to column `j` on of a row, or what fits of one to a row shorter than a vector.
+#[inline(always)]
+pub(super) fn store_row<T: Scalar, S: Simd, const V: usize>(
+    simd: S,
+    values: [T::Vector<S>; V],
+    j: usize,
+    row: &mut [T],
+) {
+    let lanes = T::lanes::<S>();
+    for (v, x) in values.into_iter().enumerate() {
+        if row.len() >= lanes {
+            T::store(simd, x, &mut row[j + v * lanes..]);
+        } else {
+            let mut values = [T::ZERO; MAX_LANES];
+            T::store(simd, x, &mut values);
+            row.copy_from_slice(&values[..row.len()]);
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! The products by Fourier transforms of overlapping tiles: for filters so large, and pairs so
-//! many, that the transforms pay (see [`rule`](super::rule)).
+//! many, that the transforms pay (see [`planner`](super::planner)).
 //!
 //! Spectra of all tiles are never held at once: they are made and used in groups that fit the last
 //! cache. The size of a group depends on the sizes alone, and so do the bits.
@@ -9,79 +9,74 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::correlate::{Finish, Link};
 use super::fft::{Scratch, Transform, Window};
-use super::scalar::{MOST_LANES, Scalar};
-use super::{Input, Sizes};
+use super::operands::{Connection, Input};
+use super::scalar::{MAX_LANES, Scalar};
+use crate::conv::sizes::Sizes;
 
 /// Numbers in the spectra of a group of tiles, about.
 const GROUP: usize = 1 << 20;
 
-/// Most products with one spectrum that are formed together.
-const TOGETHER: usize = 4;
+/// Most products with one spectrum that are formed in one pass over it.
+const PRODUCTS: usize = 4;
 
 /// As [`correlate`](super::correlate::correlate), of the whole of `input` with `margin` rows and
 /// columns of zeros around.
 pub(super) fn correlate<T: Scalar>(
     input: Input<T>,
     margin: [usize; 2],
-    links: &[Vec<Link<T>>],
+    connections: &[Vec<Connection<T>>],
     Sizes { batch, filter, .. }: Sizes,
     size: [usize; 2],
     tile: [usize; 2],
-    finish: &impl Finish<T>,
 ) -> Vec<T> {
     let transform = Transform::new(tile);
-    let grid = Grid::new(size, filter, tile, margin);
-    let [bands, columns] = grid.tiles;
+    let tiling = Tiling::new(size, filter, tile, margin);
+    let [bands, columns] = tiling.tiles;
     let mut weights = Spectra::new(&transform);
-    let each = links.iter().flatten();
-    let whole = each.map(|link| Window::whole(&link.weights, filter));
+    let each = connections.iter().flatten();
+    let whole = each.map(|connection| Window::whole(&connection.weights, filter));
     weights.fill(&transform, whole.collect());
-    let starts: Vec<usize> = links
+    let starts: Vec<usize> = connections
         .iter()
-        .scan(0, |at, links| {
-            *at += links.len();
-            Some(*at - links.len())
+        .scan(0, |at, connections| {
+            *at += connections.len();
+            Some(*at - connections.len())
         })
         .collect();
 
-    let mut out = vec![T::ZERO; batch * links.len() * size[0] * size[1]];
-    let mut rows = rows_of_tiles(&mut out, links.len(), size, grid.step[0], bands);
+    let mut out = vec![T::ZERO; batch * connections.len() * size[0] * size[1]];
+    let mut rows = rows_of_tiles(&mut out, connections.len(), size, tiling.step[0], bands);
     let group = (GROUP / (columns * input.planes * transform.spectrum())).max(1);
     let mut spectra = Spectra::new(&transform);
     for (i, rows) in rows.chunks_mut(group).enumerate() {
         let tiles = i * group * columns..(i * group + rows.len()) * columns;
-        spectra.fill(&transform, grid.windows(input, tiles, tile));
+        spectra.fill(&transform, tiling.windows(input, tiles, tile));
         let spectra = &spectra;
         let jobs = rows.par_iter_mut().enumerate().flat_map(|(r, outs)| {
             let outs = outs.par_iter_mut();
-            outs.map(move |(at, o, out)| (r, *at, *o, out))
+            outs.map(move |(o, out)| (r, *o, out))
         });
         jobs.for_each_init(
-            || Room::new(&transform),
-            |room, (r, at, o, out)| {
+            || Workspace::new(&transform),
+            |workspace, (r, o, out)| {
                 let term = |column: usize, l: usize| {
-                    let plane = links[o][l].input;
+                    let plane = connections[o][l].input;
                     spectra.get((r * columns + column) * input.planes + plane)
                 };
-                for first in (0..columns).step_by(TOGETHER) {
-                    let together = TOGETHER.min(columns - first);
-                    room.sums.fill(T::ZERO);
+                for first in (0..columns).step_by(PRODUCTS) {
+                    let together = PRODUCTS.min(columns - first);
+                    workspace.sums.fill(T::ZERO);
                     add_products(
-                        links[o].len(),
+                        connections[o].len(),
                         |l| weights.get(starts[o] + l),
                         |t, l| term(first + t, l),
-                        &mut room.sums[..together * transform.spectrum()],
+                        &mut workspace.sums[..together * transform.spectrum()],
                         together,
                     );
                     for t in 0..together {
-                        room.store(&transform, &grid, t, first + t, size[1], out);
+                        workspace.store(&transform, &tiling, t, first + t, size[1], out);
                     }
-                }
-                for (i, row) in out.chunks_exact_mut(size[1]).enumerate() {
-                    let at = at + i * size[1];
-                    Arch::new().dispatch(Finishing { at, row, finish });
                 }
             },
         );
@@ -89,23 +84,20 @@ pub(super) fn correlate<T: Scalar>(
     out
 }
 
-/// The rows of each output plane that come from each row of tiles of each image, with the place of
-/// the first and the plane.
-#[allow(clippy::type_complexity)]
+/// The rows of each output plane that come from each row of tiles of each image, with the plane.
 fn rows_of_tiles<T>(
     out: &mut [T],
     outputs: usize,
     size: [usize; 2],
     step: usize,
     bands: usize,
-) -> Vec<Vec<(usize, usize, &mut [T])>> {
+) -> Vec<Vec<(usize, &mut [T])>> {
     let plane = size[0] * size[1];
     let mut rows = Vec::new();
     rows.resize_with(out.len() / (outputs * plane) * bands, Vec::new);
     for (o, values) in out.chunks_exact_mut(plane).enumerate() {
         for (band, part) in values.chunks_mut(step * size[1]).enumerate() {
-            let at = o * plane + band * step * size[1];
-            rows[o / outputs * bands + band].push((at, o % outputs, part));
+            rows[o / outputs * bands + band].push((o % outputs, part));
         }
     }
     rows
@@ -125,8 +117,8 @@ pub(super) fn cross_correlate<T: Scalar>(
     tile: [usize; 2],
 ) {
     let transform = Transform::new(tile);
-    let grid = Grid::new(image, filter, tile, [0, 0]);
-    let [bands, columns] = grid.tiles;
+    let tiling = Tiling::new(image, filter, tile, [0, 0]);
+    let [bands, columns] = tiling.tiles;
     let length = transform.spectrum();
     let tiles = batch * bands * columns;
     let group = (GROUP / ((maps.planes + residual.planes) * length)).max(1);
@@ -134,12 +126,12 @@ pub(super) fn cross_correlate<T: Scalar>(
     let mut sums = vec![T::ZERO; pairs.len() * length];
     for first in (0..tiles).step_by(group) {
         let count = group.min(tiles - first);
-        z.fill(&transform, grid.windows(maps, first..first + count, tile));
-        let windows = grid.windows(residual, first..first + count, grid.step);
+        z.fill(&transform, tiling.windows(maps, first..first + count, tile));
+        let windows = tiling.windows(residual, first..first + count, tiling.step);
         r.fill(&transform, windows);
         let (z, r) = (&z, &r);
-        let jobs = sums.par_chunks_mut(TOGETHER * length);
-        jobs.zip(pairs.par_chunks(TOGETHER))
+        let jobs = sums.par_chunks_mut(PRODUCTS * length);
+        jobs.zip(pairs.par_chunks(PRODUCTS))
             .for_each(|(sums, pairs)| {
                 // Pairs of one plane stand together and share its spectra.
                 let runs = pairs.chunk_by(|a, b| a[0] == b[0]);
@@ -173,7 +165,7 @@ pub(super) fn cross_correlate<T: Scalar>(
 }
 
 /// How tiles cover an output.
-struct Grid {
+struct Tiling {
     /// Places of the output that a tile gives.
     step: [usize; 2],
     /// How many tiles there are.
@@ -182,10 +174,10 @@ struct Grid {
     tile: [usize; 2],
     margin: [usize; 2],
     /// Where one tile holds the whole output: how far that is rotated.
-    turned: [usize; 2],
+    rotation: [usize; 2],
 }
 
-impl Grid {
+impl Tiling {
     fn new(size: [usize; 2], filter: [usize; 2], tile: [usize; 2], margin: [usize; 2]) -> Self {
         let step = step(size, filter, tile, margin);
         // The zeros around the input may then be those of the rest of the tile.
@@ -196,7 +188,7 @@ impl Grid {
             size,
             tile,
             margin: [0, 1].map(|d| if whole[d] { 0 } else { margin[d] }),
-            turned: [0, 1].map(|d| if whole[d] { margin[d] } else { 0 }),
+            rotation: [0, 1].map(|d| if whole[d] { margin[d] } else { 0 }),
         }
     }
 
@@ -244,9 +236,8 @@ impl<'a, T: Scalar> Input<'a, T> {
         from: [isize; 2],
         extent: [usize; 2],
     ) -> Window<'a, T> {
-        let numbers = self.size[0] * self.size[1];
         Window {
-            plane: &self.values[(image * self.planes + plane) * numbers..][..numbers],
+            plane: self.plane(image, plane),
             size: self.size,
             from,
             extent,
@@ -283,16 +274,16 @@ impl<T: Scalar> Spectra<T> {
 }
 
 /// What one job works in.
-struct Room<T> {
+struct Workspace<T> {
     scratch: Scratch<T>,
     sums: Vec<T>,
 }
 
-impl<T: Scalar> Room<T> {
+impl<T: Scalar> Workspace<T> {
     fn new(transform: &Transform<T>) -> Self {
         Self {
             scratch: transform.scratch(),
-            sums: vec![T::ZERO; TOGETHER * transform.spectrum()],
+            sums: vec![T::ZERO; PRODUCTS * transform.spectrum()],
         }
     }
 
@@ -300,21 +291,21 @@ impl<T: Scalar> Room<T> {
     fn store(
         &mut self,
         transform: &Transform<T>,
-        grid: &Grid,
+        tiling: &Tiling,
         t: usize,
         column: usize,
         width: usize,
         out: &mut [T],
     ) {
         let length = transform.spectrum();
-        let [height, tile] = grid.tile;
-        let start = column * grid.step[1];
-        let end = (start + grid.step[1]).min(grid.size[1]);
-        let wanted = (0..out.len() / width).map(|i| (i + height - grid.turned[0]) % height);
+        let [height, tile] = tiling.tile;
+        let start = column * tiling.step[1];
+        let end = (start + tiling.step[1]).min(tiling.size[1]);
+        let wanted = (0..out.len() / width).map(|i| (i + height - tiling.rotation[0]) % height);
         let sums = &self.sums[t * length..(t + 1) * length];
         transform.inverse(sums, &mut self.scratch, wanted, |i, row| {
             let out = &mut out[i * width + start..i * width + end];
-            let (left, right) = out.split_at_mut(grid.turned[1]);
+            let (left, right) = out.split_at_mut(tiling.rotation[1]);
             left.copy_from_slice(&row[tile - left.len()..]);
             right.copy_from_slice(&row[..right.len()]);
         });
@@ -360,16 +351,16 @@ impl<T: Scalar, const N: usize> WithSimd for Products<'_, T, N> {
         let lanes = T::lanes::<S>();
         let length = self.sums.len() / N;
         let zero = T::splat(simd, T::ZERO);
-        for group in (0..length).step_by(2 * MOST_LANES) {
-            for at in (group..group + MOST_LANES).step_by(lanes) {
+        for group in (0..length).step_by(2 * MAX_LANES) {
+            for at in (group..group + MAX_LANES).step_by(lanes) {
                 // Products of real and imaginary parts, each kind by itself.
                 let mut sum = [[zero; 4]; N];
                 for (a, b) in self.terms {
                     let re = T::load(simd, &a[at..]);
-                    let im = T::load(simd, &a[at + MOST_LANES..]);
+                    let im = T::load(simd, &a[at + MAX_LANES..]);
                     for t in 0..N {
                         let x = T::load(simd, &b[t][at..]);
-                        let y = T::load(simd, &b[t][at + MOST_LANES..]);
+                        let y = T::load(simd, &b[t][at + MAX_LANES..]);
                         sum[t][0] = T::mul_add(simd, re, x, sum[t][0]);
                         sum[t][1] = T::mul_add(simd, im, y, sum[t][1]);
                         sum[t][2] = T::mul_add(simd, re, y, sum[t][2]);
@@ -377,7 +368,7 @@ impl<T: Scalar, const N: usize> WithSimd for Products<'_, T, N> {
                     }
                 }
                 for (t, [rr, ii, ri, ir]) in sum.into_iter().enumerate() {
-                    let (re, im) = self.sums[t * length + at..].split_at_mut(MOST_LANES);
+                    let (re, im) = self.sums[t * length + at..].split_at_mut(MAX_LANES);
                     let real = T::plus(simd, rr, ii);
                     let imaginary = T::minus(simd, ri, ir);
                     T::store(simd, T::plus(simd, T::load(simd, re), real), re);
@@ -385,21 +376,5 @@ impl<T: Scalar, const N: usize> WithSimd for Products<'_, T, N> {
                 }
             }
         }
-    }
-}
-
-/// One finished row.
-struct Finishing<'a, T, F> {
-    at: usize,
-    row: &'a mut [T],
-    finish: &'a F,
-}
-
-impl<T: Scalar, F: Finish<T>> WithSimd for Finishing<'_, T, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        self.finish.finish(simd, self.at, self.row);
     }
 }

@@ -9,8 +9,9 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::operands::Input;
 use super::scalar::Scalar;
-use super::{Input, Sizes};
+use crate::conv::sizes::Sizes;
 
 /// Most rows of taps of a block.
 const ROWS: usize = 4;
@@ -80,7 +81,7 @@ impl<T: Scalar> WithSimd for Lanes<T> {
 }
 
 /// `out[a, b] += sum over n, i, j: r[n, c, i, j] z[n, k, i + h - 1 - a, j + w - 1 - b]` for each of
-/// `pairs` (c, k). Rows of the maps are at least [`MOST_LANES`](super::MOST_LANES) + w - 1 long.
+/// `pairs` (c, k). Rows of the maps are at least [`MAX_LANES`](super::scalar::MAX_LANES) + w - 1 long.
 pub(super) fn cross_correlate<T: Scalar>(
     maps: Input<T>,
     residual: &[T],
@@ -214,15 +215,14 @@ impl<T: Scalar> Taps<'_, T> {
         let Range { start, end } = self.strip.rows;
         let width = self.residual.size[1];
         let stride = self.residual.stride;
-        let [map_height, map_width] = self.maps.size;
+        let map_width = self.maps.size[1];
         let lanes = T::lanes::<S>();
         let mut sum = [[T::splat(simd, T::ZERO); B]; A];
         for n in self.strip.images.clone() {
-            let plane = (n * self.maps.planes + k) * map_height * map_width;
+            let map = self.maps.plane(n, k);
             let residual = self.residual.plane(n, c);
             for m in start..end + A - 1 {
-                let z = &self.maps.values[plane + (m + a) * map_width + b..];
-                let z = &z[..map_width - b];
+                let z = &map[(m + a) * map_width..][b..map_width];
                 // Row m + a of the map meets row m - p of the residual in tap row a + p.
                 let mut r = [&self.residual.zeros[..stride]; A];
                 for p in 0..A {

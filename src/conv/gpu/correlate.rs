@@ -16,9 +16,10 @@ use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::groups::{Lists, NONE, Product, lists};
-use super::{Grid, MOST, address_type, empty, readable};
+use super::groups::{DeviceGroups, NONE, device_groups};
+use super::launch::{MAX_TAPS, address_type, check_tensors, empty, grid, with_dense_rows, word};
 use crate::connectivity::Connectivity;
+use crate::conv::sizes::{Product, Sizes};
 
 /// Pixels of a tile in each direction.
 pub(super) const TILE: usize = 32;
@@ -27,7 +28,7 @@ pub(super) const STRIP: usize = 8;
 /// Units of a workgroup: one for each column of the tile and each strip of it.
 pub(super) const UNITS: (u32, u32) = (TILE as u32, (TILE / STRIP) as u32);
 /// Numbers in a row of the tile with its halo.
-pub(super) const PITCH: usize = TILE + MOST - 1;
+pub(super) const PITCH: usize = TILE + MAX_TAPS - 1;
 
 /// What the correlation works on, but for the tensors.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
@@ -45,9 +46,9 @@ pub(super) struct Geometry {
     pub blocks: u32,
 }
 
-/// Where a workgroup is.
+/// What a workgroup works on: a tile of the outputs of a group.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct TilePosition {
     pub image: u32,
     pub group: u32,
     top: u32,
@@ -56,11 +57,11 @@ pub(super) struct Place {
 
 /// Groups next to each other, then tiles, then images: what runs at a time reads the same inputs.
 #[cube]
-pub(super) fn place(geometry: &Geometry) -> Place {
+pub(super) fn tile_position(geometry: &Geometry) -> TilePosition {
     let block = CUBE_POS as u32;
     let tile = block / geometry.groups;
     let row = tile / geometry.tiles_x;
-    Place {
+    TilePosition {
         image: row / geometry.tiles_y,
         group: block % geometry.groups,
         top: row % geometry.tiles_y * TILE as u32,
@@ -130,7 +131,7 @@ fn load_taps<Q: Size>(
         (map, plane)
     };
     let mut t = UNIT_POS as usize;
-    while t < comptime!(rows * MOST) {
+    while t < comptime!(rows * MAX_TAPS) {
         let a = first.0 + (t % rows) as u32;
         let b = first.1 + (t / rows) as u32;
         let mut tap = Vector::<f32, Q>::new(0.0f32);
@@ -161,16 +162,16 @@ pub(super) fn correlate<Q: Size>(
     filters: &Tensor<f32>,
     groups: &[u32],
     geometry: &Geometry,
-    place: &Place,
+    position: &TilePosition,
     tile: &mut Shared<[f32]>,
     sums: &mut Array<Vector<f32, Q>>,
     #[comptime] rows: usize,
     #[comptime] flip: bool,
 ) {
-    let mut taps = Shared::<[Vector<f32, Q>]>::new_slice(comptime!(rows * MOST));
-    let group = place.group as usize;
+    let mut taps = Shared::<[Vector<f32, Q>]>::new_slice(comptime!(rows * MAX_TAPS));
+    let group = position.group as usize;
     let members = geometry.groups as usize + 1 + group * Q::value();
-    let image = place.image as usize * input.stride(0);
+    let image = position.image as usize * input.stride(0);
     let corner = UNIT_POS_Y as usize * (STRIP * PITCH) + UNIT_POS_X as usize;
 
     for at in groups[group]..groups[group + 1] {
@@ -185,8 +186,8 @@ pub(super) fn correlate<Q: Size>(
                     input,
                     tile,
                     base,
-                    place.top + a - geometry.pad_y,
-                    place.left + b - geometry.pad_x,
+                    position.top + a - geometry.pad_y,
+                    position.left + b - geometry.pad_x,
                     comptime!(TILE + rows - 1),
                 );
                 load_taps::<Q>(
@@ -202,13 +203,13 @@ pub(super) fn correlate<Q: Size>(
                 );
                 sync_cube();
                 let mut columns = geometry.w - b;
-                if columns > MOST as u32 {
-                    columns = MOST as u32;
+                if columns > MAX_TAPS as u32 {
+                    columns = MAX_TAPS as u32;
                 }
                 for column in 0..columns as usize {
                     multiply::<Q>(&*tile, &taps, sums, corner + column, column * rows, rows);
                 }
-                b += MOST as u32;
+                b += MAX_TAPS as u32;
             }
             a += rows as u32;
         }
@@ -217,10 +218,10 @@ pub(super) fn correlate<Q: Size>(
     sync_cube();
 }
 
-/// Lays a unit's sums of one output into the tile, where it alone reads them: what follows is a loop
+/// Stages a unit's sums of one output in the tile, where it alone reads them: what follows is a loop
 /// then, not as many copies of its code as there are sums, which takes long to compile.
 #[cube]
-pub(super) fn lay_down<Q: Size>(
+pub(super) fn stage_sums<Q: Size>(
     sums: &Array<Vector<f32, Q>>,
     tile: &mut Shared<[f32]>,
     corner: usize,
@@ -234,9 +235,13 @@ pub(super) fn lay_down<Q: Size>(
 
 /// Where a unit's pixels are: its column, its first row, and the row after its last, within the plane.
 #[cube]
-pub(super) fn strip(place: &Place, height: usize, width: usize) -> (usize, usize, usize) {
-    let x = (place.left + UNIT_POS_X) as usize;
-    let first = (place.top + UNIT_POS_Y * STRIP as u32) as usize;
+pub(super) fn strip_bounds(
+    position: &TilePosition,
+    height: usize,
+    width: usize,
+) -> (usize, usize, usize) {
+    let x = (position.left + UNIT_POS_X) as usize;
+    let first = (position.top + UNIT_POS_Y * STRIP as u32) as usize;
     let mut last = first + STRIP;
     if last > height {
         last = height;
@@ -285,22 +290,22 @@ fn product<Q: Size>(
     if CUBE_POS as u32 >= geometry.blocks {
         terminate!();
     }
-    let place = place(&geometry);
+    let position = tile_position(&geometry);
     let mut sums = Array::<Vector<f32, Q>>::new(STRIP);
     let mut tile = Shared::<[f32]>::new_slice(comptime!(PITCH * (TILE + rows - 1)));
     correlate::<Q>(
-        input, filters, groups, &geometry, &place, &mut tile, &mut sums, rows, flip,
+        input, filters, groups, &geometry, &position, &mut tile, &mut sums, rows, flip,
     );
 
-    let members = geometry.groups as usize + 1 + place.group as usize * Q::value();
+    let members = geometry.groups as usize + 1 + position.group as usize * Q::value();
     let corner = UNIT_POS_Y as usize * (STRIP * TILE) + UNIT_POS_X as usize;
-    let (x, first, last) = strip(&place, output.shape(2), output.shape(3));
+    let (x, first, last) = strip_bounds(&position, output.shape(2), output.shape(3));
     #[unroll]
     for q in 0..Q::value() {
         let member = groups[members + q];
         if member != NONE {
-            lay_down::<Q>(&sums, &mut tile, corner, q);
-            let start = start(&*output, place.image, member, x);
+            stage_sums::<Q>(&sums, &mut tile, corner, q);
+            let start = column_start(&*output, position.image, member, x);
             let down = output.stride(2);
             for y in first..last {
                 output[start + y * down] = tile[corner + (y - first) * TILE];
@@ -311,97 +316,86 @@ fn product<Q: Size>(
 
 /// Where a column of a plane starts.
 #[cube]
-pub(super) fn start(tensor: &Tensor<f32>, image: u32, plane: u32, x: usize) -> usize {
+pub(super) fn column_start(tensor: &Tensor<f32>, image: u32, plane: u32, x: usize) -> usize {
     image as usize * tensor.stride(0) + plane as usize * tensor.stride(1) + x * tensor.stride(3)
 }
 
 /// All that a launch needs but the tensors.
 pub(super) struct Plan {
     pub client: Client,
-    pub grid: Grid,
-    pub lists: Arc<Lists>,
+    pub groups: Arc<DeviceGroups>,
     pub rows: usize,
-    geometry: [u32; 8],
+    /// Workgroups of each image.
+    pub blocks_each: usize,
+    pub blocks: usize,
+    geometry: [usize; 7],
 }
 
 impl Plan {
     pub fn new(
         (client, device): (&Client, &CubeDevice),
-        g: &Connectivity,
         product: Product,
-        output: [usize; 4],
-        [h, w]: [usize; 2],
+        g: &Connectivity,
+        sizes: Sizes,
     ) -> Self {
-        let lists = lists(client, device, g, product);
-        let [n, _, height, width] = output;
-        let tiles = [width.div_ceil(TILE), height.div_ceil(TILE)];
-        let blocks = n * tiles[0] * tiles[1] * lists.count;
-        let pad = match product {
-            Product::Analyze => [h - 1, w - 1],
-            _ => [0, 0],
+        let groups = device_groups(client, device, g, product);
+        let [h, w] = sizes.filter;
+        let ([height, width], pad) = match product {
+            Product::Analyze => (sizes.map(), [h - 1, w - 1]),
+            _ => (sizes.image, [0, 0]),
         };
-        let geometry = [
-            h,
-            w,
-            pad[0],
-            pad[1],
-            lists.count,
-            tiles[0],
-            tiles[1],
-            blocks,
-        ];
+        let tiles = [width.div_ceil(TILE), height.div_ceil(TILE)];
+        let blocks_each = tiles[0] * tiles[1] * groups.count;
         Self {
             client: client.clone(),
-            grid: Grid::of(blocks),
-            lists,
-            rows: h.div_ceil(h.div_ceil(MOST)),
-            geometry: geometry.map(|x| x as u32),
+            rows: h.div_ceil(h.div_ceil(MAX_TAPS)),
+            blocks_each,
+            blocks: sizes.batch * blocks_each,
+            geometry: [h, w, pad[0], pad[1], groups.count, tiles[0], tiles[1]],
+            groups,
         }
     }
 
     pub fn geometry(&self) -> GeometryLaunch {
-        let [h, w, pad_y, pad_x, groups, tiles_x, tiles_y, blocks] = self.geometry;
+        let [h, w, pad_y, pad_x, groups, tiles_x, tiles_y] = self.geometry.map(word);
+        let blocks = word(self.blocks);
         GeometryLaunch::new(h, w, pad_y, pad_x, groups, tiles_x, tiles_y, blocks)
-    }
-
-    /// Workgroups of one image.
-    pub fn blocks_of_an_image(&self) -> usize {
-        let [.., groups, tiles_x, tiles_y, _] = self.geometry;
-        (groups * tiles_x * tiles_y) as usize
     }
 }
 
-/// `synthesize` or `analyze`, whose result has the shape `output`.
+/// `synthesize` or `analyze` of tensors of these sizes.
 pub(super) fn launch(
-    input: CubeTensor,
-    filters: CubeTensor,
-    g: &Connectivity,
     product: Product,
-    output: [usize; 4],
+    [input, filters]: [CubeTensor; 2],
+    g: &Connectivity,
+    sizes: Sizes,
 ) -> CubeTensor {
-    let (input, result) = (readable(input), empty(&filters, output));
-    if output.contains(&0) {
-        return result;
+    let input = with_dense_rows(input);
+    let output = empty(&filters, sizes.output(product, g));
+    check_tensors([&input, &filters, &output]);
+    let plan = Plan::new((&output.client, &output.device), product, g, sizes);
+    if plan.blocks == 0 {
+        return output;
     }
-    let [_, _, h, w] = filters.meta.shape().dims();
-    let place = (&result.client, &result.device);
-    let plan = Plan::new(place, g, product, output, [h, w]);
-    // SAFETY: every index is held within its tensor by the kernel itself.
+    // SAFETY: the kernel writes within the rows and columns of `output`, and reads rows and columns of
+    // `input` and taps of `filters` that it has found to be within them. There are workgroups for the
+    // images of the batch, which `input` and `output` have, alone. The groups name planes and maps of
+    // `g`, as many as `input`, `filters` and `output` have.
     unsafe {
         self::product::launch_unchecked(
             &plan.client,
-            plan.grid.count(),
+            grid(plan.blocks),
             CubeDim::new_2d(UNITS.0, UNITS.1),
-            address_type([&input, &filters, &result]),
-            plan.lists.width,
+            address_type([&input, &filters, &output]),
+            plan.groups.width,
             input.into_tensor_arg(),
             filters.into_tensor_arg(),
-            plan.lists.words(),
-            result.clone().into_tensor_arg(),
+            plan.groups.words(),
+            output.clone().into_tensor_arg(),
             plan.geometry(),
             plan.rows,
             product == Product::Synthesize,
         );
     }
-    result
+    output
 }

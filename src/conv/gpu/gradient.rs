@@ -7,15 +7,14 @@
 //! end the workgroup adds its units up. The second stage adds the workgroups up and writes all pairs,
 //! the unconnected ones as zeros.
 
-use std::sync::Arc;
-
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::groups::{Lists, NONE, Product, lists};
-use super::{Grid, MOST, address_type, empty, readable};
+use super::groups::{NONE, device_groups};
+use super::launch::{MAX_TAPS, address_type, check_tensors, empty, grid, with_dense_rows, word};
 use crate::connectivity::Connectivity;
+use crate::conv::sizes::{Product, Sizes};
 
 /// Columns and rows of a tile.
 const TILE: (usize, usize) = (32, 16);
@@ -24,7 +23,7 @@ const STRIP: usize = 8;
 /// Units of a workgroup.
 const UNITS: usize = 128;
 /// Numbers in a row of the map's tile with its halo.
-const PITCH: usize = TILE.0 + MOST - 1;
+const PITCH: usize = TILE.0 + MAX_TAPS - 1;
 /// Workgroups that the first stage aims at: enough to fill the largest devices a few times over, few
 /// enough for the second to be short. A constant, so that every device adds in the same order.
 const WORKGROUPS: usize = 2048;
@@ -162,10 +161,10 @@ fn correlate_tiles<Q: Size>(
     let pass = block / geometry.groups % (geometry.passes_y * geometry.passes_x);
     let share = block / (geometry.groups * geometry.passes_y * geometry.passes_x);
     let a = pass / geometry.passes_x * rows as u32;
-    let b = pass % geometry.passes_x * MOST as u32;
+    let b = pass % geometry.passes_x * MAX_TAPS as u32;
     let mut columns = geometry.w - b;
-    if columns > MOST as u32 {
-        columns = MOST as u32;
+    if columns > MAX_TAPS as u32 {
+        columns = MAX_TAPS as u32;
     }
     let members = (geometry.groups + 1 + group * Q::value() as u32) as usize;
     let map = groups[groups[group as usize] as usize] as usize;
@@ -236,7 +235,7 @@ fn correlate_tiles<Q: Size>(
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn add_shares(
     parts: &[f32],
-    places: &[u32],
+    slots: &[u32],
     output: &mut [f32],
     size: u32,
     members: u32,
@@ -249,11 +248,11 @@ fn add_shares(
     let pair = ABSOLUTE_POS as u32 / size;
     // Rows and columns reversed is the whole order reversed.
     let tap = size - 1 - ABSOLUTE_POS as u32 % size;
-    let place = places[pair as usize];
+    let slot = slots[pair as usize];
     let mut sum = 0.0f32;
-    if place != NONE {
+    if slot != NONE {
         for share in 0..shares {
-            let at = (share * members + place) as usize * size as usize;
+            let at = (share * members + slot) as usize * size as usize;
             sum += parts[at + tap as usize];
         }
     }
@@ -264,14 +263,20 @@ fn add_shares(
 struct Workload {
     rows: usize,
     shares: usize,
-    geometry: [usize; 10],
+    blocks: usize,
+    geometry: [usize; 9],
 }
 
 impl Workload {
-    fn new(groups: usize, n: usize, image: [usize; 2], [h, w]: [usize; 2]) -> Self {
-        let passes = [h.div_ceil(MOST), w.div_ceil(MOST)];
-        let across = [image[1].div_ceil(TILE.0), image[0].div_ceil(TILE.1)];
-        let tiles = n * across[0] * across[1];
+    fn new(groups: usize, sizes: Sizes) -> Self {
+        let Sizes {
+            batch,
+            image: [height, width],
+            filter: [h, w],
+        } = sizes;
+        let passes = [h.div_ceil(MAX_TAPS), w.div_ceil(MAX_TAPS)];
+        let across = [width.div_ceil(TILE.0), height.div_ceil(TILE.1)];
+        let tiles = batch * across[0] * across[1];
         let blocks = groups * passes[0] * passes[1];
         let wanted = WORKGROUPS.div_ceil(blocks.max(1)).clamp(1, tiles.max(1));
         let share = tiles.div_ceil(wanted).max(1);
@@ -279,83 +284,77 @@ impl Workload {
         Self {
             rows: h.div_ceil(passes[0]),
             shares,
+            blocks: blocks * shares,
             geometry: [
-                h,
-                w,
-                groups,
-                passes[0],
-                passes[1],
-                across[0],
-                across[1],
-                tiles,
-                share,
-                blocks * shares,
+                h, w, groups, passes[0], passes[1], across[0], across[1], tiles, share,
             ],
         }
     }
 
     fn geometry(&self) -> GeometryLaunch {
-        let [h, w, groups, passes_y, passes_x, x, y, tiles, share, blocks] =
-            self.geometry.map(|x| x as u32);
+        let [h, w, groups, passes_y, passes_x, x, y, tiles, share] = self.geometry.map(word);
+        let blocks = word(self.blocks);
         GeometryLaunch::new(h, w, groups, passes_y, passes_x, x, y, tiles, share, blocks)
     }
 }
 
-/// `filter_gradient` for filters of the size `filter`.
+/// `filter_gradient` of tensors of these sizes.
 pub(super) fn launch(
-    maps: CubeTensor,
-    residual: CubeTensor,
+    [maps, residual]: [CubeTensor; 2],
     g: &Connectivity,
-    filter: [usize; 2],
+    sizes: Sizes,
 ) -> CubeTensor {
-    let [n, _, height, width] = residual.meta.shape().dims();
-    let (maps, residual) = (readable(maps), readable(residual));
-    let lists = lists(&maps.client, &maps.device, g, Product::FilterGradient);
-    let deal = Workload::new(lists.count, n, [height, width], filter);
-    let members = lists.count * lists.width;
-    let parts = empty(&maps, [deal.shares.max(1), members, filter[0], filter[1]]);
-    if deal.shares > 0 {
+    let [h, w] = sizes.filter;
+    let output = empty(&maps, sizes.output(Product::FilterGradient, g));
+    let count = output.meta.num_elements();
+    let (size, numbers) = (word(h * w), word(count));
+    if count == 0 {
+        return output;
+    }
+    let (maps, residual) = (with_dense_rows(maps), with_dense_rows(residual));
+    check_tensors([&maps, &residual]);
+    let groups = device_groups(&maps.client, &maps.device, g, Product::FilterGradient);
+    let workload = Workload::new(groups.count, sizes);
+    let members = groups.count * groups.width;
+    let parts = empty(&maps, [workload.shares.max(1), members, h, w]);
+    if workload.blocks > 0 {
         let client = maps.client.clone();
-        // SAFETY: every index is held within its tensor by the kernel itself; there is a part for
-        // each share, member and tap.
+        // SAFETY: the kernel reads rows and columns of `maps` and `residual` that it has found to be
+        // within them, of the images of the batch, which both have. The groups name planes and maps of
+        // `g`, as many as `residual` and `maps` have. There is a part for each share, member and tap.
         unsafe {
             correlate_tiles::launch_unchecked(
                 &client,
-                Grid::of(deal.geometry[9]).count(),
+                grid(workload.blocks),
                 CubeDim::new_1d(UNITS as u32),
                 address_type([&maps, &residual, &parts]),
-                lists.width,
+                groups.width,
                 maps.into_tensor_arg(),
                 residual.into_tensor_arg(),
-                lists.words(),
+                groups.words(),
                 parts.clone().into_buffer_arg(),
-                deal.geometry(),
-                deal.rows,
+                workload.geometry(),
+                workload.rows,
             );
         }
     }
-    add(parts, &lists, g, deal.shares)
-}
-
-fn add(parts: CubeTensor, lists: &Arc<Lists>, g: &Connectivity, shares: usize) -> CubeTensor {
-    let [_, members, h, w] = parts.meta.shape().dims();
-    let output = empty(&parts, [g.planes(), g.maps(), h, w]);
-    let count = output.meta.num_elements();
     let client = parts.client.clone();
-    // SAFETY: a unit writes one of `count` numbers and reads only parts that the first stage wrote.
+    // SAFETY: a unit writes one of the `count` numbers of `output`. There is a slot for each of its
+    // pairs, and the slots are those of members, of each of which the first stage has written all taps
+    // for every share.
     unsafe {
         add_shares::launch_unchecked(
             &client,
-            Grid::of(count.div_ceil(UNITS)).count(),
+            grid(count.div_ceil(UNITS)),
             CubeDim::new_1d(UNITS as u32),
             address_type([&parts, &output]),
             parts.into_buffer_arg(),
-            lists.places(),
+            groups.slots(),
             output.clone().into_buffer_arg(),
-            (h * w) as u32,
-            members as u32,
-            shares as u32,
-            count as u32,
+            size,
+            word(members),
+            word(workload.shares),
+            numbers,
         );
     }
     output

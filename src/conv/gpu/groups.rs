@@ -9,17 +9,10 @@ use burn_cubecl::cubecl::prelude::{BufferArg, CubeElement};
 use burn_cubecl::cubecl::server::Handle;
 
 use crate::connectivity::Connectivity;
+use crate::conv::sizes::Product;
 
-/// The place of a member that a group does not have.
+/// The index of a member that a group does not have.
 pub(super) const NONE: u32 = u32::MAX;
-
-/// Which of the products the lists are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Product {
-    Synthesize,
-    Analyze,
-    FilterGradient,
-}
 
 /// Groups of at most `width` outputs that read the same inputs, so that one pass over an input serves
 /// all of its group and no unconnected pair is ever visited.
@@ -78,16 +71,16 @@ impl Groups {
         words
     }
 
-    /// For the filter gradient: the place among all members, `group * width + place`, of each pair
+    /// For the filter gradient: the slot among all members, `group * width + member`, of each pair
     /// `c * maps + k`, [`NONE`] where unconnected.
-    fn places(&self, g: &Connectivity) -> Vec<u32> {
-        let mut places = vec![NONE; g.planes() * g.maps()];
+    fn slots(&self, g: &Connectivity) -> Vec<u32> {
+        let mut slots = vec![NONE; g.planes() * g.maps()];
         for (group, (planes, maps)) in self.members.iter().zip(&self.inputs).enumerate() {
             for (q, c) in planes.iter().enumerate() {
-                places[c * g.maps() + maps[0]] = (group * self.width + q) as u32;
+                slots[c * g.maps() + maps[0]] = (group * self.width + q) as u32;
             }
         }
-        places
+        slots
     }
 }
 
@@ -110,26 +103,26 @@ fn best_width(runs: &[(Vec<usize>, Vec<usize>)]) -> usize {
         .map_or(1, |(width, _)| *width)
 }
 
-/// The lists of one connectivity for one product, in the device's memory.
+/// The groups of one connectivity for one product, in the device's memory.
 #[derive(Debug)]
-pub(super) struct Lists {
+pub(super) struct DeviceGroups {
     /// Outputs of a group.
     pub width: usize,
     /// Number of groups.
     pub count: usize,
     words: (Handle, usize),
-    places: (Handle, usize),
+    slots: (Handle, usize),
 }
 
-impl Lists {
+impl DeviceGroups {
     /// The groups, see [`Groups::words`].
     pub fn words(&self) -> BufferArg {
         whole(&self.words)
     }
 
-    /// The place of each pair, see [`Groups::places`]; empty but for the filter gradient.
-    pub fn places(&self) -> BufferArg {
-        whole(&self.places)
+    /// The slot of each pair, see [`Groups::slots`]; for the filter gradient alone.
+    pub fn slots(&self) -> BufferArg {
+        whole(&self.slots)
     }
 }
 
@@ -141,23 +134,23 @@ fn whole((handle, len): &(Handle, usize)) -> BufferArg {
 type Key = (CubeDevice, Product, Connectivity);
 
 /// A program has a handful of layers; more than this means that they come and go.
-const KEPT: usize = 256;
+const CACHED: usize = 256;
 
-/// The lists, made and uploaded at the first use of a connectivity on a device and kept: a step of a
+/// The groups, made and uploaded at the first use of a connectivity on a device and kept: a step of a
 /// solver uploads nothing.
-pub(super) fn lists(
+pub(super) fn device_groups(
     client: &Client,
     device: &CubeDevice,
     g: &Connectivity,
     product: Product,
-) -> Arc<Lists> {
-    static CACHE: LazyLock<Mutex<HashMap<Key, Arc<Lists>>>> = LazyLock::new(Mutex::default);
+) -> Arc<DeviceGroups> {
+    static CACHE: LazyLock<Mutex<HashMap<Key, Arc<DeviceGroups>>>> = LazyLock::new(Mutex::default);
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (device.clone(), product, g.clone());
-    if let Some(lists) = cache.get(&key) {
-        return lists.clone();
+    if let Some(groups) = cache.get(&key) {
+        return groups.clone();
     }
-    if cache.len() >= KEPT {
+    if cache.len() >= CACHED {
         cache.clear();
     }
     let groups = Groups::of(g, product);
@@ -165,18 +158,18 @@ pub(super) fn lists(
         let handle = client.create_from_slice(u32::as_bytes(&words));
         (handle, words.len())
     };
-    let places = match product {
-        Product::FilterGradient => groups.places(g),
+    let slots = match product {
+        Product::FilterGradient => groups.slots(g),
         _ => vec![NONE],
     };
-    let lists = Arc::new(Lists {
+    let uploaded = Arc::new(DeviceGroups {
         width: groups.width,
         count: groups.members.len(),
         words: upload(groups.words()),
-        places: upload(places),
+        slots: upload(slots),
     });
-    cache.insert(key, lists.clone());
-    lists
+    cache.insert(key, uploaded.clone());
+    uploaded
 }
 
 #[cfg(test)]
@@ -246,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_places_by_hand() {
+    fn words_and_slots_by_hand() {
         let g = Connectivity::matrix(&[vec![1, 1, 0], vec![0, 1, 1]]).expect("sound");
         let groups = Groups {
             width: 2,
@@ -256,6 +249,6 @@ mod tests {
         let members = [0, NONE, 0, 1, 1, NONE];
         let words = [&[10, 11, 12, 13][..], &members, &[0, 1, 2]].concat();
         assert_eq!(groups.words(), words);
-        assert_eq!(groups.places(&g), [0, 2, NONE, NONE, 3, 4]);
+        assert_eq!(groups.slots(&g), [0, 2, NONE, NONE, 3, 4]);
     }
 }

@@ -1,12 +1,11 @@
 //! The shrink of one number, and sums in a fixed order.
 
-use burn::backend::TensorMetadata;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::{Grid, empty};
+use super::launch::{address_type, check_tensors, dims, empty, grid, word};
 
 /// Units of a workgroup.
 const UNITS: usize = 256;
@@ -21,8 +20,8 @@ pub(super) struct Shrink {
     pub jump: f32,
 }
 
-/// What a kernel needs to know of the penalty, and whether it is the soft threshold, p = 1.
-pub(super) fn penalty(weight: f64, p: f64) -> (ShrinkLaunch, bool) {
+/// The penalty as a kernel takes it, and whether its shrink is the soft threshold, p = 1.
+pub(super) fn shrink_argument(weight: f64, p: f64) -> (ShrinkLaunch, bool) {
     let least = (2.0 * (1.0 - p) * weight).powf(1.0 / (2.0 - p));
     let jump = least * (2.0 - p) / (2.0 * (1.0 - p));
     let soft = p == 1.0;
@@ -55,7 +54,7 @@ pub(super) fn shrink_one(v: f32, shrink: &Shrink, #[comptime] soft: bool) -> f32
 
 /// The sum of what all units of a workgroup hold, a power of two of them, always in the same order.
 #[cube]
-pub(super) fn total(value: f32, #[comptime] units: usize) -> f32 {
+pub(super) fn sum_of_workgroup(value: f32, #[comptime] units: usize) -> f32 {
     let mut parts = Shared::<[f32]>::new_slice(units);
     let unit = UNIT_POS as usize;
     parts[unit] = value;
@@ -91,7 +90,7 @@ fn sum_rows(parts: &[f32], output: &mut [f32], rows: u32, length: u32) {
         sum += parts[row * length as usize + i];
         i += UNITS;
     }
-    let sum = total(sum, UNITS);
+    let sum = sum_of_workgroup(sum, UNITS);
     if UNIT_POS == 0 {
         output[row] = sum;
     }
@@ -100,21 +99,22 @@ fn sum_rows(parts: &[f32], output: &mut [f32], rows: u32, length: u32) {
 /// The shrink of every element, in one pass.
 pub(super) fn launch_shrink(v: CubeTensor, weight: f64, p: f64) -> CubeTensor {
     let v = into_contiguous(v);
-    let output = empty(&v, v.shape().dims());
+    let output = empty(&v, dims(&v));
+    check_tensors([&v]);
     let count = v.meta.num_elements();
     if count == 0 {
         return output;
     }
     let client = v.client.clone();
-    let (shrink, soft) = penalty(weight, p);
-    let grid = Grid::of(count.div_ceil(UNITS));
-    // SAFETY: both tensors lie in row-major order and hold `count` numbers.
+    let (shrink, soft) = shrink_argument(weight, p);
+    // SAFETY: both tensors lie in row-major order and hold `count` numbers, and no unit works beyond
+    // those of `output`.
     unsafe {
         shrink_all::launch_unchecked(
             &client,
-            grid.count(),
+            grid(count.div_ceil(UNITS)),
             CubeDim::new_1d(UNITS as u32),
-            super::address_type([&v, &output]),
+            address_type([&v, &output]),
             v.into_buffer_arg(),
             output.clone().into_buffer_arg(),
             shrink,
@@ -126,22 +126,23 @@ pub(super) fn launch_shrink(v: CubeTensor, weight: f64, p: f64) -> CubeTensor {
 
 /// The sum of each image's parts, `[n, parts, 1, 1]` -> `[n, 1, 1, 1]`.
 pub(super) fn launch_sum(parts: CubeTensor) -> CubeTensor {
-    let [n, length, ..]: [usize; 4] = parts.shape().dims();
+    let [n, length, ..] = dims(&parts);
     let output = empty(&parts, [n, 1, 1, 1]);
     if n == 0 {
         return output;
     }
     let client = parts.client.clone();
-    // SAFETY: `parts` was made contiguous with these sizes, a workgroup writes one number.
+    // SAFETY: `parts` lies in row-major order, as [`empty`] made it, and holds `n` rows of `length`
+    // numbers; each of the first `n` workgroups reads one and writes one of the `n` numbers of `output`.
     unsafe {
         sum_rows::launch_unchecked(
             &client,
-            Grid::of(n).count(),
+            grid(n),
             CubeDim::new_1d(UNITS as u32),
             parts.into_buffer_arg(),
             output.clone().into_buffer_arg(),
-            n as u32,
-            length as u32,
+            word(n),
+            word(length),
         );
     }
     output

@@ -6,12 +6,14 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::correlate::{
-    Geometry, PITCH, Plan, STRIP, TILE, UNITS, correlate, lay_down, place, start, strip,
+    Geometry, PITCH, Plan, STRIP, TILE, UNITS, column_start, correlate, stage_sums, strip_bounds,
+    tile_position,
 };
-use super::groups::{NONE, Product};
-use super::prox::{Shrink, ShrinkLaunch, shrink_one, total};
-use super::{address_type, empty, readable};
+use super::groups::NONE;
+use super::launch::{address_type, check_tensors, dims, empty, grid, with_dense_rows};
+use super::prox::{Shrink, ShrinkLaunch, shrink_one, sum_of_workgroup};
 use crate::connectivity::Connectivity;
+use crate::conv::sizes::{Product, Sizes};
 
 /// `analyze`, and with what it gives the whole proximal step, see [`super::prox`]; each workgroup
 /// leaves its part of `uphill`.
@@ -34,26 +36,26 @@ fn product_and_step<Q: Size>(
     if CUBE_POS as u32 >= geometry.blocks {
         terminate!();
     }
-    let place = place(&geometry);
+    let position = tile_position(&geometry);
     let mut sums = Array::<Vector<f32, Q>>::new(STRIP);
     let mut tile = Shared::<[f32]>::new_slice(comptime!(PITCH * (TILE + rows - 1)));
     correlate::<Q>(
-        residual, filters, groups, &geometry, &place, &mut tile, &mut sums, rows, false,
+        residual, filters, groups, &geometry, &position, &mut tile, &mut sums, rows, false,
     );
 
-    let members = geometry.groups as usize + 1 + place.group as usize * Q::value();
+    let members = geometry.groups as usize + 1 + position.group as usize * Q::value();
     let corner = UNIT_POS_Y as usize * (STRIP * TILE) + UNIT_POS_X as usize;
-    let (column, first, last) = strip(&place, next.shape(2), next.shape(3));
-    let momentum = momentum[place.image as usize * momentum.stride(0)];
+    let (column, first, last) = strip_bounds(&position, next.shape(2), next.shape(3));
+    let momentum = momentum[position.image as usize * momentum.stride(0)];
     let mut part = 0.0f32;
     #[unroll]
     for q in 0..Q::value() {
         let member = groups[members + q];
         if member != NONE {
-            lay_down::<Q>(&sums, &mut tile, corner, q);
-            let from_x = start(x, place.image, member, column);
-            let from_before = start(before, place.image, member, column);
-            let to = start(&*next, place.image, member, column);
+            stage_sums::<Q>(&sums, &mut tile, corner, q);
+            let from_x = column_start(x, position.image, member, column);
+            let from_before = column_start(before, position.image, member, column);
+            let to = column_start(&*next, position.image, member, column);
             let down = next.stride(2);
             for row in first..last {
                 let now = x[from_x + row * x.stride(2)];
@@ -66,7 +68,7 @@ fn product_and_step<Q: Size>(
             }
         }
     }
-    let part = total(part, comptime!((UNITS.0 * UNITS.1) as usize));
+    let part = sum_of_workgroup(part, comptime!((UNITS.0 * UNITS.1) as usize));
     if UNIT_POS == 0 {
         // All of an image's parts next to each other, whatever the order of the workgroups.
         uphill[CUBE_POS] = part;
@@ -77,38 +79,45 @@ fn product_and_step<Q: Size>(
 pub(super) fn launch(
     [residual, filters, x, before, momentum]: [CubeTensor; 5],
     g: &Connectivity,
-    length: f32,
+    length: f64,
     (shrink, soft): (ShrinkLaunch, bool),
 ) -> (CubeTensor, CubeTensor) {
-    let [residual, x, before] = [residual, x, before].map(readable);
-    let output = x.meta.shape().dims();
-    let [_, _, h, w] = filters.meta.shape().dims();
-    let place = (&x.client, &x.device);
-    let plan = Plan::new(place, g, Product::Analyze, output, [h, w]);
-    let next = empty(&x, output);
-    let parts = empty(&x, [output[0], plan.blocks_of_an_image(), 1, 1]);
-    if output.contains(&0) {
+    let sizes = Sizes::of(Product::Analyze, [dims(&residual), dims(&filters)], g);
+    let maps = sizes.output(Product::Analyze, g);
+    let numbers = [sizes.batch, 1, 1, 1];
+    assert_eq!(
+        [dims(&x), dims(&before), dims(&momentum)],
+        [maps, maps, numbers]
+    );
+    let [residual, x, before] = [residual, x, before].map(with_dense_rows);
+    check_tensors([&residual, &filters, &x, &before, &momentum]);
+    let plan = Plan::new((&x.client, &x.device), Product::Analyze, g, sizes);
+    let next = empty(&x, maps);
+    let parts = empty(&x, [sizes.batch, plan.blocks_each, 1, 1]);
+    if plan.blocks == 0 {
         return (next, parts);
     }
-    // SAFETY: every index is held within its tensor by the kernel itself; there is a part for each
-    // workgroup.
+    // SAFETY: `residual` and `filters` are read as by `analyze`, see [`super::correlate`]. The kernel
+    // works within the rows and columns of `next`, whose shape `x` and `before` have, on the images of
+    // the batch, of each of which there is a momentum, and on maps of `g`. There is a part for each
+    // workgroup that has work.
     unsafe {
         product_and_step::launch_unchecked(
             &plan.client,
-            plan.grid.count(),
+            grid(plan.blocks),
             CubeDim::new_2d(UNITS.0, UNITS.1),
             address_type([&residual, &filters, &x, &before, &next]),
-            plan.lists.width,
+            plan.groups.width,
             residual.into_tensor_arg(),
             filters.into_tensor_arg(),
-            plan.lists.words(),
+            plan.groups.words(),
             x.into_tensor_arg(),
             before.into_tensor_arg(),
             momentum.into_tensor_arg(),
             next.clone().into_tensor_arg(),
             parts.clone().into_buffer_arg(),
             plan.geometry(),
-            length,
+            length as f32,
             shrink,
             plan.rows,
             soft,
