@@ -2,21 +2,23 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Source, State};
 use crate::config::Config;
 use crate::data::{Image, Prepare, Undo, folder, scenes};
 use crate::error::{Error, Result};
 
-/// The images of a run, prepared; kept in memory if they are few, read again otherwise.
+/// The images of a run, prepared; kept in memory if they are few, read again otherwise. Clones share what
+/// is in memory.
 #[derive(Clone, Debug)]
 pub struct Images {
     config: Config,
     prepare: Prepare,
     sources: Vec<Source>,
-    cache: Vec<Option<Image>>,
+    cache: Vec<Option<Arc<Image>>>,
     /// The images themselves, where they come from memory.
-    given: Vec<Image>,
+    given: Arc<[Image]>,
 }
 
 impl State {
@@ -110,7 +112,7 @@ impl Images {
             prepare,
             sources: Vec::new(),
             cache: vec![None; paths.len()],
-            given,
+            given: given.into(),
         };
         let (mut bytes, mut failures) = (0, Vec::new());
         for (i, path) in paths.into_iter().enumerate() {
@@ -127,7 +129,7 @@ impl Images {
                 path,
             });
             bytes += 4 * image.values.len();
-            images.cache[i] = (bytes <= CACHE_BYTES).then_some(image);
+            images.cache[i] = (bytes <= CACHE_BYTES).then(|| image.into());
         }
         all_usable(images.cache.len(), failures)?;
         Ok(images)
@@ -140,7 +142,7 @@ impl Images {
             prepare: state.prepare.clone(),
             sources: state.images.clone(),
             cache: vec![None; state.images.len()],
-            given: Vec::new(),
+            given: Arc::new([]),
         }
     }
 
@@ -171,7 +173,7 @@ impl Images {
     /// [`Error::Input`] where it is no longer the image that the run began with.
     pub fn get(&mut self, i: usize) -> Result<Image> {
         if let Some(image) = &self.cache[i] {
-            return Ok(image.clone());
+            return Ok(Image::clone(image));
         }
         let source = &self.sources[i];
         let image = self
@@ -190,7 +192,7 @@ impl Images {
             .map(|s| s.shape.iter().product::<usize>())
             .sum();
         if 4 * all <= CACHE_BYTES {
-            self.cache[i] = Some(image.clone());
+            self.cache[i] = Some(image.clone().into());
         }
         Ok(image)
     }
