@@ -59,10 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 options.rounds
             };
             let fista = Fista {
-                norm: Some(deconvnet::solve::operator_norm(
-                    &problem.network,
-                    problem.data.dims(),
-                )),
+                norm: Some(problem.network.squared_norm_bound([size; 2])),
             };
             println!(
                 "{name:<28} {p:>4} {:>8.2} {:>8.2} {:>8.2} {:>9.2}",
@@ -117,12 +114,12 @@ fn time<S: Solver>(solver: &S, problem: &Problem, rounds: usize) -> f64 {
     let mut spent = Vec::new();
     for _ in 0..=rounds {
         let mut state = solver.init(problem, zeros(problem));
-        let _ = device.sync();
+        device.sync().expect("the device does its work");
         let start = Instant::now();
         for _ in 0..STEPS {
             solver.step(problem, &mut state);
         }
-        let _ = device.sync();
+        device.sync().expect("the device does its work");
         spent.push(start.elapsed().as_secs_f64() * 1e3 / STEPS as f64);
     }
     spent.remove(0);
@@ -136,6 +133,6 @@ fn products(problem: &Problem, rounds: usize) -> f64 {
     let maps = zeros(problem);
     median(rounds, || {
         let _ = problem.network.lift(problem.network.project(maps.clone()));
-        let _ = device.sync();
+        device.sync().expect("the device does its work");
     })
 }

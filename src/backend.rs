@@ -42,7 +42,7 @@ impl Backend {
         Self::Cuda,
     ];
 
-    /// The name used by flags and configs.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Flex => "flex",
@@ -70,28 +70,18 @@ impl Backend {
     /// found before any work starts.
     ///
     /// # Errors
-    /// [`Error::Backend`] where it is not compiled in or no device answers.
+    /// [`Error::NotCompiledIn`] and [`Error::NoDevice`].
     pub fn device(self) -> Result<Device> {
         if !self.compiled_in() {
-            return Err(Error::Backend(format!(
-                "the backend '{self}' is not compiled into this program; \
-                 build it in with `cargo build --release --features {self}`, \
-                 or choose one that `deconvnet backends` lists"
-            )));
+            return Err(Error::NotCompiledIn(self.name()));
         }
-        quietly(move || {
+        // A driver that is missing or broken is reported by a panic.
+        let found = std::panic::catch_unwind(|| {
             let device = self.open();
             let two: f32 = Tensor::<1>::ones([2], &device).sum().into_scalar();
             (two == 2.0).then_some(device)
-        })
-        .flatten()
-        .ok_or_else(|| {
-            Error::Backend(format!(
-                "no device answers for the backend '{self}': no adapter or driver was found; \
-                 install the graphics driver (on a machine without a GPU, Mesa's software Vulkan \
-                 will do), or use --backend flex"
-            ))
-        })
+        });
+        found.ok().flatten().ok_or(Error::NoDevice(self.name()))
     }
 
     fn open(self) -> Device {
@@ -178,16 +168,6 @@ pub fn sync(device: &Device) -> Result<()> {
         .map_err(|error| Error::Backend(format!("the device failed: {error}")))
 }
 
-/// Runs `f` with panics turned into `None` and kept off the terminal: graphics drivers that are
-/// missing or broken are reported that way.
-fn quietly<T>(f: impl FnOnce() -> T + std::panic::UnwindSafe) -> Option<T> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = std::panic::catch_unwind(f).ok();
-    std::panic::set_hook(hook);
-    result
-}
-
 /// Which backends there are and which devices answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Survey {
@@ -245,7 +225,7 @@ impl fmt::Display for Survey {
             let found = match (&one.device, one.compiled_in) {
                 (Some(device), _) => device.clone(),
                 (None, true) => "compiled in, but no device answers".into(),
-                (None, false) => format!("not compiled in; build with --features {}", one.backend),
+                (None, false) => format!("not compiled in; it is the feature '{}'", one.backend),
             };
             writeln!(f, "{:<8} {found}", one.backend.name())?;
         }

@@ -1,7 +1,7 @@
 //! What can go wrong, grouped by whose fault it is.
 //!
-//! Every message says what is wrong, where, and what to do about it. The group decides the exit
-//! code of the command, so that a script can tell a typing error from a full disk.
+//! Every message says what is wrong, where, and what to do about it. What depends on how the caller
+//! is spoken to, a flag or an argument, is left to the caller, who can tell the cases apart.
 
 use std::path::{Path, PathBuf};
 
@@ -12,21 +12,58 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration or the flags contradict themselves or ask for what does not exist.
+    /// The configuration or the options contradict themselves or ask for what does not exist.
     #[error("{0}")]
     Config(String),
+    /// A file is in the way, and nothing is replaced unasked.
+    #[error("{} exists and is not replaced: choose another name or folder, or remove it", .0.display())]
+    Exists(PathBuf),
+    /// The folder for a new run is not empty.
+    #[error(
+        "{} is not empty, and nothing in it is overwritten: {}choose another folder, or remove it",
+        folder.display(),
+        if *resumable { "go on with the run that it holds, " } else { "" }
+    )]
+    Occupied {
+        /// The folder.
+        folder: PathBuf,
+        /// Whether it holds a run to go on with.
+        resumable: bool,
+    },
     /// The images or arrays given cannot be used.
     #[error("{0}")]
     Input(String),
-    /// A checkpoint is missing, cut short, of another version or of other shapes.
+    /// A run or a checkpoint does not hold what is asked of it.
     #[error("{0}")]
     Checkpoint(String),
+    /// A file of a checkpoint is missing, cut short or of another version.
+    #[error("{} {reason}; {}", path.display(), instead(*whole))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The step of the newest checkpoint that is kept whole.
+        whole: Option<u64>,
+    },
     /// The numbers left the finite range.
     #[error("{0}")]
     Numeric(String),
-    /// The backend is not compiled in, or no device answers.
+    /// The device failed.
     #[error("{0}")]
     Backend(String),
+    /// The backend is not compiled in.
+    #[error(
+        "the backend '{0}' is not compiled in: build with the feature '{0}', or choose another"
+    )]
+    NotCompiledIn(&'static str),
+    /// No device answers for the backend.
+    #[error(
+        "no device answers for the backend '{0}': no adapter or driver was found; install the \
+         graphics driver (on a machine without a GPU, Mesa's software Vulkan will do), or use the \
+         backend 'flex'"
+    )]
+    NoDevice(&'static str),
     /// The operating system refused to read or write.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -49,17 +86,12 @@ impl Error {
             source,
         }
     }
+}
 
-    /// The exit code of the command: 2 configuration, 3 input, 4 checkpoint, 5 numeric,
-    /// 6 backend, 7 reading or writing.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) => 2,
-            Self::Input(_) => 3,
-            Self::Checkpoint(_) => 4,
-            Self::Numeric(_) => 5,
-            Self::Backend(_) => 6,
-            Self::Io { .. } => 7,
-        }
+/// What to do where a checkpoint is damaged.
+fn instead(whole: Option<u64>) -> String {
+    match whole {
+        Some(step) => format!("the kept checkpoint of step {step} is whole"),
+        None => "no other checkpoint is kept whole: check the path, or start a new run".into(),
     }
 }

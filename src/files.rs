@@ -67,6 +67,17 @@ pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(Error::io("create", path))
 }
 
+/// Refuses to go on where there is something at `path` already, unless it may be replaced.
+///
+/// # Errors
+/// [`Error::Exists`].
+pub(crate) fn refuse_existing(path: &Path, overwrite: bool) -> Result<()> {
+    match path.exists() && !overwrite {
+        true => Err(Error::Exists(path.to_path_buf())),
+        false => Ok(()),
+    }
+}
+
 /// Removes the file at `path`.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).map_err(Error::io("remove", path))

@@ -8,7 +8,7 @@
 //! layer `l - 1` above that, by minimising over all images
 //!
 //! ```text
-//! data_weight/2 sum_c || sum_k g[c, k] z[k] * f[c, k] - y[c] ||^2  +  sparsity sum_k |z[k]|^p
+//! data_weight/2 sum_c m (sum_k g[c, k] z[k] * f[c, k] - y[c])^2  +  sparsity sum_k |z[k]|^p
 //! ```
 //!
 //! | symbol | in the code | what it is |
@@ -18,7 +18,8 @@
 //! | `f` | [`model::Layer::filters`] | filters, shared by all images, `[C, K, h, w]` |
 //! | `g` | [`connectivity::Connectivity`] | which map is connected to which plane, fixed, 0 or 1 |
 //! | `*` | [`conv::synthesize`] | true convolution, the 'valid' part |
-//! | `R` | [`model::Network::project`] | the whole stack, from the top maps to the image |
+//! | `R` | [`model::Network::operator`] | the whole stack, from the top maps to the image |
+//! | `m` | [`model::DataTerm`] | how much each pixel counts, 1 unless given |
 //! | `lambda` | `data_weight` | weight of the data term in the paper; 1 elsewhere in the field |
 //! | `p` | [`model::Objective::p`] | exponent of the penalty, `0 < p <= 1` |
 //! | `x`, `beta` | [`solve::HalfQuadratic`] | the auxiliary copy of the maps and the weight that ties it to them |
@@ -47,20 +48,25 @@
 //! # Ok::<(), deconvnet::Error>(())
 //! ```
 //!
+//! Learn a stack from images in memory: see [`train`].
+//!
 //! # Where things are
 //!
 //! | module | what is there |
 //! |---|---|
 //! | [`backend`] | the choice of who computes |
 //! | [`connectivity`], [`conv`], [`penalty`] | the parts of the equation: `g`, `*`, `\|z\|^p` |
-//! | [`linop`] | linear maps in stages, their adjoints and norms, and the linear algebra on them |
 //! | [`pass`] | elementwise work as single passes over memory |
-//! | [`model`] | layers, networks, maps and the objective as Burn modules |
-//! | [`solve`] | the solvers for maps and filters, and the loop that runs them |
-//! | [`invert`] | the methods to invert a convolution |
+//! | [`linop`] | linear maps in stages with adjoints and norms; conjugate gradients, Lanczos steps |
+//! | [`model`] | layers, networks, maps (dense and sparse), the data term and the objective |
+//! | [`solve`] | the solvers for maps and filters, the loop that runs them, coding layer by layer |
+//! | [`invert`] | the ways to invert a convolution |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
 //! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |
-//! | [`task`], [`cli`] | one file for each command, and the command line |
+//! | [`train`] | the trainer, over memory or a run folder |
+//! | [`task`] | one file or folder for each command: arguments to calls and reports |
+//! | [`report`] | tables as text and CSV, folders of results |
+//! | `cli` | the command line (feature `command`) |
 //!
 //! # Sources
 //!
@@ -73,6 +79,7 @@
 
 pub mod arrays;
 pub mod backend;
+#[cfg(feature = "command")]
 pub mod cli;
 pub mod config;
 pub mod connectivity;
@@ -87,6 +94,7 @@ pub mod pass;
 pub mod penalty;
 pub mod picture;
 pub mod problem;
+pub mod report;
 pub mod run;
 pub mod solve;
 pub mod store;

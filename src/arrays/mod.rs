@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// A dense array, row-major: the last index runs fastest.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +57,9 @@ impl Array {
 pub struct Bundle {
     /// Arrays with one axis or more.
     pub arrays: BTreeMap<String, Array>,
+    /// Whole numbers along one axis, such as the places of sparse maps; written as 32-bit integers, read
+    /// back as an array.
+    pub indices: BTreeMap<String, Vec<u32>>,
     /// Single numbers.
     pub scalars: BTreeMap<String, f64>,
     /// Texts.
@@ -133,9 +136,9 @@ pub fn read(path: impl AsRef<Path>) -> Result<Bundle> {
 /// is replaced only with `overwrite`.
 ///
 /// # Errors
-/// [`Error::Config`] if the file exists or its name ends in neither; [`Error::Input`] if an array
-/// has not as many values as its shape asks for or a name is taken twice; [`Error::Io`] if it
-/// cannot be written.
+/// [`Error::Exists`] if the file does; [`Error::Config`] if its name ends in neither; [`Error::Input`]
+/// if an array has not as many values as its shape asks for or a name is taken twice; [`Error::Io`]
+/// if it cannot be written.
 pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result<()> {
     let path = path.as_ref();
     check_path(path, overwrite)?;
@@ -143,9 +146,12 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
     for (name, array) in &bundle.arrays {
         let place = |reason| Error::Input(format!("cannot write `{name}`: {reason}"));
         array.check().map_err(place)?;
-        if bundle.scalars.contains_key(name) || bundle.texts.contains_key(name) {
+        let taken = bundle.indices.contains_key(name)
+            || bundle.scalars.contains_key(name)
+            || bundle.texts.contains_key(name);
+        if taken {
             return Err(place(
-                "it names both an array and a number or a text".to_owned(),
+                "it names both an array and something else".to_owned(),
             ));
         }
     }
@@ -158,17 +164,11 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
 /// Whether [`write()`] would take `path`, to be asked before work whose result it is to hold.
 ///
 /// # Errors
-/// [`Error::Config`] if the file exists, unless with `overwrite`, or its name ends in neither
-/// `.npz` nor `.safetensors`.
+/// [`Error::Exists`] if the file does, unless with `overwrite`; [`Error::Config`] if its name ends in
+/// neither `.npz` nor `.safetensors`.
 pub fn check_path(path: &Path, overwrite: bool) -> Result<()> {
     Format::of(path)?;
-    if !overwrite && path.exists() {
-        return Err(Error::Config(format!(
-            "{} exists and is not replaced: choose another name, remove it, or pass --overwrite",
-            path.display()
-        )));
-    }
-    Ok(())
+    files::refuse_existing(path, overwrite)
 }
 
 enum Format {

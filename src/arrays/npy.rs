@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use super::Array;
-use super::number::{Number, count, encode};
+use super::number::{Number, count, encode, encode_indices};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// The header is padded so that the numbers begin at a multiple of this.
@@ -69,6 +69,13 @@ pub(super) fn write_array(out: &mut impl Write, array: &Array) -> io::Result<()>
     out.write_all(&header("<f4", &array.shape)?)?;
     let mut batches = array.values.chunks(BATCH);
     batches.try_for_each(|batch| out.write_all(&encode(batch)))
+}
+
+/// Writes whole numbers along one axis.
+pub(super) fn write_indices(out: &mut impl Write, values: &[u32]) -> io::Result<()> {
+    out.write_all(&header("<u4", &[values.len()])?)?;
+    let mut batches = values.chunks(BATCH);
+    batches.try_for_each(|batch| out.write_all(&encode_indices(batch)))
 }
 
 /// Writes a single number.

@@ -56,6 +56,10 @@ pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
             begin(&mut zip, name, array.values.len() * size_of::<f32>())?;
             npy::write_array(&mut zip, array)?;
         }
+        for (name, values) in &bundle.indices {
+            begin(&mut zip, name, values.len() * size_of::<u32>())?;
+            npy::write_indices(&mut zip, values)?;
+        }
         for (name, value) in &bundle.scalars {
             begin(&mut zip, name, 0)?;
             npy::write_scalar(&mut zip, *value)?;

@@ -65,6 +65,14 @@ pub(super) fn encode(values: &[f32]) -> Vec<u8> {
         .collect()
 }
 
+/// The bytes of `values` as little-endian integers of 32 bits.
+pub(super) fn encode_indices(values: &[u32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
 /// The number of elements of an array of this shape, if it can be counted.
 pub(super) fn count(shape: &[usize]) -> Option<usize> {
     shape

@@ -9,7 +9,7 @@ use std::path::Path;
 use safetensors::tensor::{SafeTensors, View};
 use safetensors::{Dtype, serialize};
 
-use super::number::{Number, encode};
+use super::number::{Number, encode, encode_indices};
 use super::{Array, Bundle};
 use crate::files;
 use crate::{Error, Result};
@@ -55,12 +55,17 @@ pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
         .arrays
         .iter()
         .map(|(name, array)| (name, Tensor::Array(array)));
+    let indices = bundle
+        .indices
+        .iter()
+        .map(|(name, values)| (name, Tensor::Indices([values.len()], values)));
     let scalars = bundle
         .scalars
         .iter()
         .map(|(name, value)| (name, Tensor::Scalar(*value)));
     let texts: HashMap<_, _> = bundle.texts.clone().into_iter().collect();
-    let bytes = serialize(arrays.chain(scalars), (!texts.is_empty()).then_some(texts))
+    let all = arrays.chain(indices).chain(scalars);
+    let bytes = serialize(all, (!texts.is_empty()).then_some(texts))
         .map_err(|error| Error::Input(format!("cannot write {}: {error}", path.display())))?;
     files::replace(path, false, |file| file.write_all(&bytes))
 }
@@ -68,6 +73,7 @@ pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
 /// An entry as the format wants to see it.
 enum Tensor<'a> {
     Array(&'a Array),
+    Indices([usize; 1], &'a [u32]),
     Scalar(f64),
 }
 
@@ -75,6 +81,7 @@ impl View for Tensor<'_> {
     fn dtype(&self) -> Dtype {
         match self {
             Self::Array(_) => Dtype::F32,
+            Self::Indices(..) => Dtype::U32,
             Self::Scalar(_) => Dtype::F64,
         }
     }
@@ -82,6 +89,7 @@ impl View for Tensor<'_> {
     fn shape(&self) -> &[usize] {
         match self {
             Self::Array(array) => &array.shape,
+            Self::Indices(shape, _) => shape,
             Self::Scalar(_) => &[],
         }
     }
@@ -89,6 +97,7 @@ impl View for Tensor<'_> {
     fn data(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Array(array) => encode(&array.values).into(),
+            Self::Indices(_, values) => encode_indices(values).into(),
             Self::Scalar(value) => value.to_le_bytes().to_vec().into(),
         }
     }
@@ -96,6 +105,7 @@ impl View for Tensor<'_> {
     fn data_len(&self) -> usize {
         match self {
             Self::Array(array) => array.values.len() * size_of::<f32>(),
+            Self::Indices(_, values) => values.len() * size_of::<u32>(),
             Self::Scalar(_) => size_of::<f64>(),
         }
     }

@@ -29,6 +29,20 @@ pub(super) fn bundle() -> Bundle {
     bundle
 }
 
+#[test]
+fn indices_come_back_as_arrays() {
+    let folder = TempDir::new().unwrap();
+    for ending in ["npz", "safetensors"] {
+        let path = folder.path().join(format!("places.{ending}"));
+        let mut bundle = Bundle::default();
+        bundle.indices.insert("places".into(), vec![0, 7, 1 << 24]);
+        write(&path, &bundle, false).unwrap();
+        let read = read(&path).unwrap();
+        let wanted = Array::new(vec![3], vec![0.0, 7.0, (1 << 24) as f32]).unwrap();
+        assert_eq!(read.arrays["places"], wanted, "{ending}");
+    }
+}
+
 /// Equal to the bit, which `==` is not for NaN.
 fn assert_same(found: &Bundle, sent: &Bundle) {
     let bits = |bundle: &Bundle| -> Vec<(String, Vec<usize>, Vec<u32>)> {
@@ -62,7 +76,7 @@ fn comes_back_as_it_went() {
 
         let text = message(write(&path, &Bundle::default(), false));
         assert!(
-            text.contains(name) && text.contains("--overwrite"),
+            text.contains(name) && text.contains("is not replaced"),
             "{text}"
         );
         assert_same(&read(&path).unwrap(), &bundle());

@@ -1,16 +1,108 @@
-//! The plan of `invert`: what was typed, together with the configuration.
+//! `invert`.
 
-use super::args::InvertArgs;
-use super::plan::existing;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::console::Console;
+use super::runs::existing;
+use crate::backend::Backend;
 use crate::error::{Error, Result};
-use crate::invert::{InverseMethod, Kernel};
-use crate::task::invert::{Experiment, Input, Options};
+use crate::invert::{InverseMethod, Kernel, Padding};
+use crate::store::CheckpointSelector;
+use crate::task::invert::{self, Experiment, Input, Options, Precision};
 
-/// What `invert` is to do.
-///
-/// # Errors
-/// [`Error::Config`] for flags that cannot be read or settings that do not fit.
-pub fn options(args: &InvertArgs) -> Result<Options> {
+/// Flags of `invert`. What a flag does not say, the configuration does.
+#[derive(Debug, Args)]
+pub struct InvertArgs {
+    /// An experiment, such as configs/invert/blur.toml.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Recover this image; by default, a sample scene.
+    #[arg(long, value_name = "FILE", conflicts_with = "random")]
+    pub image: Option<PathBuf>,
+    /// Scale the image down to this many pixels a side.
+    #[arg(long, value_name = "PIXELS", requires = "image")]
+    pub max_side: Option<usize>,
+    /// What was convolved already: an image, or the array `y` of a .npz or .safetensors file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "random"])]
+    pub observed: Option<PathBuf>,
+    /// Recover random numbers of this shape.
+    #[arg(long, value_name = "CxHxW")]
+    pub random: Option<String>,
+    /// Built-in filters: identity, gaussian:SIGMA or gaussian:SIGMAxSIZE, decolour, edge,
+    /// random:MAPSxSIZE, taps:A,B,C, singular.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Option<String>,
+    /// Filters [out, in, h, w] from a .npz or .safetensors file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "checkpoint"])]
+    pub filters: Option<PathBuf>,
+    /// The array of that file, where it holds several.
+    #[arg(long, value_name = "NAME", requires = "filters")]
+    pub array: Option<String>,
+    /// The learnt filters of this run.
+    #[arg(long, value_name = "RUN", conflicts_with = "kernel")]
+    pub checkpoint: Option<PathBuf>,
+    /// Which of its checkpoints: last, best, or a step.
+    #[arg(long, value_name = "WHICH", requires = "checkpoint")]
+    pub at: Option<CheckpointSelector>,
+    /// Which layer of that run.
+    #[arg(long, value_name = "N", requires = "checkpoint")]
+    pub layer: Option<usize>,
+    /// The stride, in both directions.
+    #[arg(long, value_name = "N")]
+    pub stride: Option<usize>,
+    /// none, zeros, reflect or circular.
+    #[arg(long)]
+    pub padding: Option<Padding>,
+    /// Standard deviation of the noise added to what was convolved, or known to be in --observed.
+    #[arg(long, value_name = "SIGMA")]
+    pub noise: Option<f64>,
+    /// The methods, with commas: pseudo-inverse, adam, lbfgs, transpose, scaled-transpose, cg, lsqr, l1,
+    /// total-variation, wiener.
+    #[arg(long, value_name = "LIST", alias = "ways")]
+    pub methods: Option<String>,
+    /// Singular values up to this share of the largest count as zero.
+    #[arg(long, value_name = "SHARE")]
+    pub truncation: Option<f64>,
+    /// Weight of Tikhonov's term.
+    #[arg(long, value_name = "WEIGHT")]
+    pub tikhonov: Option<f64>,
+    /// Weight of the L1 or the total variation prior.
+    #[arg(long, value_name = "WEIGHT")]
+    pub prior: Option<f64>,
+    /// The most steps of what iterates.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+    /// The most seconds of what iterates, each method by itself.
+    #[arg(long, allow_negative_numbers = true)]
+    pub seconds: Option<f64>,
+    /// Seed of everything random.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// single or double; by default double on a CPU.
+    #[arg(long)]
+    pub precision: Option<Precision>,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short)]
+    pub backend: Option<Backend>,
+    /// Folder for the table, the arrays and the pictures.
+    #[arg(long, value_name = "DIR", default_value = "inverted")]
+    pub out: PathBuf,
+    /// Replace results that are there.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+pub fn run(args: &InvertArgs, console: &mut Console) -> Result<bool> {
+    let options = options(args)?;
+    let device = options.experiment.backend.device()?;
+    let report = invert::run(&options, &device, &mut console.progress)?;
+    console.report(&report)?;
+    Ok(!report.interrupted)
+}
+
+fn options(args: &InvertArgs) -> Result<Options> {
     let mut experiment = match &args.config {
         Some(path) => Experiment::read(path)?,
         None => Experiment::default(),
@@ -62,7 +154,7 @@ pub fn options(args: &InvertArgs) -> Result<Options> {
     if let Some(weight) = args.prior {
         (settings.l1, settings.total_variation) = (weight, weight);
     }
-    if let Some(list) = &args.ways {
+    if let Some(list) = &args.methods {
         let names = list.split(',').map(|name| name.trim().parse());
         experiment.ways = names.collect::<Result<Vec<InverseMethod>>>()?;
     }
@@ -90,48 +182,45 @@ fn shape_of(text: &str) -> Result<[usize; 3]> {
 
 /// `gaussian:2x9`, `random:8x3`, `taps:0.25,1,0.25` and the names that take no numbers.
 fn kernel(text: &str) -> Result<Kernel> {
-    let (name, numbers) = text.split_once(':').unwrap_or((text, ""));
-    let parts: Vec<&str> = match name {
-        "taps" => numbers.split(',').collect(),
-        _ => numbers.split('x').collect(),
-    };
-    let whole = |i: usize| {
-        parts
-            .get(i)
-            .and_then(|part: &&str| part.parse::<usize>().ok())
-    };
-    let real = |i: usize| {
-        parts
-            .get(i)
-            .and_then(|part: &&str| part.trim().parse::<f64>().ok())
-    };
-    let found = match (name, parts.len()) {
-        ("identity", 1) if numbers.is_empty() => Some(Kernel::Identity),
-        ("decolour", 1) if numbers.is_empty() => Some(Kernel::Decolour),
-        ("edge", 1) if numbers.is_empty() => Some(Kernel::Edge),
-        ("singular", 1) if numbers.is_empty() => Some(Kernel::Singular),
-        ("gaussian", 1) => real(0).map(|sigma| Kernel::Gaussian { sigma, size: None }),
-        ("gaussian", 2) => real(0).zip(whole(1)).map(|(sigma, size)| Kernel::Gaussian {
-            sigma,
-            size: Some(size),
-        }),
-        ("random", 2) => whole(0).zip(whole(1)).map(|(maps, size)| Kernel::Random {
-            maps,
-            size,
-            seed: 0,
-        }),
-        ("taps", count) => {
-            let taps: Option<Vec<f64>> = (0..count).map(real).collect();
-            taps.map(|taps| Kernel::Taps { taps })
-        }
-        _ => None,
-    };
-    found.ok_or_else(|| {
+    read_kernel(text).ok_or_else(|| {
         Error::Config(format!(
             "'{text}' is no kernel; write identity, gaussian:SIGMA, gaussian:SIGMAxSIZE, decolour, \
              edge, random:MAPSxSIZE, taps:A,B,C or singular, for example gaussian:1.5x9"
         ))
     })
+}
+
+fn read_kernel(text: &str) -> Option<Kernel> {
+    let (name, numbers) = text.split_once(':').unwrap_or((text, ""));
+    let separator = if name == "taps" { ',' } else { 'x' };
+    let parts: Vec<&str> = match numbers {
+        "" => Vec::new(),
+        _ => numbers.split(separator).map(str::trim).collect(),
+    };
+    let whole = |part: &str| part.parse::<usize>().ok();
+    let real = |part: &str| part.parse::<f64>().ok();
+    Some(match (name, parts.as_slice()) {
+        ("identity", []) => Kernel::Identity,
+        ("decolour", []) => Kernel::Decolour,
+        ("edge", []) => Kernel::Edge,
+        ("singular", []) => Kernel::Singular,
+        ("gaussian", [sigma]) => gaussian(real(sigma)?, None),
+        ("gaussian", [sigma, size]) => gaussian(real(sigma)?, Some(whole(size)?)),
+        ("random", [maps, size]) => random(whole(maps)?, whole(size)?),
+        ("taps", [_, ..]) => Kernel::Taps {
+            taps: parts.into_iter().map(real).collect::<Option<_>>()?,
+        },
+        _ => return None,
+    })
+}
+
+fn gaussian(sigma: f64, size: Option<usize>) -> Kernel {
+    Kernel::Gaussian { sigma, size }
+}
+
+fn random(maps: usize, size: usize) -> Kernel {
+    let seed = 0;
+    Kernel::Random { maps, size, seed }
 }
 
 #[cfg(test)]
@@ -140,37 +229,14 @@ mod tests {
 
     #[test]
     fn kernels_are_read() {
+        let taps = vec![0.25, 1.0, -0.5];
         for (text, wanted) in [
             ("identity", Kernel::Identity),
             ("singular", Kernel::Singular),
-            (
-                "gaussian:1.5",
-                Kernel::Gaussian {
-                    sigma: 1.5,
-                    size: None,
-                },
-            ),
-            (
-                "gaussian:2x9",
-                Kernel::Gaussian {
-                    sigma: 2.0,
-                    size: Some(9),
-                },
-            ),
-            (
-                "random:8x3",
-                Kernel::Random {
-                    maps: 8,
-                    size: 3,
-                    seed: 0,
-                },
-            ),
-            (
-                "taps:0.25, 1,-.5",
-                Kernel::Taps {
-                    taps: vec![0.25, 1.0, -0.5],
-                },
-            ),
+            ("gaussian:1.5", gaussian(1.5, None)),
+            ("gaussian:2x9", gaussian(2.0, Some(9))),
+            ("random:8x3", random(8, 3)),
+            ("taps:0.25, 1,-.5", Kernel::Taps { taps }),
         ] {
             assert_eq!(kernel(text).unwrap(), wanted, "{text}");
         }

@@ -1,140 +1,123 @@
 //! The command line: what was typed, what it means, and what is printed.
 
-mod args;
+mod compare;
+mod console;
+mod exit;
+mod export;
+mod import;
+mod infer;
 mod invert;
-mod plan;
+mod output;
+mod panics;
 mod progress;
+mod runs;
+mod train;
+mod visualize;
 
-pub use args::Arguments;
+pub use exit::guard;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use args::Command;
-use clap::CommandFactory;
-use progress::Progress;
-use serde::Serialize;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use console::Console;
 
-use crate::backend::{self, Backend};
-use crate::config::Config;
+use crate::backend;
 use crate::error::{Error, Result};
-use crate::solve::Reason;
-use crate::task::train::{self, Ended};
-use crate::task::{self, Callback, compare, exchange, infer, visualize};
+
+/// Learn deconvolutional networks from images: filters, sparse feature maps, pictures of both.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 2 settings, 3 images, 4 checkpoint, 5 numbers, \
+    6 backend, 7 reading or writing, 70 a bug, 130 interrupted and saved."
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print the report as JSON, and nothing else.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Learn filters and maps from images; with no images given, from built-in sample scenes.
+    #[command(after_help = "Examples:\n  deconvnet train\n  \
+        deconvnet train --data photos --backend wgpu\n  \
+        deconvnet train --config configs/fruit.toml --data photos --run mine\n  \
+        deconvnet train --resume checkpoints/mine")]
+    Train(train::TrainArgs),
+    /// Infer the maps of new images with the filters of a run, and reconstruct the images.
+    #[command(after_help = "Examples:\n  \
+        deconvnet infer --checkpoint sample --images photos --out maps\n  \
+        deconvnet infer --checkpoint sample --images photos --out maps --solver fista --joint\n  \
+        deconvnet infer --problem code_grey_128.npz --gap 1e-5")]
+    Infer(infer::InferArgs),
+    /// Compare solvers from the same start with the same budget: coding, or learning.
+    #[command(after_help = "Examples:\n  deconvnet compare\n  \
+        deconvnet compare --data photos --images 2 --out photos-compared\n  \
+        deconvnet compare --what learning --solvers split,fista,adam --seconds 60\n  \
+        deconvnet compare --solvers split:1x10x6,split:1x1.5x29,adam:0.03,fista")]
+    Compare(compare::CompareArgs),
+    /// Invert a convolution by several methods: pseudo-inverse, Adam, L-BFGS, the transpose, priors.
+    #[command(after_help = "Examples:\n  deconvnet invert\n  \
+        deconvnet invert --config configs/invert/decolour.toml\n  \
+        deconvnet invert --image photo.jpg --kernel gaussian:2x9 --padding reflect --noise 0.01\n  \
+        deconvnet invert --observed blurred.png --kernel gaussian:2x9 --padding none --methods total-variation\n  \
+        deconvnet invert --random 1x1x64 --kernel taps:0.25,1,0.25 --padding none --methods adam,lbfgs")]
+    Invert(Box<invert::InvertArgs>),
+    /// Draw a run: filters projected to pixels, connectivity, maps, patches, curves.
+    #[command(
+        after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
+        deconvnet visualize --checkpoint sample --image photo.jpg --images photos --out drawn"
+    )]
+    Visualize(visualize::VisualizeArgs),
+    /// Write filters, and maps if asked, as .npz or .safetensors.
+    #[command(after_help = "Example:\n  \
+        deconvnet export --checkpoint sample --out sample.npz --maps")]
+    Export(export::ExportArgs),
+    /// Make a run of filters from a .npz or .safetensors file.
+    #[command(after_help = "Example:\n  \
+        deconvnet import --file sample.npz --config configs/fruit.toml --run imported")]
+    Import(import::ImportArgs),
+    /// List the backends that are compiled in and the devices that answer.
+    #[command(after_help = "Example:\n  deconvnet backends --json")]
+    Backends,
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  deconvnet completions bash > deconvnet.bash")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
 
 /// Runs a command. `Ok(false)`: it was interrupted and has saved what there was.
 ///
 /// # Errors
-/// Whatever the command ran into; [`Error::exit_code`] tells the kinds apart.
+/// Whatever the command ran into; [`guard`] turns it into a message and an exit code.
 pub fn run(arguments: Arguments) -> Result<bool> {
-    let Arguments {
-        command,
-        json,
-        quiet,
-    } = arguments;
-    let interrupted = catch_interrupts()?;
-    let mut progress = Progress::new(quiet || json, interrupted);
-    match command {
-        Command::Train(args) => {
-            let report = match plan::train(&args)? {
-                plan::Train::Resume {
-                    run,
-                    which,
-                    backend,
-                } => train::resume(&run, which, &backend.device()?, &mut progress)?,
-                plan::Train::Start { config, run } => {
-                    let device = config.backend.device()?;
-                    train::start(*config, &run, &device, &mut progress)?
-                }
-            };
-            progress.finish();
-            tell(&report, json, quiet)?;
-            Ok(report.ended == Ended::Finished)
-        }
-        Command::Infer(args) => {
-            let device = args.backend.device()?;
-            match plan::infer(&args)? {
-                plan::Infer::Images(options) => {
-                    let report = infer::run(&options, &device, &mut progress)?;
-                    progress.finish();
-                    tell(&report, json, quiet)?;
-                    report.complete()?;
-                    Ok(!report.interrupted)
-                }
-                plan::Infer::Problem {
-                    file,
-                    method,
-                    limits,
-                } => {
-                    let report = infer::solve_problem(
-                        &file,
-                        &method,
-                        &limits,
-                        args.out.as_deref(),
-                        args.overwrite,
-                        &device,
-                        &mut progress,
-                    )?;
-                    progress.finish();
-                    tell(&report, json, quiet)?;
-                    Ok(report.reason != Reason::Interrupted)
-                }
-            }
-        }
-        Command::Export(args) => {
-            let device = args.run.backend.device()?;
-            let run = plan::existing(&args.run.checkpoint);
-            let done = exchange::export(
-                &run,
-                args.run.at,
-                &args.out,
-                args.maps,
-                args.overwrite,
-                &device,
-            )?;
-            tell(&done, json, quiet)?;
-            Ok(true)
-        }
-        Command::Import(args) => {
-            let config = args.config.as_deref().map(Config::read).transpose()?;
-            let device = Backend::Flex.device()?;
-            let run = plan::folder(&args.run);
-            let done = exchange::import(&args.file, config.as_ref(), &run, &device)?;
-            tell(&done, json, quiet)?;
-            Ok(true)
-        }
-        Command::Visualize(args) => {
-            let device = args.run.backend.device()?;
-            let report = visualize::run(&plan::visualize(&args), &device, &mut progress)?;
-            progress.finish();
-            tell(&report, json, quiet)?;
-            Ok(!progress.interrupted())
-        }
-        Command::Compare(args) => {
-            let options = plan::compare(&args)?;
-            let device = options.config.backend.device()?;
-            let report = compare::run(&options, &device, &mut progress)?;
-            progress.finish();
-            tell(&report, json, quiet)?;
-            Ok(!report.interrupted)
-        }
-        Command::Invert(args) => {
-            let options = invert::options(&args)?;
-            let device = options.experiment.backend.device()?;
-            let report = task::invert::run(&options, &device, &mut progress)?;
-            progress.finish();
-            tell(&report, json, quiet)?;
-            Ok(!report.interrupted)
-        }
-        Command::Backends => {
-            tell(&backend::survey(), json, quiet)?;
-            Ok(true)
-        }
+    let mut console = Console::new(arguments.json, arguments.quiet, catch_interrupts()?);
+    let console = &mut console;
+    match arguments.command {
+        Command::Train(args) => train::run(&args, console),
+        Command::Infer(args) => infer::run(&args, console),
+        Command::Compare(args) => compare::run(&args, console),
+        Command::Invert(args) => invert::run(&args, console),
+        Command::Visualize(args) => visualize::run(&args, console),
+        Command::Export(args) => export::run(&args, console),
+        Command::Import(args) => import::run(&args, console),
+        Command::Backends => console.report(&backend::survey()).map(|()| true),
         Command::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "deconvnet", &mut std::io::stdout());
-            Ok(true)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "deconvnet", &mut script);
+            output::print(&String::from_utf8_lossy(&script)).map(|()| true)
         }
     }
 }
@@ -145,28 +128,10 @@ fn catch_interrupts() -> Result<Arc<AtomicBool>> {
     let flag = interrupted.clone();
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+            std::process::exit(exit::INTERRUPTED.into());
         }
-        eprintln!("\nfinishing the step in progress; press Ctrl-C again to stop at once");
+        output::say("\nfinishing the step in progress; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Error::Backend(format!("cannot listen for Ctrl-C: {error}")))?;
     Ok(interrupted)
-}
-
-/// Prints a report on standard output: as JSON for machines, else as text.
-fn tell<R: Serialize + std::fmt::Display>(report: &R, json: bool, quiet: bool) -> Result<()> {
-    let text = if json {
-        serde_json::to_string_pretty(report)
-            .map_err(|error| Error::Numeric(format!("cannot write the report: {error}")))?
-    } else if quiet {
-        return Ok(());
-    } else {
-        report.to_string()
-    };
-    let mut out = std::io::stdout().lock();
-    match writeln!(out, "{}", text.trim_end()) {
-        // Whoever read the output has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Error::io("write", "standard output")),
-    }
 }

@@ -1,10 +1,11 @@
 //! The singular value decomposition of `W` where the image is continued periodically: one small block
 //! for each frequency, whatever the size of the image.
 
-use faer::{Mat, c64};
+use faer::{Col, Mat, c64};
 use rayon::prelude::*;
 use rustfft::{FftDirection, FftPlanner};
 
+use super::decomposition::Side;
 use super::{Operator, Padding};
 use crate::error::{Error, Result};
 
@@ -21,10 +22,9 @@ pub const LARGEST_BLOCKS: usize = 1 << 24;
 /// blocks together.
 #[derive(Clone, Debug)]
 pub(super) struct Circular {
-    channels: [usize; 2],
-    /// Sides of the input and of the output.
-    fine: [usize; 2],
-    coarse: [usize; 2],
+    /// Of `y` and of `x`: channels, height and width.
+    output: [usize; 3],
+    input: [usize; 3],
     stride: [usize; 2],
     /// In row-major order of the output's frequencies.
     blocks: Vec<Block>,
@@ -32,12 +32,21 @@ pub(super) struct Circular {
     singular_values: Vec<f64>,
 }
 
-/// `B = U diag(s) V'`, the thin form, both stored vector by vector.
+/// `B = U diag(s) V'`, the thin form.
 #[derive(Clone, Debug)]
 struct Block {
-    u: Vec<c64>,
+    u: Mat<c64>,
     s: Vec<f64>,
-    v: Vec<c64>,
+    v: Mat<c64>,
+}
+
+impl Block {
+    fn basis(&self, side: Side) -> &Mat<c64> {
+        match side {
+            Side::Left => &self.u,
+            Side::Right => &self.v,
+        }
+    }
 }
 
 impl Circular {
@@ -59,8 +68,9 @@ impl Circular {
         Self::weighted(operator, |_| 1.0)
     }
 
-    /// The decomposition of `W diag(weight)`, the weight of each frequency of the input being a
-    /// function of its distance from frequency 0, in cycles per pixel.
+    /// The decomposition `U diag(s) V'` of `W diag(weight)`, with `diag(weight) V` in the place of `V`;
+    /// the weight of each frequency of the input is a function of its distance from frequency 0, in
+    /// cycles per pixel.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -68,27 +78,35 @@ impl Circular {
         operator: &Operator,
         weight: impl Fn(f64) -> f64 + Sync,
     ) -> Result<Self> {
-        let [channels_in, height, width] = operator.input();
-        let [channels_out, rows, columns] = operator.output();
         let mut this = Self {
-            channels: [channels_out, channels_in],
-            fine: [height, width],
-            coarse: [rows, columns],
+            output: operator.output(),
+            input: operator.input(),
             stride: operator.stride(),
             blocks: Vec::new(),
             singular_values: Vec::new(),
         };
+        let ([out, rows, columns], [planes, height, width]) = (this.output, this.input);
         let transfer = operator.transfer();
-        let scale = (this.stride[0] * this.stride[1]) as f64;
+        let scale = ((this.stride[0] * this.stride[1]) as f64).sqrt();
         let block = |k: usize| -> Option<Block> {
             let aliases = this.aliases(k);
+            let weights: Vec<f64> = aliases
+                .iter()
+                .map(|&f| weight(distance(f, [height, width])))
+                .collect();
+            let n = aliases.len();
             let entry = |o: usize, at: usize| {
-                let (c, f) = (at / aliases.len(), aliases[at % aliases.len()]);
-                let plane = o * channels_in + c;
-                let transfer = transfer[plane * height * width + f];
-                transfer * (weight(distance(f, this.fine)) / scale.sqrt())
+                let plane = o * planes + at / n;
+                let transfer = transfer[plane * height * width + aliases[at % n]];
+                transfer * (weights[at % n] / scale)
             };
-            decompose(channels_out, channels_in * aliases.len(), entry)
+            let svd = Mat::from_fn(out, planes * n, entry).thin_svd().ok()?;
+            let v = svd.V();
+            Some(Block {
+                u: svd.U().to_owned(),
+                s: svd.S().column_vector().iter().map(|s| s.re).collect(),
+                v: Mat::from_fn(v.nrows(), v.ncols(), |at, i| v[(at, i)] * weights[at % n]),
+            })
         };
         let blocks: Option<Vec<Block>> = (0..rows * columns).into_par_iter().map(block).collect();
         this.blocks = blocks.ok_or_else(|| {
@@ -120,94 +138,66 @@ impl Circular {
         &self.singular_values
     }
 
-    /// `V diag(factor(s)) U' y`; `weight` as in [`Self::weighted`], applied once more on the left.
-    pub(super) fn solve(
+    /// `to diag(factor(s)) from' x`, where `from` and `to` are `U` or `V`.
+    pub(super) fn map(
         &self,
-        y: &[f64],
+        [from, to]: [Side; 2],
+        x: &[f64],
         factor: impl Fn(f64) -> f64 + Sync,
-        weight: impl Fn(f64) -> f64 + Sync,
     ) -> Vec<f64> {
-        let spectrum = transform(y, self.coarse);
-        let [out, _] = self.channels;
-        // Unitary transforms of sides that differ by the stride.
-        let scale = ((self.stride[0] * self.stride[1]) as f64).sqrt();
-        self.assemble(|k, block| {
-            let y: Vec<c64> = (0..out).map(|o| spectrum[o * self.count() + k]).collect();
-            let mut along = project(&block.u, &y, block.s.len());
+        let [[_, h, w], [channels, height, width]] = [from, to].map(|side| self.shape(side));
+        let spectrum = transform(x, [h, w]);
+        // The unitary transforms of sides that differ by the stride.
+        let scale = ((height * width) as f64 / (h * w) as f64).sqrt();
+        let part = |(k, block): (usize, &Block)| {
+            let x: Col<c64> = self
+                .places(from, k)
+                .iter()
+                .map(|&at| spectrum[at])
+                .collect();
+            let mut along = block.basis(from).adjoint() * x;
             for (c, &s) in along.iter_mut().zip(&block.s) {
                 *c *= factor(s) * scale;
             }
-            let mut x = combine(&block.v, &along);
-            let aliases = self.aliases(k);
-            for (at, x) in x.iter_mut().enumerate() {
-                *x *= weight(distance(aliases[at % aliases.len()], self.fine));
-            }
-            x
-        })
-    }
-
-    /// The part of `x` in the row space of `W`, as far as `keep` takes the singular values.
-    pub(super) fn row_part(&self, x: &[f64], keep: impl Fn(f64) -> bool + Sync) -> Vec<f64> {
-        let spectrum = transform(x, self.fine);
-        let [_, planes] = self.channels;
-        let size = self.fine[0] * self.fine[1];
-        self.assemble(|k, block| {
-            let aliases = self.aliases(k);
-            let at = (0..planes).flat_map(|c| aliases.iter().map(move |f| c * size + f));
-            let x: Vec<c64> = at.map(|at| spectrum[at]).collect();
-            let mut along = project(&block.v, &x, block.s.len());
-            drop_others(&mut along, &block.s, &keep);
-            combine(&block.v, &along)
-        })
-    }
-
-    /// The part of `y` in the range of `W`, as far as `keep` takes the singular values.
-    pub(super) fn range_part(&self, y: &[f64], keep: impl Fn(f64) -> bool) -> Vec<f64> {
-        let mut spectrum = transform(y, self.coarse);
-        let [out, _] = self.channels;
-        for (k, block) in self.blocks.iter().enumerate() {
-            let y: Vec<c64> = (0..out).map(|o| spectrum[o * self.count() + k]).collect();
-            let mut along = project(&block.u, &y, block.s.len());
-            drop_others(&mut along, &block.s, &keep);
-            for (o, y) in combine(&block.u, &along).into_iter().enumerate() {
-                spectrum[o * self.count() + k] = y;
+            block.basis(to) * along
+        };
+        let parts: Vec<Col<c64>> = self.blocks.par_iter().enumerate().map(part).collect();
+        let mut spectrum = vec![c64::new(0.0, 0.0); channels * height * width];
+        for (k, part) in parts.iter().enumerate() {
+            for (at, &x) in self.places(to, k).into_iter().zip(part.iter()) {
+                spectrum[at] = x;
             }
         }
-        inverse(spectrum, self.coarse)
+        inverse(spectrum, [height, width])
     }
 
-    /// An image from what `part` gives for each frequency of the output, `[in s_1 s_2]`.
-    fn assemble(&self, part: impl Fn(usize, &Block) -> Vec<c64> + Sync) -> Vec<f64> {
-        let [_, planes] = self.channels;
-        let size = self.fine[0] * self.fine[1];
-        let parts: Vec<Vec<c64>> = self
-            .blocks
-            .par_iter()
-            .enumerate()
-            .map(|(k, block)| part(k, block))
-            .collect();
-        let mut spectrum = vec![c64::new(0.0, 0.0); planes * size];
-        for (k, part) in parts.into_iter().enumerate() {
-            let aliases = self.aliases(k);
-            for (at, x) in part.into_iter().enumerate() {
-                spectrum[at / aliases.len() * size + aliases[at % aliases.len()]] = x;
-            }
+    /// Channels, height and width of the vectors on a side.
+    fn shape(&self, side: Side) -> [usize; 3] {
+        match side {
+            Side::Left => self.output,
+            Side::Right => self.input,
         }
-        inverse(spectrum, self.fine)
     }
 
-    /// Frequencies of the output.
-    fn count(&self) -> usize {
-        self.coarse[0] * self.coarse[1]
+    /// Where the elements of block `k` are in the spectrum of a side.
+    fn places(&self, side: Side, k: usize) -> Vec<usize> {
+        let [channels, height, width] = self.shape(side);
+        let frequencies = match side {
+            Side::Left => vec![k],
+            Side::Right => self.aliases(k),
+        };
+        (0..channels)
+            .flat_map(|c| frequencies.iter().map(move |f| c * height * width + f))
+            .collect()
     }
 
     /// The frequencies of the input that the stride folds onto frequency `k` of the output.
     fn aliases(&self, k: usize) -> Vec<usize> {
-        let [rows, columns] = self.coarse;
+        let [_, rows, columns] = self.output;
         let (i, j) = (k / columns, k % columns);
         let [down, right] = self.stride;
         (0..down * right)
-            .map(|b| (i + b / right * rows) * self.fine[1] + j + b % right * columns)
+            .map(|b| (i + b / right * rows) * self.input[2] + j + b % right * columns)
             .collect()
     }
 }
@@ -234,49 +224,6 @@ impl Operator {
             response[(plane * height + i) * width + j] += f;
         }
         transform(&response, [height, width])
-    }
-}
-
-/// The thin decomposition of a small matrix.
-fn decompose(rows: usize, columns: usize, entry: impl Fn(usize, usize) -> c64) -> Option<Block> {
-    let svd = Mat::from_fn(rows, columns, entry).thin_svd().ok()?;
-    let vectors = |basis: faer::MatRef<'_, c64>| {
-        let columns = basis.col_iter().map(|column| column.iter().copied());
-        columns.flatten().collect()
-    };
-    Some(Block {
-        u: vectors(svd.U()),
-        s: svd.S().column_vector().iter().map(|s| s.re).collect(),
-        v: vectors(svd.V()),
-    })
-}
-
-/// `basis' x`: one number for each of `count` vectors.
-fn project(basis: &[c64], x: &[c64], count: usize) -> Vec<c64> {
-    (0..count)
-        .map(|i| {
-            let vector = &basis[i * x.len()..(i + 1) * x.len()];
-            vector.iter().zip(x).map(|(b, x)| b.conj() * x).sum()
-        })
-        .collect()
-}
-
-/// `basis c`.
-fn combine(basis: &[c64], coefficients: &[c64]) -> Vec<c64> {
-    let length = basis.len() / coefficients.len();
-    (0..length)
-        .map(|at| {
-            let terms = coefficients.iter().enumerate();
-            terms.map(|(i, c)| basis[i * length + at] * c).sum()
-        })
-        .collect()
-}
-
-fn drop_others(along: &mut [c64], s: &[f64], keep: &impl Fn(f64) -> bool) {
-    for (c, &s) in along.iter_mut().zip(s) {
-        if !keep(s) {
-            *c = c64::new(0.0, 0.0);
-        }
     }
 }
 

@@ -36,6 +36,15 @@ pub struct Decomposition {
     form: Form,
 }
 
+/// Which of the singular vectors.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Side {
+    /// The columns of `U`, vectors such as `y`.
+    Left,
+    /// The columns of `V`, vectors such as `x`.
+    Right,
+}
+
 #[derive(Clone, Debug)]
 enum Form {
     Dense(Dense),
@@ -120,12 +129,8 @@ impl Decomposition {
             true => s / (s * s + how.tikhonov),
             false => 0.0,
         };
-        let y: Vec<f64> = y.to_data().iter::<f64>().collect();
-        let x = match &self.form {
-            Form::Dense(dense) => dense.solve(&y, factor),
-            Form::Circular(circular) => circular.solve(&y, factor, |_| 1.0),
-        };
-        self.image(x)
+        let y: Vec<f64> = y.to_data().iter().collect();
+        self.tensor(self.map([Side::Left, Side::Right], &y, factor), Side::Right)
     }
 
     /// The part of `x` in the null space of `W`: what `W` does not see of it.
@@ -133,14 +138,7 @@ impl Decomposition {
     /// # Shapes
     /// `[1, in, H, W]`, kept.
     pub fn null_part(&self, x: &Tensor<4>) -> Tensor<4> {
-        let least = self.rounding();
-        let values: Vec<f64> = x.to_data().iter::<f64>().collect();
-        let keep = |s: f64| s > least;
-        let row = match &self.form {
-            Form::Dense(dense) => dense.row_part(&values, keep),
-            Form::Circular(circular) => circular.row_part(&values, keep),
-        };
-        self.image(values.iter().zip(row).map(|(x, r)| x - r).collect())
+        self.rest(x, Side::Right)
     }
 
     /// The part of `y` outside of the range of `W`: what no `x` explains.
@@ -148,24 +146,35 @@ impl Decomposition {
     /// # Shapes
     /// `[1, out, H', W']`, kept.
     pub fn unexplained(&self, y: &Tensor<4>) -> Tensor<4> {
+        self.rest(y, Side::Left)
+    }
+
+    /// The part of `x` outside of the span of one side's singular vectors of nonzero values.
+    fn rest(&self, x: &Tensor<4>, side: Side) -> Tensor<4> {
         let least = self.rounding();
-        let values: Vec<f64> = y.to_data().iter::<f64>().collect();
-        let keep = |s: f64| s > least;
-        let range = match &self.form {
-            Form::Dense(dense) => dense.range_part(&values, keep),
-            Form::Circular(circular) => circular.range_part(&values, keep),
+        let x: Vec<f64> = x.to_data().iter().collect();
+        let span = self.map([side, side], &x, |s| f64::from(u8::from(s > least)));
+        let rest = x.iter().zip(span).map(|(x, s)| x - s);
+        self.tensor(rest.collect(), side)
+    }
+
+    /// `to diag(factor(s)) from' x`, where `from` and `to` are `U` or `V`.
+    fn map(&self, sides: [Side; 2], x: &[f64], factor: impl Fn(f64) -> f64 + Sync) -> Vec<f64> {
+        match &self.form {
+            Form::Dense(dense) => dense.map(sides, x, factor),
+            Form::Circular(circular) => circular.map(sides, x, factor),
+        }
+    }
+
+    fn tensor(&self, values: Vec<f64>, side: Side) -> Tensor<4> {
+        let [c, h, w] = match side {
+            Side::Left => self.operator.output(),
+            Side::Right => self.operator.input(),
         };
-        let [c, h, w] = self.operator.output();
-        let rest = values.iter().zip(range).map(|(y, r)| y - r).collect();
-        self.operator.tensor(rest, [1, c, h, w])
+        self.operator.tensor(values, [1, c, h, w])
     }
 
     fn largest(&self) -> f64 {
         self.singular_values().first().copied().unwrap_or(0.0)
-    }
-
-    fn image(&self, values: Vec<f64>) -> Tensor<4> {
-        let [c, h, w] = self.operator.input();
-        self.operator.tensor(values, [1, c, h, w])
     }
 }

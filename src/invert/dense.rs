@@ -1,8 +1,9 @@
 //! The singular value decomposition of `W` written out as a matrix: for small sizes, any padding.
 
-use faer::{Mat, MatRef};
+use faer::{ColRef, Mat, MatRef};
 
 use super::Operator;
+use super::decomposition::Side;
 use crate::error::{Error, Result};
 
 /// Matrices of more elements than this are not written out: 32 MiB, a second of work.
@@ -47,54 +48,21 @@ impl Dense {
         &self.s
     }
 
-    /// `V diag(factor(s)) U' y`.
-    pub(super) fn solve(&self, y: &[f64], factor: impl Fn(f64) -> f64) -> Vec<f64> {
-        let along: Vec<f64> = project(&self.u, y)
-            .into_iter()
-            .zip(&self.s)
-            .map(|(c, &s)| factor(s) * c)
-            .collect();
-        combine(&self.v, &along)
-    }
-
-    /// The part of `x` in the span of the right singular vectors whose values `keep` takes: the row
-    /// space of `W`.
-    pub(super) fn row_part(&self, x: &[f64], keep: impl Fn(f64) -> bool) -> Vec<f64> {
-        combine(&self.v, &kept(project(&self.v, x), &self.s, keep))
-    }
-
-    /// The part of `y` in the span of the left singular vectors whose values `keep` takes: the range
-    /// of `W`.
-    pub(super) fn range_part(&self, y: &[f64], keep: impl Fn(f64) -> bool) -> Vec<f64> {
-        combine(&self.u, &kept(project(&self.u, y), &self.s, keep))
-    }
-}
-
-/// The coefficients along singular vectors that are kept, the others zero.
-fn kept(mut along: Vec<f64>, s: &[f64], keep: impl Fn(f64) -> bool) -> Vec<f64> {
-    for (c, &s) in along.iter_mut().zip(s) {
-        if !keep(s) {
-            *c = 0.0;
+    /// `to diag(factor(s)) from' x`, where `from` and `to` are `U` or `V`.
+    pub(super) fn map(
+        &self,
+        [from, to]: [Side; 2],
+        x: &[f64],
+        factor: impl Fn(f64) -> f64,
+    ) -> Vec<f64> {
+        let [from, to] = [from, to].map(|side| match side {
+            Side::Left => &self.u,
+            Side::Right => &self.v,
+        });
+        let mut along = from.transpose() * ColRef::from_slice(x);
+        for (c, &s) in along.iter_mut().zip(&self.s) {
+            *c *= factor(s);
         }
+        (to * along).iter().copied().collect()
     }
-    along
-}
-
-/// `basis' x`: one number for each column.
-fn project(basis: &Mat<f64>, x: &[f64]) -> Vec<f64> {
-    basis
-        .col_iter()
-        .map(|column| column.iter().zip(x).map(|(b, x)| b * x).sum())
-        .collect()
-}
-
-/// `basis c`.
-fn combine(basis: &Mat<f64>, coefficients: &[f64]) -> Vec<f64> {
-    let mut sum = vec![0.0; basis.nrows()];
-    for (column, &c) in basis.col_iter().zip(coefficients) {
-        for (s, b) in sum.iter_mut().zip(column.iter()) {
-            *s += c * b;
-        }
-    }
-    sum
 }

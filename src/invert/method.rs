@@ -11,6 +11,7 @@ use super::{
     ConjugateGradients, Decomposition, Inverse, InverseAdam, InverseEvaluation, Lbfgs, Lsqr,
     PrimalDual, Prior, Regularise, wiener, wiener_fits,
 };
+use crate::backend;
 use crate::error::{Error, Result};
 use crate::linop::{divide, dot};
 use crate::solve::{Callback, Evaluate, Limits, Point, Reason, Solved, Solver, drive};
@@ -252,7 +253,7 @@ fn direct(
 ) -> Result<Recovery> {
     let started = Instant::now();
     let found = solve()?;
-    let _ = problem.device().sync();
+    backend::sync(&problem.device())?;
     let seconds = started.elapsed().as_secs_f64();
     let at = problem.fit(&found);
     if !at.objective.is_finite() {

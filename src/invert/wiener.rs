@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use super::Operator;
 use super::circular::Circular;
+use super::decomposition::Side;
 use crate::error::{Error, Result};
 
 /// How much more the mean of the image is expected to vary than the lowest frequency.
@@ -76,7 +77,7 @@ pub fn wiener(operator: &Operator, y: &Tensor<4>, noise: f64) -> Result<Tensor<4
         true => s / (s * s + noise * noise),
         false => 0.0,
     };
-    let x = decomposed.solve(&values, factor, weight);
+    let x = decomposed.map([Side::Left, Side::Right], &values, factor);
     Ok(operator.tensor(x, [1, planes, height, width]))
 }
 

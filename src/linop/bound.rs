@@ -40,7 +40,7 @@ const ZERO: c64 = c64::new(0.0, 0.0);
 /// small one by its own frequencies. The norm of the crop is itself below that maximum, by little
 /// where the image is much larger than the filters.
 ///
-/// Infinite where the filters are not finite.
+/// Infinite where the filters are not finite or their fourth powers overflow.
 ///
 /// Source: M. Riesz 1914: a trigonometric polynomial of degree `d` and maximum 1 at 0 is nowhere in
 /// `|w| <= pi / d` below `cos(d w)`; here of twice the polynomial less 1. Compare H. Ehlich and K.
@@ -82,7 +82,7 @@ pub fn spectral_bound(layers: &[(&Tensor<4>, &Connectivity)], image: [usize; 2])
             (first..first + rows).map(move |at| gram(&along, at).coarse_bound())
         })
         .collect();
-    if coarse.iter().any(|bound| !bound.is_finite()) {
+    if coarse.iter().any(|bound| bound.is_infinite()) {
         return f64::INFINITY;
     }
     // Eigenvalues are found only where they may exceed the largest so far.
@@ -270,7 +270,10 @@ impl Gram {
             squares += row[i].re * row[i].re;
             sums[i] += row[i].re;
         }
-        sums.into_iter().fold(0.0, f64::max).min(squares.sqrt())
+        match squares.is_finite() {
+            true => sums.into_iter().fold(0.0, f64::max).min(squares.sqrt()),
+            false => f64::INFINITY,
+        }
     }
 
     /// `known` where no eigenvalue lies above it, else an upper bound of the largest, to

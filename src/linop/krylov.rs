@@ -103,7 +103,10 @@ pub fn conjugate_gradients(
 /// At the price of a power iteration it is far nearer: the eigenvalues of a convolution lie close
 /// together at the top. The start must not be orthogonal to the eigenvector sought; random numbers
 /// are not.
-pub(crate) fn largest_eigenvalue(
+///
+/// # Shapes
+/// `apply` keeps the shape of `start`, which is not zero.
+pub fn largest_eigenvalue(
     apply: impl Fn(Tensor<4>) -> Tensor<4>,
     start: Tensor<4>,
     steps: usize,

@@ -8,8 +8,8 @@
 //! |---|---|
 //! | a linear map, its adjoint and the bound of its norm | [`Stack`] |
 //! | the bound for convolutions alone, by their transfer functions | [`spectral_bound`] |
-//! | conjugate gradients | [`conjugate_gradients`] |
-//! | the largest eigenvalue by Lanczos steps, singular values by bidiagonalisation | for the solvers |
+//! | systems of equations | [`conjugate_gradients`] |
+//! | the largest eigenvalue, from below | [`largest_eigenvalue`] |
 
 mod bound;
 mod krylov;
@@ -20,10 +20,8 @@ mod synthesis;
 mod weight;
 
 pub use bound::spectral_bound;
-pub(crate) use krylov::{
-    Bidiagonalisation, divide, dot, largest_eigenvalue, norm, singular_extremes,
-};
-pub use krylov::{Dot, conjugate_gradients};
+pub(crate) use krylov::{Bidiagonalisation, divide, dot, norm, singular_extremes};
+pub use krylov::{Dot, conjugate_gradients, largest_eigenvalue};
 pub use pad::{Border, Pad};
 pub use stage::{Stack, Stage};
 pub use subsample::Subsample;

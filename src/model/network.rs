@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Layer, LayerConfig};
 use crate::error::{Error, Result};
+use crate::linop::{Stack, Stage, Synthesis, spectral_bound};
 
 /// A stack of at least one layer, the image side first; each explains the maps of the layer below.
 ///
@@ -128,7 +129,7 @@ impl Network {
     /// # Shapes
     /// top maps `[n, K, ..]`, see [`Network::maps_shape`] -> planes `[n, C, H, W]`.
     pub fn project(&self, maps: Tensor<4>) -> Tensor<4> {
-        self.project_by(0..self.layers.len(), maps)
+        self.operator().apply(maps)
     }
 
     /// The adjoint of [`Network::project`]: planes at the bottom up to the top maps, `R' r`.
@@ -136,19 +137,35 @@ impl Network {
     /// # Shapes
     /// planes `[n, C, H, W]` -> top maps `[n, K, ..]`.
     pub fn lift(&self, planes: Tensor<4>) -> Tensor<4> {
-        self.lift_by(0..self.layers.len(), planes)
+        self.operator().adjoint(planes)
     }
 
-    /// [`Network::project`] by some of the layers, none included.
-    pub(crate) fn project_by(&self, layers: Range<usize>, maps: Tensor<4>) -> Tensor<4> {
+    /// `R` as a linear map of stages, from the top maps to the planes at the bottom.
+    pub fn operator(&self) -> Stack {
+        self.operator_of(0..self.layers.len())
+    }
+
+    /// [`Network::operator`] of some of the layers, none included.
+    pub(crate) fn operator_of(&self, layers: Range<usize>) -> Stack {
         let down = self.layers[layers].iter().rev();
-        down.fold(maps, |maps, layer| layer.synthesize(maps))
+        let stage = |layer: &Layer| {
+            Stage::Synthesis(Synthesis {
+                filters: layer.filters.val(),
+                connectivity: layer.connectivity.clone(),
+            })
+        };
+        Stack::new(down.map(stage).collect())
     }
 
-    /// [`Network::lift`] by some of the layers, none included.
-    pub(crate) fn lift_by(&self, layers: Range<usize>, planes: Tensor<4>) -> Tensor<4> {
-        let up = self.layers[layers].iter();
-        up.fold(planes, |planes, layer| layer.analyze(planes))
+    /// An upper bound of `||R||^2` for images of a height and width, see [`spectral_bound`].
+    pub fn squared_norm_bound(&self, image: [usize; 2]) -> f64 {
+        let filters: Vec<_> = self.layers.iter().map(|l| l.filters.val()).collect();
+        let layers: Vec<_> = filters
+            .iter()
+            .zip(&self.layers)
+            .map(|(filters, layer)| (filters, &layer.connectivity))
+            .collect();
+        spectral_bound(&layers, image)
     }
 
     /// Top maps down to the planes at the bottom, undoing the rescaling between layers: the

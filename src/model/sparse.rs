@@ -67,11 +67,19 @@ impl SparseMaps {
     /// As a batch of one, `[1, K, ..]`.
     pub fn to_dense(&self, device: &Device) -> Tensor<4> {
         let [k, height, width] = self.shape;
-        let mut dense = vec![0.0_f32; k * height * width];
+        Tensor::from_data(
+            TensorData::new(self.to_vec(), [1, k, height, width]),
+            device,
+        )
+    }
+
+    /// All elements, row-major.
+    pub fn to_vec(&self) -> Vec<f32> {
+        let mut dense = vec![0.0; self.shape.iter().product()];
         for (&place, &value) in self.places.iter().zip(&self.values) {
             dense[place as usize] = value;
         }
-        Tensor::from_data(TensorData::new(dense, [1, k, height, width]), device)
+        dense
     }
 
     /// Maps, height and width.

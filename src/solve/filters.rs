@@ -206,7 +206,7 @@ impl FilterProblem<'_> {
                 let g = &self.network.layers()[self.layer].connectivity;
                 self.sum(filters.zeros_like(), |maps, data| {
                     let planes = conv::synthesize(self.own(maps.clone()), filters.clone(), g);
-                    let planes = self.network.project_by(0..self.layer, planes);
+                    let planes = self.network.operator_of(0..self.layer).apply(planes);
                     self.gradient(maps, data.weighted(planes))
                 })?
             }
@@ -248,14 +248,15 @@ impl FilterProblem<'_> {
     /// `A' r`.
     fn gradient(&self, maps: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
         let g = &self.network.layers()[self.layer].connectivity;
-        let residual = self.network.lift_by(0..self.layer, residual);
+        let residual = self.network.operator_of(0..self.layer).adjoint(residual);
         conv::filter_gradient(self.own(maps), residual, g)
     }
 
     /// The maps of the layer itself, from those of the top.
     fn own(&self, top: Tensor<4>) -> Tensor<4> {
         let layers = self.network.layers().len();
-        self.network.project_by(self.layer + 1..layers, top)
+        let above = self.network.operator_of(self.layer + 1..layers);
+        above.apply(top)
     }
 
     fn sum(

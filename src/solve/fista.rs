@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CodingSolver, Problem, Solver, SparseBatch};
 use crate::conv::proximal::{self, Proximal};
-use crate::linop::{Dot, largest_eigenvalue};
-use crate::model::{FeatureMaps, Network};
+use crate::linop::Dot;
 use crate::pass::{self, BLOCK, Block, Pass, Use, dot};
 use crate::penalty::Shrink;
 
@@ -35,7 +34,7 @@ use crate::penalty::Shrink;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fista {
-    /// The step bound `L / data_weight`; estimated by Lanczos steps where absent.
+    /// An upper bound of `||R||^2`; worked out where absent, see [`Network::squared_norm_bound`](crate::model::Network::squared_norm_bound).
     pub norm: Option<f64>,
 }
 
@@ -60,6 +59,7 @@ impl Solver for Fista {
 
     fn init(&self, problem: &Problem, start: Tensor<4>) -> FistaState {
         let [n, ..] = start.dims();
+        let [_, _, height, width] = problem.data.dims();
         let like = (&start.device(), start.dtype());
         let planes = problem.network.project(start.clone());
         FistaState {
@@ -67,7 +67,7 @@ impl Solver for Fista {
             momentum: Tensor::zeros([n, 1, 1, 1], like),
             norm: self
                 .norm
-                .unwrap_or_else(|| operator_norm(&problem.network, problem.data.dims()))
+                .unwrap_or_else(|| problem.network.squared_norm_bound([height, width]))
                 * problem.data.largest_weight(),
             lost: start.zeros_like(),
             planes: [planes.clone(), planes],
@@ -93,7 +93,9 @@ impl Solver for Fista {
         let ahead = (at.clone() - at_before.clone()) * momentum.clone();
         let residual = data.residual(at.clone() + ahead);
         let top = network.top();
-        let residual = network.lift_by(0..network.layers().len() - 1, residual);
+        let residual = network
+            .operator_of(0..network.layers().len() - 1)
+            .adjoint(residual);
         // The data weight cancels: step 1 / L times gradient data_weight R'r, L = data_weight norm.
         let by = Proximal {
             length: 1.0 / state.norm,
@@ -201,16 +203,4 @@ impl Pass<4, 1> for FistaPass {
         let uphill = Dot::EachImage.of(v - next.clone(), moved);
         ([gradient, x, next, lost], uphill)
     }
-}
-
-/// An upper estimate of `||R||^2`, the largest eigenvalue of `R'R`, by Lanczos steps from a fixed
-/// start, with 5 % to spare: they approach it from below.
-///
-/// `images` is the shape `[n, C, H, W]`; one image is enough, all have the same operator.
-pub fn operator_norm(network: &Network, images: [usize; 4]) -> f64 {
-    let filters = network.top().filters.val();
-    let [_, c, h, w] = images;
-    let shape = network.maps_shape([1, c, h, w]);
-    let start = FeatureMaps::start(shape, 1.0, 0, &filters.device()).cast(filters.dtype());
-    1.05 * largest_eigenvalue(|z| network.lift(network.project(z)), start, 20)
 }

@@ -22,7 +22,7 @@ use drive::advance;
 pub use drive::{Callback, Evaluate, Limits, Point, Quality, Reason, Solved, drive};
 pub use encode::{Budget, Encoded, Encoder, Stage};
 pub use filters::{Batches, FilterProblem, FilterStep, OnlineStatistics};
-pub use fista::{Fista, FistaPass, operator_norm};
+pub use fista::{Fista, FistaPass};
 pub use half_quadratic::{DirectionPass, HalfQuadratic, LastPass, Schedule, ShrinkPass};
 pub use learn::{FilterMemory, Learner, Learnt};
 pub use method::{CodingSolver, Method, SolverName};

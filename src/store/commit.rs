@@ -201,7 +201,7 @@ impl RunFolder {
         let root = self.layout.root.display();
         self.writer.as_mut().ok_or_else(|| {
             Error::Checkpoint(format!(
-                "{root} was opened for reading: open it with --resume to write to it"
+                "{root} was opened for reading: open it for writing to go on with it"
             ))
         })
     }

@@ -26,7 +26,7 @@ fn damaged_blobs_are_told_and_a_whole_checkpoint_named() {
             text.contains("filters-00000002.bpk") && text.contains(fault),
             "{text}"
         );
-        assert!(text.contains("step 1 instead"), "{text}");
+        assert!(text.contains("step 1 is whole"), "{text}");
     }
     fs::remove_file(&path).unwrap();
     assert!(message(run.get("filters")).contains("not there"));
@@ -46,7 +46,7 @@ fn the_checkpoint_named_is_whole_itself() {
                 .get("filters"),
         )
     };
-    assert!(advice().contains("step 1 instead (--at 1)"), "{}", advice());
+    assert!(advice().contains("step 1 is whole"), "{}", advice());
     fs::write(blob(1), "short").unwrap();
     assert!(
         advice().contains("no other checkpoint is kept whole"),
@@ -88,7 +88,7 @@ fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
                 text.contains("checkpoint.json") && text.contains(fault),
                 "{text}"
             );
-            assert!(text.contains("step 2 instead"), "{text}");
+            assert!(text.contains("step 2 is whole"), "{text}");
         }
     }
     assert_at(
@@ -106,12 +106,12 @@ fn one_process_writes_and_nothing_is_overwritten() {
     let folder = TempDir::new().unwrap();
     let root = folder.path().join("deep/run");
     let mut run = RunFolder::create(&root).unwrap();
-    assert!(!message(RunFolder::create(&root)).contains("--resume"));
+    assert!(!message(RunFolder::create(&root)).contains("go on with the run"));
     assert!(message(run.state::<State>()).contains("no checkpoint yet"));
     assert!(message(run.put("../filters", b"")).contains("leads out"));
     advance(&mut run, 1, false).unwrap();
     assert!(message(RunFolder::open(&root, CheckpointSelector::Last)).contains("another process"));
-    assert!(message(RunFolder::create(&root)).contains("--resume"));
+    assert!(message(RunFolder::create(&root)).contains("go on with the run"));
 
     let mut reader = RunFolder::read(&root, CheckpointSelector::Last).unwrap();
     assert!(message(reader.put("filters", b"")).contains("opened for reading"));

@@ -49,7 +49,7 @@ impl RunFolder {
     /// Starts a run in a new or empty folder at `path`.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is anything in the folder; [`Error::Checkpoint`] if another
+    /// [`Error::Occupied`] if there is anything in the folder; [`Error::Checkpoint`] if another
     /// process writes to it; [`Error::Io`] if it cannot be made.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let layout = Layout { root: path.into() };
@@ -202,10 +202,12 @@ impl RunFolder {
         };
         checked.map_err(|reason| {
             // Checkpoints share the blobs that did not change between them.
-            let others = self
-                .layout
-                .fallback(|manifest| manifest.blobs.get(name) != Some(blob));
-            Error::Checkpoint(format!("{} {reason}; {others}", path.display()))
+            let suits = |manifest: &Manifest| manifest.blobs.get(name) != Some(blob);
+            Error::Damaged {
+                whole: self.layout.newest_whole(suits),
+                path,
+                reason,
+            }
         })
     }
 
@@ -281,16 +283,10 @@ fn refuse_occupied(layout: &Layout) -> Result<()> {
     if !layout.is_occupied()? {
         return Ok(());
     }
-    let resume = if layout.newest().exists() {
-        "go on with it by --resume, "
-    } else {
-        ""
-    };
-    Err(Error::Config(format!(
-        "{} is not empty, and nothing in it is overwritten: {resume}choose another --run, or \
-         remove the folder",
-        layout.root.display()
-    )))
+    Err(Error::Occupied {
+        folder: layout.root.clone(),
+        resumable: layout.newest().exists(),
+    })
 }
 
 /// Takes the lock, which the system gives back when the process ends, however it ends.
@@ -307,7 +303,7 @@ fn lock(layout: &Layout) -> Result<File> {
             }
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Checkpoint(format!(
-                    "another process is writing to {}: wait until it ends, or choose another --run",
+                    "another process is writing to {}: wait until it ends, or choose another folder",
                     layout.root.display()
                 )));
             }

@@ -94,27 +94,23 @@ impl Layout {
             Err(error) if error.kind() == ErrorKind::NotFound => "is not there".to_owned(),
             Err(error) => return Err(Error::io("read", path)(error)),
         };
-        let others = self.fallback(|manifest| self.kept(manifest.step) != path);
-        Err(Error::Checkpoint(format!(
-            "{} {reason}; {others}",
-            path.display()
-        )))
+        Err(Error::Damaged {
+            path: path.to_path_buf(),
+            reason,
+            whole: self.newest_whole(|manifest| self.kept(manifest.step) != path),
+        })
     }
 
-    /// What to do when a checkpoint cannot be used: names the newest kept one that `suits`, of those
-    /// whose files are all there in full length.
-    pub fn fallback(&self, suits: impl Fn(&Manifest) -> bool) -> String {
+    /// The step of the newest kept checkpoint that `suits`, of those whose files are all there in full
+    /// length.
+    pub fn newest_whole(&self, suits: impl Fn(&Manifest) -> bool) -> Option<u64> {
         let readable = |step| Manifest::parse(&fs::read(self.kept(step)).ok()?).ok();
         let is_there = |blob: &Blob| {
             fs::metadata(self.blob(&blob.file)).is_ok_and(|file| file.len() == blob.bytes)
         };
         let whole = |m: &Manifest| suits(m) && m.blobs.values().all(is_there);
         let steps = self.kept_steps().unwrap_or_default();
-        match steps.into_iter().rev().filter_map(readable).find(whole) {
-            Some(Manifest { step, .. }) => {
-                format!("take the kept checkpoint of step {step} instead (--at {step})")
-            }
-            None => "no other checkpoint is kept whole: check the path, or start a new run".into(),
-        }
+        let found = steps.into_iter().rev().filter_map(readable).find(whole);
+        found.map(|manifest| manifest.step)
     }
 }

@@ -69,7 +69,8 @@ fn files_in(folder: &Path) -> usize {
 
 pub(super) fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     match result.unwrap_err() {
-        Error::Checkpoint(text) | Error::Config(text) => text,
+        Error::Checkpoint(text) => text,
+        error @ (Error::Damaged { .. } | Error::Occupied { .. }) => error.to_string(),
         other => panic!("not the kind of error expected: {other:?}"),
     }
 }
@@ -196,7 +197,7 @@ fn opening_an_older_checkpoint_drops_what_came_after() {
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 3]);
     assert!(
         message(RunFolder::read(folder.path(), CheckpointSelector::Step(4)))
-            .contains("step 3 instead")
+            .contains("step 3 is whole")
     );
 }
 

@@ -5,7 +5,10 @@
 //! ```text
 //! layer1.filters           [planes, maps, h, w]: plane of the layer below, map, taps
 //! layer1.connectivity      [planes, maps], 1 where connected; on import, all ones where absent
-//! layer1.maps.image00001   [maps, H + h - 1, W + w - 1], the sparse maps of one image
+//! layer1.maps.image00001   [maps, H + h - 1, W + w - 1], the sparse maps of one image; or, sparse,
+//! layer1.maps.image00001.values, .places, .shape
+//!                          the elements that are not zero, where they lie in the row-major order of
+//!                          the dense maps, and the shape of those
 //! layer1.rescaling.shift, layer1.rescaling.scale
 //!                          layer 2 explains (maps - shift) * scale
 //! layer1.objective.data_weight, .sparsity, .p
@@ -25,13 +28,14 @@ pub use import::{Imported, import};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
 use crate::arrays::{self, Array, Bundle};
 use crate::error::{Error, Result};
-use crate::run::{Run, to_image};
+use crate::run::Run;
 use crate::store::CheckpointSelector;
 
 /// What was exported.
@@ -62,8 +66,35 @@ impl fmt::Display for Exported {
     }
 }
 
-/// Writes the filters of the learnt layers of a run to `file`; with `maps` also the sparse maps of
-/// all its images, which are held in memory together.
+/// The form in which maps are exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExportMaps {
+    /// Not at all.
+    #[default]
+    None,
+    /// As arrays of all elements.
+    Dense,
+    /// By the elements that are not zero.
+    Sparse,
+}
+
+impl FromStr for ExportMaps {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "none" => Ok(Self::None),
+            "dense" => Ok(Self::Dense),
+            "sparse" => Ok(Self::Sparse),
+            other => Err(Error::Config(format!(
+                "maps cannot be exported as '{other}'; choose dense, sparse or none"
+            ))),
+        }
+    }
+}
+
+/// Writes the filters of the learnt layers of a run to `file`, and the sparse maps of all its images
+/// where `maps` asks for them, which are held in memory together.
 ///
 /// # Errors
 /// [`Error::Config`] for a file that is there already (unless `overwrite`) or of another ending;
@@ -72,7 +103,7 @@ pub fn export(
     run: &Path,
     which: CheckpointSelector,
     file: &Path,
-    maps: bool,
+    maps: ExportMaps,
     overwrite: bool,
     device: &Device,
 ) -> Result<Exported> {
@@ -85,7 +116,7 @@ pub fn export(
             path.display()
         )));
     }
-    if maps && !run.state.keeps_maps() {
+    if maps != ExportMaps::None && !run.state.keeps_maps() {
         return Err(Error::Config(format!(
             "{} was learnt online and holds no maps; find those of any image with infer, or export the \
              filters alone",
@@ -95,11 +126,7 @@ pub fn export(
     let mut bundle = Bundle::default();
     let layers = put_filters(&run, &mut bundle)?;
     put_settings(&run, &mut bundle)?;
-    let maps = if maps {
-        put_maps(&run, &mut bundle, device)?
-    } else {
-        0
-    };
+    let maps = put_maps(&run, maps, &mut bundle)?;
     arrays::write(file, &bundle, overwrite)?;
     Ok(Exported {
         file: file.to_path_buf(),
@@ -169,17 +196,31 @@ fn put_settings(run: &Run, bundle: &mut Bundle) -> Result<()> {
     Ok(())
 }
 
-fn put_maps(run: &Run, bundle: &mut Bundle, device: &Device) -> Result<usize> {
+/// Returns how many sets of maps there are.
+fn put_maps(run: &Run, form: ExportMaps, bundle: &mut Bundle) -> Result<usize> {
+    if form == ExportMaps::None {
+        return Ok(0);
+    }
     let mut sets = 0;
     for (i, source) in run.state.images.iter().enumerate() {
         let image = format!("image{:05}", i + 1);
-        for l in 0..run.state.learnt_layers() {
-            if run.has_maps(l, i) {
-                let maps = to_image(&run.codes(l, i, device)?, 0)?;
-                let maps = Array::new(maps.shape().to_vec(), maps.values)?;
-                bundle.arrays.insert(key(l, &format!("maps.{image}")), maps);
-                sets += 1;
+        for l in (0..run.state.learnt_layers()).filter(|&l| run.has_maps(l, i)) {
+            let name = key(l, &format!("maps.{image}"));
+            let maps = run.sparse_codes(l, i)?;
+            if form == ExportMaps::Sparse {
+                let [shape, places] = [
+                    maps.shape().map(|n| n as u32).to_vec(),
+                    maps.places().to_vec(),
+                ];
+                let values = Array::new(vec![places.len()], maps.values().to_vec())?;
+                bundle.arrays.insert(format!("{name}.values"), values);
+                bundle.indices.insert(format!("{name}.places"), places);
+                bundle.indices.insert(format!("{name}.shape"), shape);
+            } else {
+                let dense = Array::new(maps.shape().to_vec(), maps.to_vec())?;
+                bundle.arrays.insert(name, dense);
             }
+            sets += 1;
         }
         let name = match &source.path {
             Some(path) => path.display().to_string(),

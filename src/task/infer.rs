@@ -23,6 +23,7 @@ use crate::config::Form;
 use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::picture;
+use crate::report::Results;
 use crate::run::{Run, State, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
@@ -114,7 +115,8 @@ impl FromStr for MapsFormat {
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
-/// [`Error::Config`] where results are there already or the options contradict the run.
+/// [`Error::Exists`] where results are there already, [`Error::Config`] where the options contradict
+/// the run.
 pub fn run(
     options: &Options,
     device: &Device,
@@ -122,7 +124,7 @@ pub fn run(
 ) -> Result<Report> {
     let run = Run::read(&options.checkpoint, options.which, device)?;
     let coder = Coder::new(&run, options, device)?;
-    let jobs = files::plan(options, &run.state)?;
+    let (jobs, results) = files::plan(options, &run.state)?;
     if let Some(warning) = coder.other_scale(options.solver) {
         observer.event(Event::Note(warning));
     }
@@ -135,14 +137,14 @@ pub fn run(
     for (i, job) in jobs.iter().enumerate() {
         match coder.infer(job, observer) {
             Ok(Some(inferred)) => {
-                coder.write(job, &inferred, options)?;
+                write(job, &inferred, &results)?;
                 report
                     .rows
                     .extend(inferred.layers.into_iter().map(|l| l.row));
             }
             Ok(None) => {
                 report.interrupted = true;
-                report.save()?;
+                results.table(&report.table(), &report)?;
                 break;
             }
             Err(Error::Backend(message)) => return Err(Error::Backend(message)),
@@ -157,7 +159,7 @@ pub fn run(
             of: jobs.len(),
         });
         report.interrupted = observer.interrupted() && i + 1 < jobs.len();
-        report.save()?;
+        results.table(&report.table(), &report)?;
         if report.interrupted {
             break;
         }
@@ -248,7 +250,7 @@ impl<'a> Coder<'a> {
             format!(
                 "warning: the run's solver is {}, whose maps are of another scale than those by {}: \
                  layers above the first that were learnt from the former explain the latter less \
-                 well; without --solver the run's own is taken",
+                 well than the run's own solver would",
                 self.state.config.method(own).name(),
                 self.encoder.method.name()
             )
@@ -307,21 +309,19 @@ impl<'a> Coder<'a> {
             reconstruction,
         })
     }
+}
 
-    fn write(&self, job: &Job, inferred: &Inferred, options: &Options) -> Result<()> {
-        job.make_folder()?;
-        if let Some(path) = &job.maps {
-            let mut bundle = Bundle::default();
-            for layer in &inferred.layers {
-                let codes = Array::new(layer.codes.shape().to_vec(), layer.codes.values.clone())?;
-                bundle
-                    .arrays
-                    .insert(format!("layer{}", layer.row.layer), codes);
-            }
-            arrays::write(path, &bundle, options.overwrite)?;
+fn write(job: &Job, inferred: &Inferred, results: &Results) -> Result<()> {
+    if let Some(name) = &job.maps {
+        let mut bundle = Bundle::default();
+        for layer in &inferred.layers {
+            let codes = Array::new(layer.codes.shape().to_vec(), layer.codes.values.clone())?;
+            let name = format!("layer{}", layer.row.layer);
+            bundle.arrays.insert(name, codes);
         }
-        picture::save_png(&inferred.picture(&job.name)?, &job.picture)
+        arrays::write(results.path(name)?, &bundle, true)?;
     }
+    results.picture(&job.picture, &inferred.picture(&job.name)?)
 }
 
 impl Inferred {

@@ -5,7 +5,6 @@ pub mod compare;
 pub mod exchange;
 pub mod infer;
 pub mod invert;
-mod results;
 pub mod train;
 pub mod visualize;
 

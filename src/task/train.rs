@@ -10,6 +10,7 @@ use super::visualize::{PICTURES, pictures_of};
 use super::{Callback, Event};
 use crate::config::{Config, Form};
 use crate::error::Result;
+use crate::report::{Cell, Format, Table};
 use crate::run::TraceLine;
 use crate::store::CheckpointSelector;
 pub use crate::train::Ended;
@@ -88,44 +89,38 @@ fn finish(
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<6} {:>6} {:>12} {:>9} {:>10}",
-            "layer", "epochs", "objective", "SNR dB", "non-zero %"
-        )?;
-        for line in &self.stages {
-            writeln!(
-                f,
-                "{:<6} {:>6} {:>12.3} {:>9.2} {:>10.2}",
-                match self.joint {
-                    true => "all".to_string(),
-                    false => (line.stage + 1).to_string(),
-                },
-                line.epoch + 1,
-                line.after_filters,
-                line.snr,
-                100.0 * line.density
-            )?;
-        }
+        let lines = &self.stages;
+        let table = Table::of(lines.len())
+            .words("layer", |i| match self.joint {
+                true => Cell::text("all"),
+                false => (lines[i].stage + 1).into(),
+            })
+            .numbers("epochs", |i| (lines[i].epoch + 1).into())
+            .numbers("objective", |i| {
+                Cell::number(lines[i].after_filters, Format::Decimals(3))
+            })
+            .numbers("SNR", |i| Cell::number(lines[i].snr, Format::Decibels))
+            .unit("dB")
+            .numbers("non-zero", |i| {
+                Cell::number(100.0 * lines[i].density, Format::Decimals(2))
+            })
+            .unit("%");
         let input = match self.joint {
             true => "the prepared image",
             false => {
                 "a layer's own input: the prepared image for layer 1, the maps below for others"
             }
         };
-        writeln!(f, "SNR is that of {input}")?;
-        let run = self.run.display();
+        writeln!(f, "{table}SNR is that of {input}")?;
+        let (run, seconds) = (self.run.display(), self.seconds);
         match self.ended {
             Ended::Finished => writeln!(
                 f,
-                "finished: all epochs are done, {:.1} s; pictures are in {run}/{PICTURES}",
-                self.seconds
+                "finished: all epochs are done, {seconds:.1} s; pictures are in {run}/{PICTURES}"
             ),
-            Ended::Interrupted => writeln!(
-                f,
-                "interrupted after {:.1} s and saved; go on with: deconvnet train --resume {run}",
-                self.seconds
-            ),
+            Ended::Interrupted => {
+                writeln!(f, "interrupted after {seconds:.1} s and saved in {run}")
+            }
         }
     }
 }

@@ -87,7 +87,7 @@ fn a_singular_kernel_and_decolouring_tell_what_is_lost() {
 
 #[test]
 fn a_blur_is_inverted_until_there_is_noise_and_the_priors_hold_that() {
-    let clean = case("blur", &["--ways", "pseudo-inverse,transpose"]);
+    let clean = case("blur", &["--methods", "pseudo-inverse,transpose"]);
     assert!(of(&clean, "pseudo-inverse", "error") < 1e-10);
     assert!(of(&clean, "transpose", "error") > 0.05);
     let noisy = case("blur-noise", &["--steps", "100"]);
@@ -137,7 +137,12 @@ fn random_layers_give_back_what_they_keep() {
 fn a_photograph_of_512_pixels_takes_seconds() {
     let report = case(
         "large",
-        &["--steps", "20", "--ways", "pseudo-inverse,scaled-transpose"],
+        &[
+            "--steps",
+            "20",
+            "--methods",
+            "pseudo-inverse,scaled-transpose",
+        ],
     );
     assert_eq!(report["operator"]["columns"], 786_432);
     assert_eq!(report["operator"]["rank"], Value::Null);
@@ -166,33 +171,33 @@ fn images_filters_and_runs_of_ones_own() {
     for (line, words) in [
         (
             "--image photo.png --kernel gaussian:1.5x9 --padding reflect --noise 0.01 \
-             --ways pseudo-inverse,total-variation --steps 50",
+             --methods pseudo-inverse,total-variation --steps 50",
             &["dense SVD", "primal-dual"][..],
         ),
         (
             "--image photo.png --max-side 16 --kernel gaussian:1x5 --padding zeros --noise 0.01 \
-             --ways pseudo-inverse,l1 --prior 0.002 --truncation 0.05 --seconds 20 --steps 30",
+             --methods pseudo-inverse,l1 --prior 0.002 --truncation 0.05 --seconds 20 --steps 30",
             &["dense SVD", "primal-dual"],
         ),
         (
-            "--image photo.png --filters filters.npz --ways cg,transpose --stride 2 --steps 20",
+            "--image photo.png --filters filters.npz --methods cg,transpose --stride 2 --steps 20",
             &["`weight` of filters.npz", "6 x 12 x 12"],
         ),
         (
-            "--image photo.png --checkpoint r --layer 1 --padding zeros --ways lsqr,adam --steps 20",
+            "--image photo.png --checkpoint r --layer 1 --padding zeros --methods lsqr,adam --steps 20",
             &["layer 1 of", "4 x 24 x 24"],
         ),
         (
-            "--random 1x1x64 --kernel taps:0.25,1,0.25 --padding none --ways adam,lbfgs --seed 3",
+            "--random 1x1x64 --kernel taps:0.25,1,0.25 --padding none --methods adam,lbfgs --seed 3",
             &["62 x 64", "converged"],
         ),
         (
             "--observed photo.png --kernel gaussian:1x5 --padding none --noise 0.002 \
-             --ways total-variation,transpose --steps 20",
+             --methods total-variation,transpose --steps 20",
             &["photo.png, 3 x 24 x 24", "3 x 28 x 28", "x is not known"],
         ),
         (
-            "--random 4x12x12 --checkpoint r --at best --layer 2 --ways cg --precision single --steps 5",
+            "--random 4x12x12 --checkpoint r --at best --layer 2 --methods cg --precision single --steps 5",
             &["single precision"],
         ),
     ] {
@@ -212,7 +217,7 @@ fn a_blurred_photograph_is_sharpened() {
     let folder = folder.path();
     save_png(&scenes::sample(0, 24, 3), folder.join("photo.png")).unwrap();
     let line =
-        "invert --observed photo.png --kernel gaussian:1x5 --padding none --ways lsqr --steps 9";
+        "invert --observed photo.png --kernel gaussian:1x5 --padding none --methods lsqr --steps 9";
     let arguments: Vec<&str> = line.split_whitespace().collect();
     let (code, _, err) = run(folder, &arguments);
     assert_eq!(code, 0, "{err}");
@@ -291,7 +296,7 @@ fn what_cannot_be_inverted_is_told_with_the_number() {
         ),
         ("--random 1x9x9 --stride 0", 2, &["stride is 0 x 0"]),
         (
-            "--random 1x9x9 --padding zeros --ways wiener",
+            "--random 1x9x9 --padding zeros --methods wiener",
             2,
             &["padding is zeros"],
         ),
@@ -320,7 +325,7 @@ fn what_cannot_be_inverted_is_told_with_the_number() {
 fn a_condition_number_past_float_precision_is_told_before_the_work() {
     let folder = tempfile::tempdir().unwrap();
     let arguments =
-        "invert --random 1x32x32 --kernel gaussian:2x31 --padding circular --ways transpose";
+        "invert --random 1x32x32 --kernel gaussian:2x31 --padding circular --methods transpose";
     let arguments: Vec<&str> = arguments.split_whitespace().collect();
     let (code, _, err) = run(folder.path(), &arguments);
     assert_eq!(code, 0, "{err}");

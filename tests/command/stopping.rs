@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::support::{checksums, config, deconvnet, run};
+use super::support::{checksums, config, deconvnet, manifest, run};
 
 const SOLVERS: [&str; 4] = ["split", "fista", "adam", "descent"];
 
@@ -17,16 +17,20 @@ fn signal(child: &Child, name: &str) {
     assert!(status.expect("kill runs").success(), "kill {name}");
 }
 
-fn undisturbed(folder: &Path, solver: &str) {
-    let arguments = [
+fn train<'a>(solver: &'a str, run: &'a str) -> [&'a str; 7] {
+    [
         "train",
-        "--config",
+        "-c",
         "small.toml",
         "--solver",
         solver,
         "--run",
-    ];
-    let (code, _, err) = run(folder, &[&arguments[..], &["whole"]].concat());
+        run,
+    ]
+}
+
+fn undisturbed(folder: &Path, solver: &str, more: &[&str]) {
+    let (code, _, err) = run(folder, &[&train(solver, "whole"), more].concat());
     assert_eq!(code, 0, "{err}");
 }
 
@@ -44,44 +48,44 @@ fn the_same_seed_gives_the_same_files() {
 
 #[test]
 fn ctrl_c_saves_and_the_run_resumes_bit_for_bit() {
+    // Long enough that the signal finds it at work.
+    const EPOCHS: [&str; 2] = ["--epochs", "20"];
     for solver in SOLVERS {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         config(folder, "");
-        undisturbed(folder, solver);
+        undisturbed(folder, solver, &EPOCHS);
         let mut child = deconvnet(folder)
-            .args([
-                "train",
-                "-c",
-                "small.toml",
-                "--solver",
-                solver,
-                "--run",
-                "cut",
-            ])
+            .args(train(solver, "cut"))
+            .args(EPOCHS)
             .stderr(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // The first line comes once learning has begun.
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        lines.next();
-        lines.next();
+        let first = |line: &String| line.contains("layer 1/2 epoch 1/20");
+        let seen = lines.by_ref().map_while(Result::ok).find(first);
+        assert!(seen.is_some(), "{solver}: no epoch was reported");
         signal(&child, "-INT");
         let rest: Vec<String> = lines.map_while(Result::ok).collect();
-        let code = child.wait().unwrap().code();
-        // A run that was done before the signal came has nothing to resume.
-        assert!(matches!(code, Some(130 | 0)), "{solver}: {code:?}");
-        if code == Some(130) {
-            assert!(
-                rest.iter().any(|line| line.contains("finishing the step")),
-                "{rest:?}"
-            );
-        }
+        let output = child.wait_with_output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(130), "{solver}: {out} {rest:?}");
+        assert!(
+            rest.iter().any(|line| line.contains("finishing the step")),
+            "{rest:?}"
+        );
+        assert!(
+            out.contains("interrupted after") && out.contains("--resume checkpoints/cut"),
+            "{out}"
+        );
+        let runs = folder.join("checkpoints");
+        let stage = &manifest(&runs.join("cut"))["state"]["position"]["stage"];
+        assert!(stage.as_u64().unwrap() < 2, "{solver} was done: {stage}");
+
         let (code, out, err) = run(folder, &["train", "--resume", "cut"]);
         assert_eq!(code, 0, "{err}");
         assert!(out.contains("finished"), "{out}");
-        let runs = folder.join("checkpoints");
         assert_eq!(
             checksums(&runs.join("cut")),
             checksums(&runs.join("whole")),
@@ -96,7 +100,7 @@ fn kill_9_at_any_moment_leaves_a_run_that_resumes_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         config(folder, "");
-        undisturbed(folder, solver);
+        undisturbed(folder, solver, &[]);
         let run_folder = folder.join("checkpoints/killed");
         let mut killed = 0;
         for attempt in 0..60 {
@@ -105,15 +109,7 @@ fn kill_9_at_any_moment_leaves_a_run_that_resumes_bit_for_bit() {
             } else {
                 // Killed before its first save: nothing to resume, so it starts anew.
                 let _ = std::fs::remove_dir_all(&run_folder);
-                &[
-                    "train",
-                    "-c",
-                    "small.toml",
-                    "--solver",
-                    solver,
-                    "--run",
-                    "killed",
-                ]
+                &train(solver, "killed")
             };
             let mut child = deconvnet(folder)
                 .args(arguments)

@@ -28,11 +28,24 @@ pub fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
+/// Standard output and standard error of a command that has to succeed.
+#[track_caller]
+pub fn succeeds(folder: &Path, line: &str) -> (String, String) {
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    let (code, out, err) = run(folder, &arguments);
+    assert_eq!(code, 0, "{line}\n{err}");
+    (out, err)
+}
+
+/// What the newest checkpoint of a run says of itself.
+pub fn manifest(run: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(run.join("checkpoint.json")).expect("a checkpoint");
+    serde_json::from_str(&text).expect("JSON")
+}
+
 /// The checksum of every array of a run's newest checkpoint, by name.
 pub fn checksums(run: &Path) -> BTreeMap<String, u64> {
-    let text = std::fs::read_to_string(run.join("checkpoint.json")).expect("a checkpoint");
-    let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    manifest["blobs"]
+    manifest(run)["blobs"]
         .as_object()
         .expect("blobs")
         .iter()

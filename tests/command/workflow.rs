@@ -10,13 +10,10 @@ use deconvnet::picture::save_png;
 
 use super::support::{config, run};
 
-/// Runs a command that has to succeed; returns what it printed.
+/// What a command that has to succeed printed on standard output.
 #[track_caller]
 fn succeeds(folder: &Path, line: &str) -> String {
-    let arguments: Vec<&str> = line.split_whitespace().collect();
-    let (code, out, err) = run(folder, &arguments);
-    assert_eq!(code, 0, "{line}\n{err}");
-    out
+    super::support::succeeds(folder, line).0
 }
 
 fn exists(folder: &Path, files: &[&str]) {

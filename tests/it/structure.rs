@@ -17,9 +17,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("arrays", &["files"]),
     ("store", &["files"]),
     ("picture", &["data", "files"]),
+    ("report", &["data", "files", "picture"]),
     ("conv", &["connectivity", "backend", "penalty"]),
     ("linop", &["conv", "connectivity"]),
-    ("model", &["conv", "penalty", "connectivity", "data"]),
+    (
+        "model",
+        &["linop", "conv", "penalty", "connectivity", "data"],
+    ),
     (
         "solve",
         &[
@@ -32,7 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "backend",
         ],
     ),
-    ("invert", &["solve", "linop", "connectivity"]),
+    ("invert", &["solve", "linop", "connectivity", "backend"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -70,6 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "data",
             "picture",
+            "report",
             "arrays",
             "problem",
             "model",
@@ -153,21 +158,28 @@ fn identifier(text: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_string())
 }
 
-/// Each module with the modules that it uses, and the file where it does.
-fn arrows() -> BTreeMap<(String, String), PathBuf> {
+/// The files of `src` but for those of tests, by their path in it, and their texts.
+fn library() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
     assert!(files.len() > 20, "the sources were found");
-    let mut arrows = BTreeMap::new();
-    for path in files {
+    files.retain(|path| {
+        let name = path.file_name().expect("a name").to_string_lossy();
+        name != "tests.rs" && !name.ends_with("_tests.rs")
+    });
+    let texts = files.iter().map(|path| {
         let file = path.strip_prefix(&root).expect("below src").to_path_buf();
-        let name = file.file_name().expect("a name").to_string_lossy();
-        if name == "tests.rs" || name.ends_with("_tests.rs") {
-            continue;
-        }
+        (file, fs::read_to_string(path).expect("a source"))
+    });
+    texts.collect()
+}
+
+/// Each module with the modules that it uses, and the file where it does.
+fn arrows() -> BTreeMap<(String, String), PathBuf> {
+    let mut arrows = BTreeMap::new();
+    for (file, text) in library() {
         let from = module_of(&file);
-        let text = fs::read_to_string(&path).expect("a source");
         for mut to in used(&code(&text)) {
             // `crate::Error` and `crate::Result` come from there.
             if to.starts_with(char::is_uppercase) {
@@ -224,6 +236,33 @@ fn the_table_has_no_circle() {
                 "`{name}` uses `{used}`, which does not stand below it"
             );
         }
+    }
+}
+
+/// Whether a line of code has a flag such as `--overwrite` in a text.
+fn names_a_flag(line: &str) -> bool {
+    line.match_indices("--").any(|(at, dashes)| {
+        let before = line[..at].chars().next_back().unwrap_or(' ');
+        let after = line[at + dashes.len()..].chars().next();
+        " \"'`(".contains(before) && after.is_some_and(|c| c.is_ascii_lowercase())
+    })
+}
+
+#[test]
+fn no_message_of_the_library_names_a_flag() {
+    for text in ["\"pass --at\"", "\"--at {step}\"", "  --random \\"] {
+        assert!(names_a_flag(text), "{text}");
+    }
+    for text in ["a - -b", "\"a -- b\"", "\"|---|\"", "\"---at\""] {
+        assert!(!names_a_flag(text), "{text}");
+    }
+    for (file, text) in library() {
+        if ["main", "cli"].contains(&module_of(&file).as_str()) {
+            continue;
+        }
+        let code = code(&text);
+        let found = code.lines().find(|line| names_a_flag(line));
+        assert_eq!(found, None, "{}", file.display());
     }
 }
 

@@ -11,9 +11,9 @@ use super::{
 use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps};
 use crate::problem::CodingProblem;
+use crate::report::Results;
 use crate::run::{Images, to_tensor};
 use crate::solve::{Evaluate, Fista, Limits, Method, Problem, Reason};
-use crate::task::results::Results;
 use crate::task::{Callback, Event};
 
 /// The run of FISTA that certifies the optimum ends after so many steps at the latest.
@@ -182,7 +182,7 @@ fn compare(
         };
         report.add(row, reference);
         columns.push(vec![network.project(solved.codes)]);
-        output.table(&report.to_csv(), &report)?;
+        output.table(&report.table(), &report)?;
         output.picture(CURVES, &pictures::coding_curves(&report)?)?;
         let picture = pictures::reconstructions(&report, std::slice::from_ref(images), &columns)?;
         output.picture(RECONSTRUCTIONS, &picture)?;

@@ -11,9 +11,9 @@ use crate::backend;
 use crate::config::{LayerSettings, Sparsity, Update};
 use crate::error::Result;
 use crate::model::{DataTerm, Evaluation, Network, Objective};
+use crate::report::Results;
 use crate::run::{Images, Store, TraceLine};
-use crate::solve::{Fista, Limits, Method, Point, Problem, Reason, operator_norm};
-use crate::task::results::Results;
+use crate::solve::{Fista, Limits, Method, Point, Problem, Reason};
 use crate::task::{Callback, Event};
 use crate::train::{Ended, Trainer};
 
@@ -133,7 +133,7 @@ fn compare(case: &Case, output: &Results, callback: &mut dyn Callback<Event>) ->
         report.add(row, None);
         filters.push(network);
         columns.push(shown);
-        output.table(&report.to_csv(), &report)?;
+        output.table(&report.table(), &report)?;
         output.picture(CURVES, &pictures::learning_curves(&report)?)?;
         output.picture(FILTERS, &pictures::filters(&report, &filters)?)?;
         let picture = pictures::reconstructions(&report, &case.all, &columns)?;
@@ -166,7 +166,10 @@ impl Case<'_> {
             let size = images.dims();
             let norm = match norm {
                 Some((known, norm)) if known == size => norm,
-                _ => norm.insert((size, operator_norm(network, size))).1,
+                _ => {
+                    norm.insert((size, network.squared_norm_bound([size[2], size[3]])))
+                        .1
+                }
             };
             let problem = Problem::new(network.clone(), images.clone(), self.objective)?;
             let start = Tensor::zeros(network.maps_shape(size), &images.device());

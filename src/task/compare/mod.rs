@@ -25,11 +25,11 @@ use std::str::FromStr;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::results::Results;
 use super::{Callback, Event, Interrupt};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::{Network, Objective};
+use crate::report::Results;
 use crate::run::{Images, Run, to_tensor};
 use crate::solve::Limits;
 use crate::store::CheckpointSelector;
@@ -109,8 +109,8 @@ const STEPS: usize = 200;
 /// An interruption ends it after the step in progress; the report then tells what was done so far.
 ///
 /// # Errors
-/// [`Error::Config`] for options that contradict each other or results that would be replaced,
-/// before any work; those of reading images and filters; [`Error::Numeric`] where a contender
+/// [`Error::Config`] for options that contradict each other and [`Error::Exists`] for results that
+/// would be replaced, before any work; those of reading images and filters; [`Error::Numeric`] where a contender
 /// diverges; [`Error::Io`] where the results cannot be written.
 pub fn run(
     options: &Options,

@@ -1,53 +1,67 @@
-//! The results in words: a table with a closing sentence, and a file for spreadsheets.
+//! The results in words: a table with a closing sentence.
 
 use std::fmt::{self, Write as _};
 
 use super::Mode;
 use super::report::{Optimum, Report, Row, Source};
 use crate::model::Evaluation;
+use crate::report::{Cell, Format, Table};
 use crate::solve::{Method, Schedule};
 
 /// The name of the row for comparison.
 const ZERO: &str = "all maps zero";
+const OBJECTIVE: Format = Format::Significant(6);
+const SHARE: Format = Format::Percent(None);
 
 impl Report {
-    /// One line for each contender, after a line for all maps zero; numbers in full.
-    pub fn to_csv(&self) -> String {
-        let mut csv = "solver,objective,data,penalty,own,above,gap,snr_db,density,steps,seconds,\
-                       stopped_because\n"
-            .to_owned();
-        let number = |x: Option<f64>| x.map(|x| x.to_string()).unwrap_or_default();
-        let mut line = |name: &str, at: &Evaluation, row: Option<&Row>| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(
-                csv,
-                "{},{},{},{},{},{},{},{},{},{},{},{}",
-                quoted(name),
-                at.objective,
-                at.data,
-                at.penalty,
-                number(row.and_then(|row| row.own)),
-                number(self.above(at, row)),
-                number(at.gap),
-                at.snr,
-                at.density,
-                row.map_or(0, |row| row.steps),
-                row.map_or(0.0, |row| row.seconds),
-                row.map(|row| row.reason.to_string()).unwrap_or_default(),
-            );
+    /// A row for each contender, after one for all maps zero.
+    pub fn table(&self) -> Table {
+        let learning = self.what == Mode::Learning;
+        let above = match self.optimum.map(|o| o.source) {
+            Some(Source::Best) | None => "above the best",
+            Some(_) => "above optimum",
         };
-        line(ZERO, &self.zero, None);
-        for row in &self.rows {
-            line(&row.name, &row.at, Some(row));
-        }
-        csv
+        let steps = if learning { "epochs" } else { "steps" };
+        let zero = (ZERO, &self.zero, None);
+        let done = self.rows.iter();
+        let done = done.map(|row| (row.name.as_str(), &row.at, Some(row)));
+        let rows: Vec<(&str, &Evaluation, Option<&Row>)> = [zero].into_iter().chain(done).collect();
+        let at = |i: usize| rows[i].1;
+        let known = |i: usize, cell: fn(&Row) -> Cell, otherwise| rows[i].2.map_or(otherwise, cell);
+        let own = |i| known(i, |row| Cell::number(row.own, OBJECTIVE), Cell::Absent);
+        // No solver ran, which CSV tells by zeros.
+        let none = || Cell::number(0.0, Format::Hidden);
+        Table::of(rows.len())
+            .words("solver", |i| Cell::text(rows[i].0))
+            .numbers("objective", |i| Cell::number(at(i).objective, OBJECTIVE))
+            .numbers("data", |i| Cell::number(at(i).data, OBJECTIVE))
+            .in_text(false)
+            .numbers("penalty", |i| Cell::number(at(i).penalty, OBJECTIVE))
+            .in_text(false)
+            .numbers("own", own)
+            .in_text(false)
+            .numbers(above, |i| Cell::number(self.above(at(i)), SHARE))
+            .named("above")
+            .numbers("own codes", own)
+            .in_text(learning)
+            .in_csv(false)
+            .numbers("gap", |i| Cell::number(at(i).gap, OBJECTIVE))
+            .in_text(!learning)
+            .numbers("SNR", |i| Cell::number(at(i).snr, Format::Decibels))
+            .unit("dB")
+            .numbers("density", |i| Cell::number(at(i).density, SHARE))
+            .numbers(steps, |i| known(i, |row| row.steps.into(), none()))
+            .named("steps")
+            .numbers("seconds", |i| {
+                known(i, |row| Cell::number(row.seconds, Format::Seconds), none())
+            })
+            .words("stopped because", |i| {
+                known(i, |row| Cell::text(row.reason), Cell::Absent)
+            })
     }
 
-    fn above(&self, at: &Evaluation, row: Option<&Row>) -> Option<f64> {
-        match row {
-            Some(row) => Some(row.above),
-            None => self.optimum.map(|o| o.share_above(at.objective)),
-        }
+    fn above(&self, at: &Evaluation) -> Option<f64> {
+        self.optimum.map(|o| o.share_above(at.objective))
     }
 
     /// What was compared and on what terms, a line each.
@@ -105,44 +119,6 @@ impl Report {
         lines
     }
 
-    /// The table, the first row its header.
-    fn cells(&self) -> Vec<Vec<String>> {
-        let learning = self.what == Mode::Learning;
-        let above = match self.optimum.map(|o| o.source) {
-            Some(Source::Best) | None => "above the best",
-            Some(_) => "above optimum",
-        };
-        let (fifth, steps) = match learning {
-            true => ("own codes", "epochs"),
-            false => ("gap", "steps"),
-        };
-        let header = ["solver", "objective", above, fifth];
-        let header = header.into_iter().chain(["SNR dB", "density", steps]);
-        let header = header.chain(["seconds", "stopped because"]);
-        let line = |name: &str, at: &Evaluation, row: Option<&Row>| {
-            let optional = |x: Option<f64>| x.map_or("-".to_owned(), significant);
-            vec![
-                name.to_owned(),
-                significant(at.objective),
-                self.above(at, row).map_or("-".to_owned(), percent),
-                optional(match learning {
-                    true => row.and_then(|row| row.own),
-                    false => at.gap,
-                }),
-                decibels(at.snr),
-                percent(at.density),
-                row.map_or("-".to_owned(), |row| row.steps.to_string()),
-                row.map_or("-".to_owned(), |row| format!("{:.2}", row.seconds)),
-                row.map_or("-".to_owned(), |row| row.reason.to_string()),
-            ]
-        };
-        let mut table = vec![header.map(str::to_owned).collect()];
-        table.push(line(ZERO, &self.zero, None));
-        let rows = self.rows.iter();
-        table.extend(rows.map(|row| line(&row.name, &row.at, Some(row))));
-        table
-    }
-
     /// What the numbers say, in a sentence or two.
     fn conclusion(&self) -> String {
         let by_objective = |a: &&Row, b: &&Row| a.at.objective.total_cmp(&b.at.objective);
@@ -160,7 +136,7 @@ impl Report {
             (_, Some(Source::Certified { .. } | Source::Given)) => format!(
                 "{} came closest, {} above the optimum.",
                 best.name,
-                percent(best.above)
+                SHARE.write(best.above)
             ),
         };
         let published = |row: &&Row| match &row.method {
@@ -181,7 +157,7 @@ impl Report {
                 Some(Source::Best) | None => "that",
                 Some(_) => "it",
             };
-            let _ = write!(text, " {who} ended {} above {than}", percent(row.above));
+            let _ = write!(text, " {who} ended {} above {than}", SHARE.write(row.above));
             text += match row.at.objective > self.zero.objective {
                 true => ", worse than all maps zero.",
                 false => ".",
@@ -196,7 +172,7 @@ impl Report {
 
 impl fmt::Display for Optimum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = significant(self.value);
+        let value = OBJECTIVE.write(self.value);
         match self.source {
             Source::Certified { within } => {
                 write!(
@@ -215,68 +191,16 @@ impl fmt::Display for Report {
         for line in self.head() {
             writeln!(f, "{line}")?;
         }
-        let cells = self.cells();
-        let columns = cells.first().map_or(0, Vec::len);
-        let width = |column: usize| {
-            let widths = cells.iter().map(|row| row[column].chars().count());
-            widths.max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &cells {
-            let mut line = String::new();
-            for (i, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-                // Words to the left, numbers to the right.
-                match i == 0 || i + 1 == columns {
-                    true => write!(line, "{cell:width$}  ")?,
-                    false => write!(line, "{cell:>width$}  ")?,
-                }
-            }
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        write!(f, "{}", self.conclusion())
+        write!(f, "{}{}", self.table(), self.conclusion())
     }
 }
 
-/// Six significant digits, or powers of ten where the number is very small or large.
-fn significant(x: f64) -> String {
-    if x == 0.0 {
-        return "0".into();
-    }
-    match x.abs().log10().floor() {
-        digits if (-3.0..6.0).contains(&digits) => format!("{x:.*}", (5.0 - digits) as usize),
-        _ => format!("{x:.2e}"),
-    }
-}
-
-/// [`significant`] without zeros at the end.
+/// Without zeros at the end.
 fn short(x: f64) -> String {
-    let text = significant(x);
+    let text = OBJECTIVE.write(x);
     match text.contains('.') && !text.contains('e') {
         true => text.trim_end_matches('0').trim_end_matches('.').into(),
         false => text,
-    }
-}
-
-/// Two digits, and no sign on what is rounded to zero.
-fn decibels(snr: f64) -> String {
-    format!("{:.2}", (100.0 * snr).round() / 100.0 + 0.0)
-}
-
-/// A share in per cent, with as many digits as can matter.
-fn percent(share: f64) -> String {
-    match 100.0 * share {
-        0.0 => "0 %".into(),
-        p if p < 0.001 => "< 0.001 %".into(),
-        p if p < 1.0 => format!("{p:.3} %"),
-        p => format!("{p:.1} %"),
-    }
-}
-
-/// A field of a CSV file.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
     }
 }
 
@@ -285,20 +209,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_the_digits_that_matter() {
-        let significant = [0.0, 284.9131, 12.0, 0.00123456789, 1e-5, 1e7].map(significant);
-        let expected = ["0", "284.913", "12.0000", "0.00123457", "1.00e-5", "1.00e7"];
-        assert_eq!(significant, expected);
-        assert_eq!(
-            [1.0, 0.0904491, 120.0].map(short),
-            ["1", "0.0904491", "120"]
-        );
-        let percent = [0.0, 1e-7, 0.00123, 0.3549, 3.0].map(percent);
-        assert_eq!(
-            percent,
-            ["0 %", "< 0.001 %", "0.123 %", "35.5 %", "300.0 %"]
-        );
-        assert_eq!([-0.0001, -1.0].map(decibels), ["0.00", "-1.00"]);
-        assert_eq!(quoted("a, \"b\""), "\"a, \"\"b\"\"\"");
+    fn zeros_at_the_end_are_left_out() {
+        let texts = [1.0, 0.0904491, 120.0, 1e-7].map(short);
+        assert_eq!(texts, ["1", "0.0904491", "120", "1.00e-7"]);
     }
 }

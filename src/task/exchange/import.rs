@@ -76,7 +76,7 @@ pub fn import(
     {
         warnings.push(format!(
             "the configuration prepares images by {:?}, and the filters were learnt from images \
-             prepared by {kind:?}; leave out --config to do as the file says",
+             prepared by {kind:?}; import without a configuration to do as the file says",
             state.prepare.kind
         ));
     }

@@ -13,7 +13,7 @@ fn read(path: &Path) -> Run {
     Run::read(path, CheckpointSelector::Last, &Device::flex()).unwrap()
 }
 
-fn export_to(run: &Path, file: &Path, maps: bool) -> Exported {
+fn export_to(run: &Path, file: &Path, maps: ExportMaps) -> Exported {
     export(
         run,
         CheckpointSelector::Last,
@@ -30,7 +30,7 @@ fn exported() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let path = test_runs::run(folder.path(), "");
     let file = folder.path().join("run.npz");
-    export_to(&path, &file, false);
+    export_to(&path, &file, ExportMaps::None);
     (folder, file)
 }
 
@@ -43,7 +43,7 @@ fn what_is_exported_comes_back_the_same() {
         let folder = TempDir::new().unwrap();
         let path = test_runs::run(folder.path(), train);
         let file = folder.path().join("run").with_extension(ending);
-        export_to(&path, &file, false);
+        export_to(&path, &file, ExportMaps::None);
         let again = folder.path().join("again");
         import(&file, None, &again, &Device::flex()).unwrap();
 
@@ -105,18 +105,34 @@ fn maps_go_along_and_nothing_is_overwritten() {
     let folder = TempDir::new().unwrap();
     let path = test_runs::run(folder.path(), "");
     let file = folder.path().join("all.npz");
-    let exported = export_to(&path, &file, true);
+    let exported = export_to(&path, &file, ExportMaps::Dense);
     assert_eq!((exported.layers, exported.maps), (2, 4));
     let bundle = arrays::read(&file).unwrap();
     let side = 24 + 2 + 1;
     let maps = bundle.array("layer2.maps.image00002", &file).unwrap();
     assert_eq!(maps.shape, [6, side, side]);
     assert_eq!(bundle.text("image00002", &file).unwrap(), "sample scene 2");
+    // The same elements by their places.
+    let file_2 = folder.path().join("sparse.safetensors");
+    let exported = export_to(&path, &file_2, ExportMaps::Sparse);
+    assert_eq!(exported.maps, 4);
+    let sparse = arrays::read(&file_2).unwrap();
+    let part = |part: &str| {
+        let name = format!("layer2.maps.image00002.{part}");
+        sparse.array(&name, &file_2).unwrap().values.clone()
+    };
+    assert_eq!(part("shape"), [6, side, side].map(|n| n as f32));
+    let mut dense = vec![0.0; maps.values.len()];
+    for (place, value) in part("places").into_iter().zip(part("values")) {
+        assert_ne!(value, 0.0);
+        dense[place as usize] = value;
+    }
+    assert_eq!(dense, maps.values);
     let again = export(
         &path,
         CheckpointSelector::Last,
         &file,
-        true,
+        ExportMaps::Dense,
         false,
         &Device::flex(),
     );

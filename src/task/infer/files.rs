@@ -6,10 +6,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::Options;
-use super::report::TABLES;
 use crate::data::folder;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::report::Results;
 use crate::run::{State, all_usable};
 
 /// One image and its results.
@@ -18,29 +17,22 @@ pub(super) struct Job {
     pub image: PathBuf,
     /// The path below the folder of images.
     pub name: String,
+    /// Names of its results in the folder for them.
     pub picture: PathBuf,
     pub maps: Option<PathBuf>,
-}
-
-impl Job {
-    /// Makes the folder that the results go to.
-    pub fn make_folder(&self) -> Result<()> {
-        self.picture.parent().map_or(Ok(()), files::make_folder)
-    }
 }
 
 /// Finds the images, checks each, checks that no result is in the way, and makes the folder for them.
 ///
 /// # Errors
-/// Those of [`all_usable`] for images that cannot be used, [`Error::Config`] naming a result that is
+/// Those of [`all_usable`] for images that cannot be used, [`Error::Exists`] naming a result that is
 /// there already.
-pub(super) fn plan(options: &Options, state: &State) -> Result<Vec<Job>> {
+pub(super) fn plan(options: &Options, state: &State) -> Result<(Vec<Job>, Results)> {
     let images = find(options)?;
     let jobs = jobs(options, images);
     check_images(&jobs, state)?;
-    check_results(options, &jobs)?;
-    files::make_folder(&options.out)?;
-    Ok(jobs)
+    let results = claim(options, &jobs)?;
+    Ok((jobs, results))
 }
 
 /// The images, without the pictures that an earlier call put into a folder among them.
@@ -55,7 +47,7 @@ fn find(options: &Options) -> Result<Vec<PathBuf>> {
     }
     if images.is_empty() {
         return Err(Error::Config(format!(
-            "all images of {} lie in {}, the folder for the results; choose another --out",
+            "all images of {} lie in {}, the folder for the results; choose another folder for them",
             options.images.display(),
             options.out.display()
         )));
@@ -90,7 +82,7 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
             let result = |ending: &str| {
                 let mut name = OsString::from(&stem);
                 name.push(ending);
-                options.out.join(name)
+                PathBuf::from(name)
             };
             Job {
                 image,
@@ -115,30 +107,23 @@ fn check_images(jobs: &[Job], state: &State) -> Result<()> {
 }
 
 /// No result may be there already; and even to overwrite them, none may be one of the images.
-fn check_results(options: &Options, jobs: &[Job]) -> Result<()> {
-    let tables = TABLES.map(|name| options.out.join(name));
-    let results = jobs
+fn claim(options: &Options, jobs: &[Job]) -> Result<Results> {
+    let names = jobs
         .iter()
-        .flat_map(|job| job.maps.iter().chain([&job.picture]))
-        .chain(&tables);
+        .flat_map(|job| job.maps.iter().chain([&job.picture]));
+    let names: Vec<&PathBuf> = names.collect();
     let images: HashSet<PathBuf> = jobs
         .iter()
         .filter_map(|job| fs::canonicalize(&job.image).ok())
         .collect();
-    for result in results {
-        let there = fs::canonicalize(result);
-        if there.as_ref().is_ok_and(|path| images.contains(path)) {
+    for result in names.iter().map(|name| options.out.join(name)) {
+        if fs::canonicalize(&result).is_ok_and(|path| images.contains(&path)) {
             return Err(Error::Config(format!(
-                "the result {} would replace the image of that name; choose another --out",
-                result.display()
-            )));
-        }
-        if there.is_ok() && !options.overwrite {
-            return Err(Error::Config(format!(
-                "{} exists and is not replaced: choose another --out, or pass --overwrite",
+                "the result {} would replace the image of that name; choose another folder for the \
+                 results",
                 result.display()
             )));
         }
     }
-    Ok(())
+    Results::claim(&options.out, &names, options.overwrite)
 }

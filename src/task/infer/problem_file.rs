@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::files;
 use crate::model::Evaluation;
 use crate::problem::CodingProblem;
+use crate::report::Table;
 use crate::solve::{Callback, Limits, Method, Point, Reason};
 use crate::task::Event;
 use crate::task::exchange::to_array;
@@ -46,7 +47,7 @@ pub struct ProblemReport {
 /// An interruption ends it early; what was found until then is reported and written.
 ///
 /// # Errors
-/// Those of reading and of writing; [`crate::Error::Config`] if `out` exists already and is not
+/// Those of reading and of writing; [`crate::Error::Exists`] if `out` does already and is not
 /// to be overwritten; [`crate::Error::Numeric`] where the numbers leave the finite range.
 pub fn solve_problem(
     file: &Path,
@@ -113,23 +114,25 @@ impl Callback<Point> for Follow<'_> {
 impl fmt::Display for ProblemReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let objective = self.found.objective;
-        writeln!(f, "{}", self.file.display())?;
-        writeln!(f, "objective      {objective:.6}")?;
+        let mut lines = Vec::new();
+        let mut line = |name, text| lines.push((name, text));
+        line("objective", format!("{objective:.6}"));
         if let (Some(optimum), Some(above)) = (self.optimum, self.above) {
-            writeln!(f, "optimum        {optimum:.6}, {above:+.2e} from it")?;
+            line("optimum", format!("{optimum:.6}, {above:+.2e} from it"));
         }
         if let Some(gap) = self.found.gap {
             let share = gap / objective.max(1e-300);
-            writeln!(f, "duality gap    {gap:.3e}, {share:.2e} of the objective")?;
+            let text = format!("{gap:.3e}, {share:.2e} of the objective");
+            line("duality gap", text);
         }
-        writeln!(f, "SNR            {:.2} dB", self.found.snr)?;
-        writeln!(f, "non-zero       {:.3} %", 100.0 * self.found.density)?;
-        let Self { solver, steps, .. } = self;
-        writeln!(f, "{solver:<15}{steps} steps, {:.2} s", self.seconds)?;
-        write!(f, "stopped as     {}", self.reason)?;
+        line("SNR", format!("{:.2} dB", self.found.snr));
+        line("non-zero", format!("{:.3} %", 100.0 * self.found.density));
+        let taken = format!("{} steps, {:.2} s", self.steps, self.seconds);
+        line(self.solver, taken);
+        line("stopped as", self.reason.to_string());
         if let Some(maps) = &self.maps {
-            write!(f, "\nmaps           {}", maps.display())?;
+            line("maps", maps.display().to_string());
         }
-        Ok(())
+        write!(f, "{}\n{}", self.file.display(), Table::pairs(&lines))
     }
 }

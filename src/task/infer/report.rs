@@ -1,18 +1,17 @@
 //! What inference found, as a table for people and for programs.
 
 use std::fmt;
-use std::io::Write;
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
 use super::Options;
 use crate::error::{Error, Result};
-use crate::files;
+use crate::report::{Cell, Format, Table};
 use crate::solve::Reason;
 
-/// The files that the report is written to.
-pub(super) const TABLES: [&str; 2] = ["table.csv", "table.json"];
+const OBJECTIVE: Format = Format::Decimals(4);
+const SHARE: Format = Format::Percent(Some(2));
 
 /// What inference found. Shown, it is an aligned table.
 #[derive(Debug, Serialize)]
@@ -118,38 +117,36 @@ impl Report {
         })
     }
 
-    /// Writes the tables anew.
-    pub(super) fn save(&self) -> Result<()> {
-        let [csv, json] = TABLES.map(|name| self.out.join(name));
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::io("write", &json)(error.into()))?;
-        files::replace(&csv, false, |file| file.write_all(self.csv().as_bytes()))?;
-        files::replace(&json, false, |file| writeln!(file, "{text}"))
-    }
-
-    /// The rows as comma-separated values.
-    fn csv(&self) -> String {
-        let head = "image,layer,objective,data,penalty,gap,snr_db,psnr_db,density,steps,seconds,\
-                    reason\n";
-        let mut text = head.to_string();
-        for row in &self.rows {
-            let gap = row.gap.map_or(String::new(), |gap| gap.to_string());
-            text += &format!(
-                "{},{},{},{},{},{gap},{},{},{},{},{},{}\n",
-                quoted(&row.image),
-                row.layer,
-                row.objective,
-                row.data,
-                row.penalty,
-                row.snr,
-                row.psnr,
-                row.density,
-                row.steps,
-                row.seconds,
-                row.reason.name()
-            );
-        }
-        text
+    /// A row for each image and layer.
+    pub fn table(&self) -> Table {
+        let rows = &self.rows;
+        let share = |i: usize| rows[i].gap.map(|gap| gap / rows[i].objective.max(1e-300));
+        Table::of(rows.len())
+            .words("image", |i| Cell::text(&rows[i].image))
+            .numbers("layer", |i| rows[i].layer.into())
+            .numbers("objective", |i| Cell::number(rows[i].objective, OBJECTIVE))
+            .numbers("data", |i| Cell::number(rows[i].data, OBJECTIVE))
+            .in_text(false)
+            .numbers("penalty", |i| Cell::number(rows[i].penalty, OBJECTIVE))
+            .in_text(false)
+            .numbers("gap", |i| Cell::number(rows[i].gap, OBJECTIVE))
+            .in_text(false)
+            .numbers("rel. gap", |i| {
+                Cell::number(share(i), Format::Scientific(1))
+            })
+            .in_csv(false)
+            .numbers("SNR", |i| Cell::number(rows[i].snr, Format::Decibels))
+            .unit("dB")
+            .numbers("PSNR", |i| Cell::number(rows[i].psnr, Format::Decibels))
+            .unit("dB")
+            .numbers("non-zero", |i| Cell::number(rows[i].density, SHARE))
+            .named("density")
+            .numbers("steps", |i| rows[i].steps.into())
+            .numbers("seconds", |i| {
+                Cell::number(rows[i].seconds, Format::Seconds)
+            })
+            .words("stopped by", |i| Cell::text(rows[i].reason.name()))
+            .named("reason")
     }
 
     /// The rows of one layer.
@@ -157,98 +154,46 @@ impl Report {
         self.rows.iter().filter(move |row| row.layer == layer)
     }
 
-    /// The mean over all images, for each layer.
-    fn means(&self) -> Vec<[String; COLUMNS]> {
+    /// Adds the means over all images, for each layer.
+    fn push_means(&self, table: &mut Table) {
         let last = self.rows.iter().map(|row| row.layer).max().unwrap_or(0);
-        (1..=last)
-            .filter_map(|layer| {
-                let n = self.layer(layer).count();
-                let mean = |f: fn(&Row) -> f64| self.layer(layer).map(f).sum::<f64>() / n as f64;
-                (n > 1).then(|| {
-                    [
-                        "mean".into(),
-                        layer.to_string(),
-                        format!("{:.4}", mean(|r| r.objective)),
-                        String::new(),
-                        format!("{:.2}", mean(|r| r.snr)),
-                        format!("{:.2}", mean(|r| r.psnr)),
-                        format!("{:.2} %", 100.0 * mean(|r| r.density)),
-                        format!("{:.0}", mean(|r| r.steps as f64)),
-                        format!("{:.2}", mean(|r| r.seconds)),
-                        String::new(),
-                    ]
-                })
-            })
-            .collect()
-    }
-}
-
-/// Quoted where a comma, a quote or the end of a line would break the row.
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_string(),
-    }
-}
-
-const COLUMNS: usize = 10;
-const HEAD: [&str; COLUMNS] = [
-    "image",
-    "layer",
-    "objective",
-    "rel. gap",
-    "SNR dB",
-    "PSNR dB",
-    "non-zero",
-    "steps",
-    "seconds",
-    "stopped by",
-];
-
-impl Row {
-    fn cells(&self) -> [String; COLUMNS] {
-        [
-            self.image.clone(),
-            self.layer.to_string(),
-            format!("{:.4}", self.objective),
-            self.gap.map_or("-".into(), |gap| {
-                format!("{:.1e}", gap / self.objective.max(1e-300))
-            }),
-            format!("{:.2}", self.snr),
-            format!("{:.2}", self.psnr),
-            format!("{:.2} %", 100.0 * self.density),
-            self.steps.to_string(),
-            format!("{:.2}", self.seconds),
-            self.reason.name().into(),
-        ]
+        for layer in 1..=last {
+            let n = self.layer(layer).count();
+            if n <= 1 {
+                continue;
+            }
+            let mean = |value: fn(&Row) -> f64, format| {
+                let sum: f64 = self.layer(layer).map(value).sum();
+                Cell::number(sum / n as f64, format)
+            };
+            table.push([
+                Cell::text("mean"),
+                layer.into(),
+                mean(|row| row.objective, OBJECTIVE),
+                mean(|row| row.data, OBJECTIVE),
+                mean(|row| row.penalty, OBJECTIVE),
+                Cell::text(""),
+                Cell::text(""),
+                mean(|row| row.snr, Format::Decibels),
+                mean(|row| row.psnr, Format::Decibels),
+                mean(|row| row.density, SHARE),
+                mean(|row| row.steps as f64, Format::Decimals(0)),
+                mean(|row| row.seconds, Format::Seconds),
+                Cell::text(""),
+            ]);
+        }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = vec![HEAD.map(str::to_string)];
-        lines.extend(self.rows.iter().map(Row::cells));
-        lines.extend(self.means());
-        let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
-            let width = |line: &[String; COLUMNS]| line[column].chars().count();
-            lines.iter().map(width).max().unwrap_or(0)
-        });
-        for line in &lines {
-            let mut text = String::new();
-            for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
-                text += &match column {
-                    0 => format!("{cell:<width$}"),
-                    _ if column + 1 == COLUMNS => format!("  {cell}"),
-                    _ => format!("  {cell:>width$}"),
-                };
-            }
-            writeln!(f, "{}", text.trim_end())?;
-        }
+        let mut table = self.table();
+        self.push_means(&mut table);
+        let solver = self.solver;
         let form = if self.joint { "jointly" } else { "greedily" };
         write!(
             f,
-            "{} {form}; results in {}",
-            self.solver,
+            "{table}{solver} {form}; results in {}",
             self.out.display()
         )?;
         if self.interrupted {

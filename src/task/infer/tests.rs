@@ -157,7 +157,7 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
     infer(&options).unwrap();
     assert_eq!(infer(&options).unwrap().images, 2);
     options.out = options.images.clone();
-    assert!(message(&options).contains("choose another --out"));
+    assert!(message(&options).contains("choose another folder"));
     options.images = options.images.join("good.png");
     assert!(message(&options).contains("would replace the image"));
 }

@@ -182,8 +182,8 @@ fn four_axes<'a>(
         (Some((name, array)), None) => Ok((name, array)),
         (None, _) => fail("it holds no array of four axes; filters are [out, in, h, w]".into()),
         (Some((first, _)), Some((second, _))) => fail(format!(
-            "it holds several arrays of four axes, `{first}` and `{second}` among them; say which by \
-             --array NAME"
+            "it holds several arrays of four axes, `{first}` and `{second}` among them; name \
+             the one that is meant"
         )),
     }
 }
@@ -195,8 +195,8 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
         Some(1) => false,
         Some(n) if matches!(experiment.input, Input::Scene { .. } | Input::Image { .. }) => {
             return Err(Error::Input(format!(
-                "the filters are for {n} channels, and an image has 3 or 1; give a random array, \
-                 --random {n}xHEIGHTxWIDTH, or an array of a file"
+                "the filters are for {n} channels, and an image has 3 or 1; give random numbers \
+                 of {n} channels, or an array of a file"
             )));
         }
         Some(n) if experiment.photographed() => {

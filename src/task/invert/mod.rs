@@ -17,11 +17,11 @@ use std::path::PathBuf;
 
 use burn::tensor::{DType, Device, Tensor};
 
-use super::results::Results;
 use super::{Callback, Event, Interrupt};
 use crate::backend::is_cpu;
 use crate::error::{Error, Result};
 use crate::invert::{Analysis, Decomposition, Inverse, InverseMethod, Recovery, Settings, noise};
+use crate::report::Results;
 use crate::solve::{Limits, Reason};
 use input::{Given, Known};
 
@@ -77,7 +77,7 @@ pub fn run(
         report.interrupted = found.solved.reason == Reason::Interrupted;
         report.rows.push(lab.row(way, &found));
         recovered.push(found.solved.codes);
-        results.table(&report.to_csv(), &report)?;
+        results.table(&report.table(), &report)?;
         observer.event(Event::Item {
             name: way.name().into(),
             done: i + 1,
@@ -86,7 +86,7 @@ pub fn run(
     }
     report.noise = lab.against_noise(experiment, observer)?;
     report.interrupted |= observer.interrupted();
-    results.table(&report.to_csv(), &report)?;
+    results.table(&report.table(), &report)?;
     output::arrays(&results, &report, &given, &lab.problem.y, &recovered)?;
     output::pictures(&results, &report, &given, &lab.problem, &recovered)?;
     Ok(report)
@@ -96,7 +96,7 @@ pub fn run(
 fn precision(wanted: Option<Precision>, device: &Device) -> Result<Precision> {
     match wanted {
         Some(Precision::Double) if !is_cpu(device) => Err(Error::Config(
-            "double precision is for the CPU backends; use --precision single on a GPU".into(),
+            "double precision is for the CPU backends; use single precision on a GPU".into(),
         )),
         Some(precision) => Ok(precision),
         None if is_cpu(device) => Ok(Precision::Double),

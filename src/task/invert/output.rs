@@ -7,7 +7,7 @@ use super::{Experiment, Report, pictures};
 use crate::arrays::{self, Array, Bundle};
 use crate::error::{Error, Result};
 use crate::invert::{Inverse, InverseMethod};
-use crate::task::results::Results;
+use crate::report::Results;
 
 const ARRAYS: &str = "recovered.npz";
 const MATRIX: &str = "matrix.png";
@@ -55,7 +55,7 @@ pub(super) fn arrays(
     for (row, tensor) in report.rows.iter().zip(recovered) {
         put(row.way.name(), tensor, 3)?;
     }
-    arrays::write(results.path(ARRAYS), &bundle, true)
+    arrays::write(results.path(ARRAYS)?, &bundle, true)
 }
 
 /// Draws what there is to see.

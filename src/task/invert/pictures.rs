@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::table::short;
+use super::table::SHORT;
 use super::{Report, Row};
 use crate::data::Image;
 use crate::error::Result;
@@ -169,7 +169,7 @@ pub(super) fn recovered(
             Some(error) => ("error", error),
             None => ("residual", row.residual),
         };
-        let caption = format!("{}, {name} {}", row.way, short(number));
+        let caption = format!("{}, {name} {}", row.way, SHORT.write(number));
         stacks.push((shown(image), shown_error(image), caption));
     }
     let tallest = stacks.iter().map(|(top, ..)| top.height).max().unwrap_or(0);

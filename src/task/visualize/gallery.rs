@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Report;
 use crate::data::Image;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
 use crate::picture::save_png;
 
@@ -29,12 +29,7 @@ impl Gallery {
     /// Writes `picture` to the file `name`.
     pub(super) fn save(&mut self, name: &str, picture: &Image) -> Result<()> {
         let path = self.folder.join(name);
-        if path.exists() && !self.overwrite {
-            return Err(Error::Config(format!(
-                "{} exists; choose another folder, or give --overwrite",
-                path.display()
-            )));
-        }
+        files::refuse_existing(&path, self.overwrite)?;
         save_png(picture, &path)?;
         self.files.push(path);
         Ok(())

@@ -115,9 +115,9 @@ impl fmt::Display for Report {
 /// Draws a run; of one without images, what needs none and what the given ones allow.
 ///
 /// # Errors
-/// [`Error::Config`] for a training image that does not exist, an impossible number of patches, or
-/// a picture that would replace a file outside of the run; and everything that can be wrong with
-/// the checkpoint, the images and the folder.
+/// [`Error::Config`] for a training image that does not exist or an impossible number of patches,
+/// [`Error::Exists`] for a picture that would replace a file outside of the run; and everything that
+/// can be wrong with the checkpoint, the images and the folder.
 pub fn run(
     options: &Options,
     device: &Device,
@@ -273,7 +273,7 @@ impl Artist<'_> {
         if matches!(searched.first(), Some(Source::Training(_))) && searched.len() < trained_on {
             observer.event(Event::Note(format!(
                 "the patches come from the first {} of {trained_on} images, whose maps are found anew; \
-                 visualize --images FOLDER searches others",
+                 others can be given to be searched",
                 searched.len()
             )));
         }

@@ -147,7 +147,7 @@ fn an_imported_run_is_drawn_from_what_there_is() {
         &path,
         CheckpointSelector::Last,
         &file,
-        false,
+        crate::task::exchange::ExportMaps::None,
         false,
         &device,
     )

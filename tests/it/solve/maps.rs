@@ -1,7 +1,6 @@
 //! The solvers for the maps against the least objective by coordinate descent.
 
 use deconvnet::model::{Evaluation, Objective};
-use deconvnet::solve::operator_norm;
 use deconvnet::solve::{Adam, Fista, HalfQuadratic, Limits, Method, Problem, Schedule, Solved};
 
 use crate::support::dense::Dense;
@@ -103,7 +102,7 @@ fn fista_reaches_the_least_objective() {
 #[test]
 fn images_of_a_batch_are_solved_as_if_each_were_alone() {
     let both = problem(Stack::Two, 2, objective(0.2, 1.0), 22);
-    let norm = Some(operator_norm(&both.network, both.data.dims()));
+    let norm = Some(both.network.squared_norm_bound([6, 5]));
     for (method, steps) in [
         (Method::Fista(Fista { norm }), 40),
         (split(1.1), 1000),
@@ -181,7 +180,7 @@ fn proximal_adam_has_exact_zeros_and_reaches_the_least_objective() {
 }
 
 #[test]
-fn the_operator_norm_is_an_upper_estimate() {
+fn the_step_of_fista_rests_on_an_upper_bound() {
     for stack in Stack::ALL {
         for seed in 0..5 {
             let network = stack.network(seed);
@@ -199,10 +198,11 @@ fn the_operator_norm_is_an_upper_estimate() {
                 squared = dot(&there, &there);
                 v = values(&network.lift(tensor(&there, [1, 2, 6, 5])));
             }
-            let estimate = operator_norm(&network, [3, 2, 6, 5]);
+            // Images this small are cropped much: the bound is that of larger ones.
+            let bound = network.squared_norm_bound([6, 5]);
             assert!(
-                estimate >= squared * 0.999 && estimate < squared * 1.06,
-                "{stack:?} {seed}: {estimate} for {squared}"
+                bound >= squared && bound < squared * 1.6,
+                "{stack:?} {seed}: {bound} for {squared}"
             );
         }
     }

@@ -1,0 +1,49 @@
+//! What a command tells: its progress, its report, and hints.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+
+use super::output;
+use super::progress::Progress;
+use crate::error::{Error, Result};
+
+/// Where a command tells how far it is and what it found.
+pub struct Console {
+    json: bool,
+    quiet: bool,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+impl Console {
+    /// With `json` the report and nothing else; with `quiet`, nothing. Tasks stop once `interrupted` is set.
+    pub fn new(json: bool, quiet: bool, interrupted: Arc<AtomicBool>) -> Self {
+        Self {
+            json,
+            quiet,
+            progress: Progress::new(quiet || json, interrupted),
+        }
+    }
+
+    /// Prints a report: as JSON for programs, else as text.
+    pub fn report(&mut self, report: &(impl Serialize + Display)) -> Result<()> {
+        self.progress.finish();
+        if !self.json {
+            return self.tell(&report.to_string());
+        }
+        let text = serde_json::to_string_pretty(report)
+            .map_err(|error| Error::Numeric(format!("cannot write the report: {error}")))?;
+        output::print(&text)
+    }
+
+    /// Prints text for people.
+    pub fn tell(&self, text: &str) -> Result<()> {
+        match self.json || self.quiet {
+            true => Ok(()),
+            false => output::print(text),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `infer`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::console::Console;
+use super::runs::existing;
+use crate::backend::Backend;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::solve::{Limits, Method, Reason, SolverName};
+use crate::store::CheckpointSelector;
+use crate::task::infer::{self, MapsFormat};
+
+/// Flags of `infer`.
+#[derive(Debug, Args)]
+pub struct InferArgs {
+    /// The run whose filters are used: its name in checkpoints, or its folder.
+    #[arg(
+        long,
+        value_name = "RUN",
+        required_unless_present = "problem",
+        requires = "images"
+    )]
+    pub checkpoint: Option<PathBuf>,
+    /// Which of its checkpoints: last, best, or a step.
+    #[arg(long, value_name = "WHICH", default_value = "last")]
+    pub at: CheckpointSelector,
+    /// A folder of images (searched recursively), or one image.
+    #[arg(long, value_name = "DIR", requires = "checkpoint")]
+    pub images: Option<PathBuf>,
+    /// Solve the coding problem in this file instead: images s [K, C, H, W], filters D0 [M, C, h, w],
+    /// weight lmbda, text boundary = "valid".
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "images", "joint"])]
+    pub problem: Option<PathBuf>,
+    /// Folder for the results; with --problem, a file for the maps.
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// split, adam, fista or descent; by default the run's own, or descent with --problem.
+    #[arg(long)]
+    pub solver: Option<SolverName>,
+    /// All layers together instead of one after the other.
+    #[arg(long)]
+    pub joint: bool,
+    /// Files that the maps are written to: npz, safetensors or none.
+    #[arg(long, value_name = "FORMAT", default_value = "npz")]
+    pub maps: MapsFormat,
+    /// When to stop.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// Replace results that are there.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short, default_value = "flex")]
+    pub backend: Backend,
+}
+
+/// When a solver stops: whatever comes first.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// After so many steps.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub steps: usize,
+    /// After so many seconds.
+    #[arg(long, allow_negative_numbers = true)]
+    pub seconds: Option<f64>,
+    /// Once the duality gap is at most this share of the objective (p = 1).
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub gap: Option<f64>,
+    /// Once the objective changes by at most this share.
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub change: Option<f64>,
+    /// Once the objective is at most this.
+    #[arg(long, value_name = "OBJECTIVE", allow_negative_numbers = true)]
+    pub target: Option<f64>,
+    /// Look at the objective every so many steps; by default 10, with --solver descent or --problem 2, or
+    /// 1 with --target.
+    #[arg(long, value_name = "N")]
+    pub every: Option<usize>,
+}
+
+pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
+    match (&args.problem, &args.checkpoint, &args.images) {
+        (Some(file), ..) => problem(args, file, console),
+        (None, Some(run), Some(images)) => {
+            let options = infer::Options {
+                checkpoint: existing(run),
+                which: args.at,
+                images: images.clone(),
+                out: args.out.clone().unwrap_or_else(|| "inferred".into()),
+                solver: args.solver,
+                joint: args.joint,
+                limits: limits(&args.limits, args.solver)?,
+                maps_format: args.maps,
+                overwrite: args.overwrite,
+            };
+            let report = infer::run(&options, &args.backend.device()?, &mut console.progress)?;
+            console.report(&report)?;
+            report.complete()?;
+            Ok(!report.interrupted)
+        }
+        _ => Err(Error::Config(
+            "say which filters and which images: --checkpoint RUN --images DIR, \
+             or --problem FILE"
+                .into(),
+        )),
+    }
+}
+
+/// Solves the problem in a file.
+fn problem(args: &InferArgs, file: &Path, console: &mut Console) -> Result<bool> {
+    let solver = args.solver.unwrap_or(SolverName::CoordinateDescent);
+    let report = infer::solve_problem(
+        file,
+        &Config::default().method(solver),
+        &limits(&args.limits, Some(solver))?,
+        args.out.as_deref(),
+        args.overwrite,
+        &args.backend.device()?,
+        &mut console.progress,
+    )?;
+    console.report(&report)?;
+    Ok(report.reason != Reason::Interrupted)
+}
+
+fn limits(args: &LimitArgs, solver: Option<SolverName>) -> Result<Limits> {
+    for (flag, value) in [
+        ("--seconds", args.seconds),
+        ("--gap", args.gap),
+        ("--change", args.change),
+        ("--target", args.target),
+    ] {
+        if let Some(value) = value
+            && !(value.is_finite() && value >= 0.0)
+        {
+            return Err(Error::Config(format!(
+                "{flag} is {value}; it must be 0 or above"
+            )));
+        }
+    }
+    let usual = match solver.map(SolverName::method) {
+        // A Newton step that is given up changes nothing, which must not pass for the end.
+        Some(Method::CoordinateDescent(_)) if args.target.is_some() && args.change.is_none() => 1,
+        Some(method) => method.usual_every(),
+        None => Limits::default().every,
+    };
+    let every = args.every.unwrap_or(usual);
+    if every == 0 && (args.gap.is_some() || args.change.is_some() || args.target.is_some()) {
+        return Err(Error::Config(
+            "--every 0 never looks at the objective before the end, so --gap, --change and \
+             --target could not stop it; give --every 1 or more"
+                .into(),
+        ));
+    }
+    Ok(Limits {
+        steps: args.steps,
+        seconds: args.seconds,
+        gap: args.gap,
+        change: args.change,
+        target: args.target,
+        every,
+    })
+}

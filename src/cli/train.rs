@@ -1,0 +1,106 @@
+//! `train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::console::Console;
+use super::runs::{existing, folder, unused};
+use crate::backend::Backend;
+use crate::config::Config;
+use crate::error::Result;
+use crate::run::State;
+use crate::solve::SolverName;
+use crate::store::{CheckpointSelector, RunFolder};
+use crate::task::train::{self, Ended};
+
+/// Flags of `train`. What a flag does not say, the configuration does.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// An experiment, such as configs/fruit.toml.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A folder of images (searched recursively), or one image.
+    #[arg(long, short, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Take the first so many images only.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Scale larger images down to this many pixels a side.
+    #[arg(long, value_name = "PIXELS")]
+    pub max_side: Option<usize>,
+    /// Grey instead of colour.
+    #[arg(long)]
+    pub grey: bool,
+    /// split, adam, fista or descent.
+    #[arg(long)]
+    pub solver: Option<SolverName>,
+    /// Epochs of every layer.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Seed of everything random.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short)]
+    pub backend: Option<Backend>,
+    /// Name of the run, a new folder in checkpoints, or a path.
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<PathBuf>,
+    /// Go on with this run instead of starting one.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "limit", "max_side",
+        "grey", "solver", "epochs", "seed", "run"])]
+    pub resume: Option<PathBuf>,
+    /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
+    #[arg(long, value_name = "WHICH", requires = "resume")]
+    pub at: Option<CheckpointSelector>,
+}
+
+pub fn run(args: &TrainArgs, console: &mut Console) -> Result<bool> {
+    let progress = &mut console.progress;
+    let report = match &args.resume {
+        Some(name) => {
+            let run = existing(name);
+            let which = args.at.unwrap_or(CheckpointSelector::Last);
+            let (_, state): (_, State) = RunFolder::read(&run, which)?.state()?;
+            let backend = args.backend.unwrap_or(state.config.backend);
+            train::resume(&run, which, &backend.device()?, progress)?
+        }
+        None => {
+            let config = config(args)?;
+            let run = match &args.run {
+                Some(name) => folder(name),
+                None => unused(args.config.as_deref().or(args.data.as_deref())),
+            };
+            let device = config.backend.device()?;
+            train::start(config, &run, &device, progress)?
+        }
+    };
+    console.report(&report)?;
+    if report.ended == Ended::Interrupted {
+        let run = report.run.display();
+        console.tell(&format!("go on with: deconvnet train --resume {run}"))?;
+    }
+    Ok(report.ended == Ended::Finished)
+}
+
+/// The settings of a new run.
+fn config(args: &TrainArgs) -> Result<Config> {
+    let mut config = match &args.config {
+        Some(path) => Config::read(path)?,
+        None => Config::default(),
+    };
+    let data = &mut config.data;
+    data.images = args.data.clone().or(data.images.take());
+    data.limit = args.limit.or(data.limit);
+    data.max_side = args.max_side.or(data.max_side);
+    data.colour &= !args.grey;
+    config.train.solver = args.solver.unwrap_or(config.train.solver);
+    config.seed = args.seed.unwrap_or(config.seed);
+    config.backend = args.backend.unwrap_or(config.backend);
+    for layer in &mut config.layers {
+        layer.epochs = args.epochs.unwrap_or(layer.epochs);
+    }
+    config.check()?;
+    Ok(config)
+}

@@ -1,0 +1,69 @@
+//! The folder that results are written to.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::Table;
+use crate::data::Image;
+use crate::error::{Error, Result};
+use crate::{files, picture};
+
+const TABLE: &str = "table.csv";
+const RECORD: &str = "table.json";
+
+/// A table, and files beside it.
+pub(crate) struct Results {
+    folder: PathBuf,
+}
+
+impl Results {
+    /// Makes the folder for a table and the files called `names`; what is there already may be replaced
+    /// only with `overwrite`.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] naming the file that would be replaced; [`Error::Io`].
+    pub fn claim(folder: &Path, names: &[impl AsRef<Path>], overwrite: bool) -> Result<Self> {
+        let others = names.iter().map(AsRef::as_ref);
+        for name in [TABLE, RECORD].map(Path::new).into_iter().chain(others) {
+            files::refuse_existing(&folder.join(name), overwrite)?;
+        }
+        files::make_folder(folder)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// Where a file of the folder is to be written; makes the folder between.
+    pub fn path(&self, name: impl AsRef<Path>) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        path.parent().map_or(Ok(()), files::make_folder)?;
+        Ok(path)
+    }
+
+    /// Writes the table twice, for spreadsheets and, with all that `report` holds, for programs.
+    pub fn table(&self, table: &Table, report: &impl Serialize) -> Result<()> {
+        let json = serde_json::to_string_pretty(report)
+            .map_err(|error| Error::Numeric(format!("cannot write the table as JSON: {error}")))?;
+        for (name, text) in [(TABLE, table.csv()), (RECORD, json + "\n")] {
+            let path = self.folder.join(name);
+            files::replace(&path, false, |file| file.write_all(text.as_bytes()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a picture.
+    pub fn picture(&self, name: impl AsRef<Path>, picture: &Image) -> Result<()> {
+        picture::save_png(picture, self.path(name)?)
+    }
+
+    /// Removes the picture of an earlier run, so that it is not taken for one of this.
+    pub fn no_picture(&self, name: &str) -> Result<()> {
+        let path = self.folder.join(name);
+        match path.exists() {
+            true => files::remove(&path),
+            false => Ok(()),
+        }
+    }
+}
