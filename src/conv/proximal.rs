@@ -25,8 +25,8 @@ pub struct Proximal {
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
 pub(super) trait ProximalOps: Backend {
-    /// [`step`], with the length, the weight and the exponent of [`Proximal`].
-    #[fusion(meta = |_, _, x, _, momentum, _, _, _, _| (x.clone(), momentum.clone()))]
+    /// [`step`].
+    #[fusion(meta = |_, _, x, _, momentum, _, _| (x.clone(), momentum.clone()))]
     fn proximal_step(
         residual: FloatTensor<Self>,
         filters: FloatTensor<Self>,
@@ -34,9 +34,7 @@ pub(super) trait ProximalOps: Backend {
         before: FloatTensor<Self>,
         momentum: FloatTensor<Self>,
         g: Connectivity,
-        length: f64,
-        weight: f64,
-        p: f64,
+        by: Proximal,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// [`shrink`].
@@ -53,12 +51,10 @@ impl ProximalOps for burn_cubecl::CubeBackend {
         before: FloatTensor<Self>,
         momentum: FloatTensor<Self>,
         g: Connectivity,
-        length: f64,
-        weight: f64,
-        p: f64,
+        by: Proximal,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let tensors = [residual, filters, x, before, momentum];
-        super::gpu::proximal_step(tensors, &g, length, weight, p)
+        super::gpu::proximal_step(tensors, &g, by.length, by.weight, by.p)
     }
 
     fn shrink(v: FloatTensor<Self>, weight: f64, p: f64) -> FloatTensor<Self> {
@@ -134,9 +130,7 @@ pub fn step(
             before.into_dispatch(),
             momentum.into_dispatch(),
             g.clone(),
-            by.length,
-            by.weight,
-            by.p,
+            by,
         );
         return (Tensor::from_dispatch(next), Tensor::from_dispatch(uphill));
     }
