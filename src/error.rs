@@ -60,8 +60,8 @@ pub enum Error {
     /// No device answers for the backend.
     #[error(
         "no device answers for the backend '{0}': no adapter or driver was found; install the \
-         graphics driver (on a machine without a GPU, Mesa's software Vulkan will do), or use the \
-         backend 'flex'"
+         graphics driver (on a machine without a GPU, Mesa's software Vulkan will do), or choose \
+         another backend"
     )]
     NoDevice(&'static str),
     /// The operating system refused to read or write.

@@ -59,14 +59,14 @@ fn told(error: &Error) -> String {
         Error::Occupied {
             folder,
             resumable: true,
-        } => format!("go on with it by train --resume {}", folder.display()),
+        } => format!("train --resume {} goes on with it", folder.display()),
         Error::Damaged {
             whole: Some(step), ..
         } => format!("pass --at {step} to take that"),
         Error::NotCompiledIn(backend) => {
             format!("build with `cargo build --release --features {backend}`")
         }
-        Error::NoDevice(_) => "pass --backend flex to compute on the processor".into(),
+        Error::NoDevice(_) => "--backend flex computes on the processor".into(),
         _ => return error.to_string(),
     };
     format!("{error}; {hint}")

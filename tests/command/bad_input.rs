@@ -164,7 +164,7 @@ fn checkpoints_that_are_damaged() {
 
     fs::write(&manifest, &text[..text.len() / 2]).unwrap();
     refused(folder, &["train", "--resume", "r"], 4, &["checkpoint.json"]);
-    fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 99")).unwrap();
+    fs::write(&manifest, text.replace("\"version\": 2", "\"version\": 99")).unwrap();
     refused(folder, &["train", "--resume", "r"], 4, &["99"]);
     // Shapes that do not fit the arrays.
     fs::write(

@@ -26,11 +26,7 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
     vec![
         (Error::Config(no()), 2, "error: no\n"),
         (Error::Exists("a.png".into()), 2, "; pass --overwrite"),
-        (
-            occupied(true),
-            2,
-            "; go on with it by train --resume runs/a",
-        ),
+        (occupied(true), 2, "; train --resume runs/a goes on with it"),
         (occupied(false), 2, "choose another folder, or remove it\n"),
         (Error::Input(no()), 3, "error: no\n"),
         (Error::Checkpoint(no()), 4, "error: no\n"),
@@ -39,7 +35,7 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
         (Error::Numeric(no()), 5, "error: no\n"),
         (Error::Backend(no()), 6, "error: no\n"),
         (Error::NotCompiledIn("cuda"), 6, "--features cuda"),
-        (Error::NoDevice("wgpu"), 6, "; pass --backend flex"),
+        (Error::NoDevice("wgpu"), 6, "; --backend flex computes"),
         (gone, 7, "error: cannot read a: "),
     ]
 }

@@ -3,7 +3,7 @@
 use std::io::pipe;
 use std::path::Path;
 
-use super::support::{config, deconvnet, manifest, succeeds};
+use super::support::{config, deconvnet, output, stage, succeeds};
 
 /// The exit code where nobody reads standard output nor standard error.
 fn unread(folder: &Path, line: &str) -> Option<i32> {
@@ -28,15 +28,32 @@ fn nothing_dies_of_a_reader_that_goes_away() {
     assert_eq!(unread(folder, "train -c none.toml"), Some(7));
     let line = "train -c small.toml --epochs 2 --run r";
     assert_eq!(unread(folder, line), Some(0));
-    let run = folder.join("checkpoints/r");
-    assert_eq!(manifest(&run)["state"]["position"]["stage"], 2);
+    assert_eq!(stage(&folder.join("checkpoints/r")), 2);
 }
 
+/// Panics of the graphics stack where it finds no driver are caught, and none is printed.
 #[test]
-fn a_device_that_is_not_there_prints_nothing() {
+#[cfg(all(target_os = "linux", feature = "wgpu"))]
+fn a_driver_that_is_not_there_is_told_in_a_line() {
     let folder = tempfile::tempdir().unwrap();
-    let output = deconvnet(folder.path()).arg("backends").output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let without = |line: &str| {
+        let mut command = deconvnet(folder.path());
+        for drivers in [
+            "VK_DRIVER_FILES",
+            "VK_ICD_FILENAMES",
+            "__EGL_VENDOR_LIBRARY_FILENAMES",
+        ] {
+            command.env(drivers, "/none");
+        }
+        command.env("XDG_RUNTIME_DIR", folder.path());
+        output(command.args(line.split_whitespace()))
+    };
+    let (code, out, err) = without("backends");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("compiled in, but no device answers"), "{out}");
+    let (code, _, err) = without("train --backend wgpu");
+    assert_eq!((code, err.lines().count()), (6, 1), "{err}");
+    assert!(err.contains("--backend flex"), "{err}");
 }
 
 #[test]

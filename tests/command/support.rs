@@ -13,14 +13,16 @@ pub fn deconvnet(folder: &Path) -> Command {
 
 /// Exit code, standard output and standard error of a run.
 pub fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    output(deconvnet(folder).args(arguments))
+}
+
+/// Exit code, standard output and standard error of a command.
+pub fn output(command: &mut Command) -> (i32, String, String) {
     let Output {
         status,
         stdout,
         stderr,
-    } = deconvnet(folder)
-        .args(arguments)
-        .output()
-        .expect("the command starts");
+    } = command.output().expect("the command starts");
     (
         status.code().unwrap_or(-1),
         String::from_utf8_lossy(&stdout).into_owned(),
@@ -38,7 +40,7 @@ pub fn succeeds(folder: &Path, line: &str) -> (String, String) {
 }
 
 /// What the newest checkpoint of a run says of itself.
-pub fn manifest(run: &Path) -> serde_json::Value {
+fn manifest(run: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(run.join("checkpoint.json")).expect("a checkpoint");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -51,6 +53,12 @@ pub fn checksums(run: &Path) -> BTreeMap<String, u64> {
         .iter()
         .map(|(name, blob)| (name.clone(), blob["crc32"].as_u64().expect("crc32")))
         .collect()
+}
+
+/// The stage that a run is at, from 0; one past the last once all are done.
+pub fn stage(run: &Path) -> u64 {
+    let stage = &manifest(run)["state"]["trainer"]["position"]["stage"];
+    stage.as_u64().expect("a stage")
 }
 
 /// A small experiment on sample scenes; `more` is added to its `[train]`.
