@@ -169,9 +169,10 @@ fn ceilings(options: &Options, device: &Device) -> Result<f64> {
     let x = random([options.images, options.maps, side, side], device);
     let bytes = 8.0 * x.shape().num_elements() as f64;
     let copy = time(options, device, || x.clone() * 1.5)?;
-    let times = Times::new(&format!("{device:?}"), options, device, bytes / copy[0]);
+    let heading = format!("what {} does on this device", options.backend);
+    let times = Times::new(&heading, options, device, bytes / copy[0]);
     times.row("scaled copy", [0.0, bytes], copy, None);
-    let n = if options.size < 128 { 512 } else { 4096 };
+    let n = if options.size < 128 { 128 } else { 4096 };
     let a = random([1, 1, n, n], device);
     let product = time(options, device, || a.clone().matmul(a.clone()))?;
     let cube = (n as f64).powi(3);

@@ -45,7 +45,7 @@ struct Arguments {
     #[arg(long, default_value_t = 0.05)]
     lmbda: f64,
     /// How far above the least the objective may be that is written as `F_opt`, as a share of it.
-    #[arg(long, default_value_t = 1e-5)]
+    #[arg(long, default_value_t = 1e-4)]
     gap: f64,
     /// Seed of the filters and the scenes.
     #[arg(long, default_value_t = 0)]

@@ -12,7 +12,8 @@
 # tells of each part in OUT/gpu.md (by default DIR/gpu.md) once that is done, the rest in OUT/PART.log:
 #
 #     agreement   the tests of the backends against the CPU
-#     kernels     the kernels, beside Burn's own and the bandwidth of the card
+#     kernels     the kernels, beside the bandwidth of the card
+#     burn        the same for one image, beside Burn's own
 #     steps       a step of each solver, on the card and on the CPU
 #     coding      the maps of the problem, beside FISTA in PyTorch
 #     learning    its maps and filters, beside PyTorch
@@ -39,9 +40,9 @@ done
 python=${PYTHON:-python3}
 
 build() {
-  local here program name size
+  local here program name size=() pack=(--lzma2=preset=0,dict=96MiB)
   here=$(dirname "$0")
-  mkdir -p "$dir"/{release/examples,scripts,lib}
+  mkdir -p "$dir"/{scripts,lib} "$unpacked"/release/examples
   cargo build --release --manifest-path "$here/../Cargo.toml" ${FEATURES:+--features "$FEATURES"} \
     --bin deconvnet --example learn_problem --example make_problem --bench gpu --bench steps --test it \
     --message-format json-render-diagnostics |
@@ -52,16 +53,17 @@ build() {
         */examples/*) name=examples/$name ;;
         */deps/*) name=${name%-*} ;;
       esac
-      strip -o "$dir/release/$name" "$program"
+      strip -o "$unpacked/release/$name" "$program"
     done
+  if [ -n "$tiny" ]; then size=(--images 2 --size 48 --maps 8 --taps 5) pack=(-0 -T0); fi
+  "$unpacked/release/examples/make_problem" "$dir/problem.npz" ${photos:+--photos "$photos"} "${size[@]}"
+  rm "$unpacked/release/examples/make_problem"
+  # Programs that share most of their code are packed together, with a window that spans them.
+  tar -C "$unpacked" -c release | xz --stdout "${pack[@]}" >"$dir/programs.tar.xz"
   cp "$0" "$here"/rivals*.py "$dir/scripts"
-  # A machine with a driver may lack the loader.
+  # A machine with a driver may lack the loader of Vulkan.
   cp -L "$(ldconfig -p | sed -n 's/.*libvulkan.so.1 .*x86-64.* => //p' | head -n 1)" "$dir/lib" || true
   git -C "$here" describe --always --dirty >"$dir/commit"
-  size=()
-  if [ -n "$tiny" ]; then size=(--images 2 --size 48 --maps 8 --taps 5); fi
-  "$dir/release/examples/make_problem" "$dir/problem.npz" ${photos:+--photos "$photos"} "${size[@]}"
-  rm "$dir/release/examples/make_problem"
   size=$(du -sm "$dir" | cut -f 1)
   echo "$dir: $size MiB"
   [ "$size" -lt 60 ]
@@ -72,7 +74,7 @@ part() {
   local name=$1 limit=$2 start=$SECONDS code=0 verdict=done
   shift 2
   echo "$name" >&2
-  printf '\n## %s\n\n' "$name" >>"$report"
+  printf '\n## %s\n' "$name" >>"$report"
   timeout --kill-after=3 "$limit" "$@" >>"$report" 2>"$out/$name.log" || code=$?
   case $code in
     0) ;;
@@ -89,34 +91,37 @@ part() {
 run() {
   failed=0 verdicts= out=${out:-$dir} report=$out/gpu.md
   mkdir -p "$out"
-  export CARGO_TARGET_DIR=$dir DECONVNET_REQUIRE=$backend
+  export CARGO_TARGET_DIR=$unpacked DECONVNET_REQUIRE=$backend
+  "$python" -m tarfile -e "$dir/programs.tar.xz" "$unpacked"
   if ! ldconfig -p | grep libvulkan.so.1 >/dev/null; then
     export LD_LIBRARY_PATH=$dir/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   fi
-  local programs=$dir/release kernels=() sizes=large rivals=torch-fista,torch-fista-fft,flex
+  local programs=$unpacked/release kernels=() sizes=large rivals=torch-fista,torch-fista-fft,flex
   local learners=torch-learning-fft device=cuda epochs=20 every=(10 2)
   if [ -n "$tiny" ]; then
-    kernels=(--images 1 --size 32 --maps 4 --taps 5 --planes 1 --calls 1)
-    sizes=tiny rivals=flex learners=flex device=cpu epochs=3 every=(2 1)
+    kernels=(--size 32 --maps 4 --taps 5 --calls 1)
+    sizes=tiny rivals=flex learners=flex device=cpu every=(2 1)
     if "$python" -c 'import torch' 2>/dev/null; then
       rivals+=,torch-fista learners+=,torch-learning
     fi
   fi
   {
-    printf '# Measured on a graphics card\n\n```\ncommit   %s\n' "$(cat "$dir/commit")"
+    printf '# GPU measurements\n\n```\ncommit   %s\n' "$(cat "$dir/commit")"
     printf 'backend  %s\nat       %s\nCPUs     %s, ' "$backend" "$(date -u '+%F %R UTC')" "$(nproc)"
     sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1
-    timeout 15 "$programs/deconvnet" backends
+    timeout 15 "$programs/deconvnet" backends || true
     timeout 5 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
     printf '```\n'
   } >"$report" 2>"$out/machine.log"
 
-  part agreement 80 bash -c '
-    echo "| test | |"; echo "|---|---|"
+  part agreement 75 bash -c '
+    printf "\n| test | |\n|---|---|\n"
     set -o pipefail
     "$0" gpu:: backends:: | tee /dev/stderr | sed -un "s/^test \(.*\) \.\.\. \(.*\)/| \1 | \2 |/p"
   ' "$programs/it"
-  part kernels 70 "$programs/gpu" --backend "$backend" "${kernels[@]}"
+  part kernels 50 "$programs/gpu" --backend "$backend" --alone "${kernels[@]}"
+  # Without autotune, Burn's own take too long, and too much memory, for many images.
+  part burn 30 "$programs/gpu" --backend "$backend" --images 1 --planes 1 "${kernels[@]}"
   part steps 75 "$programs/steps" --backend "$backend,flex" --sizes "$sizes" --seconds 0.5
   local beside=("$dir/problem.npz" --backend "$backend" --device "$device" --repeats 1 --seconds 15)
   part coding 105 "$python" "$dir/scripts/rivals.py" coding "${beside[@]}" \
@@ -128,4 +133,6 @@ run() {
   return "$failed"
 }
 
+unpacked=$(mktemp -d)
+trap 'rm -rf "$unpacked"' EXIT
 "$verb"

@@ -25,13 +25,9 @@ objective that it ended with, plus a share of 1e-5 (SPORCO's own constraint is t
 which is no harder). Seeds other than 0 draw the first filters anew. Other rivals are torch-learning
 and torch-learning-fft; the first of several sets the target.
 
-On a GPU, 64 images of 256 x 256 and 64 maps, against PyTorch (eager, no TF32) on the same card; our
-kernels' compilation counts, PyTorch's first calls do not; memory is the host's:
-
-    python scripts/rivals.py coding problems/gpu-64x256-64x8-r.npz --backend wgpu --device cuda \\
-        --rivals torch-fista,torch-fista-fft
-    python scripts/rivals.py learning problems/gpu-64x256-64x8-r.npz --backend wgpu --device cuda \\
-        --rivals torch-learning-fft
+--backend is ours; as a rival, flex or another puts that beside it. On a GPU, `scripts/gpu.sh` runs
+both beside PyTorch (eager, no TF32) on the same card; our kernels' compilation counts, PyTorch's
+first calls do not; memory is the host's.
 
 online: each image is coded from nothing at every visit and its maps are dropped. SPORCO's
 OnlineConvBPDNMaskDictLearn makes --epochs passes, or as many as --seconds allow; then seconds of
@@ -182,13 +178,13 @@ def compare(name, target, contenders, run, repeats):
                 "who": f"deconvnet, {who}" if who in BACKENDS else who,
                 "target": f"{target:.6f}",
                 "seconds": f"{median:.4f}",
-                "times ours": f"{median / ours:.1f}",
+                "times ours": f"{median / ours:.1f}" if ours < float("inf") else "-",
                 "least F": f"{min(f for _, f in curves[who]):.6f}",
                 "MiB": f"{statistics.median(memory[who]):.0f}",
                 "not zero": "".join(f"{share:.2%}" for share in density[who]),
             }
         )
-    print(markdown(rows), flush=True)
+    print(f"\n{markdown(rows)}", flush=True)
     return rows, curves
 
 
@@ -274,10 +270,11 @@ def learning(args):
             def run(who, target):
                 if who not in BACKENDS:
                     return theirs(who, problem, args, target)
-                rounds = [] if who == "flex" else ["--rounds", "10"]
-                return ours_learning(problem, args, "--backend", who, *rounds)
+                more = [] if who == "flex" else ["--rounds", "10", "--target", str(target)]
+                return ours_learning(problem, args, "--backend", who, *more)
 
-            full, *_ = run(rivals[0], -1)
+            setter = next((rival for rival in rivals if rival not in BACKENDS), args.backend)
+            full, *_ = run(setter, -1)
             # A hair above: with threads its sums differ from run to run.
             target = full[-1][1] * (1 + 1e-5)
             contenders = [args.backend, *rivals]
