@@ -111,19 +111,11 @@ struct Times<'a> {
 
 impl<'a> Times<'a> {
     fn new(heading: &str, options: &'a Options, device: &'a Device, copy: f64) -> Self {
-        let columns = [
-            ("", 15),
-            ("ms", 9),
-            ("first ms", 9),
-            ("GFLOP/s", 9),
-            ("GB/s", 8),
-            ("of copy", 7),
-            ("Burn's", 7),
-        ];
+        let heads = ["", "ms", "first ms", "GFLOP/s", "GB/s", "of copy", "Burn's"];
         Self {
             options,
             device,
-            table: Table::new(heading, columns),
+            table: Table::new(heading, heads, [15, 9, 9, 9, 8, 7, 7]),
             copy,
         }
     }

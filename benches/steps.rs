@@ -17,7 +17,7 @@ use deconvnet::Result;
 use deconvnet::backend::{self, Backend};
 use deconvnet::connectivity::Connectivity;
 use deconvnet::model::{LayerConfig, Network, Objective};
-use deconvnet::solve::{Adam, Fista, HalfQuadratic, Problem, Solver, operator_norm};
+use deconvnet::solve::{Adam, Fista, HalfQuadratic, Problem, Solver};
 use mimalloc::MiMalloc;
 use table::Table;
 
@@ -58,27 +58,20 @@ enum Sizes {
 impl Sizes {
     /// Name, connectivity, and images, their side and that of the filters.
     fn problems(self) -> Vec<(&'static str, Connectivity, [usize; 3])> {
-        let masked = || Connectivity::singles_and_pairs(9);
-        let tiny = ("grey 32, 4 maps 5x5", Connectivity::full(1, 4), [1, 32, 5]);
-        let usual = [
-            (
-                "grey 128, 32 maps 8x8",
-                Connectivity::full(1, 32),
-                [1, 128, 8],
-            ),
-            ("9 -> 45, 106, 7x7", masked(), [1, 106, 7]),
-            ("the same, ten images", masked(), [10, 106, 7]),
+        let (full, masked) = (Connectivity::full, Connectivity::singles_and_pairs);
+        let all = [
+            ("grey 32, 4 maps 5x5", full(1, 4), [1, 32, 5]),
+            ("grey 128, 32 maps 8x8", full(1, 32), [1, 128, 8]),
+            ("9 -> 45, 106, 7x7", masked(9), [1, 106, 7]),
+            ("9 -> 45, 10 x 106, 7x7", masked(9), [10, 106, 7]),
+            ("64 grey 256, 64 maps 8x8", full(1, 64), [64, 256, 8]),
         ];
-        let large = (
-            "64 grey 256, 64 maps 8x8",
-            Connectivity::full(1, 64),
-            [64, 256, 8],
-        );
-        match self {
-            Self::Tiny => vec![tiny],
-            Self::Usual => usual.into(),
-            Self::Large => usual.into_iter().chain([large]).collect(),
-        }
+        let some = match self {
+            Self::Tiny => 0..1,
+            Self::Usual => 1..4,
+            Self::Large => 1..5,
+        };
+        all[some].to_vec()
     }
 }
 
@@ -86,14 +79,11 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let open = |&backend: &Backend| Ok((backend, backend.device()?));
     let devices: Vec<_> = options.backend.iter().map(open).collect::<Result<_>>()?;
-    let columns = [
-        ("problem", 24),
-        ("p", 3),
-        ("solver", 12),
-        ("backend", 7),
-        ("ms", 9),
-    ];
-    let table = Table::new("Milliseconds a step", columns);
+    let table = Table::new(
+        "Milliseconds a step",
+        ["problem", "p", "solver", "backend", "ms"],
+        [24, 3, 12, 7, 9],
+    );
     for (name, g, sizes) in options.sizes.problems() {
         for (backend, device) in &devices {
             let row = |p: &str, solver: &str, ms: f64| {
@@ -106,14 +96,11 @@ fn main() -> Result<()> {
                     row("-", "the products", products(&problem, &options)?);
                 }
                 let p = p.to_string();
+                let split = HalfQuadratic::default();
                 let fista = Fista {
-                    norm: Some(operator_norm(&problem.network, problem.data.dims())),
+                    norm: Some(problem.network.squared_norm_bound([sizes[1]; 2])),
                 };
-                row(
-                    &p,
-                    "split",
-                    time(&HalfQuadratic::default(), &problem, &options)?,
-                );
+                row(&p, "split", time(&split, &problem, &options)?);
                 row(&p, "adam", time(&Adam::default(), &problem, &options)?);
                 row(&p, "fista", time(&fista, &problem, &options)?);
             }

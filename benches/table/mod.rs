@@ -4,11 +4,11 @@
 pub struct Table<const N: usize>([usize; N]);
 
 impl<const N: usize> Table<N> {
-    /// Prints a heading above the table and that of each column, given with the least width of its cells.
-    pub fn new(heading: &str, columns: [(&str, usize); N]) -> Self {
-        let table = Self(columns.map(|(head, width)| width.max(head.chars().count())));
+    /// Prints a heading above the table and the headings of the columns, which have these widths at least.
+    pub fn new(heading: &str, heads: [&str; N], widths: [usize; N]) -> Self {
+        let table = Self(std::array::from_fn(|i| widths[i].max(heads[i].len())));
         println!("\n{heading}\n");
-        table.row(columns.map(|(head, _)| head.into()));
+        table.row(heads.map(String::from));
         let mut rule = table.0.map(|width| "-".repeat(width - 1) + ":");
         rule[0] = "-".repeat(table.0[0]);
         table.row(rule);
