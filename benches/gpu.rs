@@ -6,19 +6,25 @@
 //!     cargo bench --bench gpu -- --backend vulkan --images 1 --size 32 --maps 4 --taps 5
 //!
 //! Milliseconds are the least of several rounds; `first` has the compilation of the kernel in it. FLOP
-//! and bytes are those that the operation needs at least: connected pairs, each tensor once.
+//! and bytes are those that the operation needs at least: connected pairs, each tensor once. `of copy`
+//! is the share of the bandwidth of the copy, `Burn's` the time of Burn's own operation over ours.
+
+mod table;
 
 use std::cell::RefCell;
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Parser;
-use deconvnet::backend::Backend;
+use deconvnet::Result;
+use deconvnet::backend::{self, Backend};
 use deconvnet::connectivity::Connectivity;
 use deconvnet::conv::proximal::{self, Proximal};
 use deconvnet::conv::{self, reference};
 use deconvnet::model::{Layer, Network, Objective};
+use deconvnet::penalty;
 use deconvnet::solve::{Fista, Problem, Solver};
+use table::Table;
 
 #[derive(Parser)]
 #[command(about = "Times the GPU kernels")]
@@ -53,11 +59,10 @@ struct Options {
     bench: bool,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     let options = Options::parse();
     let device = options.backend.device()?;
-    println!("{device:?}");
-    ceilings(&options, &device);
+    let copy = ceilings(&options, &device)?;
     let masks = match options.planes {
         Some(planes) => vec![Connectivity::full(planes, options.maps)],
         None => vec![
@@ -68,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let objective = Objective::new(1.0, 0.1, 1.0)?;
     for g in &masks {
-        compare(&options, g, objective, &device);
+        compare(&options, g, objective, &device, copy)?;
     }
     Ok(())
 }
@@ -80,58 +85,100 @@ fn pairs(maps: usize) -> Connectivity {
 }
 
 /// The least milliseconds of a call, and those of the first.
-fn time<T>(options: &Options, device: &Device, call: impl Fn() -> T) -> [f64; 2] {
+fn time<T>(options: &Options, device: &Device, call: impl Fn() -> T) -> Result<[f64; 2]> {
     let round = |calls: usize| {
         let start = Instant::now();
         for _ in 0..calls {
             drop(call());
         }
-        device.sync().expect("the device does its work");
-        start.elapsed().as_secs_f64() * 1e3 / calls as f64
+        backend::sync(device)?;
+        Ok(start.elapsed().as_secs_f64() * 1e3 / calls as f64)
     };
-    let first = round(1);
-    let least = (0..5)
-        .map(|_| round(options.calls))
-        .fold(f64::MAX, f64::min);
-    [least, first]
+    let first = round(1)?;
+    let rounds = (0..5).map(|_| round(options.calls));
+    let least = rounds.fold(Ok(f64::MAX), |least, ms| Ok(least?.min(ms?)))?;
+    Ok([least, first])
 }
 
-fn line(name: &str, [least, first]: [f64; 2], flop: f64, bytes: f64, own: Option<f64>) {
-    let ratio = own.map_or("-".into(), |own| format!("{:.2}", own / least));
-    println!(
-        "{name:<16} {least:>10.3} {first:>10.1} {:>10.1} {:>10.1} {ratio:>8}",
-        flop / least / 1e6,
-        bytes / least / 1e6
-    );
+/// A table of times on a device, beside what that can.
+struct Times<'a> {
+    options: &'a Options,
+    device: &'a Device,
+    table: Table<7>,
+    /// Bytes that it copies in a millisecond.
+    copy: f64,
 }
 
-fn heading(what: &str) {
-    println!(
-        "\n{what}\n{:<16} {:>10} {:>10} {:>10} {:>10} {:>8}",
-        "", "ms", "first ms", "GFLOP/s", "GB/s", "x Burn"
-    );
+impl<'a> Times<'a> {
+    fn new(heading: &str, options: &'a Options, device: &'a Device, copy: f64) -> Self {
+        let heads = ["", "ms", "first ms", "GFLOP/s", "GB/s", "of copy", "Burn's"];
+        Self {
+            options,
+            device,
+            table: Table::new(heading, heads, [15, 9, 9, 9, 8, 7, 7]),
+            copy,
+        }
+    }
+
+    /// Times an operation that needs so many FLOP and bytes, and Burn's own.
+    fn compare<T>(
+        &self,
+        name: &str,
+        needs: [f64; 2],
+        ours: impl Fn() -> T,
+        burns: impl Fn() -> Tensor<4>,
+    ) -> Result<()> {
+        let ours = time(self.options, self.device, ours)?;
+        let burns = match self.options.alone {
+            true => None,
+            false => Some(time(self.options, self.device, burns)?[0]),
+        };
+        self.row(name, needs, ours, burns);
+        Ok(())
+    }
+
+    fn row(&self, name: &str, [flop, bytes]: [f64; 2], [ms, first]: [f64; 2], burns: Option<f64>) {
+        self.table.row([
+            name.into(),
+            format!("{ms:.3}"),
+            format!("{first:.1}"),
+            format!("{:.1}", flop / ms / 1e6),
+            format!("{:.1}", bytes / ms / 1e6),
+            format!("{:.0} %", 100.0 * bytes / ms / self.copy),
+            burns.map_or("-".into(), |burns| format!("{:.2}", burns / ms)),
+        ]);
+    }
 }
 
 fn random(shape: [usize; 4], device: &Device) -> Tensor<4> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
 }
 
-/// What the device can: read and write memory, multiply matrices.
-fn ceilings(options: &Options, device: &Device) {
-    heading("the device");
+/// What the device can: read and write memory, multiply matrices. Returns the bytes that it copies in
+/// a millisecond.
+fn ceilings(options: &Options, device: &Device) -> Result<f64> {
     let side = options.size + options.taps - 1;
     let x = random([options.images, options.maps, side, side], device);
     let bytes = 8.0 * x.shape().num_elements() as f64;
-    let copy = time(options, device, || x.clone() * 1.5);
-    line("scaled copy", copy, 0.0, bytes, None);
-    let n = if options.size >= 128 { 4096 } else { 512 };
+    let copy = time(options, device, || x.clone() * 1.5)?;
+    let heading = format!("what {} does on this device", options.backend);
+    let times = Times::new(&heading, options, device, bytes / copy[0]);
+    times.row("scaled copy", [0.0, bytes], copy, None);
+    let n = if options.size < 128 { 128 } else { 4096 };
     let a = random([1, 1, n, n], device);
-    let product = time(options, device, || a.clone().matmul(a.clone()));
+    let product = time(options, device, || a.clone().matmul(a.clone()))?;
     let cube = (n as f64).powi(3);
-    line("matrix product", product, 2.0 * cube, 0.0, None);
+    times.row("matrix product", [2.0 * cube, 0.0], product, None);
+    Ok(times.copy)
 }
 
-fn compare(options: &Options, g: &Connectivity, objective: Objective, device: &Device) {
+fn compare(
+    options: &Options,
+    g: &Connectivity,
+    objective: Objective,
+    device: &Device,
+    copy: f64,
+) -> Result<()> {
     let (n, taps) = (options.images, options.taps);
     let side = options.size + taps - 1;
     let z = random([n, g.maps(), side, side], device);
@@ -148,68 +195,65 @@ fn compare(options: &Options, g: &Connectivity, objective: Objective, device: &D
     let pixels = (n * options.size * options.size) as f64;
     let flop = 2.0 * (g.pairs() * taps * taps) as f64 * pixels;
     let once = size(&z) + size(&r);
-    heading(&format!(
+    let heading = format!(
         "{n} images of {0} x {0}, {1} planes, {2} maps, {3} of {4} pairs, filters {taps} x {taps}",
         options.size,
         g.planes(),
         g.maps(),
         g.pairs(),
         g.planes() * g.maps(),
-    ));
-    let own =
-        |call: &dyn Fn() -> Tensor<4>| (!options.alone).then(|| time(options, device, call)[0]);
+    );
+    let times = Times::new(&heading, options, device, copy);
 
-    let (x, y) = (|| z.clone(), || f.clone());
-    let ours = time(options, device, || conv::synthesize(x(), y(), g));
-    let burns = own(&|| reference::synthesize(x(), y(), g));
-    line("synthesize", ours, flop, once, burns);
-
-    let (x, y) = (|| r.clone(), || f.clone());
-    let ours = time(options, device, || conv::analyze(x(), y(), g));
-    let burns = own(&|| reference::analyze(x(), y(), g));
-    line("analyze", ours, flop, once, burns);
-
-    let (x, y) = (|| z.clone(), || r.clone());
-    let ours = time(options, device, || conv::filter_gradient(x(), y(), g));
-    let burns = own(&|| reference::filter_gradient(x(), y(), g));
-    line("filter gradient", ours, flop, once, burns);
-
+    times.compare(
+        "synthesize",
+        [flop, once],
+        || conv::synthesize(z.clone(), f.clone(), g),
+        || reference::synthesize(z.clone(), f.clone(), g),
+    )?;
+    times.compare(
+        "analyze",
+        [flop, once],
+        || conv::analyze(r.clone(), f.clone(), g),
+        || reference::analyze(r.clone(), f.clone(), g),
+    )?;
+    times.compare(
+        "filter gradient",
+        [flop, once],
+        || conv::filter_gradient(z.clone(), r.clone(), g),
+        || reference::filter_gradient(z.clone(), r.clone(), g),
+    )?;
     let step = |op: fn(_, _, &_, _, _, _) -> (Tensor<4>, Tensor<4>)| {
         let maps = [z.clone(), before.clone()];
         op(r.clone(), f.clone(), g, maps, momentum.clone(), by)
     };
-    let ours = time(options, device, || step(proximal::step));
     // Our `analyze` in both: the difference is the passes over the maps.
-    let apart = own(&|| step(proximal::reference).0);
-    line(
+    times.compare(
         "proximal step",
-        ours,
-        flop,
-        size(&r) + 3.0 * size(&z),
-        apart,
-    );
+        [flop, size(&r) + 3.0 * size(&z)],
+        || step(proximal::step),
+        || step(proximal::reference).0,
+    )?;
 
     let layer = Layer::new(f.clone(), g.clone());
-    let problem = Problem::new(
-        Network::new(vec![layer]).expect("a layer"),
-        r.clone(),
-        objective,
-    )
-    .expect("images that fit");
+    let problem = Problem::new(Network::new(vec![layer])?, r.clone(), objective)?;
     let fista = Fista::default();
     let state = RefCell::new(fista.init(&problem, z.clone()));
-    let ours = time(options, device, || {
+    let whole = time(options, device, || {
         fista.step(&problem, &mut state.borrow_mut())
-    });
+    })?;
     // The maps for the image; those and the ones before for the new ones. Of planes the image, what
     // both maps make of it, and the residual, written and read.
     let least = 4.0 * size(&z) + 6.0 * size(&r);
-    line("step of FISTA", ours, 2.0 * flop, least, None);
+    times.row("step of FISTA", [2.0 * flop, least], whole, None);
 
-    let ours = time(options, device, || proximal::shrink(z.clone(), 1.0, 1.0));
-    let burns = own(&|| deconvnet::penalty::shrink(z.clone(), 1.0, 1.0));
-    line("shrink, p = 1", ours, 0.0, 2.0 * size(&z), burns);
-    let ours = time(options, device, || proximal::shrink(z.clone(), 1.0, 0.8));
-    let burns = own(&|| deconvnet::penalty::shrink(z.clone(), 1.0, 0.8));
-    line("shrink, p = 0.8", ours, 0.0, 2.0 * size(&z), burns);
+    for p in [1.0, 0.8] {
+        times.compare(
+            &format!("shrink, p = {p}"),
+            [0.0, 2.0 * size(&z)],
+            || proximal::shrink(z.clone(), 1.0, p),
+            || penalty::shrink(z.clone(), 1.0, p),
+        )?;
+    }
+    Ok(())
 }

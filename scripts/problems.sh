@@ -5,7 +5,7 @@
 #
 # PHOTOS holds kodim05, 08, 19 and 23.png of the Kodak test suite, https://r0k.us/graphics/kodak.
 # Names tell images, size, filters and where these are from: r random, n SPORCO's natural ones.
-# Those for learning begin with learn-, the two for learning online with online-; gpu- is for both.
+# Those for learning begin with learn-, the two for learning online with online-.
 set -euo pipefail
 photos=${1:?scripts/problems.sh PHOTOS OUT} out=${2:?scripts/problems.sh PHOTOS OUT}
 here=$(dirname "$0")
@@ -45,6 +45,3 @@ make learn-colour-4x96-24x7     05,08,19,23 --size 96 --corners 300 --colour --f
 corners=0,30,60,90,120,150,180,210,240,270,300,330,360,390,420
 make online-grey-60x64-32x8     05,08,19,23 --size 64 --corners "$corners" --filters 32 --taps 8
 make online-test-8x64           05,08,19,23 --size 64 --corners 435,448 --filters 32 --taps 8
-
-corners=0,16,32,48,64,80,96,112,128,144,160,176,192,208,224,240
-make gpu-64x256-64x8-r          05,08,19,23 --size 256 --corners "$corners" --filters 64 --taps 8

@@ -25,13 +25,9 @@ objective that it ended with, plus a share of 1e-5 (SPORCO's own constraint is t
 which is no harder). Seeds other than 0 draw the first filters anew. Other rivals are torch-learning
 and torch-learning-fft; the first of several sets the target.
 
-On a GPU, 64 images of 256 x 256 and 64 maps, against PyTorch (eager, no TF32) on the same card; our
-kernels' compilation counts, PyTorch's first calls do not; memory is the host's:
-
-    python scripts/rivals.py coding problems/gpu-64x256-64x8-r.npz --backend wgpu --device cuda \\
-        --rivals torch-fista,torch-fista-fft
-    python scripts/rivals.py learning problems/gpu-64x256-64x8-r.npz --backend wgpu --device cuda \\
-        --rivals torch-learning-fft
+--backend is ours; as a rival, flex or another puts that beside it. On a GPU, `scripts/gpu.sh` runs
+both beside PyTorch (eager, no TF32) on the same card; our kernels' compilation counts, PyTorch's
+first calls do not; memory is the host's.
 
 online: each image is coded from nothing at every visit and its maps are dropped. SPORCO's
 OnlineConvBPDNMaskDictLearn makes --epochs passes, or as many as --seconds allow; then seconds of
@@ -47,6 +43,7 @@ of both, taken in turn. Memory is the peak of the whole process.
 
 import argparse
 import csv
+import importlib
 import itertools
 import json
 import os
@@ -58,25 +55,11 @@ import tempfile
 import time
 
 import numpy as np
+from rivals_problems import draw, make, objective, planes, random_filters, read, save
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+BACKENDS = ("flex", "ndarray", "wgpu", "vulkan", "metal", "cuda")
 CODING = "sporco-ams,sporco-admm,sporco-pgm,sporco-pgm-robust,torch-fista"
-
-
-def read(path):
-    z = np.load(path)
-    if str(z["boundary"]) != "valid":
-        sys.exit(f"{path}: boundary must be \"valid\"")
-    return z["s"].astype(np.float32), z["D0"].astype(np.float32), float(z["lmbda"])
-
-
-def objective(s, d, x, lmbda):
-    """In double precision, by Fourier transforms of the size of the maps, which hold the valid part."""
-    size, (h, w) = x.shape[-2:], d.shape[-2:]
-    spectra = [np.fft.rfft2(a.astype(np.float64), size) for a in (d, x)]
-    sums = np.fft.irfft2(np.einsum("mcuv,kmuv->kcuv", *spectra), size)
-    error = sums[..., h - 1 :, w - 1 :] - s
-    return 0.5 * np.sum(error**2) + lmbda * np.abs(x).sum(dtype=np.float64)
 
 
 class Watch:
@@ -95,277 +78,19 @@ class Watch:
         return f <= self.target or self.spent > self.limit
 
 
-def sporco_setup(threads):
-    import pyfftw
-    import sporco.fft
-
-    sporco.fft.pyfftw_threads = threads
-    sporco.fft.pyfftw_planner_effort = "FFTW_MEASURE"
-    pyfftw.interfaces.cache.enable()
-    pyfftw.interfaces.cache.set_keepalive_time(3600)
-
-
-def canvas(s, d):
-    """Images with a margin of zeros, and a weight that ignores it: SPORCO's way to 'valid'."""
-    h, w = d.shape[-2:]
-    padded = np.pad(s, ((0, 0), (0, 0), (h - 1, 0), (w - 1, 0)))
-    weight = np.zeros_like(padded)
-    weight[..., h - 1 :, w - 1 :] = 1
-    # SPORCO wants the axes [H, W, C, K]; without channels it takes a faster path.
-    ordered = [a.transpose(2, 3, 1, 0) for a in (padded, weight, d)]
-    return [a[:, :, 0] if s.shape[1] == 1 else a for a in ordered]
-
-
-def sporco_coding(s, d, lmbda, method, watch, iterations):
-    from sporco.admm import cbpdn
-    from sporco.pgm import cbpdn as pgm
-    from sporco.pgm.backtrack import BacktrackRobust
-
-    image, weight, atoms = canvas(s, d)
-    maps = lambda x: np.asarray(x).reshape(image.shape[:2] + (-1, s.shape[0], x.shape[-1]))
-    plain = lambda x: maps(x)[:, :, 0].transpose(2, 3, 0, 1)
-    options = {
-        "FastSolve": True,
-        "MaxMainIter": iterations,
-        "RelStopTol": 0.0,
-        "DataType": np.dtype(np.float32),
-    }
-    m = d.shape[0]
-    if method == "ams":
-        options["Callback"] = lambda b: watch(d, plain(b.Y[..., :m]))
-        options["RelaxParam"] = 1.8
-        return cbpdn.AddMaskSim(
-            cbpdn.ConvBPDN, atoms, image, weight, lmbda, opt=cbpdn.ConvBPDN.Options(options), dimK=1
-        )
-    thin = weight[..., :1] if s.shape[1] == 1 else weight[:, :, :1, :1]
-    thin = thin.astype(np.float32)
-    if method == "admm":
-        solver = cbpdn.ConvBPDNMaskDcpl
-        options["Callback"] = lambda b: watch(d, plain(b.block_sep1(b.Y)))
-        options["RelaxParam"] = 1.8
-        return solver(atoms, image, lmbda, thin, solver.Options(options), dimK=1)
-    spectra = np.fft.rfft2(d.astype(np.float64), image.shape[:2])
-    gram = np.einsum("mcuv,mduv->uvcd", spectra, spectra.conj())
-    step = float(np.linalg.eigvalsh(gram).max())
-    options["Callback"] = lambda b: watch(d, plain(b.X))
-    options["L"] = step
-    if method == "pgm-robust":
-        options["L"], options["Backtrack"] = 0.1 * step, BacktrackRobust()
-    return pgm.ConvBPDNMask(
-        atoms, image, lmbda, thin, pgm.ConvBPDNMask.Options(options), dimK=1
-    )
-
-
-def torch_products(engine, image, taps):
-    """Synthesis, its adjoint and its filter gradient with PyTorch."""
-    import torch
-    from scipy.fft import next_fast_len
-    from torch.nn.functional import conv2d, conv_transpose2d, pad
-
-    (height, width), (h, w) = image, taps
-    if engine == "conv":
-        from torch.nn.grad import conv2d_weight
-
-        kernel = lambda d: d.flip(-1, -2).transpose(0, 1)
-        shape = lambda x, r: (r.shape[1], x.shape[1], h, w)
-        return (
-            lambda d, x: conv2d(x, kernel(d)),
-            lambda d, r: conv_transpose2d(r, kernel(d)),
-            lambda x, r: kernel(conv2d_weight(x, shape(x, r), r)),
-        )
-    maps = [height + h - 1, width + w - 1]
-    size = [next_fast_len(n, real=True) for n in maps]
-    fft = lambda a: torch.fft.rfft2(a, s=size)
-    inverse = lambda a: torch.fft.irfft2(a, s=size)
-    margin = lambda r: pad(r, (w - 1, 0, h - 1, 0))
-
-    def synthesize(d, x):
-        d, x = fft(d), fft(x)
-        planes = torch.stack([(d[:, c] * x).sum(1) for c in range(d.shape[1])], 1)
-        return inverse(planes)[..., h - 1 : h - 1 + height, w - 1 : w - 1 + width]
-
-    def analyze(d, r):
-        d, r = fft(d).conj(), fft(margin(r))
-        sums = sum(d[:, c] * r[:, c, None] for c in range(d.shape[1]))
-        return inverse(sums)[..., : maps[0], : maps[1]]
-
-    def filter_gradient(x, r):
-        x, r = fft(x).conj(), fft(margin(r))
-        sums = torch.stack([(x * r[:, c, None]).sum(0) for c in range(r.shape[1])], 1)
-        return inverse(sums)[..., :h, :w]
-
-    return synthesize, analyze, filter_gradient
-
-
-def torch_fista(x, gradient, shrink, step, dims):
-    """Accelerated proximal gradient, with restart of each problem; yields x after each step."""
-    import torch
-
-    v, t = x, torch.ones([1 if i in dims else n for i, n in enumerate(x.shape)], device=x.device)
-    while True:
-        new = shrink(v - step * gradient(v), step)
-        moved, after = new - x, 0.5 * (1 + (1 + 4 * t * t).sqrt())
-        uphill = ((v - new) * moved).sum(dims, keepdim=True) > 0
-        v = torch.where(uphill, new, torch.addcmul(new, (t - 1) / after, moved))
-        x, t = new, after.masked_fill(uphill, 1.0)
-        yield x
-
-
-def torch_solver(s, d, lmbda, rival, device, watch, iterations):
-    """Coding, or with `learning` in the name of the rival learning: ten steps on the maps and five
-    on the filters in turn. All of it stays on the device."""
-    import torch
-    from torch.nn.functional import softshrink
-
-    y, d = (torch.tensor(a, device=device) for a in (s, d))
-    engine = "fft" if rival.endswith("-fft") else "conv"
-    synthesize, analyze, filter_gradient = torch_products(engine, s.shape[-2:], d.shape[-2:])
-    maps = [n + t - 1 for n, t in zip(s.shape[-2:], d.shape[-2:])]
-    x = torch.zeros([len(y), len(d), *maps], device=device)
-    soft = lambda u, step: softshrink(u, step * lmbda)
-    ball = lambda u, _: u / u.square().sum((1, 2, 3), keepdim=True).sqrt().clamp_min(1)
-
-    def done(d, x):
-        if device != "cpu":
-            torch.cuda.synchronize()
-        return watch(d, x)
-
-    def step_of(d):
-        spectra = torch.fft.rfft2(d, s=maps)
-        if d.shape[1] == 1:
-            return 1.0 / float(spectra.abs().square().sum(0).max())
-        gram = torch.einsum("mcuv,mduv->uvcd", spectra, spectra.conj())
-        return 1.0 / float(torch.linalg.eigvalsh(gram).max())
-
-    def coded(d, x, steps):
-        gradient = lambda v: analyze(d, synthesize(d, v) - y)
-        return itertools.islice(torch_fista(x, gradient, soft, step_of(d), (1, 2, 3)), steps)
-
-    if "learning" not in rival:
-        for x in coded(d, x, iterations):
-            if done(d, x):
-                return
-        return
-    v = torch.randn_like(d)
-    for visit in range(iterations):
-        for x in coded(d, x, 10):
-            pass
-        for _ in range(10 if visit == 0 else 3):
-            v = filter_gradient(x, synthesize(v / v.norm().clamp_min(1e-12), x))
-        step = 1.0 / max(1.1 * float(v.norm()), 1e-6)
-        gradient = lambda d: filter_gradient(x, synthesize(d, x) - y)
-        for d in itertools.islice(torch_fista(d, gradient, ball, step, (0, 1, 2, 3)), 5):
-            pass
-        if done(d, x):
-            return
-
-
-def torch_objective(s, lmbda, device):
-    """F in double precision on the device, image by image."""
-    import torch
-    from torch.nn.functional import conv2d
-
-    y = torch.tensor(s, device=device).double()
-
-    def look(d, x):
-        kernel = d.double().flip(-1, -2).transpose(0, 1)
-        errors = (conv2d(x[k : k + 1].double(), kernel) - y[k] for k in range(len(y)))
-        data = sum(float(error.square().sum()) for error in errors)
-        return 0.5 * data + lmbda * float(x.abs().sum(dtype=torch.float64))
-
-    return look
-
-
 def worker(args):
     """One run of one rival in a process of its own; prints its curve."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(args.threads)
+    module = importlib.import_module("rivals_" + args.rival.split("-")[0])
     s, d, lmbda = read(args.problem[0])
-    look = lambda d, x: objective(s, np.asarray(d), np.asarray(x), lmbda)
     if args.rival == "sporco-online":
-        sporco_setup(args.threads)
-        sporco_online(s[:1], d, lmbda, lambda *_: False, 2, 1)
-        watch = Watch(lambda d: least(args.test, d, args.threads), args.target, args.seconds)
-        sporco_online(s, d, lmbda, watch, args.epochs, args.every)
-        return json.dump(watch.curve, sys.stdout)
-    if args.rival.startswith("torch"):
-        import torch
-
-        torch.manual_seed(0)
-        torch.set_num_threads(args.threads)
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = False
-        if args.device != "cpu":
-            look = torch_objective(s, lmbda, args.device)
-        solve = lambda *watch: torch_solver(s, d, lmbda, args.rival, args.device, *watch)
-        with torch.no_grad():
-            solve(lambda *_: False, 2)
-            watch = Watch(look, args.target, args.seconds)
-            solve(watch, args.iterations)
+        look = lambda d: least(args.test, d, args.threads)
     else:
-        sporco_setup(args.threads)
-        make = sporco_learning if args.rival == "sporco-learning" else sporco_coding
-        method = args.rival.removeprefix("sporco-")
-        make(s, d, lmbda, method, lambda *_: False, 2).solve()
-        watch = Watch(look, args.target, args.seconds)
-        make(s, d, lmbda, method, watch, args.iterations).solve()
-    json.dump(watch.curve, sys.stdout)
+        look = lambda d, x: objective(s, np.asarray(d), np.asarray(x), lmbda)
+    watch = lambda look=look: Watch(look, args.target, args.seconds)
+    json.dump(module.run(s, d, lmbda, args, watch), sys.stdout)
 
-
-def sporco_learning(s, d, lmbda, _, watch, iterations):
-    from sporco.dictlrn import cbpdndlmd
-
-    image, weight, atoms = canvas(s, d)
-    thin = weight[..., None, :1] if s.shape[1] == 1 else weight[:, :, :1, :1]
-    thin = thin.reshape(weight.shape[:2] + (1, 1)).astype(np.float32)
-    (k, c, *_), (m, _, h, w) = s.shape, d.shape
-
-    def call(b):
-        found = np.asarray(b.getdict()).reshape(h, w, c, m).transpose(3, 2, 0, 1)
-        x = b.xstep.block_sep1(b.xstep.Y)
-        x = np.asarray(x).reshape(image.shape[:2] + (-1, k, m))[:, :, 0].transpose(2, 3, 0, 1)
-        return watch(found, x)
-
-    inner = {"FastSolve": True, "DataType": np.dtype(np.float32)}
-    options = cbpdndlmd.ConvBPDNMaskDictLearn.Options(
-        {
-            "MaxMainIter": iterations,
-            "AccurateDFid": False,
-            "Callback": call,
-            "CBPDN": {"rho": 20 * lmbda + 0.5, **inner},
-            "CCMOD": {"rho": 0.2, **inner},
-        },
-        xmethod="admm",
-        dmethod="cns",
-    )
-    return cbpdndlmd.ConvBPDNMaskDictLearn(
-        atoms, image, lmbda, thin, options, xmethod="admm", dmethod="cns", dimK=1
-    )
-
-
-def sporco_online(s, d, lmbda, watch, epochs, every):
-    """One image after the other, with the steps and limits of SPORCO's own example."""
-    from sporco.dictlrn import onlinecdl
-
-    image, weight, atoms = canvas(s, d)
-    (k, c, *_), (m, _, h, w) = s.shape, d.shape
-    options = onlinecdl.OnlineConvBPDNMaskDictLearn.Options(
-        {
-            "DataType": np.dtype(np.float32),
-            "eta_a": 10.0,
-            "eta_b": 20.0,
-            "CBPDN": {"rho": 50 * lmbda + 0.5, "MaxMainIter": 50, "FastSolve": True},
-        }
-    )
-    solver = onlinecdl.OnlineConvBPDNMaskDictLearn(atoms, lmbda, options)
-    thin = weight[..., :1] if c == 1 else weight[:, :, :1, :1]
-    thin = thin[..., 0].astype(np.float32)
-    for visit in range(epochs * k):
-        solver.solve(image[..., visit % k].astype(np.float32), thin)
-        if (visit + 1) % every == 0:
-            found = np.asarray(solver.getdict()).reshape(h, w, c, m).transpose(3, 2, 0, 1)
-            if watch(found):
-                break
 
 
 def least(test, d, threads):
@@ -403,16 +128,18 @@ def ours_coding(path, threads, *more):
     return curve, memory, report["curve"][-1]["at"]["density"]
 
 
-def ours_learning(path, threads, target, epochs, folder, *more):
-    out = pathlib.Path(folder) / "curve.csv"
-    command = [program("examples/learn_problem"), path, "--epochs", str(epochs), "--out", out]
-    command += more
-    if target is not None:
-        command += ["--target", str(target)]
-    _, memory = measured(command, threads)
-    rows = list(csv.DictReader(open(out)))
+def ours_learning(path, args, *more):
+    with tempfile.NamedTemporaryFile(suffix=".csv") as out:
+        command = [program("examples/learn_problem"), path, "--epochs", str(args.epochs)]
+        command += [*every(args), "--out", out.name, *more]
+        _, memory = measured(command, args.threads)
+        rows = list(csv.DictReader(open(out.name)))
     curve = [(float(r["seconds"]), float(r["objective"])) for r in rows]
     return curve, memory, float(rows[-1]["non_zero_percent"]) / 100
+
+
+def every(args):
+    return ["--every", str(args.every)] if args.every else []
 
 
 def theirs(rival, path, args, target):
@@ -421,7 +148,7 @@ def theirs(rival, path, args, target):
     command += ["--seconds", str(args.seconds), "--iterations", str(args.iterations)]
     command += ["--device", args.device]
     if args.test:
-        command += ["--test", args.test, "--epochs", str(args.epochs), "--every", str(args.every)]
+        command += ["--test", args.test, "--epochs", str(args.epochs), *every(args)]
     output, memory = measured(command, args.threads)
     return json.loads(output.decode().strip().splitlines()[-1]), memory
 
@@ -431,38 +158,42 @@ def reached(curve, target):
     return next((t for t, f in curve if f <= target), float("inf"))
 
 
-def compare(name, target, runs, repeats):
+def compare(name, target, contenders, run, repeats):
     """Runs every contender in turn, `repeats` times; a row each, and the last curves. A run gives
     a curve, the memory and, where it is known, the density of the maps."""
     seconds, memory, curves, density = {}, {}, {}, {}
     for _ in range(repeats):
-        for who, run in runs.items():
-            curves[who], peak, *density[who] = run()
+        for who in contenders:
+            curves[who], peak, *density[who] = run(who)
             seconds.setdefault(who, []).append(reached(curves[who], target))
             memory.setdefault(who, []).append(peak)
-    ours = statistics.median(seconds["deconvnet"])
+            print(f"{name}  {who}  {seconds[who][-1]:.4f} s", file=sys.stderr, flush=True)
+    ours = statistics.median(seconds[contenders[0]])
     rows = []
-    for who in runs:
+    for who in contenders:
         median = statistics.median(seconds[who])
         rows.append(
             {
                 "problem": name,
-                "who": who,
+                "who": f"deconvnet, {who}" if who in BACKENDS else who,
                 "target": f"{target:.6f}",
                 "seconds": f"{median:.4f}",
-                "times ours": f"{median / ours:.1f}",
+                "times ours": f"{median / ours:.1f}" if ours < float("inf") else "-",
                 "least F": f"{min(f for _, f in curves[who]):.6f}",
                 "MiB": f"{statistics.median(memory[who]):.0f}",
                 "not zero": "".join(f"{share:.2%}" for share in density[who]),
             }
         )
-        print("  ".join(f"{v:>12}" for v in rows[-1].values()), flush=True)
+    print(f"\n{markdown(rows)}", flush=True)
     return rows, curves
 
 
 def plot(path, title, curves, best=None):
     """How far F is above the best, or without that F itself, against seconds."""
-    import matplotlib
+    try:
+        import matplotlib
+    except ImportError:
+        return print(f"there is no matplotlib, so no {path}", file=sys.stderr)
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
@@ -471,7 +202,7 @@ def plot(path, title, curves, best=None):
     for who, curve in curves.items():
         t, f = np.array(curve).T
         y = f if best is None else np.maximum(f / best - 1, 1e-7)
-        width = 2.5 if who == "deconvnet" else 1.2
+        width = 2.5 if who in BACKENDS else 1.2
         axes.loglog(np.maximum(t, 1e-3), y, label=who, linewidth=width)
     if best is not None:
         axes.axhline(1e-3, color="grey", linewidth=0.7, linestyle=":")
@@ -483,17 +214,21 @@ def plot(path, title, curves, best=None):
     plt.close(figure)
 
 
+def markdown(rows):
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    return "\n".join(lines + ["| " + " | ".join(row.values()) + " |" for row in rows])
+
+
 def write(rows, out):
     with open(out / "table.csv", "w", newline="") as file:
         table = csv.DictWriter(file, rows[0].keys())
         table.writeheader()
         table.writerows(rows)
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
-    (out / "table.md").write_text("\n".join(lines) + "\n")
+    (out / "table.md").write_text(markdown(rows) + "\n")
 
 
 def coding(args):
+    contenders = [args.backend, *(args.rivals or CODING).split(",")]
     rows = []
     for path in args.problem:
         name = pathlib.Path(path).stem
@@ -503,13 +238,16 @@ def coding(args):
         else:
             best = ours_coding(path, args.threads, "--gap", "1e-5", "--steps", "3000")[0][-1][1]
         target = 1.001 * best
-        more = ["--target", str(target)]
-        if args.backend != "flex":
-            more += ["--backend", args.backend, "--solver", "fista", "--steps", "5000"]
-        runs = {"deconvnet": lambda: ours_coding(path, args.threads, *more)}
-        for rival in (args.rivals or CODING).split(","):
-            runs[rival] = lambda rival=rival: theirs(rival, path, args, target)
-        found, curves = compare(name, target, runs, args.repeats)
+
+        def run(who):
+            if who not in BACKENDS:
+                return theirs(who, path, args, target)
+            more = [*every(args), "--backend", who, "--target", str(target)]
+            if who != "flex":
+                more += ["--solver", "fista", "--steps", "5000"]
+            return ours_coding(path, args.threads, *more)
+
+        found, curves = compare(name, target, contenders, run, args.repeats)
         rows += found
         plot(args.out / f"{name}.png", f"coding {name}", curves, best)
         write(rows, args.out)
@@ -517,40 +255,41 @@ def coding(args):
 
 def learning(args):
     rivals = (args.rivals or "sporco-learning").split(",")
-    if not all("learning" in rival for rival in rivals):
+    if not all("learning" in rival or rival in BACKENDS for rival in rivals):
         sys.exit(f"{args.rivals}: these do not all learn")
     rows = []
-    for path in args.problem:
-        for seed in range(args.seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                name = f"{pathlib.Path(path).stem}-{seed}"
-                problem = pathlib.Path(folder) / "problem.npz"
-                z = dict(np.load(path))
-                if seed:
-                    z["D0"] = random_filters(seed, *z["D0"].shape)
-                np.savez(problem, **z)
-                full, _ = theirs(rivals[0], problem, args, -1)
-                # A hair above: with threads its sums differ from run to run.
-                target = full[-1][1] * (1 + 1e-5)
-                more = ["--backend", args.backend]
-                if args.backend != "flex":
-                    more += ["--rounds", "10"]
-                runs = {
-                    "deconvnet": lambda: ours_learning(
-                        problem, args.threads, None, args.epochs, folder, *more
-                    )
-                }
-                for rival in rivals:
-                    runs[rival] = lambda rival=rival: theirs(rival, problem, args, target)
-                found, curves = compare(name, target, runs, args.repeats)
-                rows += found
-                plot(args.out / f"{name}.png", f"learning {name}", curves)
-                write(rows, args.out)
+    for path, seed in itertools.product(args.problem, range(args.seeds)):
+        with tempfile.TemporaryDirectory() as folder:
+            name = f"{pathlib.Path(path).stem}-{seed}"
+            problem = pathlib.Path(folder) / "problem.npz"
+            z = dict(np.load(path))
+            if seed:
+                z["D0"] = random_filters(seed, *z["D0"].shape)
+            np.savez(problem, **z)
+
+            def run(who, target):
+                if who not in BACKENDS:
+                    return theirs(who, problem, args, target)
+                more = [] if who == "flex" else ["--rounds", "10", "--target", str(target)]
+                return ours_learning(problem, args, "--backend", who, *more)
+
+            setter = next((rival for rival in rivals if rival not in BACKENDS), args.backend)
+            full, *_ = run(setter, -1)
+            # A hair above: with threads its sums differ from run to run.
+            target = full[-1][1] * (1 + 1e-5)
+            contenders = [args.backend, *rivals]
+            found, curves = compare(
+                name, target, contenders, lambda who: run(who, target), args.repeats
+            )
+        rows += found
+        plot(args.out / f"{name}.png", f"learning {name}", curves)
+        write(rows, args.out)
 
 
 def online(args):
     if args.test is None:
         sys.exit("online: say what judges the filters, --test TEST.npz")
+    args.every = args.every or 10
     rows = []
     for path in args.problem:
         name = pathlib.Path(path).stem
@@ -558,89 +297,16 @@ def online(args):
         if not curve:
             sys.exit(f"{path}: no judgement within {args.epochs} epochs; take a smaller --every")
         target = curve[-1][1]
-        more = ["--online", "--rounds", "8", "--test", args.test, "--every", str(args.every)]
-        with tempfile.TemporaryDirectory() as folder:
-            runs = {
-                "deconvnet": lambda: ours_learning(
-                    path, args.threads, None, args.epochs, folder, *more
-                ),
-                "sporco": lambda: theirs("sporco-online", path, args, target),
-            }
-            found, curves = compare(name, target, runs, args.repeats)
+
+        def run(who):
+            if who == "flex":
+                return ours_learning(path, args, "--online", "--rounds", "8", "--test", args.test)
+            return theirs(who, path, args, target)
+
+        found, curves = compare(name, target, ["flex", "sporco-online"], run, args.repeats)
         rows += found
         plot(args.out / f"{name}.png", f"online {name}", curves)
         write(rows, args.out)
-
-
-def planes(path, side, colour, corner):
-    """A square of an image, its low frequencies removed, [C, side, side]."""
-    from PIL import Image
-    from sporco.signal import tikhonov_filter
-
-    image = Image.open(path).convert("RGB" if colour else "L")
-    box = (corner, corner, corner + side, corner + side)
-    if max(box) > min(image.size):
-        sys.exit(f"{path} has no square of {side} pixels at ({corner}, {corner})")
-    pixels = np.asarray(image.crop(box), np.float64).reshape(side, side, -1) / 255
-    return tikhonov_filter(pixels, 5, 16)[1].transpose(2, 0, 1)
-
-
-def unit(d):
-    """Filters of norm one, over channels and support."""
-    return (d / np.sqrt((d**2).sum(axis=(1, 2, 3), keepdims=True))).astype(np.float32)
-
-
-def random_filters(seed, *shape):
-    return unit(np.random.default_rng(seed).standard_normal(shape))
-
-
-def save(path, images, d, lmbda):
-    np.savez(path, s=np.stack(images).astype(np.float32), D0=d, lmbda=lmbda, boundary="valid")
-
-
-def learnt_filters(name):
-    """One of the dictionaries that come with SPORCO, such as G:8x8x32."""
-    from sporco.util import convdicts
-
-    d = convdicts()[name].astype(np.float32)
-    d = d.reshape(*d.shape[:2], -1, d.shape[-1]).transpose(3, 2, 0, 1)
-    return np.ascontiguousarray(unit(d))
-
-
-def make(args):
-    """A problem from squares of images."""
-    images = [planes(p, args.size, args.colour, c) for c in args.corners for p in args.problem]
-    if args.dictionary:
-        d = learnt_filters(args.dictionary)
-    else:
-        d = random_filters(args.seed, args.filters, images[0].shape[0], args.taps, args.taps)
-    save(args.out, images, d, args.lmbda)
-
-
-def draw(args):
-    """Problems drawn at random: sizes, filters, and a weight of 1 to 20 % of that at which all maps
-    are zero."""
-    rng = np.random.default_rng(args.seed)
-    pick = lambda *choices: choices[rng.integers(len(choices))]
-    for number in range(args.count):
-        side, taps = pick(48, 64, 96, 128, 160, 200), pick(3, 5, 6, 7, 8, 9, 11, 12, 16, 24)
-        filters, count = pick(6, 8, 12, 16, 24, 32, 48, 64, 96), pick(1, 1, 2, 4)
-        colour, learnt = rng.random() < 0.35, rng.random() < 0.4
-        corner, share = int(rng.integers(250)), 0.01 * 20 ** rng.random()
-        if learnt:
-            name = "RGB:8x8x3x64" if colour else pick("G:8x8x32", "G:8x8x96", "G:12x12x36")
-            d, name = learnt_filters(name), name.split(":")[1] + "-n"
-        else:
-            d = random_filters([args.seed, number], filters, 3 if colour else 1, taps, taps)
-            name = f"{filters}x{taps}-r"
-        paths = rng.choice(args.problem, count, replace=count > len(args.problem))
-        images = [planes(p, side, colour, corner) for p in paths]
-        sizes = np.add(images[0].shape[-2:], d.shape[-2:]) - 1
-        spectra = np.fft.rfft2(d, sizes).conj()
-        pulls = [np.einsum("mcuv,cuv->muv", spectra, np.fft.rfft2(s, sizes)) for s in images]
-        most = max(np.abs(np.fft.irfft2(pull, sizes)).max() for pull in pulls)
-        name = f"{number:02}-{'colour' if colour else 'grey'}-{count}x{side}-{name}.npz"
-        save(args.out / name, images, d, share * most)
 
 
 def scaling(args):
@@ -698,11 +364,11 @@ def main():
     parser.add_argument("task", choices=[*measures, "make", "draw", "worker"])
     parser.add_argument("problem", nargs="+", help="problem files; images for make, draw and scaling")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("rivals"))
-    parser.add_argument("--rivals", help="with commas; the first of learning sets the target")
+    parser.add_argument("--rivals", help="with commas, other backends of ours too; the first of learning sets the target")
     parser.add_argument("--backend", default="flex", help="ours; on a GPU it solves by FISTA")
     parser.add_argument("--device", default="cpu", help="PyTorch's: cpu or cuda")
     parser.add_argument("--test", help="problem file whose images judge an online learner")
-    parser.add_argument("--every", type=int, default=10, help="visits between two judgements")
+    parser.add_argument("--every", type=int, help="steps or visits of ours between two looks at F")
     parser.add_argument("--rival", help=argparse.SUPPRESS)
     parser.add_argument("--target", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=os.cpu_count())

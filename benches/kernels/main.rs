@@ -3,7 +3,6 @@
 //! ```text
 //! cargo bench --bench kernels                       all sizes, about four minutes on two cores
 //! cargo bench --bench kernels -- --only 128         only sizes whose name has "128" in it
-//! cargo bench --bench kernels -- --out table.md     the table as Markdown too (.csv: as CSV)
 //! cargo bench --bench kernels -- --planner          what the choice of transforms rests on
 //! ```
 //!
@@ -13,6 +12,7 @@
 
 mod planner;
 mod sizes;
+#[path = "../table/mod.rs"]
 mod table;
 
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use clap::Parser;
 use deconvnet::conv::{self, cpu::Algorithm, cpu::Product};
 
 use sizes::Size;
-use table::{Row, Table};
+use table::Table;
 
 /// Times the kernels of the masked convolution.
 #[derive(Parser)]
@@ -36,9 +36,6 @@ struct Args {
     /// Leave out Burn's own convolution
     #[arg(long)]
     no_burn: bool,
-    /// Write the table to this file too, as Markdown or (*.csv) as CSV
-    #[arg(long)]
-    out: Option<std::path::PathBuf>,
     /// Measure the constants of the planner, which chooses between sums and transforms
     #[arg(long)]
     planner: bool,
@@ -50,22 +47,40 @@ struct Args {
 /// The side of the matrices whose product is the ceiling.
 const MATRIX: usize = 1024;
 
-fn main() -> std::io::Result<()> {
+const HEADS: [&str; 9] = [
+    "planes->maps, taps, images",
+    "product",
+    "by",
+    "least ms",
+    "median ms",
+    "GFLOP/s",
+    "matmul GFLOP/s",
+    "share",
+    "Burn's / ours",
+];
+
+fn main() {
     let args = Args::parse();
     if args.planner {
-        planner::measure();
-        return Ok(());
+        return planner::measure();
     }
     let device = Device::flex();
-    let mut table = Table::new(args.out.as_deref())?;
-    for size in sizes::all() {
-        if size.name().contains(&args.only) {
-            for row in measure(&size, &args, &device) {
-                table.add(&row)?;
+    let widths = [38, 14, 11, 9, 9, 8, 14, 6, 13];
+    let table = Table::new("The convolutions on the CPU", HEADS, widths);
+    let mut least = (f64::INFINITY, String::new());
+    let sizes = sizes::all().into_iter();
+    for size in sizes.filter(|size| size.name().contains(&args.only)) {
+        for (ratio, cells) in measure(&size, &args, &device) {
+            if ratio < least.0 {
+                least = (ratio, format!("{} at {}", cells[1], cells[0]));
             }
+            table.row(cells);
         }
     }
-    table.finish()
+    if least.0.is_finite() {
+        let (ratio, what) = least;
+        println!("\nleast of the ratios to Burn's convolution: {ratio:.2}, {what}");
+    }
 }
 
 /// Times of one thing, in seconds.
@@ -92,8 +107,9 @@ impl Times {
     }
 }
 
-/// The three products at one size: ours, Burn's and the matrix product by turns.
-fn measure(size: &Size, args: &Args, device: &Device) -> Vec<Row> {
+/// The three products at one size: ours, Burn's and the matrix product by turns. How many times longer
+/// Burn's takes, and the row.
+fn measure(size: &Size, args: &Args, device: &Device) -> [(f64, [String; 9]); 3] {
     let random = |shape| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), device);
     let s = size.sizes;
     let ([h, w], [map_height, map_width]) = (s.filter, s.map());
@@ -124,7 +140,7 @@ fn measure(size: &Size, args: &Args, device: &Device) -> Vec<Row> {
             [&maps, &residual],
         ),
     ];
-    let rows = products.map(|(product, ours, burns, [a, b])| {
+    products.map(|(product, ours, burns, [a, b])| {
         let (mut own, mut burn, mut ceiling) =
             (Times::default(), Times::default(), Times::default());
         // Warm-up.
@@ -143,18 +159,25 @@ fn measure(size: &Size, args: &Args, device: &Device) -> Vec<Row> {
                 burn.take(|| burns(a.clone(), b.clone(), g));
             }
         }
+        let rate = size.operations() / own.least();
         let matrix = 2.0 * (MATRIX as f64).powi(3) / ceiling.least();
-        Row {
-            size: size.name(),
-            product,
-            algorithm: Algorithm::fastest(product, g, s),
-            least: own.least(),
-            median: own.median(),
-            rate: size.operations() / own.least(),
-            share: size.operations() / own.least() / matrix,
-            ceiling: matrix,
-            burn: (!args.no_burn).then(|| burn.least() / own.least()),
-        }
-    });
-    rows.into()
+        // Infinite where Burn's was left out.
+        let ratio = burn.least() / own.least();
+        let algorithm = match Algorithm::fastest(product, g, s) {
+            Algorithm::Direct => "sums".into(),
+            Algorithm::Fft([height, width]) => format!("FFT {height}x{width}"),
+        };
+        let cells = [
+            size.name(),
+            format!("{product:?}"),
+            algorithm,
+            format!("{:.3}", own.least() * 1e3),
+            format!("{:.3}", own.median() * 1e3),
+            format!("{:.1}", rate / 1e9),
+            format!("{:.1}", matrix / 1e9),
+            format!("{:.2}", rate / matrix),
+            format!("{ratio:.1}"),
+        ];
+        (ratio, cells)
+    })
 }
