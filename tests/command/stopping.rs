@@ -49,7 +49,7 @@ fn the_same_seed_gives_the_same_files() {
 #[test]
 fn ctrl_c_saves_and_the_run_resumes_bit_for_bit() {
     // Long enough that the signal finds it at work.
-    const EPOCHS: [&str; 2] = ["--epochs", "20"];
+    const EPOCHS: [&str; 2] = ["--epochs", "10"];
     for solver in SOLVERS {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
@@ -63,7 +63,7 @@ fn ctrl_c_saves_and_the_run_resumes_bit_for_bit() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first = |line: &String| line.contains("layer 1/2 epoch 1/20");
+        let first = |line: &String| line.contains("layer 1/2 epoch 1/10");
         let seen = lines.by_ref().map_while(Result::ok).find(first);
         assert!(seen.is_some(), "{solver}: no epoch was reported");
         signal(&child, "-INT");

@@ -387,7 +387,7 @@ fn an_online_run_replaces_filters_that_no_image_used() {
         folder.path(),
         CheckpointSelector::Last,
         &folder.path().join("out.npz"),
-        true,
+        deconvnet::task::exchange::ExportMaps::Dense,
         false,
         &Device::flex(),
     )
