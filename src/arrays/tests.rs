@@ -62,6 +62,7 @@ fn assert_same(found: &Bundle, sent: &Bundle) {
 pub(super) fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     match result.unwrap_err() {
         Error::Input(text) | Error::Config(text) => text,
+        error @ Error::Exists(_) => error.to_string(),
         other => panic!("not the kind of error expected: {other:?}"),
     }
 }

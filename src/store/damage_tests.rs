@@ -67,8 +67,8 @@ fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
             "not the checkpoint of a deconvnet run",
         ),
         (
-            whole.replace("\"version\": 1", "\"version\": 2"),
-            "format version 2",
+            whole.replace("\"version\": 2", "\"version\": 3"),
+            "format version 3",
         ),
         (
             whole.replace("\"step\"", "\"stop\""),

@@ -69,7 +69,7 @@ fn files_in(folder: &Path) -> usize {
 
 pub(super) fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     match result.unwrap_err() {
-        Error::Checkpoint(text) => text,
+        Error::Checkpoint(text) | Error::Config(text) => text,
         error @ (Error::Damaged { .. } | Error::Occupied { .. }) => error.to_string(),
         other => panic!("not the kind of error expected: {other:?}"),
     }
