@@ -95,8 +95,8 @@ fn time<T>(options: &Options, device: &Device, call: impl Fn() -> T) -> Result<[
         Ok(start.elapsed().as_secs_f64() * 1e3 / calls as f64)
     };
     let first = round(1)?;
-    let rounds = (0..5).map(|_| round(options.calls));
-    let least = rounds.fold(Ok(f64::MAX), |least, ms| Ok(least?.min(ms?)))?;
+    let mut rounds = (0..5).map(|_| round(options.calls));
+    let least = rounds.try_fold(f64::MAX, |least, ms| ms.map(|ms| least.min(ms)))?;
     Ok([least, first])
 }
 

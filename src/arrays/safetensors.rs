@@ -105,7 +105,7 @@ impl View for Tensor<'_> {
     fn data_len(&self) -> usize {
         match self {
             Self::Array(array) => array.values.len() * size_of::<f32>(),
-            Self::Indices(_, values) => values.len() * size_of::<u32>(),
+            Self::Indices(_, values) => size_of_val(*values),
             Self::Scalar(_) => size_of::<f64>(),
         }
     }

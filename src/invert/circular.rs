@@ -5,7 +5,7 @@ use faer::{Col, Mat, c64};
 use rayon::prelude::*;
 use rustfft::{FftDirection, FftPlanner};
 
-use super::decomposition::Side;
+use super::dense::Side;
 use super::{Operator, Padding};
 use crate::error::{Error, Result};
 

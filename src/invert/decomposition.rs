@@ -1,11 +1,22 @@
 //! The singular value decomposition of `W`, in the form that its geometry allows.
 
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
+use super::Operator;
 use super::circular::Circular;
-use super::dense::Dense;
-use super::{Operator, Regularise};
+use super::dense::{Dense, Side};
 use crate::error::Result;
+
+/// How a pseudo-inverse is held back; by default, not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Regularise {
+    /// Singular values up to this share of the largest count as zero.
+    pub truncation: f64,
+    /// Weight of Tikhonov's term, `tikhonov/2 ||x||^2`.
+    pub tikhonov: f64,
+}
 
 /// The singular value decomposition `W = U S V'`.
 ///
@@ -34,15 +45,6 @@ use crate::error::Result;
 pub struct Decomposition {
     operator: Operator,
     form: Form,
-}
-
-/// Which of the singular vectors.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Side {
-    /// The columns of `U`, vectors such as `y`.
-    Left,
-    /// The columns of `V`, vectors such as `x`.
-    Right,
 }
 
 #[derive(Clone, Debug)]

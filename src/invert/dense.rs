@@ -3,11 +3,19 @@
 use faer::{ColRef, Mat, MatRef};
 
 use super::Operator;
-use super::decomposition::Side;
 use crate::error::{Error, Result};
 
 /// Matrices of more elements than this are not written out: 32 MiB, a second of work.
 pub const LARGEST: usize = 1 << 22;
+
+/// Which of the singular vectors.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Side {
+    /// The columns of `U`, vectors such as `y`.
+    Left,
+    /// The columns of `V`, vectors such as `x`.
+    Right,
+}
 
 /// `W = U diag(s) V'`, the thin form.
 #[derive(Clone, Debug)]

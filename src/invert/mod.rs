@@ -53,7 +53,7 @@ pub use adam::InverseAdam;
 pub use analysis::Analysis;
 pub use cg::ConjugateGradients;
 pub use circular::LARGEST_BLOCKS;
-pub use decomposition::Decomposition;
+pub use decomposition::{Decomposition, Regularise};
 pub use dense::LARGEST;
 pub use kernel::{Filters, Kernel};
 pub use lbfgs::Lbfgs;
@@ -61,7 +61,7 @@ pub use lsqr::Lsqr;
 pub use method::{InverseMethod, Recovery, Settings};
 pub use operator::{Operator, Padding};
 pub use primal_dual::PrimalDual;
-pub use problem::{Inverse, InverseEvaluation, Prior, Regularise};
+pub use problem::{Inverse, InverseEvaluation, Prior};
 pub use wiener::{wiener, wiener_fits};
 
 pub use crate::linop::noise;

@@ -8,16 +8,6 @@ use crate::error::{Error, Result};
 use crate::linop::norm;
 use crate::solve::{Evaluate, Point, Quality, Reason, in_double};
 
-/// How a pseudo-inverse is held back; by default, not at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Regularise {
-    /// Singular values up to this share of the largest count as zero.
-    pub truncation: f64,
-    /// Weight of Tikhonov's term, `tikhonov/2 ||x||^2`.
-    pub tikhonov: f64,
-}
-
 /// What is known of `x` beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

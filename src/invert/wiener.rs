@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::Operator;
 use super::circular::Circular;
-use super::decomposition::Side;
+use super::dense::Side;
 use crate::error::{Error, Result};
 
 /// How much more the mean of the image is expected to vary than the lowest frequency.

@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device, Tensor};
 
-use super::sums;
+use super::sums::sums;
 use crate::error::{Error, Result};
 
 /// Images and, where not all pixels count alike, a weight for each:

@@ -6,11 +6,12 @@ mod maps;
 mod network;
 mod objective;
 mod sparse;
+mod sums;
 
 pub use data_term::DataTerm;
 pub use layer::{Constraint, Layer, LayerConfig};
 pub use maps::FeatureMaps;
 pub use network::{Network, NetworkConfig};
+pub(crate) use objective::Sums;
 pub use objective::{Evaluation, Model, Objective, Terms};
-pub(crate) use objective::{Sums, sums};
 pub use sparse::SparseMaps;

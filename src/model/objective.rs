@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::sums::sums;
 use super::{DataTerm, FeatureMaps, Network};
 use crate::error::{Error, Result};
 use crate::penalty;
@@ -272,18 +273,6 @@ impl Evaluation {
             density: sum(|e| e.density) / n,
         }
     }
-}
-
-/// The sum of each image's elements, in double precision from rows on.
-///
-/// # Shapes
-/// `[n, ..]` -> n numbers.
-pub(crate) fn sums(x: Tensor<4>) -> Vec<f64> {
-    let n = x.dims()[0];
-    let rows: Vec<f64> = x.sum_dim(3).into_data().iter::<f64>().collect();
-    rows.chunks(rows.len() / n)
-        .map(|image| image.iter().sum())
-        .collect()
 }
 
 /// The largest magnitude among each image's elements.

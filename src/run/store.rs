@@ -29,7 +29,7 @@ pub struct Memory {
 
 #[derive(Debug)]
 enum Kept {
-    Dense(Tensor<4>),
+    Dense(Box<Tensor<4>>),
     Sparse(SparseMaps),
 }
 
@@ -39,7 +39,7 @@ impl Kept {
         let sparse = SparseMaps::from_dense(maps)?;
         Ok(match sparse.density() < 0.5 {
             true => Self::Sparse(sparse),
-            false => Self::Dense(maps.clone()),
+            false => Self::Dense(Box::new(maps.clone())),
         })
     }
 }
@@ -77,7 +77,7 @@ impl Store {
             Self::Folder(folder) => folder.put(
                 name,
                 &match kept {
-                    Kept::Dense(maps) => save(FeatureMaps::new(maps))?,
+                    Kept::Dense(maps) => save(FeatureMaps::new(*maps))?,
                     Kept::Sparse(maps) => maps.to_bytes(),
                 },
             ),
@@ -88,7 +88,7 @@ impl Store {
     pub(super) fn get(&self, name: &str, shape: [usize; 4], device: &Device) -> Result<Tensor<4>> {
         match self {
             Self::Memory(memory) => match memory.maps.get(name) {
-                Some(Kept::Dense(maps)) => Ok(maps.clone()),
+                Some(Kept::Dense(maps)) => Ok(Tensor::clone(maps)),
                 Some(Kept::Sparse(maps)) => Ok(maps.to_dense(device)),
                 None => Err(Error::Checkpoint(format!("there are no maps `{name}` yet"))),
             },

@@ -3,11 +3,13 @@
 use std::mem;
 
 use burn::module::{Module, Param};
-use burn::optim::{AdamConfig, AdamState, AdaptiveMomentumState, Optimizer};
+use burn::optim::{AdamConfig, AdamState, Optimizer};
 use burn::tensor::{Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{CodingSolver, FilterMemory, Learner, Problem, Solver};
+use super::coding_solver::{CodingSolver, LearnTogether};
+use super::moments::Moments;
+use super::{Problem, Solver};
 use crate::error::{Error, Result};
 use crate::model::{DataTerm, FeatureMaps, Model, Network, Objective};
 use crate::pass::{BLOCK, Block, Pass, Use};
@@ -46,51 +48,6 @@ impl Default for Adam {
             beta_2: 0.999,
             epsilon: 1e-8,
         }
-    }
-}
-
-/// Adam's memory of one tensor, as a module so that it can be saved.
-#[derive(Module, Debug)]
-pub struct Moments {
-    /// The mean of the gradients.
-    pub first: Param<Tensor<4>>,
-    /// The mean of their squares.
-    pub second: Param<Tensor<4>>,
-    /// Steps taken.
-    #[module(skip)]
-    pub time: usize,
-}
-
-impl Moments {
-    /// No step taken yet.
-    pub fn zeros(like: &Tensor<4>) -> Self {
-        Self::new([like.zeros_like(), like.zeros_like()], 0)
-    }
-
-    fn new([first, second]: [Tensor<4>; 2], time: usize) -> Self {
-        let moment = |value| Param::from_tensor(value).set_require_grad(false);
-        Self {
-            first: moment(first),
-            second: moment(second),
-            time,
-        }
-    }
-
-    /// Forgets a part, as if nothing had been seen of it.
-    pub fn forget(&mut self, part: [std::ops::Range<usize>; 4]) {
-        let blank = |x: Tensor<4>| x.slice_fill(part.clone(), 0.0);
-        self.first = self.first.clone().map(blank);
-        self.second = self.second.clone().map(blank);
-    }
-
-    fn state(&self) -> Option<AdamState<4>> {
-        (self.time > 0).then(|| {
-            AdamState::new(AdaptiveMomentumState::new(
-                self.time,
-                self.first.val(),
-                self.second.val(),
-            ))
-        })
     }
 }
 
@@ -266,21 +223,21 @@ impl CodingSolver for Adam {
     /// Adam on maps and filters at once, for so many steps.
     fn learn_together(
         &self,
-        learner: &Learner,
+        how: &LearnTogether,
         problem: &Problem,
         maps: &Tensor<4>,
-        memory: &mut FilterMemory,
+        moments: &mut Vec<Moments>,
     ) -> Option<(Tensor<4>, Network)> {
         let mut network = problem.network.clone();
-        if memory.moments.is_empty() {
+        if moments.is_empty() {
             let layers = network.layers().iter();
-            memory.moments = layers
+            *moments = layers
                 .map(|layer| Moments::zeros(&layer.filters.val()))
                 .collect();
         }
         let mut maps = maps.clone();
         let mut map_moments = Moments::zeros(&maps);
-        for _ in 0..learner.steps {
+        for _ in 0..how.steps {
             let model = Model {
                 network: network.clone(),
                 codes: FeatureMaps::new(maps.clone()),
@@ -290,11 +247,11 @@ impl CodingSolver for Adam {
             let gradient = gradient_of(&model.codes.maps, &gradients);
             self.step_maps(&mut maps, gradient, &problem.objective, &mut map_moments);
             let layers = network.layers_mut().iter_mut().zip(model.network.layers());
-            for ((layer, tracked), moments) in layers.zip(&mut memory.moments) {
+            for ((layer, tracked), moments) in layers.zip(&mut *moments) {
                 let gradient = gradient_of(&tracked.filters, &gradients);
                 let (filters, _) =
-                    self.descend(learner.filter_rate, layer.filters.val(), gradient, moments);
-                *layer = layer.with_filters(learner.constraint.project(filters));
+                    self.descend(how.filter_rate, layer.filters.val(), gradient, moments);
+                *layer = layer.with_filters(how.constraint.project(filters));
             }
         }
         Some((maps, network))

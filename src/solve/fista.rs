@@ -5,7 +5,8 @@ use std::mem;
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{CodingSolver, Problem, Solver, SparseBatch};
+use super::coding_solver::CodingSolver;
+use super::{Problem, Solver, SparseBatch};
 use crate::conv::proximal::{self, Proximal};
 use crate::linop::Dot;
 use crate::pass::{self, BLOCK, Block, Pass, Use, dot};

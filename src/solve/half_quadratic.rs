@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{CodingSolver, Problem, Reason, Solver};
+use super::coding_solver::CodingSolver;
+use super::{Problem, Reason, Solver};
 use crate::error::{Error, Result};
 use crate::linop::Dot;
 use crate::pass::{BLOCK, Block, Pass, Use, dot};

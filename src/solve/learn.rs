@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::adam::Moments;
+use super::coding_solver::LearnTogether;
 use super::filters::Batches;
 use super::method::Coded;
+use super::moments::Moments;
 use super::{
     Callback, FilterProblem, FilterStep, Method, OnlineStatistics, Point, Problem, SparseBatch,
 };
@@ -85,7 +86,15 @@ impl Learner {
     ) -> Result<Learnt> {
         let Problem { network, data, .. } = problem;
         let together = match update {
-            true => self.codes.learn_together(self, problem, &maps, memory),
+            true => {
+                let how = LearnTogether {
+                    steps: self.steps,
+                    filter_rate: self.filter_rate,
+                    constraint: self.constraint,
+                };
+                let moments = &mut memory.moments;
+                self.codes.learn_together(&how, problem, &maps, moments)
+            }
             false => None,
         };
         let waits = together.is_none() && update;

@@ -5,50 +5,14 @@ use std::str::FromStr;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::coding_solver::{CodingSolver, LearnTogether};
+use super::moments::Moments;
 use super::{
-    Adam, Callback, CoordinateDescent, FilterMemory, Fista, HalfQuadratic, Learner, Limits, Point,
-    Problem, Solved, Solver, SparseBatch, advance, drive,
+    Adam, Callback, CoordinateDescent, Fista, HalfQuadratic, Limits, Point, Problem, Solved,
+    Solver, SparseBatch, advance, drive,
 };
 use crate::error::{Error, Result};
 use crate::model::Network;
-
-/// What a solver for the maps can do beyond its steps; the defaults are what most of them answer.
-pub trait CodingSolver: Solver + Sized {
-    /// Whether it works on several layers together.
-    const STACKS: bool = true;
-    /// Whether the maps that go on are others than the codes, see [`Solver::maps`].
-    const SEPARATE_MAPS: bool = false;
-    /// Whether every visit of an image begins its schedule anew, so that a second one adds nothing.
-    const RESTARTS: bool = false;
-    /// Steps between two evaluations that suit it.
-    const EVERY: usize = 10;
-
-    /// The settings that a short text stands for, such as a learning rate.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where there is no such variant.
-    fn variant(self, name: &str, text: &str) -> Result<Self> {
-        Err(Error::Config(format!(
-            "{name} has no variant '{text}'; write {name} alone"
-        )))
-    }
-
-    /// The elements of its codes, where they are sparse and at hand.
-    fn sparse(&self, _: &Problem, _: Self::State, _: &Tensor<4>) -> Option<SparseBatch> {
-        None
-    }
-
-    /// Moves maps and filters together, for a solver that learns both at once.
-    fn learn_together(
-        &self,
-        _: &Learner,
-        _: &Problem,
-        _: &Tensor<4>,
-        _: &mut FilterMemory,
-    ) -> Option<(Tensor<4>, Network)> {
-        None
-    }
-}
 
 /// The one list of solvers: variant, type, name.
 macro_rules! solvers {
@@ -244,12 +208,12 @@ impl Method {
     /// See [`CodingSolver::learn_together`].
     pub(super) fn learn_together(
         &self,
-        learner: &Learner,
+        how: &LearnTogether,
         problem: &Problem,
         maps: &Tensor<4>,
-        memory: &mut FilterMemory,
+        moments: &mut Vec<Moments>,
     ) -> Option<(Tensor<4>, Network)> {
         with_solver!(self, |solver: S| solver
-            .learn_together(learner, problem, maps, memory))
+            .learn_together(how, problem, maps, moments))
     }
 }

@@ -7,6 +7,7 @@
 //! each visit of some images and checks what they led to. Solvers read no files and print nothing.
 
 mod adam;
+mod coding_solver;
 mod coordinate_descent;
 mod drive;
 mod encode;
@@ -15,8 +16,10 @@ mod fista;
 mod half_quadratic;
 mod learn;
 mod method;
+mod moments;
 
-pub use adam::{Adam, AdamPass, Moments};
+pub use adam::{Adam, AdamPass};
+pub use coding_solver::{CodingSolver, LearnTogether};
 pub use coordinate_descent::{CoordinateDescent, CoordinateDescentState, SparseBatch};
 use drive::advance;
 pub use drive::{Callback, Evaluate, Limits, Point, Quality, Reason, Solved, drive};
@@ -25,7 +28,8 @@ pub use filters::{Batches, FilterProblem, FilterStep, OnlineStatistics};
 pub use fista::{Fista, FistaPass};
 pub use half_quadratic::{DirectionPass, HalfQuadratic, LastPass, Schedule, ShrinkPass};
 pub use learn::{FilterMemory, Learner, Learnt};
-pub use method::{CodingSolver, Method, SolverName};
+pub use method::{Method, SolverName};
+pub use moments::Moments;
 
 use burn::tensor::{DType, Device, Tensor};
 

@@ -218,8 +218,9 @@ fn every_module_is_in_the_table() {
     for line in lib.expect("src/lib.rs").lines() {
         let line = line.trim_start_matches("pub ");
         if let Some(name) = line.strip_prefix("mod ").and_then(|l| l.strip_suffix(';')) {
+            // What tests share is no part of the house.
             assert!(
-                ALLOWED.iter().any(|(n, _)| *n == name),
+                name == "skipped" || ALLOWED.iter().any(|(n, _)| *n == name),
                 "`{name}` is not in the table"
             );
         }

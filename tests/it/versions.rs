@@ -80,9 +80,14 @@ fn runs_of_version_1_go_on_to_where_they_ended() {
         assert!(!trainer.run().state.finished(), "{name}");
         assert_eq!(trainer.train(&mut ()).expect(name), Ended::Finished);
         drop(trainer);
-        // Another processor may sum in vectors of another width.
         let run = Run::read(&path, CheckpointSelector::Last, &device).expect(name);
-        assert_same(&run, name, 1e-3);
+        let tolerance = match name {
+            // FISTA's step was an estimate then and is certified now: five steps lead elsewhere.
+            "joint" => 0.05,
+            // Another processor may sum in vectors of another width.
+            _ => 1e-3,
+        };
+        assert_same(&run, name, tolerance);
 
         let read = |file: PathBuf| -> serde_json::Value {
             let text = fs::read_to_string(&file).expect("a checkpoint");

@@ -5,7 +5,6 @@ use pulp::{Simd, WithSimd};
 use super::layer_problem::{
     Element, Elements, LayerProblem, Real, Values, each, largest, real, to_f64,
 };
-use super::newton;
 use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
@@ -17,6 +16,9 @@ const MARGIN: f64 = 1.3;
 /// The most sweeps of a round, and the drop of the largest move, from the first, at which they end.
 const SWEEPS: usize = 8;
 const DROP: f64 = 0.15;
+/// Conjugate gradients of the first Newton step, from maps of zeros and from maps that were found before.
+const COLD: usize = 4;
+const WARM: usize = 7;
 /// Moves of at most so many roundings of the largest gradient there was are none.
 const STILL: f64 = 4.0;
 
@@ -59,7 +61,7 @@ impl<T: Real> Image<T> {
             largest: 0.0,
             swept: false,
             settled: false,
-            gradients: if cold { newton::COLD } else { newton::WARM },
+            gradients: if cold { COLD } else { WARM },
         };
         new.refresh(layer);
         new

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 pub use self::batch::SparseBatch;
 use self::image::{FALL, Image};
 use self::layer_problem::{LayerProblem, Real};
-use super::{CodingSolver, Problem, Reason, Solver};
+use super::coding_solver::CodingSolver;
+use super::{Problem, Reason, Solver};
 use crate::pass::numbers;
 
 /// Coordinate descent on a working set, for one layer:

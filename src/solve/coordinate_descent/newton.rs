@@ -5,9 +5,6 @@ use super::layer_problem::{
     Element, LayerProblem, Real, Values, each, real, sum_of, weighted_square,
 };
 
-/// Conjugate gradients of the first step, from maps of zeros and from maps that were found before.
-pub(super) const COLD: usize = 4;
-pub(super) const WARM: usize = 7;
 /// The fewest that a step has.
 const LEAST: usize = 2;
 /// A step that raises the objective to more than this share went too far.

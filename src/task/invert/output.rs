@@ -94,7 +94,7 @@ pub(super) fn pictures(
     }
     if report.experiment.photographed() {
         for (row, tensor) in report.rows.iter().zip(recovered) {
-            results.picture(&photograph(row.way), &pictures::photograph(tensor))?;
+            results.picture(photograph(row.way), &pictures::photograph(tensor))?;
         }
     }
     Ok(())
