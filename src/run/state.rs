@@ -179,7 +179,7 @@ impl State {
     /// Nothing learnt yet.
     ///
     /// # Errors
-    /// [`Error::Config`] where numbers of maps do not fit together.
+    /// [`crate::Error::Config`] where numbers of maps do not fit together.
     pub fn new(config: Config, prepare: Prepare, images: Vec<Source>) -> Result<Self> {
         Ok(Self {
             connectivity: config.connectivities()?,

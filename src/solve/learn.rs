@@ -75,7 +75,7 @@ impl Learner {
     ///
     /// # Errors
     /// [`Error::Numeric`] where the numbers leave the finite range; [`Error::Config`] for
-    /// [`CoordinateDescent`](super::Descent) on a stack of layers.
+    /// [`CoordinateDescent`](super::CoordinateDescent) on a stack of layers.
     pub fn visit(
         &self,
         problem: &Problem,
