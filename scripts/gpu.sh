@@ -116,8 +116,8 @@ run() {
     printf '# GPU measurements\n\n```\ncommit   %s\n' "$(cat "$dir/commit")"
     printf 'backend  %s\nat       %s\nCPUs     %s, ' "$backend" "$(date -u '+%F %R UTC')" "$(nproc)"
     sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1
-    timeout 15 "$programs/deconvnet" backends || true
-    timeout 5 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
+    timeout --kill-after=3 15 "$programs/deconvnet" backends || true
+    timeout --kill-after=3 5 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
     printf '```\n'
   } >"$report" 2>"$out/machine.log"
 
