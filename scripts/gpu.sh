@@ -63,7 +63,7 @@ build() {
   cp "$0" "$here"/rivals*.py "$dir/scripts"
   # A machine with a driver may lack the loader of Vulkan.
   cp -L "$(ldconfig -p | sed -n 's/.*libvulkan.so.1 .*x86-64.* => //p' | head -n 1)" "$dir/lib" || true
-  git -C "$here" describe --always --dirty >"$dir/commit"
+  git -C "$here" describe --always --dirty >"$dir/commit" || echo unknown >"$dir/commit"
   size=$(du -sm "$dir" | cut -f 1)
   echo "$dir: $size MiB"
   [ -n "$tiny" ] || [ "$size" -lt 60 ]
@@ -96,21 +96,28 @@ run() {
   if ! ldconfig -p | grep libvulkan.so.1 >/dev/null; then
     export LD_LIBRARY_PATH=$dir/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   fi
-  local programs=$unpacked/release kernels=() sizes=large rivals=torch-fista,torch-fista-fft,flex
-  local learners=torch-learning-fft device=cuda epochs=20 every=(10 2)
+  local programs=$unpacked/release kernels burn steps coding learning torch=
   if [ -n "$tiny" ]; then
-    kernels=(--size 32 --maps 4 --taps 5 --calls 1)
-    sizes=tiny rivals=flex learners=flex device=cpu every=(2 1)
-    if "$python" -c 'import torch' 2>/dev/null; then
-      rivals+=,torch-fista learners+=,torch-learning
-    fi
+    if "$python" -c 'import torch' 2>/dev/null; then torch=yes; fi
+    burn=(--images 1 --size 32 --maps 4 --taps 5 --planes 1 --calls 1)
+    kernels=(--alone "${burn[@]}")
+    steps=(--sizes tiny)
+    coding=(--rivals "flex${torch:+,torch-fista}" --every 2)
+    learning=(--rivals "flex${torch:+,torch-learning}" --epochs 5 --iterations 3)
+  else
+    # Without autotune, Burn's own take too long, and too much memory, for many images.
+    burn=(--images 1 --planes 1)
+    kernels=(--alone)
+    steps=(--sizes large)
+    coding=(--device cuda --rivals torch-fista,torch-fista-fft,flex --every 10)
+    learning=(--device cuda --rivals torch-learning-fft --epochs 20 --iterations 20 --every 2)
   fi
   {
     printf '# GPU measurements\n\n```\ncommit   %s\n' "$(cat "$dir/commit")"
     printf 'backend  %s\nat       %s\nCPUs     %s, ' "$backend" "$(date -u '+%F %R UTC')" "$(nproc)"
     sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1
-    timeout 15 "$programs/deconvnet" backends || true
-    timeout 5 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
+    timeout --kill-after=3 15 "$programs/deconvnet" backends || true
+    timeout --kill-after=3 5 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
     printf '```\n'
   } >"$report" 2>"$out/machine.log"
 
@@ -119,15 +126,13 @@ run() {
     set -o pipefail
     "$0" gpu:: backends:: | tee /dev/stderr | sed -un "s/^test \(.*\) \.\.\. \(.*\)/| \1 | \2 |/p"
   ' "$programs/it"
-  part kernels 50 "$programs/gpu" --backend "$backend" --alone "${kernels[@]}"
-  # Without autotune, Burn's own take too long, and too much memory, for many images.
-  part burn 30 "$programs/gpu" --backend "$backend" --images 1 --planes 1 "${kernels[@]}"
-  part steps 75 "$programs/steps" --backend "$backend,flex" --sizes "$sizes" --seconds 0.5
-  local beside=("$dir/problem.npz" --backend "$backend" --device "$device" --repeats 1 --seconds 15)
-  part coding 105 "$python" "$dir/scripts/rivals.py" coding "${beside[@]}" \
-    --rivals "$rivals" --every "${every[0]}" --out "$out/coding"
-  part learning 105 "$python" "$dir/scripts/rivals.py" learning "${beside[@]}" \
-    --rivals "$learners" --every "${every[1]}" --epochs "$epochs" --iterations 20 --out "$out/learning"
+  part kernels 50 "$programs/gpu" --backend "$backend" "${kernels[@]}"
+  part burn 30 "$programs/gpu" --backend "$backend" "${burn[@]}"
+  part steps 75 "$programs/steps" --backend "$backend,flex" "${steps[@]}" --seconds 0.5
+  local rivals=("$python" "$dir/scripts/rivals.py") problem=("$dir/problem.npz" --backend "$backend")
+  problem+=(--repeats 1 --seconds 15)
+  part coding 105 "${rivals[@]}" coding "${problem[@]}" "${coding[@]}" --out "$out/coding"
+  part learning 105 "${rivals[@]}" learning "${problem[@]}" "${learning[@]}" --out "$out/learning"
 
   printf '\n## parts\n\n| part | seconds | |\n|---|---|---|\n%s' "$verdicts" | tee -a "$report"
   return "$failed"

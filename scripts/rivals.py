@@ -178,7 +178,7 @@ def compare(name, target, contenders, run, repeats):
                 "who": f"deconvnet, {who}" if who in BACKENDS else who,
                 "target": f"{target:.6f}",
                 "seconds": f"{median:.4f}",
-                "times ours": f"{median / ours:.1f}" if ours < float("inf") else "-",
+                "times ours": f"{median / ours:.3g}" if ours < float("inf") else "-",
                 "least F": f"{min(f for _, f in curves[who]):.6f}",
                 "MiB": f"{statistics.median(memory[who]):.0f}",
                 "not zero": "".join(f"{share:.2%}" for share in density[who]),
@@ -270,7 +270,7 @@ def learning(args):
             def run(who, target):
                 if who not in BACKENDS:
                     return theirs(who, problem, args, target)
-                more = [] if who == "flex" else ["--rounds", "10", "--target", str(target)]
+                more = [] if who == "flex" else ["--rounds", "10", f"--target={target}"]
                 return ours_learning(problem, args, "--backend", who, *more)
 
             setter = next((rival for rival in rivals if rival not in BACKENDS), args.backend)
