@@ -168,6 +168,17 @@ pub fn sync(device: &Device) -> Result<()> {
         .map_err(|error| Error::Backend(format!("the device failed: {error}")))
 }
 
+/// The numbers of a tensor in single precision, row-major.
+///
+/// # Errors
+/// [`Error::Backend`] where the device cannot hand them over.
+pub(crate) fn read(tensor: &Tensor<4>) -> Result<Vec<f32>> {
+    tensor
+        .clone()
+        .try_into_vec_as()
+        .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))
+}
+
 /// Which backends there are and which devices answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Survey {

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::backend;
 use crate::error::{Error, Result};
 
 /// Sparse maps `z` of one image: the places and values of the elements that are not zero, in row-major
@@ -51,11 +52,9 @@ impl SparseMaps {
                 u32::MAX
             )));
         }
-        let dense = maps
-            .clone()
-            .try_into_vec_as::<f32>()
-            .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
-        let used = (0..).zip(dense).filter(|(_, value)| *value != 0.0);
+        let used = (0..)
+            .zip(backend::read(maps)?)
+            .filter(|(_, value)| *value != 0.0);
         let (places, values) = used.unzip();
         Ok(Self {
             shape: [k, height, width],

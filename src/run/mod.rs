@@ -10,6 +10,7 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device, Tensor, TensorData};
 
+use crate::backend;
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::model::{Network, SparseMaps};
@@ -195,6 +196,14 @@ impl Run {
     }
 }
 
+/// The run in `path` has no filters that are worth using.
+pub(crate) fn nothing_learnt(path: &Path) -> Error {
+    Error::Checkpoint(format!(
+        "{} has learnt nothing yet; go on training it first",
+        path.display()
+    ))
+}
+
 /// The name under which the maps of an image are stored.
 fn maps_name(layer: usize, image: usize) -> String {
     format!("maps/layer{}/image{:05}", layer + 1, image + 1)
@@ -306,13 +315,10 @@ pub fn to_tensor(image: &Image, device: &Device) -> Tensor<4> {
 pub fn to_image(batch: &Tensor<4>, n: usize) -> Result<Image> {
     let one = batch.clone().narrow(0, n, 1);
     let [_, channels, height, width] = one.dims();
-    let values = one
-        .try_into_vec_as::<f32>()
-        .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
     Ok(Image {
         channels,
         height,
         width,
-        values,
+        values: backend::read(&one)?,
     })
 }

@@ -34,8 +34,9 @@ use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
 use crate::arrays::{self, Array, Bundle};
+use crate::backend;
 use crate::error::{Error, Result};
-use crate::run::Run;
+use crate::run::{Run, nothing_learnt};
 use crate::store::CheckpointSelector;
 
 /// What was exported.
@@ -111,10 +112,7 @@ pub fn export(
     let path = run;
     let run = Run::read(path, which, device)?;
     if run.state.objectives.is_empty() {
-        return Err(Error::Checkpoint(format!(
-            "{} has learnt nothing yet; go on training it first",
-            path.display()
-        )));
+        return Err(nothing_learnt(path));
     }
     if maps != ExportMaps::None && !run.state.keeps_maps() {
         return Err(Error::Config(format!(
@@ -145,11 +143,7 @@ fn key(l: usize, name: &str) -> String {
 /// # Errors
 /// [`Error::Backend`] where the device cannot hand it over.
 pub(super) fn to_array(tensor: &Tensor<4>) -> Result<Array> {
-    let values = tensor
-        .clone()
-        .try_into_vec_as::<f32>()
-        .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
-    Array::new(tensor.dims().to_vec(), values)
+    Array::new(tensor.dims().to_vec(), backend::read(tensor)?)
 }
 
 const RESCALING: [&str; 2] = ["rescaling.shift", "rescaling.scale"];

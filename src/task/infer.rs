@@ -24,7 +24,7 @@ use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::Results;
-use crate::run::{Run, State, to_image, to_tensor};
+use crate::run::{Run, State, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
@@ -192,12 +192,8 @@ struct InferredLayer {
 impl<'a> Coder<'a> {
     fn new(run: &'a Run, options: &'a Options, device: &'a Device) -> Result<Self> {
         let state = &run.state;
-        let Some(&top) = state.objectives.last() else {
-            return Err(Error::Checkpoint(format!(
-                "{} has learnt nothing yet; go on training it first",
-                options.checkpoint.display()
-            )));
-        };
+        let top = state.objectives.last().copied();
+        let top = top.ok_or_else(|| nothing_learnt(&options.checkpoint))?;
         let layers = state.learnt_layers();
         let joint = options.joint || state.config.train.form == Form::Joint;
         let stage = |layers, objective| Stage {

@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::{Network, Objective};
 use crate::report::Results;
-use crate::run::{Images, Run, to_tensor};
+use crate::run::{Images, Run, nothing_learnt, to_tensor};
 use crate::solve::Limits;
 use crate::store::CheckpointSelector;
 
@@ -220,12 +220,8 @@ impl Options {
         device: &Device,
     ) -> Result<(Images, Network, Objective)> {
         let Run { state, network, .. } = Run::read(path, which, device)?;
-        let Some(&objective) = state.objectives.first() else {
-            return Err(Error::Checkpoint(format!(
-                "{} has learnt nothing yet; go on training it first",
-                path.display()
-            )));
-        };
+        let objective = state.objectives.first().copied();
+        let objective = objective.ok_or_else(|| nothing_learnt(path))?;
         let mut config = state.config;
         if let Some(images) = &self.config.data.images {
             config.data.images = Some(images.clone());
