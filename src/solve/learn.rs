@@ -100,16 +100,12 @@ impl Learner {
         let waits = together.is_none() && update;
         let (coded, network) = match together {
             Some((maps, network)) => {
-                let codes = maps.clone();
-                let sparse = None;
-                (
-                    Coded {
-                        codes,
-                        maps,
-                        sparse,
-                    },
-                    network,
-                )
+                let coded = Coded {
+                    codes: maps.clone(),
+                    maps,
+                    sparse: None,
+                };
+                (coded, network)
             }
             None => {
                 let stop = || callback.interrupted();

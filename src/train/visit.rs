@@ -7,6 +7,7 @@ use rand::RngExt;
 
 use super::Event;
 use super::trainer::{START, Trainer, random_stream};
+use crate::backend;
 use crate::config::Update;
 use crate::error::{Error, Result};
 use crate::model::{DataTerm, Evaluation, FeatureMaps, Network};
@@ -141,16 +142,22 @@ impl Trainer {
         let network = learner.update_filters(stack, batches_of_all, None, &mut [])?;
         let trainer = trainer.into_inner();
         let objective = trainer.run.state.objectives[stage];
+        let separate = learner.codes.has_separate_maps();
         let (mut after, mut snr, mut going_on) = (0.0, 0.0, 0.0);
         for batch in batches {
             let device = trainer.device.clone();
             let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
             let codes = trainer.gather(batch, |trainer, i| trainer.run.codes(top, i, &device))?;
-            let maps = trainer.gather(batch, |trainer, i| trainer.run.maps(top, i, &device))?;
             let data = DataTerm::new(images);
-            let codes = objective.evaluate(&network, codes, &data);
-            let maps = objective.evaluate(&network, maps, &data);
+            let codes = objective.measure(&network, codes, &data);
             after += Evaluation::total(&codes).objective;
+            let maps = match separate {
+                true => {
+                    let maps = |trainer: &mut Self, i| trainer.run.maps(top, i, &device);
+                    objective.measure(&network, trainer.gather(batch, maps)?, &data)
+                }
+                false => codes,
+            };
             going_on += Evaluation::total(&maps).objective;
             snr += maps.iter().map(|e| e.snr).sum::<f64>();
         }
@@ -171,8 +178,8 @@ impl Trainer {
 /// Which maps have a non-zero element in a batch.
 fn used_maps(codes: &Tensor<4>) -> Result<Vec<bool>> {
     let strongest = codes.clone().abs().max_dim(3).max_dim(2).max_dim(0);
-    let values = strongest
-        .try_into_vec_as::<f32>()
-        .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))?;
-    Ok(values.into_iter().map(|v| v != 0.0).collect())
+    Ok(backend::read(&strongest)?
+        .into_iter()
+        .map(|v| v != 0.0)
+        .collect())
 }
