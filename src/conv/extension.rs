@@ -48,17 +48,6 @@ impl ConvolutionOps for burn_cubecl::CubeBackend {
     }
 }
 
-impl ConvolutionOps for Flex {
-    fn product(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        product: Product,
-        g: Connectivity,
-    ) -> FloatTensor<Self> {
-        on_the_cpu::<Self>(product, a, b, &g)
-    }
-}
-
 /// A backend whose tensors lie in plain memory.
 trait InMemory: Backend {
     /// Calls `f` with the numbers in row-major order, copied only if they lie otherwise.
@@ -97,17 +86,6 @@ mod ndarray {
 
     use super::*;
 
-    impl ConvolutionOps for NdArray {
-        fn product(
-            a: FloatTensor<Self>,
-            b: FloatTensor<Self>,
-            product: Product,
-            g: Connectivity,
-        ) -> FloatTensor<Self> {
-            on_the_cpu::<Self>(product, a, b, &g)
-        }
-    }
-
     impl InMemory for NdArray {
         fn with_values<E: Element + bytemuck::Pod, R>(
             tensor: &FloatTensor<Self>,
@@ -138,17 +116,19 @@ mod ndarray {
     }
 }
 
-/// A product by the kernels of [`cpu`].
-fn on_the_cpu<B: InMemory>(
-    product: Product,
-    a: FloatTensor<B>,
-    b: FloatTensor<B>,
-    g: &Connectivity,
-) -> FloatTensor<B> {
-    match a.dtype() {
-        DType::F32 => in_precision::<B, f32>(product, a, b, g),
-        DType::F64 => in_precision::<B, f64>(product, a, b, g),
-        other => unreachable!("tensors of type {other:?} go to the plain Burn operations"),
+/// By the kernels of [`cpu`].
+impl<B: InMemory> ConvolutionOps for B {
+    fn product(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        product: Product,
+        g: Connectivity,
+    ) -> FloatTensor<Self> {
+        match a.dtype() {
+            DType::F32 => in_precision::<B, f32>(product, a, b, &g),
+            DType::F64 => in_precision::<B, f64>(product, a, b, &g),
+            other => unreachable!("tensors of type {other:?} go to the plain Burn operations"),
+        }
     }
 }
 
