@@ -232,9 +232,11 @@ impl Case<'_> {
                 seconds: limits.seconds,
                 last: None,
                 out_of_time: false,
+                synced: Ok(()),
             };
             let ended = trainer.epoch(&mut clock)?;
             let (line, out_of_time) = (clock.last, clock.out_of_time);
+            clock.synced?;
             let judged = self.judge(trainer.network())?;
             last = Point {
                 step: last.step + 1,
@@ -278,6 +280,8 @@ struct Clock<'a> {
     seconds: Option<f64>,
     last: Option<TraceLine>,
     out_of_time: bool,
+    /// What the device answered last.
+    synced: Result<()>,
 }
 
 impl Callback<Event> for Clock<'_> {
@@ -285,9 +289,8 @@ impl Callback<Event> for Clock<'_> {
         match event {
             Event::Batch(line) => {
                 // A clock read is honest only once the device has done what it was told to.
-                let synced = backend::sync(self.device).is_ok();
+                self.synced = backend::sync(self.device);
                 self.out_of_time = self.seconds.is_some_and(|limit| line.seconds >= limit);
-                self.out_of_time |= !synced;
             }
             Event::Epoch(line) => self.last = Some(line),
             _ => {}
@@ -295,6 +298,6 @@ impl Callback<Event> for Clock<'_> {
     }
 
     fn interrupted(&self) -> bool {
-        self.out_of_time || self.callback.interrupted()
+        self.out_of_time || self.synced.is_err() || self.callback.interrupted()
     }
 }
