@@ -1,25 +1,14 @@
 //! The solvers for the maps against the least objective by coordinate descent.
 
 use deconvnet::model::{Evaluation, Objective};
-use deconvnet::solve::{Adam, Fista, HalfQuadratic, Limits, Method, Problem, Schedule, Solved};
+use deconvnet::solve::{Adam, Fista, HalfQuadratic, Method, Problem, Schedule};
 
 use crate::support::dense::Dense;
-use crate::support::scenario::{Stack, optimum, problem, single, zeros};
+use crate::support::scenario::{Stack, optimum, problem, run, single, zeros};
 use crate::support::*;
 
 fn objective(sparsity: f64, p: f64) -> Objective {
     Objective::new(1.5, sparsity, p).expect("a sound objective")
-}
-
-fn run(method: Method, problem: &Problem, steps: usize) -> Solved {
-    let limits = Limits {
-        steps,
-        every: 0,
-        ..Limits::default()
-    };
-    method
-        .code(problem, zeros(problem), &limits, &mut ())
-        .expect("finite numbers")
 }
 
 /// From 0.1 to at least 1e4.
@@ -62,7 +51,7 @@ fn every_solver_improves_on_zero_maps_with_sparse_codes_on_every_problem() {
                     (adam(0.05), 60),
                 ] {
                     let what = format!("{} {stack:?} p {p} {dtype}", method.name());
-                    let solved = run(method, &problem, steps);
+                    let solved = run(&method, &problem, steps);
                     assert_eq!(solved.codes.dims(), start.dims(), "{what}");
                     assert_eq!(solved.codes.dtype(), start.dtype(), "{what}");
                     for (at, nothing) in solved.each.iter().zip(&nothing) {
@@ -88,7 +77,7 @@ fn fista_reaches_the_least_objective() {
     for stack in Stack::ALL {
         let problem = problem(stack, 1, objective(0.2, 1.0), 21);
         let (_, least) = optimum(&problem);
-        let at = run(Method::Fista(Fista::default()), &problem, 800).each[0];
+        let at = run(&Fista::default().into(), &problem, 800).each[0];
         // Without its restarts it would not come nearly as close.
         assert!(
             (at.objective / least - 1.0).abs() <= 1e-11,
@@ -108,13 +97,13 @@ fn images_of_a_batch_are_solved_as_if_each_were_alone() {
         (split(1.1), 1000),
         (adam(0.03), 20),
     ] {
-        let together = run(method.clone(), &both, steps);
+        let together = run(&method, &both, steps);
         for n in 0..2 {
             let alone = Problem {
                 data: both.data.image(n),
                 ..both.clone()
             };
-            let alone = run(method.clone(), &alone, steps);
+            let alone = run(&method, &alone, steps);
             let part = together.codes.clone().narrow(0, n, 1);
             assert_near(&values(&part), &values(&alone.codes), 1e-9, method.name());
         }
@@ -129,7 +118,7 @@ struct Reached {
 
 #[track_caller]
 fn reached(method: Method, problem: &Problem, least: f64, steps: usize) -> Reached {
-    let at = run(method, problem, steps).each[0];
+    let at = run(&method, problem, steps).each[0];
     let excess = at.objective / least - 1.0;
     assert!(excess >= -1e-12, "below the least: {at:?} for {least}");
     Reached {

@@ -4,11 +4,11 @@ use burn::tensor::{DType, Device, Tensor};
 use deconvnet::model::{Constraint, DataTerm, Objective};
 use deconvnet::solve::{
     Adam, CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista, HalfQuadratic,
-    Learner, Limits, Method, Problem, Solved, SparseBatch,
+    Learner, Method, Problem, SparseBatch,
 };
 
 use crate::support::dense::Dense;
-use crate::support::scenario::{Stack, problem, single, zeros};
+use crate::support::scenario::{Stack, problem, run, single, zeros};
 use crate::support::*;
 
 fn objective(data_weight: f64, sparsity: f64, p: f64) -> Objective {
@@ -25,17 +25,6 @@ fn methods(stack: Stack) -> Vec<Method> {
         all.push(Method::CoordinateDescent(CoordinateDescent::default()));
     }
     all
-}
-
-fn run(method: &Method, problem: &Problem, steps: usize) -> Solved {
-    let limits = Limits {
-        steps,
-        every: 0,
-        ..Limits::default()
-    };
-    method
-        .code(problem, zeros(problem), &limits, &mut ())
-        .expect("finite numbers")
 }
 
 /// The problem with weights, each 0 with probability 0.3, else between 0 and 2.

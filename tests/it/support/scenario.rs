@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use deconvnet::connectivity::Connectivity;
 use deconvnet::model::{Constraint, Layer, Network, Objective};
-use deconvnet::solve::Problem;
+use deconvnet::solve::{Limits, Method, Problem, Solved};
 
 use super::dense::Dense;
 use super::{normal, rng, sparse, tensor, values};
@@ -118,4 +118,16 @@ pub fn optimum(problem: &Problem) -> (Vec<f64>, f64) {
         problem.objective.sparsity(),
     ];
     matrix.lasso(&values(problem.data.images()), weight, sparsity)
+}
+
+/// The maps after so many steps from zero, evaluated at the end.
+pub fn run(method: &Method, problem: &Problem, steps: usize) -> Solved {
+    let limits = Limits {
+        steps,
+        every: 0,
+        ..Limits::default()
+    };
+    method
+        .code(problem, zeros(problem), &limits, &mut ())
+        .expect("finite numbers")
 }
