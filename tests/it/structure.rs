@@ -22,7 +22,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("linop", &["conv", "connectivity"]),
     (
         "model",
-        &["linop", "conv", "penalty", "connectivity", "data"],
+        &[
+            "linop",
+            "conv",
+            "penalty",
+            "connectivity",
+            "backend",
+            "data",
+        ],
     ),
     (
         "solve",
