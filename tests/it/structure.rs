@@ -57,6 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "solve",
             "connectivity",
+            "backend",
             "arrays",
         ],
     ),
