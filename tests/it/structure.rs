@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("invert", &["solve", "linop", "connectivity", "backend"]),
+    ("convnet", &["data", "arrays", "backend", "files"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -69,6 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "train",
             "run",
             "config",
+            "convnet",
             "invert",
             "solve",
             "store",
@@ -86,8 +88,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "invert", "solve", "store", "data", "picture",
-            "arrays", "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "convnet", "invert", "solve", "store", "data",
+            "picture", "arrays", "problem", "model", "files", "backend",
         ],
     ),
 ];

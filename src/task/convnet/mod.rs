@@ -1,0 +1,1 @@
+//! What `convnet` does, a file for each of its commands.
