@@ -1,5 +1,9 @@
 //! `convnet`: what a trained convnet sees.
 
+mod info;
+mod options;
+mod project;
+
 use clap::{Args, Subcommand};
 
 use super::console::Console;
@@ -15,9 +19,22 @@ pub struct ConvnetArgs {
 
 /// The commands about convnets.
 #[derive(Debug, Subcommand)]
-pub enum ConvnetCommand {}
+pub enum ConvnetCommand {
+    /// List the layers of a model: names, shapes, receptive fields, weights.
+    #[command(after_help = "Example:\n  deconvnet convnet info squeezenet.onnx")]
+    Info(info::InfoArgs),
+    /// Take a unit back to the pixels: the strongest, a channel's, one place, a class.
+    #[command(after_help = "Examples:\n  \
+        deconvnet convnet project --model squeezenet.onnx --preset caffe --images photo.jpg --layer fire5\n  \
+        deconvnet convnet project --model m.onnx --images photos --layer conv3 --unit 12 --rule guided\n  \
+        deconvnet convnet project --model m.onnx --arrays in.npz --layer conv3 --unit 3,5,5 --start one \
+        --out out.npz")]
+    Project(project::ProjectArgs),
+}
 
 pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
-    let _ = console;
-    match args.command {}
+    match &args.command {
+        ConvnetCommand::Info(args) => info::run(args, console),
+        ConvnetCommand::Project(args) => project::run(args, console),
+    }
 }
