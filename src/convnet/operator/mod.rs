@@ -293,6 +293,11 @@ impl Operator {
         }
     }
 
+    /// Whether it is what a [`Rule`](super::Rule) is about, or a rectifier with a slope.
+    pub fn is_rectifier(&self) -> bool {
+        matches!(self, Self::Rectifier(_) | Self::Parametric(_))
+    }
+
     /// Whether the paper has no rule for it: it is neither linear nor a rectifier nor a maximum, and goes
     /// back by its derivative under every rule.
     pub fn is_without_rule(&self) -> bool {

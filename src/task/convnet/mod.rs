@@ -2,6 +2,7 @@
 
 pub mod info;
 pub mod project;
+pub mod strongest;
 
 use std::path::{Path, PathBuf};
 
