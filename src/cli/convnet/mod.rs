@@ -1,8 +1,10 @@
 //! `convnet`: what a trained convnet sees.
 
+mod classify;
 mod info;
 mod options;
 mod project;
+mod strongest;
 
 use clap::{Args, Subcommand};
 
@@ -30,11 +32,21 @@ pub enum ConvnetCommand {
         deconvnet convnet project --model m.onnx --arrays in.npz --layer conv3 --unit 3,5,5 --start one \
         --out out.npz")]
     Project(project::ProjectArgs),
+    /// Find what makes each map strongest over a folder, and take it back to the pixels.
+    #[command(after_help = "Example:\n  \
+        deconvnet convnet strongest --model squeezenet.onnx --preset caffe --images photos --layers fire3,fire5")]
+    Strongest(strongest::StrongestArgs),
+    /// Tell the most probable classes of pictures, and how often they are right.
+    #[command(after_help = "Example:\n  \
+        deconvnet convnet classify --model squeezenet.onnx --preset caffe --labels classes.txt --images photos")]
+    Classify(classify::ClassifyArgs),
 }
 
 pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
     match &args.command {
         ConvnetCommand::Info(args) => info::run(args, console),
         ConvnetCommand::Project(args) => project::run(args, console),
+        ConvnetCommand::Strongest(args) => strongest::run(args, console),
+        ConvnetCommand::Classify(args) => classify::run(args, console),
     }
 }

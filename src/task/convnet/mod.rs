@@ -1,5 +1,6 @@
 //! What `convnet` does, a file for each of its commands.
 
+pub mod classify;
 pub mod info;
 pub mod project;
 pub mod strongest;
