@@ -7,6 +7,7 @@
 //!
 //! Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014.
 
+mod fuse;
 mod graph;
 mod model;
 mod names;

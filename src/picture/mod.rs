@@ -21,7 +21,7 @@ mod png;
 mod table;
 mod text;
 
-pub use colour::{diverging, heat, peak, symmetric, unit_range};
+pub use colour::{diverging, heat, limit, peak, symmetric, unit_range};
 pub use curves::{Axes, Panel, Series, curves, panels};
 pub use matrix::matrix;
 pub use mosaic::{MosaicOptions, Tile, mosaic};

@@ -529,16 +529,18 @@ fn stacked(images: &[&Image]) -> Result<Array> {
 fn sheet(pairs: &[&Pair], field: [usize; 2]) -> Image {
     const ROW: usize = 3;
     const GAP: usize = 2;
+    // Between projections and patches, and to the next map.
+    const MARGIN: usize = 8;
     let longest = field[0].max(field[1]).max(1);
     let shrink = (PATCH as f64 / longest as f64).min(1.0);
     let cell = field.map(|side| ((side as f64 * shrink).round() as usize).max(1));
     let rows = pairs.len().div_ceil(ROW).max(1);
     let step = cell.map(|side| side + GAP);
-    let half = ROW * step[1] + GAP;
-    let mut sheet = Image::zeros(3, rows * step[0] - GAP, 2 * half - 2 * GAP);
+    let half = ROW * step[1] + MARGIN;
+    let mut sheet = Image::zeros(3, rows * step[0] - GAP, 2 * half + MARGIN);
     sheet.values.fill(1.0);
     for (k, [patch, projection]) in pairs.iter().enumerate() {
-        let shown = picture::symmetric(projection, None);
+        let shown = picture::symmetric(projection, Some(picture::limit([projection])));
         for (side, image) in [(0, &shown), (half, patch)] {
             let fitted =
                 |n: usize, most: usize| ((n as f64 * shrink).round() as usize).clamp(1, most);
