@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Table;
+use super::{Page, Table};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::{files, picture};
@@ -56,6 +56,14 @@ impl Results {
     /// Writes a picture.
     pub fn picture(&self, name: impl AsRef<Path>, picture: &Image) -> Result<()> {
         picture::save_png(picture, self.path(name)?)
+    }
+
+    /// Writes a page.
+    pub fn page(&self, name: &str, page: &Page) -> Result<()> {
+        let html = page.html();
+        files::replace(&self.path(name)?, false, |file| {
+            file.write_all(html.as_bytes())
+        })
     }
 
     /// Removes the picture of an earlier run, so that it is not taken for one of this.

@@ -2,6 +2,7 @@
 //! [`Callback`] how far they are, and return a report; nothing here prints.
 
 pub mod compare;
+pub mod convnet;
 pub mod exchange;
 pub mod infer;
 pub mod invert;

@@ -44,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("invert", &["solve", "linop", "connectivity", "backend"]),
+    ("convnet", &["data", "arrays", "backend", "files"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -77,6 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "train",
             "run",
             "config",
+            "convnet",
             "invert",
             "solve",
             "store",
@@ -94,8 +96,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "invert", "solve", "store", "data", "picture",
-            "arrays", "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "convnet", "invert", "solve", "store", "data",
+            "picture", "arrays", "problem", "model", "files", "backend",
         ],
     ),
 ];
