@@ -4,3 +4,4 @@
 //! Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014.
 
 pub mod proto;
+pub mod training;

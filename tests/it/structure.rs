@@ -37,7 +37,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("invert", &["solve", "linop", "connectivity", "backend"]),
-    ("convnet", &["data", "arrays", "backend", "files"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -62,6 +61,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "train",
         &[
             "run", "config", "solve", "store", "data", "model", "backend",
+        ],
+    ),
+    (
+        "convnet",
+        &[
+            "train", "run", "solve", "store", "conv", "data", "arrays", "backend", "files",
         ],
     ),
     (

@@ -1,5 +1,7 @@
 //! `convnet`: what a trained convnet sees.
 
+mod train;
+
 use clap::{Args, Subcommand};
 
 use super::console::Console;
@@ -15,9 +17,16 @@ pub struct ConvnetArgs {
 
 /// The commands about convnets.
 #[derive(Debug, Subcommand)]
-pub enum ConvnetCommand {}
+pub enum ConvnetCommand {
+    /// Train a convnet on folders of labelled images; with none given, on built-in sample scenes.
+    #[command(after_help = "Examples:\n  deconvnet convnet train --epochs 20\n  \
+        deconvnet convnet train --data photos --validation others --run mine\n  \
+        deconvnet convnet train --resume checkpoints/mine")]
+    Train(train::TrainArgs),
+}
 
 pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
-    let _ = console;
-    match args.command {}
+    match &args.command {
+        ConvnetCommand::Train(args) => train::run(args, console),
+    }
 }
