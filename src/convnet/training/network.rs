@@ -319,7 +319,7 @@ impl Network {
 }
 
 /// [`normalisation`] of maps `[K, n, H, W]`.
-fn normalised(x: Tensor<4>) -> Tensor<4> {
+pub(super) fn normalised(x: Tensor<4>) -> Tensor<4> {
     use normalisation::{ALPHA, SIZE};
     let [maps, n, height, width] = x.dims();
     let reach = SIZE / 2;

@@ -134,6 +134,12 @@ impl Trainer {
         &self.network
     }
 
+    /// All that is learnt: the network, and the velocities of its weights.
+    #[cfg(test)]
+    pub(super) fn arrays(&self) -> [&Network; 2] {
+        [&self.network, &self.velocity]
+    }
+
     /// What is known of the learning.
     pub fn state(&self) -> &State {
         &self.state
