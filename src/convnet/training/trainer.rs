@@ -218,6 +218,7 @@ impl Trainer {
             }
         }
         let held_out = self.measure()?;
+        self.check_finite(&held_out)?;
         let progress = &mut self.state.trainer;
         progress.seconds = seconds + began.elapsed().as_secs_f64();
         let line = TraceLine {
@@ -304,14 +305,7 @@ impl Trainer {
         let gradients = gradients.collect();
         let mut sums = progress.sums;
         sums.add(&numbers(logits.inner())?, &labels);
-        if !sums.loss.is_finite() {
-            return Err(Error::Numeric(format!(
-                "the loss is not finite in batch {} of epoch {}: choose a smaller learning rate than \
-                 {rate}; the last checkpoint is from before that",
-                batch + 1,
-                epoch + 1
-            )));
-        }
+        self.check_finite(&sums)?;
         let Settings {
             momentum,
             decay,
@@ -329,6 +323,19 @@ impl Trainer {
         self.network.renormalise(radius);
         self.state.trainer.sums = sums;
         Ok(())
+    }
+
+    /// Refuses to go on from a loss that is not finite.
+    fn check_finite(&self, sums: &Sums) -> Result<()> {
+        if sums.loss.is_finite() {
+            return Ok(());
+        }
+        let Progress { epoch, rate, .. } = self.state.trainer;
+        Err(Error::Numeric(format!(
+            "the loss is not finite in epoch {}: choose a smaller learning rate than {rate}; the last \
+             checkpoint is from before that",
+            epoch + 1
+        )))
     }
 
     /// Loss and accuracy on the held-out images.
