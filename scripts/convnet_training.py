@@ -83,7 +83,7 @@ class Training:
         weights = [p for p in self.net.parameters() if p.ndim > 1]
         groups = [{"params": weights, "weight_decay": 5e-4}, {"params": biases}]
         self.optimizer = torch.optim.SGD(groups, lr=1e-2, momentum=0.9)
-        self.patience, self.best, self.waited = max(1, epochs // 10), 2.0, 0
+        self.patience, self.best, self.waited = max(1, epochs // 10), float("inf"), 0
 
     def batch(self, chosen):
         most = self.side // 8
@@ -107,10 +107,10 @@ class Training:
                     if isinstance(layer, nn.Conv2d):
                         rms = layer.weight.square().mean((1, 2, 3), keepdim=True).sqrt()
                         layer.weight *= 0.1 / rms.clamp(min=0.1)
-        accuracy = self.accuracy()
+        loss, accuracy = self.measure()
         self.waited += 1
-        if 1 - accuracy < self.best:
-            self.best, self.waited = 1 - accuracy, 0
+        if loss < self.best:
+            self.best, self.waited = loss, 0
         elif self.waited >= self.patience:
             for group in self.optimizer.param_groups:
                 group["lr"] /= 10
@@ -118,11 +118,11 @@ class Training:
         return accuracy
 
     @torch.no_grad()
-    def accuracy(self):
+    def measure(self):
         self.net.eval()
         x, y = self.held_out
-        found = [self.net((part.float() / 255 - self.mean) / self.std).argmax(1) for part in x.split(256)]
-        return (torch.cat(found) == y).double().mean().item()
+        logits = torch.cat([self.net((part.float() / 255 - self.mean) / self.std) for part in x.split(256)])
+        return cross_entropy(logits, y).item(), (logits.argmax(1) == y).double().mean().item()
 
 
 def processor_seconds(who):

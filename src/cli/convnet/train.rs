@@ -39,8 +39,8 @@ pub struct TrainArgs {
     /// Learning rate at the start [default: 0.01].
     #[arg(long, value_name = "RATE")]
     pub rate: Option<f64>,
-    /// Divide the rate by ten after so many epochs without a fall of the validation error [default: a
-    /// tenth of all epochs].
+    /// Divide the rate by ten after so many epochs without a fall of the loss on held-out images
+    /// [default: a tenth of all epochs].
     #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<usize>,
     /// Start from weights of standard deviation 0.01 in every layer, as the paper says.

@@ -123,14 +123,17 @@ pub fn to_onnx(network: &Network, model: &Model) -> Result<ModelProto> {
         vec![batch, fixed(network.architecture.classes as i64)],
     )];
     let metadata = [
-        ("deconvnet.mean", json!(model.standardisation.mean)),
-        ("deconvnet.std", json!(model.standardisation.std)),
-        ("deconvnet.size", json!(side)),
-        ("deconvnet.labels", json!(model.classes)),
+        (
+            "deconvnet.mean",
+            format!("{:?}", model.standardisation.mean),
+        ),
+        ("deconvnet.std", format!("{:?}", model.standardisation.std)),
+        ("deconvnet.size", side.to_string()),
+        ("deconvnet.labels", json!(model.classes).to_string()),
     ];
     let metadata = metadata.map(|(key, value)| StringStringEntryProto {
         key: key.into(),
-        value: value.to_string(),
+        value,
     });
     Ok(ModelProto {
         ir_version: IR_VERSION,

@@ -1,6 +1,6 @@
 //! Training a convnet as in the paper: five convolutions with rectification, max pooling and response
 //! normalisation, three linear layers with dropout, stochastic gradient descent with momentum at a rate
-//! that falls where the validation error no longer does, filters scaled down where they outgrow the
+//! that falls where the loss on held-out images no longer does, filters scaled down where they outgrow the
 //! others, images moved and mirrored at random.
 //!
 //! What differs from the paper, and why:
@@ -10,7 +10,7 @@
 //! | weights of deviation 1e-2 | [`InitialWeights::Scaled`]: with the other a small network does not learn |
 //! | ten crops of 224 out of 256 pixels | shifts by up to an eighth of the side, reflected at the border |
 //! | the mean image is subtracted | the mean of each channel, and its deviation is divided by |
-//! | the rate falls by hand | to a tenth, after some epochs without a fall of the validation error |
+//! | the rate falls by hand | to a tenth, after some epochs without a fall of the loss on held-out images, which is smoother than their error |
 //! | 224 pixels, 1000 classes | any side from 7 pixels, with fewer maps and halvings: [`Architecture`] |
 //!
 //! # Examples

@@ -32,8 +32,8 @@ pub struct Settings {
     pub momentum: f64,
     /// Weight of the penalty `decay / 2 |w|^2`, of the weights, not of the biases.
     pub decay: f64,
-    /// The rate falls to a tenth where the validation error has not fallen for so many epochs; a tenth of
-    /// all epochs, at least one, where absent.
+    /// The rate falls to a tenth where the loss on held-out images has not fallen for so many epochs; a
+    /// tenth of all epochs, at least one, where absent.
     pub patience: Option<usize>,
     /// Share of the units of the hidden linear layers that are left out in a step.
     pub dropout: f64,
@@ -74,7 +74,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Epochs without a fall of the validation error after which the rate falls.
+    /// Epochs without a fall of the loss on held-out images after which the rate falls.
     pub fn patience(&self) -> usize {
         self.patience.unwrap_or(self.epochs / 10).max(1)
     }

@@ -57,9 +57,9 @@ pub struct Progress {
     pub batch: usize,
     /// The learning rate.
     pub rate: f64,
-    /// The lowest validation error so far, as a share.
+    /// The lowest mean cross-entropy of the held-out images so far.
     pub best: Option<f64>,
-    /// Epochs since the validation error or the rate has fallen.
+    /// Epochs since that or the rate has fallen.
     pub waited: usize,
     /// The epoch so far.
     pub sums: Sums,

@@ -78,7 +78,7 @@ fn normalisation_is_that_of_onnx() {
     let x = random([7, 2, 1, 3], 4, &device) * 3.0;
     let values: Vec<f64> = x.clone().try_into_vec_as().unwrap();
     let at = |k: usize, i: usize| values[6 * k + i];
-    let expected = (0..42).map(|n| {
+    let expected = (0..42_usize).map(|n| {
         let (k, i) = (n / 6, n % 6);
         let sum: f64 = (k.saturating_sub(2)..(k + 3).min(7))
             .map(|j| at(j, i).powi(2))
@@ -238,7 +238,9 @@ fn the_papers_weights_do_not_learn_and_scaled_ones_do() {
         let settings = Settings {
             initial,
             samples: 60,
-            ..small(12)
+            batch: 8,
+            patience: Some(20),
+            ..small(10)
         };
         let path = folder.path().join(format!("{initial:?}"));
         let mut trainer = Trainer::start(settings, &path, &Device::flex()).unwrap();
@@ -250,7 +252,7 @@ fn the_papers_weights_do_not_learn_and_scaled_ones_do() {
     let (literal, _) = loss(InitialWeights::Paper);
     assert!((literal - 2_f64.ln()).abs() < 0.01, "{literal}");
     let (scaled, accuracy) = loss(InitialWeights::Scaled);
-    assert!(scaled < 0.35 && accuracy > 0.85, "{scaled} {accuracy}");
+    assert!(scaled < 0.2 && accuracy > 0.9, "{scaled} {accuracy}");
 }
 
 #[test]

@@ -230,7 +230,7 @@ impl Trainer {
             validation_accuracy: held_out.accuracy(),
             seconds: progress.seconds,
         };
-        let is_best = progress.end_epoch(1.0 - held_out.accuracy());
+        let is_best = progress.end_epoch(held_out.mean_loss());
         callback.event(Event::Note(line.to_string()));
         self.folder.append_trace(&line)?;
         self.state.metrics = Some(line);
@@ -385,13 +385,13 @@ fn numbers(tensor: Tensor<2>) -> Result<Vec<f32>> {
 }
 
 impl Progress {
-    /// Goes on to the next epoch, at a tenth of the rate where the validation error has not fallen for
-    /// long; whether it is the lowest so far.
-    fn end_epoch(&mut self, error: f64) -> bool {
-        let is_best = self.best.is_none_or(|best| error < best);
+    /// Goes on to the next epoch, at a tenth of the rate where the loss on held-out images has not fallen
+    /// for long; whether it is the lowest so far.
+    fn end_epoch(&mut self, loss: f64) -> bool {
+        let is_best = self.best.is_none_or(|best| loss < best);
         self.waited += 1;
         if is_best {
-            self.best = Some(error);
+            self.best = Some(loss);
             self.waited = 0;
         } else if self.waited >= self.settings.patience() {
             self.rate /= 10.0;

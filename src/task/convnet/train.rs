@@ -75,7 +75,10 @@ fn finish(mut trainer: Trainer, path: &Path, callback: &mut dyn Callback<Event>)
         run: path.to_path_buf(),
         ended,
         last: state.metrics.clone(),
-        best_accuracy: state.trainer.best.map(|error| 1.0 - error),
+        best_accuracy: trace
+            .iter()
+            .map(|line| line.validation_accuracy)
+            .reduce(f64::max),
         seconds: state.trainer.seconds,
     })
 }
