@@ -17,6 +17,7 @@ pub mod proto;
 mod receptive;
 mod reverse;
 mod strongest;
+pub mod training;
 mod unit;
 mod value;
 mod weights;

@@ -44,7 +44,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("invert", &["solve", "linop", "connectivity", "backend"]),
-    ("convnet", &["data", "arrays", "backend", "files"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -70,6 +69,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "train",
         &[
             "run", "config", "solve", "store", "data", "model", "backend",
+        ],
+    ),
+    (
+        "convnet",
+        &[
+            "train", "run", "solve", "store", "conv", "data", "arrays", "backend", "files",
         ],
     ),
     (

@@ -5,6 +5,7 @@ mod info;
 mod options;
 mod project;
 mod strongest;
+mod train;
 
 use clap::{Args, Subcommand};
 
@@ -40,6 +41,11 @@ pub enum ConvnetCommand {
     #[command(after_help = "Example:\n  \
         deconvnet convnet classify --model squeezenet.onnx --preset caffe --labels classes.txt --images photos")]
     Classify(classify::ClassifyArgs),
+    /// Train a convnet on folders of labelled images; with none given, on built-in sample scenes.
+    #[command(after_help = "Examples:\n  deconvnet convnet train --epochs 20\n  \
+        deconvnet convnet train --data photos --validation others --run mine\n  \
+        deconvnet convnet train --resume checkpoints/mine")]
+    Train(train::TrainArgs),
 }
 
 pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
@@ -48,5 +54,6 @@ pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
         ConvnetCommand::Project(args) => project::run(args, console),
         ConvnetCommand::Strongest(args) => strongest::run(args, console),
         ConvnetCommand::Classify(args) => classify::run(args, console),
+        ConvnetCommand::Train(args) => train::run(args, console),
     }
 }

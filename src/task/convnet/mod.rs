@@ -4,6 +4,7 @@ pub mod classify;
 pub mod info;
 pub mod project;
 pub mod strongest;
+pub mod train;
 
 use std::path::{Path, PathBuf};
 
