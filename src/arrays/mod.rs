@@ -1,8 +1,8 @@
 //! Named plain arrays in and out, for what comes from Python or goes on there.
 //!
 //! A [`Bundle`] is one file: `.npz`, as `numpy.load` and `numpy.savez` know it, or `.safetensors`.
-//! Arrays are float32 in row-major (C) order; numbers of other types and Fortran order are converted
-//! on reading. Single numbers keep float64, and short texts go along: 0-d entries of an `.npz`, and
+//! Arrays are float32 in row-major (C) order; numbers of other types, half precision among them, of
+//! either order of bytes, and Fortran order are converted on reading. Single numbers keep float64, and short texts go along: 0-d entries of an `.npz`, and
 //! 0-d tensors and the metadata of a `.safetensors`.
 
 mod npy;
@@ -96,11 +96,8 @@ impl Bundle {
         found.ok_or_else(|| self.missing("text", name, path))
     }
 
-    fn missing(&self, kind: &str, name: &str, path: &Path) -> Error {
-        let path = path.display();
-        if let Some(reason) = self.others.get(name) {
-            return Error::Input(format!("{path}: `{name}` {reason}"));
-        }
+    /// What there is, in words.
+    pub fn contents(&self) -> String {
         let arrays = self.arrays.iter();
         let there: Vec<_> = arrays
             .map(|(name, array)| format!("array `{name}` {:?}", array.shape))
@@ -108,14 +105,22 @@ impl Bundle {
             .chain(self.texts.keys().map(|name| format!("text `{name}`")))
             .chain(
                 self.others
-                    .keys()
-                    .map(|name| format!("unreadable `{name}`")),
+                    .iter()
+                    .map(|(name, reason)| format!("`{name}`, which {reason}")),
             )
             .collect();
-        let there = match there.is_empty() {
+        match there.is_empty() {
             true => "nothing".to_owned(),
             false => there.join(", "),
-        };
+        }
+    }
+
+    fn missing(&self, kind: &str, name: &str, path: &Path) -> Error {
+        let path = path.display();
+        if let Some(reason) = self.others.get(name) {
+            return Error::Input(format!("{path}: `{name}` {reason}"));
+        }
+        let there = self.contents();
         Error::Input(format!("{path} holds no {kind} `{name}`; it holds {there}"))
     }
 }
@@ -169,6 +174,11 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
 pub fn check_path(path: &Path, overwrite: bool) -> Result<()> {
     Format::of(path)?;
     files::refuse_existing(path, overwrite)
+}
+
+/// Whether a file holds arrays, by the ending of its name.
+pub fn is_bundle(path: &Path) -> bool {
+    Format::of(path).is_ok()
 }
 
 enum Format {

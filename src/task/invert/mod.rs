@@ -4,6 +4,7 @@
 //! way, so that a later failure loses nothing.
 
 mod experiment;
+mod filters;
 mod input;
 mod output;
 mod pictures;
@@ -278,6 +279,7 @@ impl Setup {
             out: options.out.clone(),
         };
         report.warnings = report.warn();
+        report.warnings.extend(given.warning.clone());
         Ok(report)
     }
 }
