@@ -259,6 +259,32 @@ impl Operator {
         [self.output, self.input].map(|shape| shape.iter().product())
     }
 
+    /// The same filters on as much of a large image as tells what they do to all of it: for a smaller
+    /// one there is none.
+    ///
+    /// The largest singular value differs by little: along each side the part holds 8 times as many
+    /// pixels as the filters, a grid on which their transfer function falls short of its maximum by 4 %
+    /// at most, see [`crate::linop::spectral_bound`].
+    pub fn part(&self) -> Option<Self> {
+        /// Images of more elements are looked at in part.
+        const LARGE: usize = 1 << 21;
+        const SIDE: usize = 256;
+        let [.., h, w] = self.filters.dims();
+        let [c, height, width] = self.input;
+        let side = |filter: usize, side: usize| SIDE.max(8 * filter).min(side);
+        let input = [c, side(h, height), side(w, width)];
+        let large = self.shape().into_iter().max() > Some(LARGE) && input != self.input;
+        let made = |_| {
+            Self::correlation(
+                self.filters.clone(),
+                self.stride,
+                (self.padding, self.pad),
+                input,
+            )
+        };
+        large.then_some(()).map(made)?.ok()
+    }
+
     /// The device that computes.
     pub fn device(&self) -> Device {
         self.filters.device()

@@ -2,8 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Inverse, Prior};
+use super::{Inverse, Prior, variation};
 use crate::linop::largest_eigenvalue;
+use crate::pass::suits;
 use crate::solve::Solver;
 
 /// The problem with a prior, by the primal-dual method of Chambolle and Pock with `K = (W, D)`, where
@@ -35,12 +36,14 @@ impl Solver<Inverse> for PrimalDual {
     type State = PrimalDualState;
 
     fn init(&self, problem: &Inverse, start: Tensor<4>) -> PrimalDualState {
-        let operator = &problem.operator;
+        let part = problem.operator.part();
+        let operator = part.as_ref().unwrap_or(&problem.operator);
         let [c, h, w] = operator.input();
         let random = operator.tensor(super::noise(c * h * w, 0), [1, c, h, w]);
         let square = |x| operator.adjoint(operator.apply(x));
-        // Lanczos steps approach it from below.
-        let of_w = 1.05 * largest_eigenvalue(square, random, 20);
+        // Lanczos steps approach it from below, and so does a part of the image.
+        let margin = if part.is_some() { 1.1 } else { 1.05 };
+        let of_w = margin * largest_eigenvalue(square, random, 20);
         // Half of the budget each. The dual of the prior lives on the scale of its weight, that of the
         // data on the scale of the residual, both far smaller than the image.
         let tau = STRETCH / of_w.sqrt();
@@ -59,6 +62,18 @@ impl Solver<Inverse> for PrimalDual {
 
     fn step(&self, problem: &Inverse, state: &mut PrimalDualState) {
         let operator = &problem.operator;
+        if suits(&state.x) {
+            let force = operator.adjoint(state.p.clone());
+            let dual = problem.prior.zip(state.q.as_mut());
+            let numbers = [state.tau, problem.tikhonov];
+            let v = variation::primal(&mut state.x, force, dual, numbers);
+            let there = operator.apply(v.clone());
+            variation::data_dual(&mut state.p, there, &problem.y, state.sigma[0]);
+            if let (Some(prior), Some(q)) = (problem.prior, &mut state.q) {
+                variation::prior_dual(prior, q, v, state.sigma[1]);
+            }
+            return;
+        }
         let mut force = operator.adjoint(state.p.clone());
         if let (Some(prior), Some(q)) = (problem.prior, &state.q) {
             force = force + prior.adjoint(q.clone());
@@ -92,6 +107,11 @@ impl Prior {
 
     /// What it adds to the objective.
     pub fn value(self, x: &Tensor<4>) -> f64 {
+        if let Self::TotalVariation { weight } = self
+            && suits(x)
+        {
+            return weight * variation::total_variation(x);
+        }
         let magnitudes = self.magnitude(self.transform(x));
         let rows = magnitudes.sum_dim(3).into_data();
         self.weight() * rows.iter::<f64>().sum::<f64>()

@@ -6,5 +6,5 @@ mod results;
 mod table;
 
 pub use number::Format;
-pub(crate) use results::Results;
+pub(crate) use results::{RECORD, Results};
 pub use table::{Cell, Table};
