@@ -74,7 +74,12 @@ impl Bundle {
     /// # Errors
     /// [`Error::Input`] listing what is there, if there is no such array.
     pub fn array(&self, name: &str, path: &Path) -> Result<&Array> {
-        let found = self.arrays.get(name);
+        // What a single array is called is a matter of its file.
+        let only = || {
+            let single = matches!(Format::of(path), Ok(Format::Npy));
+            single.then(|| self.arrays.values().next()).flatten()
+        };
+        let found = self.arrays.get(name).or_else(only);
         found.ok_or_else(|| self.missing("array", name, path))
     }
 
@@ -116,16 +121,18 @@ impl Bundle {
     }
 
     fn missing(&self, kind: &str, name: &str, path: &Path) -> Error {
-        let path = path.display();
-        if let Some(reason) = self.others.get(name) {
-            return Error::Input(format!("{path}: `{name}` {reason}"));
+        let single = matches!(Format::of(path), Ok(Format::Npy));
+        let other = self.others.get(name);
+        if let Some(reason) = other.or_else(|| self.others.values().next().filter(|_| single)) {
+            return Error::Input(format!("{}: `{name}` {reason}", path.display()));
         }
         let there = self.contents();
+        let path = path.display();
         Error::Input(format!("{path} holds no {kind} `{name}`; it holds {there}"))
     }
 }
 
-/// Reads the file at `path`, `.npz` or `.safetensors`.
+/// Reads the file at `path`, `.npz` or `.safetensors`, or the single array of a `.npy`.
 ///
 /// # Errors
 /// [`Error::Input`] if it is neither, cut short or damaged; [`Error::Io`] if it cannot be read.
@@ -133,6 +140,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Bundle> {
     let path = path.as_ref();
     match Format::of(path)? {
         Format::Npz => npz::read(path),
+        Format::Npy => npz::read_single(path),
         Format::Safetensors => safetensors::read(path),
     }
 }
@@ -161,7 +169,7 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
         }
     }
     match format {
-        Format::Npz => npz::write(path, bundle),
+        Format::Npz | Format::Npy => npz::write(path, bundle),
         Format::Safetensors => safetensors::write(path, bundle),
     }
 }
@@ -172,7 +180,12 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
 /// [`Error::Exists`] if the file does, unless with `overwrite`; [`Error::Config`] if its name ends in
 /// neither `.npz` nor `.safetensors`.
 pub fn check_path(path: &Path, overwrite: bool) -> Result<()> {
-    Format::of(path)?;
+    if let Format::Npy = Format::of(path)? {
+        return Err(Error::Config(format!(
+            "{} would hold a single array: its name must end in .npz or .safetensors",
+            path.display()
+        )));
+    }
     files::refuse_existing(path, overwrite)
 }
 
@@ -183,6 +196,8 @@ pub fn is_bundle(path: &Path) -> bool {
 
 enum Format {
     Npz,
+    /// Read alone.
+    Npy,
     Safetensors,
 }
 
@@ -191,9 +206,10 @@ impl Format {
         let ending = path.extension().and_then(|ending| ending.to_str());
         match ending.map(str::to_ascii_lowercase).as_deref() {
             Some("npz") => Ok(Self::Npz),
+            Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::Safetensors),
             _ => Err(Error::Config(format!(
-                "{} is no file of arrays: its name must end in .npz or .safetensors",
+                "{} is no file of arrays: its name must end in .npz, .npy or .safetensors",
                 path.display()
             ))),
         }

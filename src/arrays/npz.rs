@@ -1,6 +1,6 @@
-//! `.npz`: a zip archive of `.npy` entries.
+//! `.npz`: a zip archive of `.npy` entries; or one such entry by itself.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
@@ -38,14 +38,40 @@ pub(super) fn read(path: &Path) -> Result<Bundle> {
         entry
             .read_to_end(&mut bytes)
             .map_err(|error| damaged(format!("`{name}` cannot be unpacked ({error})")))?;
-        match npy::decode(&bytes).map_err(|reason| damaged(format!("`{name}` {reason}")))? {
-            Entry::Array(array) => drop(bundle.arrays.insert(name, array)),
-            Entry::Scalar(value) => drop(bundle.scalars.insert(name, value)),
-            Entry::Text(text) => drop(bundle.texts.insert(name, text)),
-            Entry::Other(reason) => drop(bundle.others.insert(name, reason)),
-        }
+        let entry = npy::decode(&bytes);
+        bundle.put(
+            &name,
+            entry.map_err(|reason| damaged(format!("`{name}` {reason}")))?,
+        );
     }
     Ok(bundle)
+}
+
+/// A single `.npy`, under the name of the file.
+pub(super) fn read_single(path: &Path) -> Result<Bundle> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let entry = npy::decode(&bytes).map_err(|reason| {
+        Error::Input(format!(
+            "{} {reason}; write it again, such as by numpy.save",
+            path.display()
+        ))
+    })?;
+    let mut bundle = Bundle::default();
+    let name = path.file_stem().unwrap_or_default();
+    bundle.put(&name.to_string_lossy(), entry);
+    Ok(bundle)
+}
+
+impl Bundle {
+    fn put(&mut self, name: &str, entry: Entry) {
+        let name = name.to_owned();
+        match entry {
+            Entry::Array(array) => drop(self.arrays.insert(name, array)),
+            Entry::Scalar(value) => drop(self.scalars.insert(name, value)),
+            Entry::Text(text) => drop(self.texts.insert(name, text)),
+            Entry::Other(reason) => drop(self.others.insert(name, reason)),
+        }
+    }
 }
 
 pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {

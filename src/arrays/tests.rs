@@ -92,6 +92,22 @@ fn comes_back_as_it_went() {
 }
 
 #[test]
+fn a_single_array_answers_to_any_name() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("psf.NPY");
+    let line = b"{'descr': '>f2', 'fortran_order': False, 'shape': (2L,), }\n";
+    let length = [line.len() as u8, 0];
+    let bytes = [b"\x93NUMPY\x01\x00", &length[..], line, &[0x3c, 0, 0xc1, 0]].concat();
+    fs::write(&path, bytes).unwrap();
+    let found = read(&path).unwrap();
+    for name in ["psf", "y"] {
+        assert_eq!(found.array(name, &path).unwrap().values, [1.0, -2.5]);
+    }
+    fs::write(&path, "no array").unwrap();
+    assert!(message(read(&path)).contains("is no .npy array"));
+}
+
+#[test]
 fn half_precision_tensors_are_read() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("half.SAFETENSORS");
@@ -170,7 +186,7 @@ fn what_cannot_be_written_is_told() {
     assert!(message(Array::new(vec![2, 3], vec![0.0; 5])).contains("[2, 3] cannot have 5 values"));
     assert!(message(Array::new(vec![usize::MAX, 2], vec![])).contains("cannot have 0"));
     assert!(message(write("codes.npy", &bundle(), true)).contains(".npz or .safetensors"));
-    assert!(message(read("codes")).contains(".npz or .safetensors"));
+    assert!(message(read("codes")).contains(".npz, .npy or .safetensors"));
     let mut bundle = bundle();
     bundle.scalars.insert("maps".to_owned(), 1.0);
     assert!(message(write("x.npz", &bundle, true)).contains("both"));

@@ -24,7 +24,7 @@ pub struct InvertArgs {
     /// Scale the image down to this many pixels a side.
     #[arg(long, value_name = "PIXELS", requires = "image")]
     pub max_side: Option<usize>,
-    /// What was convolved already: an image, or the array `y` of a .npz or .safetensors file.
+    /// What was convolved already: an image, or the array `y` of a .npz, .npy or .safetensors file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "random"])]
     pub observed: Option<PathBuf>,
     /// Recover random numbers of this shape.
@@ -34,7 +34,7 @@ pub struct InvertArgs {
     /// random:MAPSxSIZE, taps:A,B,C, singular.
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Option<String>,
-    /// Filters [out, in, h, w] from a .npz or .safetensors file; one filter, [1, 1, h, w] or [h, w], is
+    /// Filters [out, in, h, w] from a .npz, .npy or .safetensors file; one filter, [1, 1, h, w] or [h, w], is
     /// applied to every channel.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "checkpoint"])]
     pub filters: Option<PathBuf>,

@@ -23,8 +23,11 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     if !bytes.starts_with(&[0xFF, 0xD8]) {
         return Ok(());
     }
-    match walk(bytes) {
-        Ok(()) | Err(Flaw::Unknown) => Ok(()),
+    let mut scans = 0;
+    match walk(bytes, &mut scans) {
+        Ok(()) => Ok(()),
+        Err(Flaw::Unknown) if scans == 0 => Ok(()),
+        Err(Flaw::Unknown) => Err(format!("the JPEG data is damaged, behind scan {scans}")),
         Err(Flaw::Cut) => Err("the JPEG data is cut short".into()),
         Err(Flaw::Damaged(row)) => Err(format!("the JPEG data is damaged, at row {row} or above")),
     }
@@ -36,11 +39,13 @@ enum Flaw {
     Cut,
     /// At about this row of pixels.
     Damaged(usize),
-    /// A header or a process that is not known here: the decoder says what is wrong, if anything.
+    /// A header or a process that is not known here. Before the first scan the decoder says what is
+    /// wrong, if anything.
     Unknown,
 }
 
-fn walk(bytes: &[u8]) -> Result<(), Flaw> {
+/// Counts the scans that are whole.
+fn walk(bytes: &[u8], scans: &mut usize) -> Result<(), Flaw> {
     let mut tables = Tables::default();
     let mut frame: Option<Frame> = None;
     let mut begun = false;
@@ -54,6 +59,10 @@ fn walk(bytes: &[u8]) -> Result<(), Flaw> {
             return Err(if begun { Flaw::Cut } else { Flaw::Unknown });
         };
         let marker = rest[skipped + 1];
+        let strange = rest[..skipped].iter().filter(|&&byte| byte != 0xFF);
+        if let (Some(frame), true) = (&frame, begun && strange.count() > PADDING) {
+            return Err(Flaw::Damaged(frame.height));
+        }
         at += skipped + 2;
         match marker {
             0xD9 => return Ok(()),
@@ -78,6 +87,7 @@ fn walk(bytes: &[u8]) -> Result<(), Flaw> {
                 let scan = Scan::read(segment, frame).ok_or(Flaw::Unknown)?;
                 begun = true;
                 at = scan.walk(frame, &tables, bytes, at)?;
+                *scans += 1;
             }
             // Lossless, hierarchical and arithmetic coding.
             0xC3 | 0xC5..=0xCF => return Err(Flaw::Unknown),

@@ -14,8 +14,8 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
-use self::files::{Job, Plan};
 pub use self::files::Settings;
+use self::files::{Job, Plan};
 pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row};
 use super::{Callback, Event, Interrupt};
@@ -266,8 +266,9 @@ impl<'a> Coder<'a> {
 
     /// What decides the results beside the images.
     fn settings(&self, options: &Options) -> Result<Settings> {
-        let state = serde_json::to_vec(self.state)
-            .map_err(|error| Error::Checkpoint(format!("the run cannot be written down: {error}")))?;
+        let state = serde_json::to_vec(self.state).map_err(|error| {
+            Error::Checkpoint(format!("the run cannot be written down: {error}"))
+        })?;
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&state);
         for layer in self.encoder.network.layers() {

@@ -78,10 +78,13 @@ pub(super) fn plan(options: &Options, coder: &Coder) -> Result<Plan> {
     let images = jobs.len();
     let (mut failures, mut flat) = (Vec::new(), Vec::new());
     jobs.retain_mut(|job| {
-        let checked = coder.state.prepare_file(&job.image).and_then(|(image, undo)| {
-            job.crc32 = checksum(&image);
-            Ok(undo.invert(&image)?.is_flat())
-        });
+        let checked = coder
+            .state
+            .prepare_file(&job.image)
+            .and_then(|(image, undo)| {
+                job.crc32 = checksum(&image);
+                Ok(undo.invert(&image)?.is_flat())
+            });
         match checked {
             Ok(false) => true,
             Ok(true) => {
@@ -110,12 +113,18 @@ pub(super) fn plan(options: &Options, coder: &Coder) -> Result<Plan> {
         true => Record::default(),
         false => earlier(&options.out).unwrap_or_default(),
     };
-    let resumes = record.settings.as_ref() == Some(&coder.settings(options)?);
+    // An image that is no longer the same makes it another set.
+    let same = |job: &Job| {
+        let known = record.finished.get(&job.name);
+        known.is_none_or(|crc32| *crc32 == job.crc32)
+    };
+    let resumes =
+        record.settings.as_ref() == Some(&coder.settings(options)?) && jobs.iter().all(same);
     let mut done = Record::default();
     if resumes {
         let written = |job: &Job| {
             let mut names = job.maps.iter().chain([&job.picture]);
-            record.finished.get(&job.name) == Some(&job.crc32)
+            record.finished.contains_key(&job.name)
                 && names.all(|name| options.out.join(name).exists())
         };
         let (finished, rest): (Vec<_>, Vec<_>) = jobs.into_iter().partition(written);
@@ -127,7 +136,10 @@ pub(super) fn plan(options: &Options, coder: &Coder) -> Result<Plan> {
         done.finished = record.finished;
         done.finished.retain(|name, _| names.contains(name));
     }
-    let goes_on = resumes && jobs.iter().all(|job| !done.finished.contains_key(&job.name));
+    let goes_on = resumes
+        && jobs
+            .iter()
+            .all(|job| !done.finished.contains_key(&job.name));
     if goes_on && !done.finished.is_empty() {
         notes.push(format!(
             "going on where an earlier call stopped: {} of {images} images are done",
@@ -155,7 +167,9 @@ fn earlier(out: &Path) -> Option<Record> {
 /// How many images are scaled down, in words.
 fn shrunk(jobs: &[Job], max_side: Option<usize>) -> Option<String> {
     let most = max_side?;
-    let sides = jobs.iter().filter_map(|job| folder::longer_side(&job.image));
+    let sides = jobs
+        .iter()
+        .filter_map(|job| folder::longer_side(&job.image));
     let count = sides.filter(|&side| side > most).count();
     (count > 0).then(|| {
         format!(
