@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// Bytes from which on a zip entry needs longer fields.
 const LARGE: usize = 1 << 31;
+/// Bytes from which on an entry is compressed in the least time.
+const LONG: usize = 1 << 24;
 
 pub(super) fn read(path: &Path) -> Result<Bundle> {
     let damaged = |reason: String| {
@@ -102,6 +104,8 @@ pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
 fn begin<W: Write + Seek>(zip: &mut ZipWriter<W>, name: &str, bytes: usize) -> io::Result<()> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
+        // Zeros shrink at any level; the digits of images hardly at all, whatever time it takes.
+        .compression_level((bytes >= LONG).then_some(1))
         .large_file(bytes >= LARGE);
     Ok(zip.start_file(format!("{name}.npy"), options)?)
 }

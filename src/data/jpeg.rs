@@ -7,12 +7,14 @@
 //!
 //! Source: ITU-T T.81, annexes B, F and G.
 
+mod bits;
+
 use std::ops::RangeInclusive;
+
+use bits::{Bits, Flaw, Huffman, PADDING};
 
 /// Magnitude of a coefficient of 8-bit pixels, with room for encoders that overshoot on purpose.
 const LARGEST: i32 = 1536;
-/// Bytes of padding, all the same, that some cameras write behind the pixels.
-const PADDING: usize = 16;
 
 /// Tells what is wrong with the pixels of a JPEG file, in words.
 ///
@@ -31,17 +33,6 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         Err(Flaw::Cut) => Err("the JPEG data is cut short".into()),
         Err(Flaw::Damaged(row)) => Err(format!("the JPEG data is damaged, at row {row} or above")),
     }
-}
-
-#[derive(Debug, PartialEq)]
-enum Flaw {
-    /// There is no end marker.
-    Cut,
-    /// At about this row of pixels.
-    Damaged(usize),
-    /// A header or a process that is not known here. Before the first scan the decoder says what is
-    /// wrong, if anything.
-    Unknown,
 }
 
 /// Counts the scans that are whole.
@@ -143,24 +134,6 @@ impl Tables {
     }
 }
 
-/// Length and symbol of the code that any 16 bits begin with; length 0 where there is none.
-struct Huffman(Vec<(u8, u8)>);
-
-impl Huffman {
-    fn new(counts: &[u8], symbols: &[u8]) -> Option<Self> {
-        let mut codes = vec![(0, 0); 1 << 16];
-        let (mut start, mut symbols) = (0, symbols.iter());
-        for (length, &count) in (1..).zip(counts) {
-            for _ in 0..count {
-                let next = start + (1 << (16 - length));
-                codes.get_mut(start..next)?.fill((length, *symbols.next()?));
-                start = next;
-            }
-        }
-        Some(Self(codes))
-    }
-}
-
 struct Frame {
     progressive: bool,
     height: usize,
@@ -190,7 +163,8 @@ impl Frame {
             .chunks_exact(3)
             .map(sampling)
             .fold([0, 0], |m, s| [m[0].max(s[0]), m[1].max(s[1])]);
-        let known = precision == 8 && height * width * count > 0;
+        // More than any decoder's limit is for the decoder to refuse.
+        let known = precision == 8 && (1..1 << 31).contains(&(height * width * count));
         if !known || listed.chunks_exact(3).any(|c| sampling(c).contains(&0)) {
             return None;
         }
@@ -472,94 +446,5 @@ impl Coefficients<'_> {
             true => Ok(()),
             false => Err(Flaw::Damaged(0)),
         }
-    }
-}
-
-/// The bits of a stretch of data up to the next marker.
-struct Bits {
-    bytes: Vec<u8>,
-    /// In bits.
-    at: usize,
-}
-
-impl Bits {
-    /// Reads from `at` on, which it moves to the marker.
-    fn new(bytes: &[u8], at: &mut usize) -> Self {
-        let mut unstuffed = Vec::new();
-        let mut from = *at;
-        loop {
-            let rest = &bytes[from..];
-            let plain = rest.iter().position(|&b| b == 0xFF).unwrap_or(rest.len());
-            unstuffed.extend_from_slice(&rest[..plain]);
-            from += plain;
-            match bytes.get(from + 1) {
-                Some(0) => {
-                    unstuffed.push(0xFF);
-                    from += 2;
-                }
-                // A marker may be preceded by any number of these.
-                Some(0xFF) => from += 1,
-                _ => break,
-            }
-        }
-        *at = from;
-        Self {
-            bytes: unstuffed,
-            at: 0,
-        }
-    }
-
-    /// The next 16 bits, zeros behind the end.
-    fn ahead(&self) -> usize {
-        let from = self.at / 8;
-        let byte = |i: usize| u32::from(self.bytes.get(from + i).copied().unwrap_or(0));
-        let three = byte(0) << 16 | byte(1) << 8 | byte(2);
-        (three >> (8 - self.at % 8) & 0xFFFF) as usize
-    }
-
-    fn skip(&mut self, count: usize) -> Result<(), Flaw> {
-        self.at += count;
-        match self.at <= 8 * self.bytes.len() {
-            true => Ok(()),
-            false => Err(Flaw::Damaged(0)),
-        }
-    }
-
-    fn take(&mut self, count: u32) -> Result<u32, Flaw> {
-        let ahead = self.ahead() as u32;
-        self.skip(count as usize)?;
-        Ok(ahead >> (16 - count))
-    }
-
-    fn symbol(&mut self, table: Option<&Huffman>) -> Result<u8, Flaw> {
-        let (length, symbol) = table.ok_or(Flaw::Unknown)?.0[self.ahead()];
-        match length {
-            0 => Err(Flaw::Damaged(0)),
-            _ => self.skip(length.into()).map(|()| symbol),
-        }
-    }
-
-    /// A number of so many bits whose first tells the sign.
-    fn signed(&mut self, length: u8) -> Result<i32, Flaw> {
-        if length > 15 {
-            return Err(Flaw::Damaged(0));
-        }
-        let value = self.take(length.into())? as i32;
-        let half = 1 << length >> 1;
-        Ok(if value < half {
-            value - 2 * half + 1
-        } else {
-            value
-        })
-    }
-
-    fn used_up(&self) -> bool {
-        self.at >= 8 * self.bytes.len()
-    }
-
-    /// Whether no data are left but padding.
-    fn ends_here(&self) -> bool {
-        let rest = &self.bytes[self.at.div_ceil(8).min(self.bytes.len())..];
-        rest.len() <= PADDING && rest.iter().all(|&b| b == rest[0])
     }
 }
