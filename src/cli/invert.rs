@@ -30,8 +30,8 @@ pub struct InvertArgs {
     /// Recover random numbers of this shape.
     #[arg(long, value_name = "CxHxW")]
     pub random: Option<String>,
-    /// Built-in filters: identity, gaussian:SIGMA or gaussian:SIGMAxSIZE, decolour, edge,
-    /// random:MAPSxSIZE, taps:A,B,C, singular.
+    /// Built-in filters, convolved with the image: identity, gaussian:SIGMA or gaussian:SIGMAxSIZE,
+    /// decolour, edge, random:MAPSxSIZE, taps:A,B,C, singular.
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Option<String>,
     /// Filters [out, in, h, w] from a .npz, .npy or .safetensors file; one filter, [1, 1, h, w] or [h, w], is
