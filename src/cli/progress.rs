@@ -104,10 +104,11 @@ impl Progress {
     }
 
     fn numbers(line: &TraceLine) -> String {
+        let snr = line.snr.map(|snr| format!("  SNR {snr:.2} dB"));
         format!(
-            "objective {:.2}  SNR {:.2} dB  non-zero {:.2} %",
+            "objective {:.2}{}  non-zero {:.2} %",
             line.after_filters,
-            line.snr,
+            snr.unwrap_or_default(),
             100.0 * line.density
         )
     }

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("picture", &["data", "files"]),
     ("report", &["data", "files", "picture"]),
     ("conv", &["connectivity", "backend", "penalty"]),
-    ("linop", &["conv", "connectivity"]),
+    ("linop", &["conv", "connectivity", "pass"]),
     (
         "model",
         &[
@@ -43,7 +43,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "backend",
         ],
     ),
-    ("invert", &["solve", "linop", "connectivity", "backend"]),
+    (
+        "invert",
+        &["solve", "linop", "connectivity", "backend", "pass"],
+    ),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],

@@ -31,7 +31,10 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
         for (layer, codes) in &coded.codes {
             let network = run.network.part(0..layer + 1);
             let sum = to_image(&network.synthesize(codes.clone()), 0)?;
-            ratios.push(format!("{:.1}", snr(&coded.prepared, &sum)));
+            ratios.extend(match snr(&coded.prepared, &sum) {
+                snr if snr.is_nan() => None,
+                snr => Some(format!("{snr:.1}")),
+            });
             pixels.push(shrunk(&coded.undo.invert(&sum)?));
             prepared.push(symmetric(&shrunk(&sum), shown));
         }
