@@ -5,6 +5,7 @@ mod image;
 pub mod preprocess;
 mod quality;
 mod rescaling;
+pub mod scan;
 pub mod scenes;
 mod window;
 

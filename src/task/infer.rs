@@ -19,12 +19,13 @@ pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row};
 use super::{Callback, Event, Interrupt};
 use crate::arrays::{self, Array, Bundle};
+use crate::backend::is_cpu;
 use crate::config::Form;
 use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::Results;
-use crate::run::{Run, State, nothing_learnt, to_image, to_tensor};
+use crate::run::{Free, Run, State, Work, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
@@ -37,6 +38,8 @@ pub struct Options {
     pub which: CheckpointSelector,
     /// A folder of images, searched recursively, or one image.
     pub images: PathBuf,
+    /// Patterns of names and paths in that folder to leave out.
+    pub exclude: Vec<String>,
     /// The folder for the results.
     pub out: PathBuf,
     /// The solver; the run's own where absent.
@@ -50,6 +53,8 @@ pub struct Options {
     pub maps_format: MapsFormat,
     /// Replace results that are there already.
     pub overwrite: bool,
+    /// Go on where it is estimated to take more memory or disk than there is.
+    pub force: bool,
 }
 
 /// The kind of file that maps are written to.
@@ -116,7 +121,7 @@ impl FromStr for MapsFormat {
 /// # Errors
 /// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
 /// [`Error::Exists`] where results are there already, [`Error::Config`] where the options contradict
-/// the run.
+/// the run, [`Error::Resources`] where there is too little memory or disk.
 pub fn run(
     options: &Options,
     device: &Device,
@@ -124,7 +129,12 @@ pub fn run(
 ) -> Result<Report> {
     let run = Run::read(&options.checkpoint, options.which, device)?;
     let coder = Coder::new(&run, options, device)?;
-    let (jobs, results) = files::plan(options, &run.state)?;
+    let tops = coder.encoder.stages.iter();
+    let tops = tops.map(|stage| stage.layers.end - 1).collect();
+    let written = options.maps_format != MapsFormat::None;
+    let work = Work::coding(&run.state, tops, written);
+    let free = Free::here(is_cpu(device), &options.out);
+    let (jobs, results) = files::plan(options, &run.state, &work, free, observer)?;
     if let Some(warning) = coder.other_scale(options.solver) {
         observer.event(Event::Note(warning));
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod exit;
+mod folders;
 mod invert;
 mod stopping;
 mod streams;

@@ -46,7 +46,7 @@ fn fista_ends_nearest_to_the_certified_optimum_and_the_published_schedule_far_ab
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(Mode::Coding, &folder);
     options.contenders = Contender::list("split:1x10x6,adam:0.01,fista", &options.config).unwrap();
-    let report = run(&options, &device(), &mut ()).unwrap();
+    let report = run(&options, &device(), false, &mut ()).unwrap();
     let optimum = report.optimum.unwrap();
     assert!(matches!(optimum.source, Source::Certified { within } if within <= 1e-6));
     for row in &report.rows {

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::Options;
-use crate::data::folder;
+use crate::data::scan::scan;
 use crate::error::{Error, Result};
 use crate::report::Results;
-use crate::run::{State, all_usable};
+use crate::run::{Free, State, Work, all_usable};
+use crate::task::{Callback, Event};
 
 /// One image and its results.
 #[derive(Debug)]
@@ -22,37 +23,28 @@ pub(super) struct Job {
     pub maps: Option<PathBuf>,
 }
 
-/// Finds the images, checks each, checks that no result is in the way, and makes the folder for them.
+/// Finds the images, checks each and what `work` on them takes, checks that no result is in the way, and makes the folder for them.
 ///
 /// # Errors
 /// Those of [`all_usable`] for images that cannot be used, [`Error::Exists`] naming a result that is
 /// there already.
-pub(super) fn plan(options: &Options, state: &State) -> Result<(Vec<Job>, Results)> {
-    let images = find(options)?;
-    let jobs = jobs(options, images);
-    check_images(&jobs, state)?;
+pub(super) fn plan(
+    options: &Options,
+    state: &State,
+    work: &Work,
+    free: Free,
+    observer: &mut dyn Callback<Event>,
+) -> Result<(Vec<Job>, Results)> {
+    let found = scan(&options.images, &options.exclude)?;
+    let remarks = found.remarks.into_iter();
+    remarks.for_each(|remark| observer.event(Event::Note(remark)));
+    let jobs = jobs(options, found.images);
+    let shapes = check_images(&jobs, state)?;
+    if !options.force {
+        work.check(&shapes, free, true)?;
+    }
     let results = claim(options, &jobs)?;
     Ok((jobs, results))
-}
-
-/// The images, without the pictures that an earlier call put into a folder among them.
-fn find(options: &Options) -> Result<Vec<PathBuf>> {
-    let mut images = folder::list(&options.images)?;
-    // Where the folder for the results is not there yet, nothing is in it.
-    let Ok(out) = fs::canonicalize(&options.out) else {
-        return Ok(images);
-    };
-    if options.images.is_dir() {
-        images.retain(|image| !fs::canonicalize(image).is_ok_and(|image| image.starts_with(&out)));
-    }
-    if images.is_empty() {
-        return Err(Error::Config(format!(
-            "all images of {} lie in {}, the folder for the results; choose another folder for them",
-            options.images.display(),
-            options.out.display()
-        )));
-    }
-    Ok(images)
 }
 
 /// Results are called after their image without its ending, or with it where that tells two apart.
@@ -98,12 +90,16 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
 }
 
 /// Reads and prepares every image once, so that a broken or too small one is found before hours of
-/// work and not after.
-fn check_images(jobs: &[Job], state: &State) -> Result<()> {
-    let failures = jobs
-        .iter()
-        .filter_map(|job| state.prepare_file(&job.image).err());
-    all_usable(jobs.len(), failures.collect())
+/// work and not after; gives their shapes.
+fn check_images(jobs: &[Job], state: &State) -> Result<Vec<[usize; 3]>> {
+    let (mut shapes, mut failures) = (Vec::new(), Vec::new());
+    for job in jobs {
+        match state.prepare_file(&job.image) {
+            Ok((image, _)) => shapes.push(image.shape()),
+            Err(error) => failures.push(error),
+        }
+    }
+    all_usable(jobs.len(), failures).map(|()| shapes)
 }
 
 /// No result may be there already; and even to overwrite them, none may be one of the images.

@@ -7,8 +7,9 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
-use crate::config::{read_settings, with_suggestion};
+use crate::config::{Table, read_settings, with_suggestion};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::invert::{InverseMethod, Kernel, Padding, Settings};
 use crate::store::CheckpointSelector;
 
@@ -27,11 +28,13 @@ pub struct Experiment {
     /// The built-in filters, unless others are given.
     pub kernel: Kernel,
     /// A `.npz` or `.safetensors` file with the filters `[out, in, h, w]`, in place of `kernel`.
+    #[serde(with = "files::stored_option")]
     pub filters: Option<PathBuf>,
     /// The array of that file, where it holds several of four axes.
     pub array: Option<String>,
     /// A run whose learnt filters are taken, in place of `kernel`: each map's filter is correlated
     /// with the planes below, `[maps, planes, h, w]`.
+    #[serde(with = "files::stored_option")]
     pub checkpoint: Option<PathBuf>,
     /// Which checkpoint of that run.
     pub at: CheckpointSelector,
@@ -105,6 +108,7 @@ pub enum Input {
     /// An image file, in colour or grey as the filters need it.
     Image {
         /// The file.
+        #[serde(with = "files::stored")]
         path: PathBuf,
         /// Scale it down so that neither side is longer than this many pixels.
         #[serde(default)]
@@ -121,6 +125,7 @@ pub enum Input {
     /// An array `[channels, height, width]` of a `.npz` or `.safetensors` file.
     Array {
         /// The file.
+        #[serde(with = "files::stored")]
         path: PathBuf,
         /// Its name.
         #[serde(default = "x")]
@@ -132,6 +137,7 @@ pub enum Input {
     /// there is no padding.
     Observed {
         /// The file.
+        #[serde(with = "files::stored")]
         path: PathBuf,
         /// The name of the array.
         #[serde(default = "y")]
@@ -208,6 +214,28 @@ impl FromStr for Precision {
     }
 }
 
+/// Where the keys of an experiment are, each table with a text that begins it.
+const TABLES: &[Table] = &[
+    ("at the top, before every table", ""),
+    ("under [input]", "[input]\nkind = \"scene\"\nsize = 9"),
+    ("under [input]", "[input]\nkind = \"image\"\npath = \"\""),
+    (
+        "under [input]",
+        "[input]\nkind = \"random\"\nshape = [1, 1, 1]",
+    ),
+    ("under [input]", "[input]\nkind = \"array\"\npath = \"\""),
+    (
+        "under [kernel]",
+        "[kernel]\nkind = \"gaussian\"\nsigma = 1.0",
+    ),
+    (
+        "under [kernel]",
+        "[kernel]\nkind = \"random\"\nmaps = 1\nsize = 1",
+    ),
+    ("under [kernel]", "[kernel]\nkind = \"taps\"\ntaps = []"),
+    ("under [settings]", "[settings]"),
+];
+
 impl Experiment {
     /// Reads a file.
     ///
@@ -216,7 +244,7 @@ impl Experiment {
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_settings(path)?;
         let experiment: Self = toml::from_str(&text).map_err(|error| {
-            let message = with_suggestion(&error.to_string());
+            let message = with_suggestion::<Self>(&error, TABLES);
             Error::Config(format!("{}: {message}", path.display()))
         })?;
         experiment
