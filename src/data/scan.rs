@@ -73,7 +73,7 @@ pub struct Scan {
 pub fn scan(path: &Path, exclude: &[String]) -> Result<Scan> {
     files::refuse_special(path)?;
     let mut search = Search {
-        root: path,
+        root: path.to_path_buf(),
         exclude: patterns(exclude)?,
         ..Search::default()
     };
@@ -122,8 +122,8 @@ fn ends_in(path: &Path, endings: &'static [&'static str]) -> Option<&'static str
 
 /// A search in progress.
 #[derive(Default)]
-struct Search<'a> {
-    root: &'a Path,
+struct Search {
+    root: PathBuf,
     exclude: Vec<Pattern>,
     images: Vec<PathBuf>,
     /// Pictures by this program that lists name, and those found, by folder.
@@ -137,7 +137,7 @@ struct Search<'a> {
     unreadable: Vec<String>,
 }
 
-impl Search<'_> {
+impl Search {
     /// Looks through a folder; `own` if it is in a run.
     fn folder(&mut self, folder: &Path, own: bool) -> io::Result<()> {
         let own = own || files::is_run(folder);
@@ -176,7 +176,7 @@ impl Search<'_> {
         } else if !kind.is_ok_and(|kind| kind.is_file()) {
             self.special.push(path);
         } else if own || self.listed.contains(&path) {
-            let folder = path.parent().unwrap_or(self.root).to_path_buf();
+            let folder = path.parent().unwrap_or(&self.root).to_path_buf();
             *self.own.entry(folder).or_default() += 1;
         } else {
             self.images.push(path);
@@ -188,7 +188,7 @@ impl Search<'_> {
             require_literal_separator: true,
             ..MatchOptions::new()
         };
-        let below = path.strip_prefix(self.root).unwrap_or(path);
+        let below = path.strip_prefix(&self.root).unwrap_or(path);
         let name = path.file_name().unwrap_or_default();
         self.exclude.iter().any(|pattern| {
             let text = match pattern.as_str().contains('/') {

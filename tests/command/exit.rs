@@ -38,7 +38,11 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
         (damaged(None), 4, "or start a new run\n"),
         (Error::Numeric(no()), 5, "error: no\n"),
         (short_of(None), 8, "error: no; --force to go on"),
-        (short_of(Some(700)), 8, "; pass --max-side 700, or --force to go on"),
+        (
+            short_of(Some(700)),
+            8,
+            "; pass --max-side 700, or --force to go on",
+        ),
         (Error::Backend(no()), 6, "error: no\n"),
         (Error::NotCompiledIn("cuda"), 6, "--features cuda"),
         (Error::NoDevice("wgpu"), 6, "; --backend flex computes"),

@@ -34,7 +34,10 @@ fn nothing_dies_of_a_reader_that_goes_away() {
         ("train -c none.toml".into(), 7),
         ("train --no-such-flag".into(), 2),
         ("infer --checkpoint r --images a.png --steps 2".into(), 0),
-        ("infer --checkpoint r --images a.png --steps 2 --json --overwrite".into(), 0),
+        (
+            "infer --checkpoint r --images a.png --steps 2 --json --overwrite".into(),
+            0,
+        ),
         ("compare -c small.toml --steps 2 --images 1".into(), 0),
         ("invert --image a.png --methods transpose".into(), 0),
         ("visualize --checkpoint r".into(), 0),
@@ -51,7 +54,12 @@ fn nothing_dies_of_a_reader_that_goes_away() {
     for run in ["r", "json"] {
         assert_eq!(stage(&folder.join("checkpoints").join(run)), 2);
     }
-    for file in ["inferred/a.png", "compared/table.csv", "inverted/recovered.png", "r.npz"] {
+    for file in [
+        "inferred/a.png",
+        "compared/table.csv",
+        "inverted/recovered.png",
+        "r.npz",
+    ] {
         assert!(folder.join(file).exists(), "{file}");
     }
 }

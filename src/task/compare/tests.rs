@@ -46,7 +46,7 @@ fn fista_ends_nearest_to_the_certified_optimum_and_the_published_schedule_far_ab
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(Mode::Coding, &folder);
     options.contenders = Contender::list("split:1x10x6,adam:0.01,fista", &options.config).unwrap();
-    let report = run(&options, &device(), false, &mut ()).unwrap();
+    let report = run(&options, &device(), &mut ()).unwrap();
     let optimum = report.optimum.unwrap();
     assert!(matches!(optimum.source, Source::Certified { within } if within <= 1e-6));
     for row in &report.rows {
@@ -110,7 +110,7 @@ fn from_a_run_come_filters_weights_and_preprocessing() {
         config.layers[0].p = 0.8;
         config.layers[0].data_weight = 3.0;
         let path = folder.path().join(format!("{what:?}"));
-        train::start(config, &path, &device(), &mut ()).unwrap();
+        train::start(config, &path, &device(), false, &mut ()).unwrap();
         let state = Run::read(&path, CheckpointSelector::Last, &device())
             .unwrap()
             .state;
