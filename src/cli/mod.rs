@@ -133,7 +133,7 @@ fn catch_interrupts() -> Result<Arc<Interruption>> {
         let again = shared.wanted.swap(true, Ordering::SeqCst);
         if again || !shared.heeded.load(Ordering::SeqCst) {
             if !again {
-                output::say("\ninterrupted before there was anything to save");
+                output::say("\ninterrupted before there was anything new to save");
             }
             std::process::exit(exit::INTERRUPTED.into());
         }

@@ -100,6 +100,10 @@ impl Progress {
 
 impl Callback<Event> for Progress {
     fn event(&mut self, event: Event) {
+        if matches!(event, Event::Stage { .. }) {
+            // From here on the step in progress is finished and saved.
+            self.interruption.heeded.store(true, Ordering::SeqCst);
+        }
         if self.quiet {
             return;
         }

@@ -142,7 +142,7 @@ impl Work {
             .filter(|_| scaled)
             .and_then(|largest| largest_side(largest, fits));
         let smaller = match max_side {
-            Some(side) => format!("images of at most {side} pixels a side would fit, "),
+            Some(side) => format!("images of at most {side} pixels a side would fit, and "),
             None => String::new(),
         };
         let stored = match self.copies[1] {
