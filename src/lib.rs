@@ -91,6 +91,7 @@ pub mod error;
 mod files;
 pub mod invert;
 pub mod linop;
+mod machine;
 pub mod model;
 pub mod pass;
 pub mod penalty;

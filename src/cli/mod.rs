@@ -1,5 +1,6 @@
 //! The command line: what was typed, what it means, and what is printed.
 
+mod allocator;
 mod compare;
 mod console;
 mod convnet;
@@ -15,6 +16,7 @@ mod runs;
 mod train;
 mod visualize;
 
+pub use allocator::Telling;
 pub use exit::guard;
 
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use crate::error::{Error, Result};
 #[command(version, propagate_version = true, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 2 settings, 3 images, 4 checkpoint, 5 numbers, \
-    6 backend, 7 reading or writing, 70 a bug, 130 interrupted and saved."
+    6 backend, 7 reading or writing, 8 too little memory or disk, 70 a bug, 130 interrupted: what was done is saved."
 )]
 pub struct Arguments {
     /// What to do.
@@ -126,16 +128,30 @@ pub fn run(arguments: Arguments) -> Result<bool> {
     }
 }
 
-/// A first Ctrl-C asks to save and stop; a second one ends the program at once.
-fn catch_interrupts() -> Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
+/// A first Ctrl-C asks to save and stop; a second one ends the program at once, and so does the first
+/// where no task has asked yet whether there was one: then it only reads, and nothing is to be saved.
+fn catch_interrupts() -> Result<Arc<Interruption>> {
+    let interruption = Arc::new(Interruption::default());
+    let shared = interruption.clone();
     ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
+        let again = shared.wanted.swap(true, Ordering::SeqCst);
+        if again || !shared.heeded.load(Ordering::SeqCst) {
+            if !again {
+                output::say("\ninterrupted before there was anything new to save");
+            }
             std::process::exit(exit::INTERRUPTED.into());
         }
         output::say("\nfinishing the step in progress; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Error::Backend(format!("cannot listen for Ctrl-C: {error}")))?;
-    Ok(interrupted)
+    Ok(interruption)
+}
+
+/// What Ctrl-C and its like have asked for.
+#[derive(Debug, Default)]
+struct Interruption {
+    /// To stop.
+    wanted: AtomicBool,
+    /// A task looks at that from time to time.
+    heeded: AtomicBool,
 }

@@ -2,12 +2,12 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output;
+use super::{Interruption, output};
 use crate::run::TraceLine;
 use crate::task::{Callback, Event};
 
@@ -15,7 +15,7 @@ use crate::task::{Callback, Event};
 pub struct Progress {
     quiet: bool,
     terminal: bool,
-    interrupted: Arc<AtomicBool>,
+    interruption: Arc<Interruption>,
     bar: Option<ProgressBar>,
     stage: String,
     epochs: usize,
@@ -28,12 +28,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shows nothing where `quiet`; tells tasks to stop once `interrupted` is set.
-    pub fn new(quiet: bool, interrupted: Arc<AtomicBool>) -> Self {
+    /// Shows nothing where `quiet`; tells tasks to stop once `interruption` asks for it.
+    pub fn new(quiet: bool, interruption: Arc<Interruption>) -> Self {
         Self {
             quiet,
             terminal: std::io::stderr().is_terminal(),
-            interrupted,
+            interruption,
             bar: None,
             stage: String::new(),
             epochs: 0,
@@ -116,6 +116,10 @@ impl Progress {
 
 impl Callback<Event> for Progress {
     fn event(&mut self, event: Event) {
+        if matches!(event, Event::Stage { .. }) {
+            // From here on the step in progress is finished and saved.
+            self.interruption.heeded.store(true, Ordering::SeqCst);
+        }
         if self.quiet {
             return;
         }
@@ -172,6 +176,7 @@ impl Callback<Event> for Progress {
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst)
+        self.interruption.heeded.store(true, Ordering::SeqCst);
+        self.interruption.wanted.load(Ordering::SeqCst)
     }
 }

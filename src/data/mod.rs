@@ -7,6 +7,7 @@ pub mod preprocess;
 mod quality;
 mod rescaling;
 pub mod resize;
+pub mod scan;
 pub mod scenes;
 mod window;
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{Page, Table};
 use crate::data::Image;
 use crate::error::{Error, Result};
-use crate::{files, picture};
+use crate::files::{self, Written};
+use crate::picture;
 
 const TABLE: &str = "table.csv";
 /// The table with all that goes with it, for programs.
@@ -17,6 +18,7 @@ pub(crate) const RECORD: &str = "table.json";
 /// A table, and files beside it.
 pub(crate) struct Results {
     folder: PathBuf,
+    written: Written,
 }
 
 impl Results {
@@ -30,9 +32,9 @@ impl Results {
         for name in [TABLE, RECORD].map(Path::new).into_iter().chain(others) {
             files::refuse_existing(&folder.join(name), overwrite)?;
         }
-        files::make_folder(folder)?;
         Ok(Self {
             folder: folder.to_path_buf(),
+            written: Written::in_folder(folder)?,
         })
     }
 
@@ -54,8 +56,9 @@ impl Results {
         Ok(())
     }
 
-    /// Writes a picture.
+    /// Writes a picture, which searches for images leave out from then on.
     pub fn picture(&self, name: impl AsRef<Path>, picture: &Image) -> Result<()> {
+        self.written.add(name.as_ref())?;
         picture::save_png(picture, self.path(name)?)
     }
 

@@ -20,12 +20,13 @@ pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row};
 use super::{Callback, Event, Interrupt};
 use crate::arrays::{self, Array, Bundle};
+use crate::backend::is_cpu;
 use crate::config::Form;
 use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::Results;
-use crate::run::{Run, State, nothing_learnt, to_image, to_tensor};
+use crate::run::{Free, Run, State, Work, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
@@ -38,6 +39,8 @@ pub struct Options {
     pub which: CheckpointSelector,
     /// A folder of images, searched recursively, or one image.
     pub images: PathBuf,
+    /// Patterns of names and paths in that folder to leave out.
+    pub exclude: Vec<String>,
     /// The folder for the results.
     pub out: PathBuf,
     /// The solver; the run's own where absent.
@@ -54,6 +57,8 @@ pub struct Options {
     pub maps_format: MapsFormat,
     /// Replace results that are there already.
     pub overwrite: bool,
+    /// Go on where it is estimated to take more memory or disk than there is.
+    pub force: bool,
 }
 
 /// The kind of file that maps are written to.
@@ -121,7 +126,7 @@ impl FromStr for MapsFormat {
 /// # Errors
 /// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
 /// [`Error::Exists`] where results are there already, [`Error::Config`] where the options contradict
-/// the run.
+/// the run, [`Error::Resources`] where there is too little memory or disk.
 pub fn run(
     options: &Options,
     device: &Device,
@@ -136,6 +141,11 @@ pub fn run(
     let max_side = &mut run.state.config.data.max_side;
     *max_side = options.max_side.or(*max_side);
     let coder = Coder::new(&run, options, device)?;
+    let tops = coder.encoder.stages.iter();
+    let tops = tops.map(|stage| stage.layers.end - 1).collect();
+    let written = options.maps_format != MapsFormat::None;
+    let work = Work::coding(&run.state, tops, written);
+    let free = Free::here(is_cpu(device), &options.out);
     let Plan {
         images,
         jobs,
@@ -144,7 +154,7 @@ pub fn run(
         finished,
         failures,
         notes,
-    } = files::plan(options, &coder)?;
+    } = files::plan(options, &coder, &work, free, observer)?;
     let warning = coder.other_scale(options.solver);
     for note in warning.into_iter().chain(notes) {
         observer.event(Event::Note(note));

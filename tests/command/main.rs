@@ -3,6 +3,7 @@
 mod bad_input;
 mod convnet_train;
 mod exit;
+mod folders;
 mod invert;
 mod stopping;
 mod streams;

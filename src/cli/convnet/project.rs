@@ -59,8 +59,16 @@ pub fn run(args: &ProjectArgs, console: &mut Console) -> Result<bool> {
         }
         (None, Some(images)) => {
             let source = args.model.source();
-            let done =
-                project::pictures(&source, images, &target, &args.out, args.overwrite, &device)?;
+            let (out, progress) = (&args.out, &mut console.progress);
+            let done = project::pictures(
+                &source,
+                images,
+                &target,
+                out,
+                args.overwrite,
+                &device,
+                progress,
+            )?;
             console.report(&done)?;
         }
         (None, None) => unreachable!("one of the two is required"),

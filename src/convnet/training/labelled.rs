@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::network::FIRST_FILTER;
 use super::settings::Settings;
+use crate::data::scan::scan;
 use crate::data::scenes::{self, Scene};
 use crate::data::{Image, folder};
 use crate::error::{Error, Result};
@@ -92,7 +93,7 @@ impl DataSet {
         let classes = class_folders(data)?;
         let mut files = Vec::new();
         for (label, class) in classes.iter().enumerate() {
-            files.push((label, folder::list(&data.join(class))?));
+            files.push((label, scan(&data.join(class), &[])?.images));
         }
         let side = match settings.size {
             Some(side) => side,
@@ -275,7 +276,7 @@ fn files_of_classes(
                 training.display()
             ))
         })?;
-        Ok((label, folder::list(&path.join(name))?))
+        Ok((label, scan(&path.join(name), &[])?.images))
     });
     files.collect()
 }

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::report::{Report, Row};
 use super::{
     CURVES, Contender, FILTERS, Filters, Interrupt, Options, RECONSTRUCTIONS, all_images, pictures,
-    tell_done,
+    tell_done, tell_remarks,
 };
 use crate::backend;
 use crate::config::{LayerSettings, Sparsity, Update};
@@ -57,6 +57,7 @@ pub(super) fn run(
     if let Some(note) = images.flat()? {
         callback.event(Event::Note(note));
     }
+    tell_remarks(callback, &images);
     let all = all_images(&mut images, device)?;
     let case = Case {
         objective: match weights {

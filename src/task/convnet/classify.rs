@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Prepared, Ready, Source};
-use crate::data::folder;
+use super::{Prepared, Ready, Source, list};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Results, Table};
 use crate::task::{Callback, Event};
@@ -68,7 +67,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = folder::list(images)?;
+    let paths = list(images, callback)?;
     let ready = source.open(device)?;
     let results = out
         .map(|out| Results::claim(out, &[""; 0], overwrite))

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use serde::Serialize;
 
-use super::{Prepared, Source, file_stem};
+use super::{Prepared, Source, file_stem, list};
 use crate::arrays::{self, Array, Bundle};
 use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel, signals};
-use crate::data::{Image, folder, resize};
+use crate::data::{Image, resize};
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
+use crate::task::{Callback, Event};
 
 /// What a signal starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -231,8 +232,9 @@ pub fn pictures(
     out: &Path,
     overwrite: bool,
     device: &Device,
+    callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = folder::list(images)?;
+    let paths = list(images, callback)?;
     let ready = source.open(device)?;
     let value = target.value(&ready.net)?;
     let layers = ready.net.layers().iter();

@@ -12,9 +12,8 @@ use mosaic::draw;
 use search::{Progress, pass, start};
 use serde::Serialize;
 
-use super::{Prepared, Ready, Source, file_stem};
+use super::{Prepared, Ready, Source, file_stem, list};
 use crate::convnet::{Field, Layer, Unit, Walk, Winner};
-use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Results, Table};
 use crate::task::{Callback, Event};
@@ -111,7 +110,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = folder::list(&options.images)?;
+    let paths = list(&options.images, callback)?;
     let ready = options.source.open(device)?;
     let looked = layers(&ready, &options.layers)?;
     let mut names = vec![PAGE.to_string()];

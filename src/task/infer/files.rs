@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::report::{Failure, Row};
 use super::{Coder, Options};
 use crate::data::folder;
+use crate::data::scan::scan;
 use crate::error::{Error, Result};
 use crate::report::{RECORD, Results};
-use crate::run::{all_usable, checksum, flat_images};
+use crate::run::{Free, Work, all_usable, checksum, flat_images};
 use crate::solve::Limits;
+use crate::task::{Callback, Event};
 
 /// One image and its results.
 #[derive(Debug)]
@@ -67,22 +69,32 @@ pub(super) struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Finds the images, checks each, checks that no result is in the way, and makes the folder for them.
+/// Finds the images, checks each and what `work` on them takes, checks that no result is in the way, and makes the folder for them.
 ///
 /// # Errors
 /// Those of [`all_usable`] where no image can be used, [`Error::Input`] where all are flat,
 /// [`Error::Exists`] naming a result that is there already, unless an earlier call with the same
 /// settings left some images undone.
-pub(super) fn plan(options: &Options, coder: &Coder) -> Result<Plan> {
-    let mut jobs = jobs(options, find(options)?);
+pub(super) fn plan(
+    options: &Options,
+    coder: &Coder,
+    work: &Work,
+    free: Free,
+    observer: &mut dyn Callback<Event>,
+) -> Result<Plan> {
+    let found = scan(&options.images, &options.exclude)?;
+    let remarks = found.remarks.into_iter();
+    remarks.for_each(|remark| observer.event(Event::Note(remark)));
+    let mut jobs = jobs(options, found.images);
     let images = jobs.len();
-    let (mut failures, mut flat) = (Vec::new(), Vec::new());
+    let (mut failures, mut flat, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
     jobs.retain_mut(|job| {
         let checked = coder
             .state
             .prepare_file(&job.image)
             .and_then(|(image, undo)| {
                 job.crc32 = checksum(&image);
+                shapes.push(image.shape());
                 Ok(undo.invert(&image)?.is_flat())
             });
         match checked {
@@ -98,6 +110,9 @@ pub(super) fn plan(options: &Options, coder: &Coder) -> Result<Plan> {
             }
         }
     });
+    if !options.force {
+        work.check(&shapes, free, true)?;
+    }
     if jobs.is_empty() {
         let errors = failures.into_iter().map(|failure| failure.error);
         all_usable(images, errors.collect())?;
@@ -177,26 +192,6 @@ fn shrunk(jobs: &[Job], max_side: Option<usize>) -> Option<String> {
             jobs.len()
         )
     })
-}
-
-/// The images, without the pictures that an earlier call put into a folder among them.
-fn find(options: &Options) -> Result<Vec<PathBuf>> {
-    let mut images = folder::list(&options.images)?;
-    // Where the folder for the results is not there yet, nothing is in it.
-    let Ok(out) = fs::canonicalize(&options.out) else {
-        return Ok(images);
-    };
-    if options.images.is_dir() {
-        images.retain(|image| !fs::canonicalize(image).is_ok_and(|image| image.starts_with(&out)));
-    }
-    if images.is_empty() {
-        return Err(Error::Config(format!(
-            "all images of {} lie in {}, the folder for the results; choose another folder for them",
-            options.images.display(),
-            options.out.display()
-        )));
-    }
-    Ok(images)
 }
 
 /// Results are called after their image without its ending, or with it where that tells two apart.

@@ -30,7 +30,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::{Callback, Event};
-use crate::data::folder;
+use crate::data::scan::scan;
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, all_usable};
 use crate::store::CheckpointSelector;
@@ -65,6 +65,8 @@ pub struct Options {
     pub image: Option<Subject>,
     /// A folder of images to search for the strongest places; the training images where absent.
     pub images: Option<PathBuf>,
+    /// Patterns of names and paths in that folder to leave out.
+    pub exclude: Vec<String>,
     /// How many of the strongest places of each map to show.
     pub patches_per_map: usize,
 }
@@ -89,6 +91,7 @@ impl Options {
             overwrite: false,
             image: None,
             images: None,
+            exclude: Vec::new(),
             patches_per_map: PATCHES,
         }
     }
@@ -98,8 +101,10 @@ impl Options {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Their folder.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub folder: PathBuf,
     /// Their files, in the order they were drawn.
+    #[serde(serialize_with = "crate::files::each_lossily")]
     pub files: Vec<PathBuf>,
 }
 
@@ -137,7 +142,12 @@ pub fn run(
         _ => (own, true),
     };
     let searched = match &options.images {
-        Some(path) => folder::list(path)?.into_iter().map(Source::File).collect(),
+        Some(path) => {
+            let found = scan(path, &options.exclude)?;
+            let remarks = found.remarks.into_iter();
+            remarks.for_each(|remark| observer.event(Event::Note(remark)));
+            found.images.into_iter().map(Source::File).collect()
+        }
         None => training(&run),
     };
     let subject = match &options.image {
