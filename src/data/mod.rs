@@ -7,6 +7,7 @@ mod quality;
 mod rescaling;
 pub mod resize;
 pub mod scenes;
+pub mod warp;
 mod window;
 
 pub use image::Image;
