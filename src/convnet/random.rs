@@ -46,7 +46,8 @@ impl Model {
             if !is_needed {
                 continue;
             }
-            needed.extend(node.input.iter().map(String::as_str));
+            let inputs = node.input.iter().map(String::as_str);
+            needed.extend(inputs.filter(|name| !name.is_empty()));
             let taker = carried
                 .iter()
                 .find(|(name, _)| node.output.iter().any(|output| output == name))

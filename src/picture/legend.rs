@@ -30,7 +30,7 @@ pub fn groups(numbers: &[usize], height: usize, width: usize) -> Image {
 /// A picture over the names of its groups, from the first; the name after [`GROUPS`] is that of all others.
 pub fn with_legend(picture: &Image, names: &[String]) -> Image {
     let sample = LINE as usize;
-    let room = (picture.width - 2 * MAX_INSET.min(picture.width / 4)) as f32;
+    let room = picture.width.saturating_sub(2 * MARGIN + 3 * sample) as f32;
     let mut places = Vec::new();
     let (mut x, mut line) = (MARGIN, 0);
     for name in names {
@@ -55,9 +55,6 @@ pub fn with_legend(picture: &Image, names: &[String]) -> Image {
     }
     canvas.into_image()
 }
-
-/// What a line of the legend leaves free on either side, in pixels.
-const MAX_INSET: usize = 48;
 
 #[cfg(test)]
 mod tests {

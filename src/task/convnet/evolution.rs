@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::looking::{show, spread};
-use super::{Prepared, Ready, Source, file_stem};
+use super::{Prepared, Ready, Source};
 use crate::arrays::{self, Array, Bundle};
 use crate::convnet::{Keep, Layer, Strongest, Unit, Walk, Winner, unravel};
 use crate::data::{Image, folder};
@@ -185,7 +185,7 @@ pub fn run(
     show(
         &results,
         PAGE,
-        &format!("The evolution of {}", file_stem(&layer)),
+        &format!("The evolution of {layer}"),
         words,
         &[("evolution", &picture, &title)],
     )?;

@@ -337,13 +337,9 @@ impl Report {
     }
 
     fn table(&self) -> Table {
-        let row = |k: usize| &self.rows[k];
-        let distances = |k: usize| {
-            let distances = row(k).distances.iter();
-            let words = distances.map(|&d| Format::Significant(4).write(d));
-            words.collect::<Vec<_>>().join("; ")
-        };
-        Table::of(self.rows.len())
+        let layers = self.layers.len();
+        let row = |k: usize| &self.rows[k / layers];
+        Table::of(self.rows.len() * layers)
             .words("image", |k| {
                 Cell::text(self.images[row(k).image].image.display())
             })
@@ -351,7 +347,10 @@ impl Report {
             .numbers("amount", |k| {
                 Cell::number(row(k).amount, Format::Significant(3))
             })
-            .words("distances", |k| Cell::text(distances(k)))
+            .words("layer", |k| Cell::text(&self.layers[k % layers]))
+            .numbers("distance", |k| {
+                Cell::number(row(k).distances[k % layers], Format::Significant(4))
+            })
             .numbers("probability", |k| {
                 Cell::number(f64::from(row(k).probability), Format::Percent(Some(1)))
             })

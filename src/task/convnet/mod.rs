@@ -7,6 +7,8 @@ pub mod evolution;
 pub mod info;
 pub mod invariance;
 mod looking;
+#[cfg(test)]
+mod looking_tests;
 pub mod occlusion;
 pub mod project;
 pub mod strongest;
