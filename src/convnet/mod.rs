@@ -7,6 +7,7 @@
 //!
 //! Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014.
 
+mod fuse;
 mod graph;
 mod model;
 mod names;
@@ -17,6 +18,7 @@ mod random;
 mod receptive;
 mod reverse;
 mod strongest;
+pub mod training;
 mod unit;
 mod value;
 mod weights;

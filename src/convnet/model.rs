@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
+use super::fuse;
 use super::operator::{KNOWN, Operand};
 use super::proto::{ModelProto, NodeProto, ValueInfoProto};
 use super::weights::{self, Known};
@@ -53,10 +54,18 @@ impl Model {
             )));
         }
         let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        Self::decode(&bytes, path)
+    }
+
+    /// Decodes the bytes of an ONNX file; `path` says where it lies, for messages and for the file of
+    /// weights beside it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn decode(bytes: &[u8], path: &Path) -> Result<Self> {
         let told =
             |why: String| Error::Input(format!("cannot use the model {}: {why}", path.display()));
-        let proto = ModelProto::decode(bytes.as_slice());
-        let proto = proto.map_err(|error| {
+        let proto = ModelProto::decode(bytes).map_err(|error| {
             told(format!(
                 "it is no ONNX model, or it is damaged ({error}); export it again"
             ))
@@ -68,7 +77,7 @@ impl Model {
         let versions = proto.opset_import.iter();
         let default = versions.filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
         let opset = default.map(|set| set.version).max().unwrap_or(1);
-        let graph = proto.graph.unwrap_or_default();
+        let mut graph = proto.graph.unwrap_or_default();
         if graph.node.is_empty() {
             return Err(Error::Input("it holds no graph; export it again".into()));
         }
@@ -101,6 +110,7 @@ impl Model {
         if outputs.is_empty() {
             return Err(Error::Input("it has no output; export it again".into()));
         }
+        fuse::local_response(&mut graph.node, &graph.initializer, &outputs);
         let notes = proto
             .metadata_props
             .into_iter()

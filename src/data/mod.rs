@@ -2,6 +2,7 @@
 
 pub mod folder;
 mod image;
+mod jpeg;
 pub mod preprocess;
 mod quality;
 mod rescaling;

@@ -23,7 +23,7 @@ mod png;
 mod table;
 mod text;
 
-pub use colour::{diverging, heat, peak, symmetric, unit_range};
+pub use colour::{diverging, heat, limit, peak, symmetric, unit_range};
 pub use curves::{Axes, Panel, Series, curves, panels};
 pub use legend::{GROUPS, groups, with_legend};
 pub use matrix::matrix;

@@ -9,6 +9,9 @@ use image::{ExtendedColorType, ImageEncoder, ImageError};
 use crate::data::Image;
 use crate::{Error, Result, files};
 
+/// Pictures of more pixels than this are photographs.
+const PHOTOGRAPH: usize = 1 << 20;
+
 /// Writes `image` as an 8-bit PNG: grey for one channel, colour for three; values are clamped to
 /// `[0, 1]`. The file appears whole or not at all, whatever was there before.
 ///
@@ -74,8 +77,13 @@ fn encode(image: &Image, place: &str) -> Result<Vec<u8>> {
             image.height, image.width
         )));
     };
+    // Drawings are few colours in few bytes; photographs take the time that there is.
+    let (compression, filter) = match plane > PHOTOGRAPH {
+        true => (CompressionType::Fast, FilterType::Adaptive),
+        false => (CompressionType::Best, FilterType::NoFilter),
+    };
     let mut file = Vec::new();
-    PngEncoder::new_with_quality(&mut file, CompressionType::Best, FilterType::NoFilter)
+    PngEncoder::new_with_quality(&mut file, compression, filter)
         .write_image(&bytes, width, height, colour)
         .map_err(|error| match error {
             ImageError::IoError(error) => error,

@@ -8,5 +8,5 @@ mod table;
 
 pub use number::Format;
 pub(crate) use page::Page;
-pub(crate) use results::Results;
+pub(crate) use results::{RECORD, Results};
 pub use table::{Cell, Table};

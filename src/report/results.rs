@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::{files, picture};
 
 const TABLE: &str = "table.csv";
-const RECORD: &str = "table.json";
+/// The table with all that goes with it, for programs.
+pub(crate) const RECORD: &str = "table.json";
 
 /// A table, and files beside it.
 pub(crate) struct Results {

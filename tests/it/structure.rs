@@ -19,10 +19,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("picture", &["data", "files"]),
     ("report", &["data", "files", "picture"]),
     ("conv", &["connectivity", "backend", "penalty"]),
-    ("linop", &["conv", "connectivity"]),
+    ("linop", &["conv", "connectivity", "pass"]),
     (
         "model",
-        &["linop", "conv", "penalty", "connectivity", "data"],
+        &[
+            "linop",
+            "conv",
+            "penalty",
+            "connectivity",
+            "backend",
+            "data",
+        ],
     ),
     (
         "solve",
@@ -36,8 +43,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "backend",
         ],
     ),
-    ("invert", &["solve", "linop", "connectivity", "backend"]),
-    ("convnet", &["data", "arrays", "backend", "files"]),
+    (
+        "invert",
+        &["solve", "linop", "connectivity", "backend", "pass"],
+    ),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve"],
@@ -51,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "solve",
             "connectivity",
+            "backend",
             "arrays",
         ],
     ),
@@ -62,6 +72,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "train",
         &[
             "run", "config", "solve", "store", "data", "model", "backend",
+        ],
+    ),
+    (
+        "convnet",
+        &[
+            "train", "run", "solve", "store", "conv", "data", "arrays", "backend", "files",
         ],
     ),
     (

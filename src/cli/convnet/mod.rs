@@ -10,6 +10,7 @@ mod occlusion;
 mod options;
 mod project;
 mod strongest;
+mod train;
 
 use clap::{Args, Subcommand};
 
@@ -65,6 +66,11 @@ pub enum ConvnetCommand {
     #[command(after_help = "Example:\n  \
         deconvnet convnet control --model squeezenet.onnx --preset caffe --image photo.jpg")]
     Control(control::ControlArgs),
+    /// Train a convnet on folders of labelled images; with none given, on built-in sample scenes.
+    #[command(after_help = "Examples:\n  deconvnet convnet train --epochs 20\n  \
+        deconvnet convnet train --data photos --validation others --run mine\n  \
+        deconvnet convnet train --resume checkpoints/mine")]
+    Train(train::TrainArgs),
 }
 
 pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
@@ -78,5 +84,6 @@ pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
         ConvnetCommand::Invariance(args) => invariance::run(args, console),
         ConvnetCommand::Evolution(args) => evolution::run(args, console),
         ConvnetCommand::Control(args) => control::run(args, console),
+        ConvnetCommand::Train(args) => train::run(args, console),
     }
 }

@@ -103,7 +103,10 @@ impl MaxPool {
         };
         let signal = match walk.options.drop_empty_windows {
             true => {
-                let filled = saved.output().pointwise(|y| y.not_equal_elem(0.0).float());
+                let dtype = signal.dtype();
+                let filled = saved
+                    .output()
+                    .pointwise(|y| y.not_equal_elem(0.0).float().cast(dtype));
                 signal.with(&filled, |r, filled| r * filled)
             }
             false => signal,

@@ -72,6 +72,9 @@ fn from_images(
             (images, network, None)
         }
     };
+    if let Some(note) = images.flat()? {
+        observer.event(Event::Note(note));
+    }
     let (chosen, names) = choose(&mut images, options.images, device, observer)?;
     let objective = match weights {
         Some(objective) => objective,

@@ -54,6 +54,9 @@ pub(super) fn run(
             (images, options.random_filters(device)?, None)
         }
     };
+    if let Some(note) = images.flat()? {
+        callback.event(Event::Note(note));
+    }
     let all = all_images(&mut images, device)?;
     let case = Case {
         objective: match weights {

@@ -12,6 +12,7 @@ mod looking_tests;
 pub mod occlusion;
 pub mod project;
 pub mod strongest;
+pub mod train;
 
 use std::path::{Path, PathBuf};
 
