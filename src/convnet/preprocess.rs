@@ -1,5 +1,7 @@
 //! From a picture to what a convnet was trained on: size, colours, range. No model file says it.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::Model;
@@ -201,13 +203,40 @@ impl Preprocess {
 
     /// The part of a picture that the model sees, pixels in `[0, 1]`.
     pub fn fit(&self, image: &Image) -> Image {
-        let shorter = image.height.min(image.width).max(1) as f64;
-        let scaled = |side: usize| (side as f64 * self.size as f64 / shorter).round() as usize;
-        let [height, width] = [image.height, image.width].map(scaled);
-        let [height, width] = [height.max(self.crop[0]), width.max(self.crop[1])];
+        let ([height, width], corner) = self.placed([image.height, image.width]);
         let resized = resize::resize(image, height, width);
-        let corner = [(height - self.crop[0]) / 2, (width - self.crop[1]) / 2];
         resize::crop(&resized, corner, self.crop)
+    }
+
+    /// The size to which a picture of `size` is scaled, and the corner of the middle that is cut out.
+    fn placed(&self, size: [usize; 2]) -> ([usize; 2], [usize; 2]) {
+        let shorter = size[0].min(size[1]).max(1) as f64;
+        let scaled = |side: usize| (side as f64 * self.size as f64 / shorter).round() as usize;
+        let scaled = [0, 1].map(|k| scaled(size[k]).max(self.crop[k]));
+        (scaled, [0, 1].map(|k| (scaled[k] - self.crop[k]) / 2))
+    }
+
+    /// Where a part of a picture of `size`, first and last row or column along each axis, lies in what
+    /// [`Self::fit`] makes of it; none where it is cut off.
+    pub fn fit_part(&self, part: [Range<usize>; 2], size: [usize; 2]) -> Option<[Range<usize>; 2]> {
+        let (scaled, corner) = self.placed(size);
+        let along = |k: usize| {
+            let ratio = scaled[k] as f64 / size[k].max(1) as f64;
+            let end = |at: usize| {
+                let at = (at as f64 * ratio).round() as usize;
+                at.saturating_sub(corner[k]).min(self.crop[k])
+            };
+            end(part[k].start)..end(part[k].end)
+        };
+        let fitted = [along(0), along(1)];
+        let is_empty = fitted.iter().any(Range::is_empty);
+        (!is_empty).then_some(fitted)
+    }
+
+    /// The pixel, between 0 and 1, that the model gets as zeros: red, green, blue.
+    pub fn mean_pixel(&self) -> Vec<f32> {
+        let mean = (0..self.channels).map(|c| self.mean[self.source(c)] / self.scale);
+        mean.collect()
     }
 
     /// What the model gets of a fitted picture, in the order of the axes of [`Self::shape`].

@@ -9,6 +9,7 @@ mod rescaling;
 pub mod resize;
 pub mod scan;
 pub mod scenes;
+pub mod warp;
 mod window;
 
 pub use image::Image;

@@ -28,7 +28,7 @@ pub struct ClassifyArgs {
 }
 
 pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
-    let device = args.model.backend.device()?;
+    let device = args.model.prepare.backend.device()?;
     let source = args.model.source();
     let progress = &mut console.progress;
     let out = args.out.as_deref();

@@ -1,7 +1,12 @@
 //! `convnet`: what a trained convnet sees.
 
 mod classify;
+mod control;
+mod correspondence;
+mod evolution;
 mod info;
+mod invariance;
+mod occlusion;
 mod options;
 mod project;
 mod strongest;
@@ -41,6 +46,26 @@ pub enum ConvnetCommand {
     #[command(after_help = "Example:\n  \
         deconvnet convnet classify --model squeezenet.onnx --preset caffe --labels classes.txt --images photos")]
     Classify(classify::ClassifyArgs),
+    /// Cover a picture part by part, and tell what the model loses where.
+    #[command(after_help = "Example:\n  \
+        deconvnet convnet occlude --model squeezenet.onnx --preset caffe --labels classes.txt --image photo.jpg")]
+    Occlude(occlusion::OccludeArgs),
+    /// Cover the same part of an object in several pictures, and tell whether the same changes.
+    #[command(after_help = "Example:\n  \
+        deconvnet convnet correspond --model squeezenet.onnx --preset caffe --images dogs --boxes eyes.csv")]
+    Correspond(correspondence::CorrespondArgs),
+    /// Shift, scale and turn pictures, and tell how far features move.
+    #[command(after_help = "Example:\n  \
+        deconvnet convnet invariance --model squeezenet.onnx --preset caffe --images photos")]
+    Invariance(invariance::InvarianceArgs),
+    /// Show what makes maps strongest, epoch by epoch of a training.
+    #[command(after_help = "Example:\n  \
+        deconvnet convnet evolution --models epochs --images photos --layer conv5 --maps 6")]
+    Evolution(evolution::EvolutionArgs),
+    /// Show the same projection under random weights, layer by layer.
+    #[command(after_help = "Example:\n  \
+        deconvnet convnet control --model squeezenet.onnx --preset caffe --image photo.jpg")]
+    Control(control::ControlArgs),
     /// Train a convnet on folders of labelled images; with none given, on built-in sample scenes.
     #[command(after_help = "Examples:\n  deconvnet convnet train --epochs 20\n  \
         deconvnet convnet train --data photos --validation others --run mine\n  \
@@ -54,6 +79,11 @@ pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
         ConvnetCommand::Project(args) => project::run(args, console),
         ConvnetCommand::Strongest(args) => strongest::run(args, console),
         ConvnetCommand::Classify(args) => classify::run(args, console),
+        ConvnetCommand::Occlude(args) => occlusion::run(args, console),
+        ConvnetCommand::Correspond(args) => correspondence::run(args, console),
+        ConvnetCommand::Invariance(args) => invariance::run(args, console),
+        ConvnetCommand::Evolution(args) => evolution::run(args, console),
+        ConvnetCommand::Control(args) => control::run(args, console),
         ConvnetCommand::Train(args) => train::run(args, console),
     }
 }

@@ -1,11 +1,14 @@
 //! Flags that commands about convnets share.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::Console;
 use crate::backend::Backend;
 use crate::convnet::{Changes, Options, Preset, Rule, Walk};
+use crate::error::Result;
 use crate::task::convnet::Source;
 
 /// Which model, and how pictures are prepared for it.
@@ -14,6 +17,14 @@ pub struct ModelArgs {
     /// The model, an ONNX file.
     #[arg(long, value_name = "FILE")]
     pub model: PathBuf,
+    /// How pictures are prepared.
+    #[command(flatten)]
+    pub prepare: PrepareArgs,
+}
+
+/// How pictures are prepared, and where they are looked at.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
     /// How pictures are prepared: torch, caffe, tf or plain (pixels from 0 to 1).
     #[arg(long, value_name = "NAME", default_value = "torch")]
     pub preset: Preset,
@@ -50,8 +61,14 @@ pub struct ModelArgs {
 
 impl ModelArgs {
     pub fn source(&self) -> Source {
+        self.prepare.source(&self.model)
+    }
+}
+
+impl PrepareArgs {
+    pub fn source(&self, model: &Path) -> Source {
         Source {
-            model: self.model.clone(),
+            model: model.to_path_buf(),
             preset: self.preset,
             changes: Changes {
                 mean: self.mean.clone(),
@@ -94,4 +111,32 @@ impl WalkArgs {
             },
         }
     }
+}
+
+/// Where results go.
+#[derive(Debug, Args)]
+pub struct OutArgs {
+    /// Folder for pictures, arrays, table and page; named after what is done, if not given.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace what is in --out.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+impl OutArgs {
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| name.into())
+    }
+}
+
+/// Tells what was found. Whether it came to the end.
+pub fn told<R: Display + serde::Serialize>(
+    report: Option<R>,
+    console: &mut Console,
+) -> Result<bool> {
+    if let Some(report) = &report {
+        console.report(report)?;
+    }
+    Ok(report.is_some())
 }

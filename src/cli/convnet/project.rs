@@ -50,7 +50,7 @@ pub fn run(args: &ProjectArgs, console: &mut Console) -> Result<bool> {
         walk: args.walk.walk(),
         start: args.start,
     };
-    let device = args.model.backend.device()?;
+    let device = args.model.prepare.backend.device()?;
     match (&args.arrays, &args.images) {
         (Some(arrays), _) => {
             let model = &args.model.model;

@@ -58,7 +58,7 @@ pub fn run(args: &StrongestArgs, console: &mut Console) -> Result<bool> {
         out: args.out.clone(),
         overwrite: args.overwrite,
     };
-    let device = args.model.backend.device()?;
+    let device = args.model.prepare.backend.device()?;
     let report = strongest::run(&options, &device, &mut console.progress)?;
     console.report(&report)?;
     Ok(!console.progress.interrupted())

@@ -143,7 +143,7 @@ impl Ready {
 }
 
 /// Exponentials that sum to 1; what sums to 1 already, at the end of a model with a softmax, stays.
-fn softmax(logits: &[f32]) -> Vec<f32> {
+pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
     let is_distribution = logits.iter().all(|&p| (0.0..=1.0).contains(&p))
         && (logits.iter().map(|&p| f64::from(p)).sum::<f64>() - 1.0).abs() < 1e-4;
     if is_distribution {
@@ -172,7 +172,7 @@ fn best(ready: &Ready, probabilities: &[f32]) -> Vec<Class> {
 }
 
 /// The true class of each picture, where all are known.
-fn truths(ready: &Ready, paths: &[PathBuf]) -> Option<Vec<usize>> {
+pub(super) fn truths(ready: &Ready, paths: &[PathBuf]) -> Option<Vec<usize>> {
     let plain = |text: &str| text.to_lowercase().replace(['_', '-'], " ");
     let classes = ready
         .net

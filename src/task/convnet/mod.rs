@@ -1,7 +1,15 @@
 //! What `convnet` does, a file for each of its commands.
 
 pub mod classify;
+pub mod control;
+pub mod correspondence;
+pub mod evolution;
 pub mod info;
+pub mod invariance;
+mod looking;
+#[cfg(test)]
+mod looking_tests;
+pub mod occlusion;
 pub mod project;
 pub mod strongest;
 pub mod train;
@@ -50,9 +58,13 @@ pub struct Prepared {
 impl Source {
     /// Reads the model and makes it ready for pictures.
     pub(crate) fn open(&self, device: &Device) -> Result<Ready> {
-        let model = Model::read(&self.model)?;
-        let preprocess = Preprocess::of(&model, self.preset, &self.changes)?;
-        let net = Convnet::new(&model, &preprocess.shape(), device, DType::F32)?;
+        self.ready(&Model::read(&self.model)?, device)
+    }
+
+    /// Makes a model ready that was read, and maybe changed, before.
+    pub(crate) fn ready(&self, model: &Model, device: &Device) -> Result<Ready> {
+        let preprocess = Preprocess::of(model, self.preset, &self.changes)?;
+        let net = Convnet::new(model, &preprocess.shape(), device, DType::F32)?;
         let labels = match &self.labels {
             Some(path) => read_labels(path)?,
             None => model
