@@ -11,10 +11,10 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::looking::{show, spread};
-use super::{Prepared, Ready, Source};
+use super::{Prepared, Ready, Source, list};
 use crate::arrays::{self, Array, Bundle};
 use crate::convnet::{Keep, Layer, Strongest, Unit, Walk, Winner, unravel};
-use crate::data::{Image, folder};
+use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
@@ -88,7 +88,7 @@ pub fn run(
     callback: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
     let models = models(&options.source.model)?;
-    let paths = folder::list(&options.images)?;
+    let paths = list(&options.images, callback)?;
     let names = ["evolution.png", PAGE, ARRAYS];
     let results = Results::claim(&options.out, &names, options.overwrite)?;
     let open = |path: &Path| {

@@ -10,10 +10,10 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::looking::{most_probable, show, spread};
-use super::{Prepared, Ready, Source, classify};
+use super::{Prepared, Ready, Source, classify, list};
 use crate::arrays::{self, Array, Bundle};
+use crate::data::Image;
 use crate::data::warp::{Affine, warp};
-use crate::data::{Image, folder};
 use crate::error::{Error, Result};
 use crate::picture::{self, Axes, Panel, Series};
 use crate::report::{Cell, Format, Results, Table};
@@ -150,7 +150,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
-    let all = folder::list(&options.images)?;
+    let all = list(&options.images, callback)?;
     let paths: Vec<&PathBuf> = spread(&all.iter().collect::<Vec<_>>(), options.count);
     if paths.is_empty() {
         return Err(Error::Config("at least one picture is needed".into()));
