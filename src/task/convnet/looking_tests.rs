@@ -244,15 +244,13 @@ fn occlusion_refuses_what_does_not_exist_and_stops_when_asked() {
         change(&mut options);
         occlusion::run(&options, &fixture.device, &mut ())
     };
-    for (change, told) in [
-        (
-            (&|o: &mut occlusion::Options| o.class = Some("zebra".into())) as &dyn Fn(&mut _),
-            "zebra",
-        ),
-        (&|o| o.class = Some("3".into()), "below 3"),
-        (&|o| o.layer = Some("r9".into()), "r9"),
-        (&|o| o.side = 0, "one pixel"),
-    ] {
+    let cases: [(&dyn Fn(&mut occlusion::Options), &str); 4] = [
+        (&|options| options.class = Some("zebra".into()), "zebra"),
+        (&|options| options.class = Some("3".into()), "below 3"),
+        (&|options| options.layer = Some("r9".into()), "r9"),
+        (&|options| options.side = 0, "one pixel"),
+    ];
+    for (change, told) in cases {
         let error = run(change).unwrap_err().to_string();
         assert!(error.contains(told), "{error}");
     }
