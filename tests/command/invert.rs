@@ -264,7 +264,7 @@ fn a_point_spread_function_from_scipy_is_undone() {
         let pairs = found.arrays["lsqr"].values.iter().zip(&x.values);
         let error: f32 = pairs.map(|(a, b)| (a - b).powi(2)).sum();
         let size: f32 = x.values.iter().map(|v| v * v).sum();
-        ((error / size).sqrt(), err)
+        ((error / size).sqrt(), report["warnings"].to_string())
     };
     // One filter serves every channel, whatever its axes.
     for file in ["psf.npz", "PSF4.NPZ"] {

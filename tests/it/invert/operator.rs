@@ -115,7 +115,8 @@ fn it_convolves_and_correlates_as_scipy_does() {
         if padding == Padding::Circular {
             let known = Decomposition::new(&operator).unwrap().expect("blocks");
             let found = known.solve(&y, Default::default());
-            assert_near(&values(&found), &values(&x), 1e-9, "pseudo-inverse");
+            let again = values(&operator.apply(found));
+            assert_near(&again, &wanted, 1e-12, "pseudo-inverse");
         }
     }
 }
@@ -127,7 +128,7 @@ fn a_part_tells_the_norm_of_a_large_operator() {
     let norm = |operator: &Operator| {
         let [c, h, w] = operator.input();
         let start = random([1, c, h, w], &mut rng(11));
-        largest_eigenvalue(|x| operator.adjoint(operator.apply(x)), start, 20)
+        largest_eigenvalue(|x| operator.adjoint(operator.apply(x)), start, 10)
     };
     let taps: Vec<f64> = (0..35).map(|i| (i as f64 * 0.9).cos() + 0.3).collect();
     for padding in PADDINGS {
