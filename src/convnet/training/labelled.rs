@@ -237,7 +237,7 @@ fn reflected(i: i64, n: usize) -> usize {
 }
 
 /// The names of the folders in a folder, sorted.
-fn class_folders(path: &Path) -> Result<Vec<String>> {
+fn folders(path: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
         let entry = entry.map_err(Error::io("read", path))?;
@@ -247,18 +247,22 @@ fn class_folders(path: &Path) -> Result<Vec<String>> {
         }
     }
     names.sort();
-    match names.len() {
-        0 | 1 => Err(Error::Input(format!(
-            "{} holds {} of images, and at least two classes are needed to learn to tell them apart: \
-             put the images of each class into a folder of its own there",
-            path.display(),
-            match names.first() {
-                None => "no folder".into(),
-                Some(name) => format!("one folder ({name})"),
-            }
-        ))),
-        _ => Ok(names),
-    }
+    Ok(names)
+}
+
+/// The names of the classes that a folder holds: at least two.
+fn class_folders(path: &Path) -> Result<Vec<String>> {
+    let names = folders(path)?;
+    let found = match &names[..] {
+        [] => "no folder".into(),
+        [name] => format!("one folder ({name})"),
+        _ => return Ok(names),
+    };
+    Err(Error::Input(format!(
+        "{} holds {found} of images, and at least two classes are needed to learn to tell them apart: \
+         put the images of each class into a folder of its own there",
+        path.display()
+    )))
 }
 
 /// The images of a folder of held-out images, which must have the classes of the other.
@@ -267,7 +271,14 @@ fn files_of_classes(
     training: &Path,
     classes: &[String],
 ) -> Result<Vec<(usize, Vec<PathBuf>)>> {
-    let found = class_folders(path)?;
+    let found = folders(path)?;
+    if found.is_empty() {
+        return Err(Error::Input(format!(
+            "{} holds no folder of images: it must have folders of classes as {} has",
+            path.display(),
+            training.display()
+        )));
+    }
     let files = found.into_iter().map(|name| {
         let label = classes.binary_search(&name).map_err(|_| {
             Error::Input(format!(

@@ -323,7 +323,7 @@ pub(super) fn normalised(x: Tensor<4>) -> Tensor<4> {
     use normalisation::{ALPHA, SIZE};
     let [maps, n, height, width] = x.dims();
     let reach = SIZE / 2;
-    let border = Tensor::zeros([reach, n, height, width], &x.device());
+    let border = Tensor::zeros([reach, n, height, width], (&x.device(), x.dtype()));
     let squares = Tensor::cat(vec![border.clone(), x.clone() * x.clone(), border], 0);
     let windows = (0..SIZE).map(|k| squares.clone().narrow(0, k, maps));
     let sum = windows.reduce(|a, b| a + b).expect("a window has a middle");
