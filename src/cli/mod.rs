@@ -91,6 +91,8 @@ pub enum Command {
         deconvnet import --file sample.npz --config configs/fruit.toml --run imported")]
     Import(import::ImportArgs),
     /// See what a trained convnet sees: layers, strongest activations, projections to pixels.
+    #[command(after_help = "Examples:\n  deconvnet convnet info model.onnx\n  \
+        deconvnet convnet strongest --model model.onnx --images photos --layers conv3")]
     Convnet(convnet::ConvnetArgs),
     /// List the backends that are compiled in and the devices that answer.
     #[command(after_help = "Example:\n  deconvnet backends --json")]

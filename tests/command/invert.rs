@@ -261,9 +261,12 @@ fn a_point_spread_function_from_scipy_is_undone() {
         let report: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(report["input"], serde_json::json!([3, 20, 20]), "{more}");
         let found = arrays::read(folder.join("inverted/recovered.npz")).unwrap();
-        let pairs = found.arrays["lsqr"].values.iter().zip(&x.values);
-        let error: f32 = pairs.map(|(a, b)| (a - b).powi(2)).sum();
-        let size: f32 = x.values.iter().map(|v| v * v).sum();
+        // Near the border the image has more unknowns than the observation has numbers.
+        let inside = |at: &usize| (5..15).contains(&(at / 20 % 20)) && (5..15).contains(&(at % 20));
+        let sum =
+            |of: &dyn Fn(usize) -> f32| (0..x.values.len()).filter(inside).map(of).sum::<f32>();
+        let error = sum(&|at| (found.arrays["lsqr"].values[at] - x.values[at]).powi(2));
+        let size = sum(&|at| x.values[at].powi(2));
         ((error / size).sqrt(), report["warnings"].to_string())
     };
     // One filter serves every channel, whatever its axes.
