@@ -25,7 +25,8 @@ fn main() -> Result<()> {
     trainer.train(&mut ())?;
     for epoch in trainer.run().store.read_trace()?.records {
         if epoch.batch.is_none() {
-            println!("epoch {}: SNR {:.2} dB", epoch.epoch + 1, epoch.snr);
+            let snr = epoch.snr.unwrap_or(f64::NAN);
+            println!("epoch {}: SNR {snr:.2} dB", epoch.epoch + 1);
         }
     }
 

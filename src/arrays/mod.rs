@@ -1,8 +1,8 @@
 //! Named plain arrays in and out, for what comes from Python or goes on there.
 //!
 //! A [`Bundle`] is one file: `.npz`, as `numpy.load` and `numpy.savez` know it, or `.safetensors`.
-//! Arrays are float32 in row-major (C) order; numbers of other types and Fortran order are converted
-//! on reading. Single numbers keep float64, and short texts go along: 0-d entries of an `.npz`, and
+//! Arrays are float32 in row-major (C) order; numbers of other types, half precision among them, of
+//! either order of bytes, and Fortran order are converted on reading. Single numbers keep float64, and short texts go along: 0-d entries of an `.npz`, and
 //! 0-d tensors and the metadata of a `.safetensors`.
 
 mod npy;
@@ -74,7 +74,12 @@ impl Bundle {
     /// # Errors
     /// [`Error::Input`] listing what is there, if there is no such array.
     pub fn array(&self, name: &str, path: &Path) -> Result<&Array> {
-        let found = self.arrays.get(name);
+        // What a single array is called is a matter of its file.
+        let only = || {
+            let single = matches!(Format::of(path), Ok(Format::Npy));
+            single.then(|| self.arrays.values().next()).flatten()
+        };
+        let found = self.arrays.get(name).or_else(only);
         found.ok_or_else(|| self.missing("array", name, path))
     }
 
@@ -96,11 +101,8 @@ impl Bundle {
         found.ok_or_else(|| self.missing("text", name, path))
     }
 
-    fn missing(&self, kind: &str, name: &str, path: &Path) -> Error {
-        let path = path.display();
-        if let Some(reason) = self.others.get(name) {
-            return Error::Input(format!("{path}: `{name}` {reason}"));
-        }
+    /// What there is, in words.
+    pub fn contents(&self) -> String {
         let arrays = self.arrays.iter();
         let there: Vec<_> = arrays
             .map(|(name, array)| format!("array `{name}` {:?}", array.shape))
@@ -108,19 +110,29 @@ impl Bundle {
             .chain(self.texts.keys().map(|name| format!("text `{name}`")))
             .chain(
                 self.others
-                    .keys()
-                    .map(|name| format!("unreadable `{name}`")),
+                    .iter()
+                    .map(|(name, reason)| format!("`{name}`, which {reason}")),
             )
             .collect();
-        let there = match there.is_empty() {
+        match there.is_empty() {
             true => "nothing".to_owned(),
             false => there.join(", "),
-        };
+        }
+    }
+
+    fn missing(&self, kind: &str, name: &str, path: &Path) -> Error {
+        let single = matches!(Format::of(path), Ok(Format::Npy));
+        let other = self.others.get(name);
+        if let Some(reason) = other.or_else(|| self.others.values().next().filter(|_| single)) {
+            return Error::Input(format!("{}: `{name}` {reason}", path.display()));
+        }
+        let there = self.contents();
+        let path = path.display();
         Error::Input(format!("{path} holds no {kind} `{name}`; it holds {there}"))
     }
 }
 
-/// Reads the file at `path`, `.npz` or `.safetensors`.
+/// Reads the file at `path`, `.npz` or `.safetensors`, or the single array of a `.npy`.
 ///
 /// # Errors
 /// [`Error::Input`] if it is neither, cut short or damaged; [`Error::Io`] if it cannot be read.
@@ -130,6 +142,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Bundle> {
     files::refuse_special(path)?;
     match format {
         Format::Npz => npz::read(path),
+        Format::Npy => npz::read_single(path),
         Format::Safetensors => safetensors::read(path),
     }
 }
@@ -158,7 +171,7 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
         }
     }
     match format {
-        Format::Npz => npz::write(path, bundle),
+        Format::Npz | Format::Npy => npz::write(path, bundle),
         Format::Safetensors => safetensors::write(path, bundle),
     }
 }
@@ -169,12 +182,24 @@ pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result
 /// [`Error::Exists`] if the file does, unless with `overwrite`; [`Error::Config`] if its name ends in
 /// neither `.npz` nor `.safetensors`.
 pub fn check_path(path: &Path, overwrite: bool) -> Result<()> {
-    Format::of(path)?;
+    if let Format::Npy = Format::of(path)? {
+        return Err(Error::Config(format!(
+            "{} would hold a single array: its name must end in .npz or .safetensors",
+            path.display()
+        )));
+    }
     files::refuse_existing(path, overwrite)
+}
+
+/// Whether a file holds arrays, by the ending of its name.
+pub fn is_bundle(path: &Path) -> bool {
+    Format::of(path).is_ok()
 }
 
 enum Format {
     Npz,
+    /// Read alone.
+    Npy,
     Safetensors,
 }
 
@@ -183,9 +208,10 @@ impl Format {
         let ending = path.extension().and_then(|ending| ending.to_str());
         match ending.map(str::to_ascii_lowercase).as_deref() {
             Some("npz") => Ok(Self::Npz),
+            Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::Safetensors),
             _ => Err(Error::Config(format!(
-                "{} is no file of arrays: its name must end in .npz or .safetensors",
+                "{} is no file of arrays: its name must end in .npz, .npy or .safetensors",
                 path.display()
             ))),
         }

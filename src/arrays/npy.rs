@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use super::Array;
-use super::number::{Number, count, encode, encode_indices};
+use super::number::{Endian, Number, count, encode, encode_indices};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// The header is padded so that the numbers begin at a multiple of this.
@@ -29,21 +29,27 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Entry, String> {
     let (header, data) = split(bytes).ok_or("is no .npy array, or is cut short")?;
     let header = Header::parse(header)
         .ok_or_else(|| format!("has a header that cannot be understood: {}", header.trim()))?;
-    let other = |wanted: &str| {
-        Ok(Entry::Other(format!(
-            "is of type {}: {wanted}",
-            header.kind
-        )))
+    let kind = header.kind;
+    let other = |reason: &str| Ok(Entry::Other(format!("is of type {kind}: {reason}")));
+    let (endian, name) = match kind.strip_prefix('>') {
+        Some(name) => (Endian::Big, name),
+        None => (Endian::Little, kind.trim_start_matches(['<', '|', '='])),
     };
-
-    if let Some(letters) = header.kind.strip_prefix("<U") {
+    if let Some(letters) = name.strip_prefix('U').or(name.strip_prefix('S')) {
         return match (letters.parse(), header.shape.is_empty()) {
-            (Ok(letters), true) => text(data, letters).map(Entry::Text),
+            (Ok(letters), true) if name.starts_with('U') => {
+                text(data, letters, endian).map(Entry::Text)
+            }
+            (Ok(letters), true) => match bytes_as_text(data, letters)? {
+                Some(text) => Ok(Entry::Text(text)),
+                None => other("its bytes are no text in UTF-8; save it as a text"),
+            },
             _ => other("of texts, only single ones can be used"),
         };
     }
-    let Some(number) = number(header.kind) else {
-        return other("save it as little-endian float32, such as by .astype('<f4')");
+    let number = match number(kind, name) {
+        Ok(number) => number,
+        Err(reason) => return other(reason),
     };
     let length = count(&header.shape).and_then(|count| count.checked_mul(number.width()));
     if length != Some(data.len()) {
@@ -54,9 +60,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Entry, String> {
         ));
     }
     if header.shape.is_empty() {
-        return Ok(Entry::Scalar(number.single(data)));
+        return Ok(Entry::Scalar(number.single(data, endian)));
     }
-    let mut values = number.decode(data, |value| value as f32);
+    let mut values = match number.array(data, endian) {
+        Ok(values) => values,
+        Err(reason) => return Ok(Entry::Other(reason)),
+    };
     if header.fortran {
         values = to_row_major(&values, &header.shape);
     }
@@ -120,7 +129,8 @@ impl<'a> Header<'a> {
             },
             fortran: value("'fortran_order':")?.starts_with("True"),
             shape: lengths
-                .map(|length| length.parse().ok())
+                // Python 2 wrote long integers as `3L`.
+                .map(|length| length.trim_end_matches('L').parse().ok())
                 .collect::<Option<_>>()?,
         })
     }
@@ -155,24 +165,43 @@ fn header(kind: &str, shape: &[usize]) -> io::Result<Vec<u8>> {
     Ok([MAGIC, &[1, 0], &length.to_le_bytes(), line.as_bytes()].concat())
 }
 
-fn number(kind: &str) -> Option<Number> {
-    Some(match kind {
-        "|b1" => Number::Bool,
-        "|u1" => Number::U8,
-        "<u2" => Number::U16,
-        "<u4" => Number::U32,
-        "<u8" => Number::U64,
-        "|i1" => Number::I8,
-        "<i2" => Number::I16,
-        "<i4" => Number::I32,
-        "<i8" => Number::I64,
-        "<f4" => Number::F32,
-        "<f8" => Number::F64,
-        _ => return None,
+/// The type of numbers that numpy calls `kind`, or `name` without the order of its bytes; the error is
+/// why it cannot be used.
+fn number(kind: &str, name: &str) -> Result<Number, &'static str> {
+    Ok(match name {
+        "b1" => Number::Bool,
+        "u1" => Number::U8,
+        "u2" => Number::U16,
+        "u4" => Number::U32,
+        "u8" => Number::U64,
+        "i1" => Number::I8,
+        "i2" => Number::I16,
+        "i4" => Number::I32,
+        "i8" => Number::I64,
+        "f2" => Number::F16,
+        "f4" => Number::F32,
+        "f8" => Number::F64,
+        // numpy knows no bfloat16; the package ml_dtypes, with which it does, writes it so.
+        "V2" if kind == "<V2" => Number::Bf16,
+        _ => {
+            return Err(match name.chars().next() {
+                Some('c') => "complex numbers cannot be used; save the real part, such as by .real",
+                Some('f') => {
+                    "float32 does not hold such numbers; save it as float32, by .astype('f4')"
+                }
+                Some('O') => "Python objects cannot be read; save it as float32, by .astype('f4')",
+                Some('r' | 'V') => {
+                    "bytes without a type of number cannot be used; save each field as float32, by \
+                     .astype('f4')"
+                }
+                Some('M' | 'm') => "dates and times cannot be used; save them as numbers",
+                _ => "only real numbers and single texts can be used; save it as float32",
+            });
+        }
     })
 }
 
-fn text(data: &[u8], letters: usize) -> Result<String, String> {
+fn text(data: &[u8], letters: usize, endian: Endian) -> Result<String, String> {
     let (raw, rest) = data.as_chunks();
     if raw.len() != letters || !rest.is_empty() {
         return Err(format!(
@@ -180,10 +209,25 @@ fn text(data: &[u8], letters: usize) -> Result<String, String> {
             data.len()
         ));
     }
-    let codes = raw.iter().map(|raw| u32::from_le_bytes(*raw));
+    let codes = raw.iter().map(|raw| match endian {
+        Endian::Little => u32::from_le_bytes(*raw),
+        Endian::Big => u32::from_be_bytes(*raw),
+    });
     let text: Option<String> = codes.map(char::from_u32).collect();
     let text = text.ok_or("is damaged: some of its letters are none")?;
     Ok(text.trim_end_matches('\0').to_owned())
+}
+
+/// A text that was saved as bytes, if they are one.
+fn bytes_as_text(data: &[u8], length: usize) -> Result<Option<String>, String> {
+    if data.len() != length {
+        return Err(format!(
+            "is damaged: {length} letters do not go with its {} bytes",
+            data.len()
+        ));
+    }
+    let text = str::from_utf8(data).ok();
+    Ok(text.map(|text| text.trim_end_matches('\0').to_owned()))
 }
 
 /// Reorders values whose first index runs fastest, so that the last one does.

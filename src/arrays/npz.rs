@@ -1,6 +1,6 @@
-//! `.npz`: a zip archive of `.npy` entries.
+//! `.npz`: a zip archive of `.npy` entries; or one such entry by itself.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Cursor, Read, Seek, Write};
 use std::path::Path;
 
@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// Bytes from which on a zip entry needs longer fields.
 const LARGE: usize = 1 << 31;
+/// Bytes from which on an entry is compressed in the least time.
+const LONG: usize = 1 << 24;
 
 pub(super) fn read(path: &Path) -> Result<Bundle> {
     let damaged = |reason: String| {
@@ -38,14 +40,40 @@ pub(super) fn read(path: &Path) -> Result<Bundle> {
         entry
             .read_to_end(&mut bytes)
             .map_err(|error| damaged(format!("`{name}` cannot be unpacked ({error})")))?;
-        match npy::decode(&bytes).map_err(|reason| damaged(format!("`{name}` {reason}")))? {
-            Entry::Array(array) => drop(bundle.arrays.insert(name, array)),
-            Entry::Scalar(value) => drop(bundle.scalars.insert(name, value)),
-            Entry::Text(text) => drop(bundle.texts.insert(name, text)),
-            Entry::Other(reason) => drop(bundle.others.insert(name, reason)),
-        }
+        let entry = npy::decode(&bytes);
+        bundle.put(
+            &name,
+            entry.map_err(|reason| damaged(format!("`{name}` {reason}")))?,
+        );
     }
     Ok(bundle)
+}
+
+/// A single `.npy`, under the name of the file.
+pub(super) fn read_single(path: &Path) -> Result<Bundle> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let entry = npy::decode(&bytes).map_err(|reason| {
+        Error::Input(format!(
+            "{} {reason}; write it again, such as by numpy.save",
+            path.display()
+        ))
+    })?;
+    let mut bundle = Bundle::default();
+    let name = path.file_stem().unwrap_or_default();
+    bundle.put(&name.to_string_lossy(), entry);
+    Ok(bundle)
+}
+
+impl Bundle {
+    fn put(&mut self, name: &str, entry: Entry) {
+        let name = name.to_owned();
+        match entry {
+            Entry::Array(array) => drop(self.arrays.insert(name, array)),
+            Entry::Scalar(value) => drop(self.scalars.insert(name, value)),
+            Entry::Text(text) => drop(self.texts.insert(name, text)),
+            Entry::Other(reason) => drop(self.others.insert(name, reason)),
+        }
+    }
 }
 
 pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
@@ -76,6 +104,8 @@ pub(super) fn write(path: &Path, bundle: &Bundle) -> Result<()> {
 fn begin<W: Write + Seek>(zip: &mut ZipWriter<W>, name: &str, bytes: usize) -> io::Result<()> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
+        // Zeros shrink at any level; the digits of images hardly at all, whatever time it takes.
+        .compression_level((bytes >= LONG).then_some(1))
         .large_file(bytes >= LARGE);
     Ok(zip.start_file(format!("{name}.npy"), options)?)
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use safetensors::tensor::{SafeTensors, View};
 use safetensors::{Dtype, serialize};
 
-use super::number::{Number, encode, encode_indices};
+use super::number::{Endian, Number, encode, encode_indices};
 use super::{Array, Bundle};
 use crate::files;
 use crate::{Error, Result};
@@ -35,16 +35,23 @@ pub(super) fn read(path: &Path) -> Result<Bundle> {
     };
     for (name, tensor) in tensors.tensors() {
         let Some(number) = number(tensor.dtype()) else {
-            let reason = format!("is of type {}: save it as float32", tensor.dtype());
+            let reason = format!(
+                "is of type {}, which cannot be read; save it as float32",
+                tensor.dtype()
+            );
             bundle.others.insert(name, reason);
             continue;
         };
         let (shape, data) = (tensor.shape().to_vec(), tensor.data());
         if shape.is_empty() {
-            bundle.scalars.insert(name, number.single(data));
+            bundle
+                .scalars
+                .insert(name, number.single(data, Endian::Little));
         } else {
-            let values = number.decode(data, |value| value as f32);
-            bundle.arrays.insert(name, Array { shape, values });
+            match number.array(data, Endian::Little) {
+                Ok(values) => drop(bundle.arrays.insert(name, Array { shape, values })),
+                Err(reason) => drop(bundle.others.insert(name, reason)),
+            }
         }
     }
     Ok(bundle)
@@ -122,6 +129,8 @@ fn number(kind: Dtype) -> Option<Number> {
         Dtype::I16 => Number::I16,
         Dtype::I32 => Number::I32,
         Dtype::I64 => Number::I64,
+        Dtype::F16 => Number::F16,
+        Dtype::BF16 => Number::Bf16,
         Dtype::F32 => Number::F32,
         Dtype::F64 => Number::F64,
         _ => return None,

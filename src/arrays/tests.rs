@@ -92,6 +92,43 @@ fn comes_back_as_it_went() {
 }
 
 #[test]
+fn a_single_array_answers_to_any_name() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("psf.NPY");
+    let line = b"{'descr': '>f2', 'fortran_order': False, 'shape': (2L,), }\n";
+    let length = [line.len() as u8, 0];
+    let bytes = [b"\x93NUMPY\x01\x00", &length[..], line, &[0x3c, 0, 0xc1, 0]].concat();
+    fs::write(&path, bytes).unwrap();
+    let found = read(&path).unwrap();
+    for name in ["psf", "y"] {
+        assert_eq!(found.array(name, &path).unwrap().values, [1.0, -2.5]);
+    }
+    fs::write(&path, "no array").unwrap();
+    assert!(message(read(&path)).contains("is no .npy array"));
+}
+
+#[test]
+fn half_precision_tensors_are_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("half.SAFETENSORS");
+    let tensor = |kind, bytes: &'static [u8]| {
+        safetensors::tensor::TensorView::new(kind, vec![bytes.len() / 2], bytes).unwrap()
+    };
+    let all = [
+        ("f16", tensor(safetensors::Dtype::F16, &[0, 0x3c, 0, 0xc1])),
+        (
+            "bf16",
+            tensor(safetensors::Dtype::BF16, &[0x80, 0x3f, 0x20, 0xc0]),
+        ),
+    ];
+    fs::write(&path, safetensors::serialize(all, None).unwrap()).unwrap();
+    let found = read(&path).unwrap();
+    for name in ["f16", "bf16"] {
+        assert_eq!(found.arrays[name].values, [1.0, -2.5], "{name}");
+    }
+}
+
+#[test]
 fn damaged_files_are_told() {
     let folder = TempDir::new().unwrap();
     for name in ["all.npz", "all.safetensors"] {
@@ -149,7 +186,7 @@ fn what_cannot_be_written_is_told() {
     assert!(message(Array::new(vec![2, 3], vec![0.0; 5])).contains("[2, 3] cannot have 5 values"));
     assert!(message(Array::new(vec![usize::MAX, 2], vec![])).contains("cannot have 0"));
     assert!(message(write("codes.npy", &bundle(), true)).contains(".npz or .safetensors"));
-    assert!(message(read("codes")).contains(".npz or .safetensors"));
+    assert!(message(read("codes")).contains(".npz, .npy or .safetensors"));
     let mut bundle = bundle();
     bundle.scalars.insert("maps".to_owned(), 1.0);
     assert!(message(write("x.npz", &bundle, true)).contains("both"));
@@ -191,14 +228,51 @@ fn entries_are_converted_or_told() {
         Ok(Entry::Scalar(0.1))
     );
 
+    // Half precision in both its forms, big-endian numbers, and shapes as Python 2 wrote them.
+    let half = [1.0, -2.5, 65504.0, 5.960_464_5e-8];
+    let bits = [0x3c00_u16, 0xc100, 0x7bff, 0x0001];
+    for (kind, bytes) in [
+        ("'<f2'", bits.map(u16::to_le_bytes).concat()),
+        ("'>f2'", bits.map(u16::to_be_bytes).concat()),
+        ("'>f4'", half.map(f32::to_be_bytes).concat()),
+        ("'>f8'", half.map(|v| f64::from(v).to_be_bytes()).concat()),
+    ] {
+        let found = entry(kind, "False", "(2L, 2L)", &bytes);
+        assert_eq!(found, array(&[2, 2], &half), "{kind}");
+    }
+    let found = entry("'<V2'", "False", "(2L,)", &[0x80, 0x3f, 0x20, 0xc0]);
+    assert_eq!(found, array(&[2], &[1.0, -2.5]), "bfloat16");
+    let found = entry("'>i4'", "False", "(1,)", &(-70_000_i32).to_be_bytes());
+    assert_eq!(found, array(&[1], &[-70_000.0]));
+    assert_eq!(
+        entry("'>f8'", "False", "()", &0.1_f64.to_be_bytes()),
+        Ok(Entry::Scalar(0.1))
+    );
+    let letters: Vec<u8> = "né"
+        .chars()
+        .flat_map(|c| u32::from(c).to_be_bytes())
+        .collect();
+    let text = |text: &str| Ok(Entry::Text(text.to_owned()));
+    assert_eq!(entry("'>U2'", "False", "()", &letters), text("né"));
+    assert_eq!(entry("'|S7'", "False", "()", b"valid\0\0"), text("valid"));
+
     let other = |kind, shape, data: &[u8]| match entry(kind, "False", shape, data) {
         Ok(Entry::Other(reason)) => reason,
         found => panic!("{found:?}"),
     };
-    assert!(other("'>f4'", "(1,)", &[0; 4]).contains(">f4: save it as little-endian float32"));
-    assert!(other("[('a', '<f4')]", "(1,)", &[0; 4]).contains("record"));
-    assert!(other("'|O'", "()", &[0; 9]).contains("|O"));
-    assert!(other("'<U1'", "(1,)", &[0; 4]).contains("single"));
+    assert!(other("[('a', '<f4')]", "(1,)", &[0; 4]).contains("record: bytes without a type"));
+    assert!(other("'|V2'", "(1,)", &[0; 2]).contains("|V2: bytes without a type"));
+    assert!(other("'|O'", "()", &[0; 9]).contains("|O: Python objects"));
+    assert!(other("'<c8'", "(1,)", &[0; 8]).contains("<c8: complex numbers"));
+    assert!(other("'>f16'", "(1,)", &[0; 16]).contains(">f16: float32 does not hold"));
+    assert!(other("'<M8[ns]'", "(1,)", &[0; 8]).contains("<M8[ns]: dates"));
+    assert!(other("'|S1'", "()", &[0xff]).contains("|S1: its bytes are no text"));
+    for kind in ["'<U1'", "'|S1'"] {
+        assert!(other(kind, "(1,)", &[0; 4]).contains("of texts, only single ones"));
+    }
+    let huge = [0.0, f64::INFINITY, -1e300].map(f64::to_le_bytes).concat();
+    let reason = other("'<f8'", "(3,)", &huge);
+    assert!(reason.contains("holds -1e300, past the range"), "{reason}");
 
     for (kind, shape, reason) in [
         ("'<f4'", "(3,)", "[3] does not go with its 4 bytes"),

@@ -37,7 +37,7 @@ pub struct InferArgs {
     /// weight lmbda, text boundary = "valid".
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "images", "joint"])]
     pub problem: Option<PathBuf>,
-    /// Folder for the results; with --problem, a file for the maps.
+    /// Folder for the results; the same command goes on there where it was interrupted. With --problem, a file for the maps.
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
     /// split, adam, fista or descent; by default the run's own, or descent with --problem.
@@ -46,6 +46,9 @@ pub struct InferArgs {
     /// All layers together instead of one after the other.
     #[arg(long)]
     pub joint: bool,
+    /// Scale images down to this many pixels along the longer side; by default, as the run's own were.
+    #[arg(long, value_name = "PIXELS", requires = "checkpoint")]
+    pub max_side: Option<usize>,
     /// Files that the maps are written to: npz, safetensors or none.
     #[arg(long, value_name = "FORMAT", default_value = "npz")]
     pub maps: MapsFormat,
@@ -99,6 +102,7 @@ pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
                 out: args.out.clone().unwrap_or_else(|| "inferred".into()),
                 solver: args.solver,
                 joint: args.joint,
+                max_side: args.max_side,
                 limits: limits(&args.limits, args.solver)?,
                 maps_format: args.maps,
                 overwrite: args.overwrite,

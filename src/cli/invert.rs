@@ -24,23 +24,31 @@ pub struct InvertArgs {
     /// Scale the image down to this many pixels a side.
     #[arg(long, value_name = "PIXELS", requires = "image")]
     pub max_side: Option<usize>,
-    /// What was convolved already: an image, or the array `y` of a .npz or .safetensors file.
+    /// What was convolved already: an image, or the array `y` of a .npz, .npy or .safetensors file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "random"])]
     pub observed: Option<PathBuf>,
     /// Recover random numbers of this shape.
     #[arg(long, value_name = "CxHxW")]
     pub random: Option<String>,
-    /// Built-in filters: identity, gaussian:SIGMA or gaussian:SIGMAxSIZE, decolour, edge,
-    /// random:MAPSxSIZE, taps:A,B,C, singular.
+    /// Built-in filters, convolved with the image: identity, gaussian:SIGMA or gaussian:SIGMAxSIZE,
+    /// decolour, edge, random:MAPSxSIZE, taps:A,B,C, singular.
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Option<String>,
-    /// Filters [out, in, h, w] from a .npz or .safetensors file.
+    /// Filters [out, in, h, w] from a .npz, .npy or .safetensors file; one filter, [1, 1, h, w] or [h, w], is
+    /// applied to every channel.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "checkpoint"])]
     pub filters: Option<PathBuf>,
     /// The array of that file, where it holds several.
     #[arg(long, value_name = "NAME", requires = "filters")]
     pub array: Option<String>,
-    /// The learnt filters of this run.
+    /// Correlate with --kernel or --filters, as convolutional networks do; without it they are convolved
+    /// with the image, as by scipy.signal.convolve2d.
+    #[arg(long)]
+    pub correlate: bool,
+    /// Divide every filter by the sum of its taps.
+    #[arg(long, visible_alias = "normalize")]
+    pub normalise: bool,
+    /// The learnt filters of this run; each is correlated with the planes below, as in coding.
     #[arg(long, value_name = "RUN", conflicts_with = "kernel")]
     pub checkpoint: Option<PathBuf>,
     /// Which of its checkpoints: last, best, or a step.
@@ -139,6 +147,8 @@ fn options(args: &InvertArgs) -> Result<Options> {
         experiment.checkpoint = Some(existing(run));
         experiment.filters = None;
     }
+    experiment.correlate |= args.correlate;
+    experiment.normalise |= args.normalise;
     experiment.at = args.at.unwrap_or(experiment.at);
     experiment.layer = args.layer.unwrap_or(experiment.layer);
     experiment.stride = args.stride.map_or(experiment.stride, |stride| [stride; 2]);

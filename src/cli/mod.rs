@@ -3,6 +3,7 @@
 mod allocator;
 mod compare;
 mod console;
+mod convnet;
 mod exit;
 mod export;
 mod import;
@@ -89,6 +90,8 @@ pub enum Command {
     #[command(after_help = "Example:\n  \
         deconvnet import --file sample.npz --config configs/fruit.toml --run imported")]
     Import(import::ImportArgs),
+    /// See what a trained convnet sees: layers, strongest activations, projections to pixels.
+    Convnet(convnet::ConvnetArgs),
     /// List the backends that are compiled in and the devices that answer.
     #[command(after_help = "Example:\n  deconvnet backends --json")]
     Backends,
@@ -115,6 +118,7 @@ pub fn run(arguments: Arguments) -> Result<bool> {
         Command::Visualize(args) => visualize::run(&args, console),
         Command::Export(args) => export::run(&args, console),
         Command::Import(args) => import::run(&args, console),
+        Command::Convnet(args) => convnet::run(&args, console),
         Command::Backends => console.report(&backend::survey()).map(|()| true),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -88,11 +88,27 @@ impl Progress {
         }
     }
 
+    /// A batch of the epoch is done.
+    fn advance(&mut self, epoch: usize, images: usize, numbers: String) {
+        self.done += images;
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(format!(
+                "{} epoch {}/{}",
+                self.stage,
+                epoch + 1,
+                self.epochs
+            ));
+            bar.set_message(numbers);
+            bar.inc(images as u64);
+        }
+    }
+
     fn numbers(line: &TraceLine) -> String {
+        let snr = line.snr.map(|snr| format!("  SNR {snr:.2} dB"));
         format!(
-            "objective {:.2}  SNR {:.2} dB  non-zero {:.2} %",
+            "objective {:.2}{}  non-zero {:.2} %",
             line.after_filters,
-            line.snr,
+            snr.unwrap_or_default(),
             100.0 * line.density
         )
     }
@@ -123,19 +139,12 @@ impl Callback<Event> for Progress {
                 self.all = epochs * images;
                 self.begin(self.all, done);
             }
-            Event::Batch(line) => {
-                self.done += line.images;
-                if let Some(bar) = &self.bar {
-                    bar.set_prefix(format!(
-                        "{} epoch {}/{}",
-                        self.stage,
-                        line.epoch + 1,
-                        self.epochs
-                    ));
-                    bar.set_message(Self::numbers(&line));
-                    bar.inc(line.images as u64);
-                }
-            }
+            Event::Batch(line) => self.advance(line.epoch, line.images, Self::numbers(&line)),
+            Event::LabelledBatch {
+                epoch,
+                images,
+                numbers,
+            } => self.advance(epoch, images, numbers),
             Event::Epoch(line) => {
                 let resampled = match line.resampled {
                     0 => String::new(),

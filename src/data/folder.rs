@@ -5,10 +5,11 @@ use std::path::Path;
 
 use ::image::imageops::{self, FilterType};
 use ::image::{
-    DynamicImage, ImageDecoder, ImageError, ImageReader, ImageResult, Limits, Rgb32FImage,
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits,
+    Rgb32FImage, RgbaImage,
 };
 
-use super::Image;
+use super::{Image, jpeg};
 use crate::{Error, Result, files};
 
 /// The most bytes of a decoded image, and of one that is then scaled down.
@@ -21,14 +22,17 @@ const LARGE: u64 = 1 << 25;
 ///
 /// The pixels are those stored, `value / 255` or `value / 65535`, without a change of colour
 /// space. Grey is Rec. 601 luma, `0.299 R + 0.587 G + 0.114 B`. Where the image is transparent, it
-/// is laid over white. A photograph is turned upright as its camera noted. With `max_side`, an
-/// image whose longer side exceeds it is scaled down to it (Lanczos filter, proportions kept; from
-/// 2^25 pixels on after averages over blocks that leave twice the side or more). Of a file of several
-/// pictures, such as a TIFF of several pages or a GIF that moves, the first is read.
+/// is laid over white; a BMP that is transparent everywhere is taken as opaque, for many programs leave
+/// its fourth channel at 0, which in other formats they write on purpose. A photograph is turned upright
+/// as its camera noted. With `max_side`, an image whose longer side exceeds it is scaled down to it
+/// (Lanczos filter, proportions kept; from 2^25 pixels on after averages over blocks that leave twice the
+/// side or more). Of a file of several pictures, such as a TIFF of several pages or a GIF that moves, the
+/// first is read.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Input`], naming the file, if it is broken,
-/// cut short, of an unknown format, empty or too large (over 512 MiB decoded, or 4 GiB with `max_side`), or if that
+/// [`Error::Io`] if the file cannot be read; [`Error::Input`], naming the file, if it is broken or
+/// damaged as far as its format tells (PNG has checksums; of JPEG the coded data must add up), cut
+/// short, of an unknown format, empty or too large (over 512 MiB decoded, or 4 GiB with `max_side`), or if that
 /// is zero.
 pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image> {
     if max_side == Some(0) {
@@ -46,9 +50,7 @@ pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image>
     if bytes.is_empty() {
         return Err(unusable("the file is empty".into()));
     }
-    if is_cut_jpeg(&bytes) {
-        return Err(unusable("the JPEG data is cut short".into()));
-    }
+    jpeg::check(&bytes).map_err(unusable)?;
     // Some decoders put their reasons on several lines.
     let on_one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (most, advice) = match max_side {
@@ -78,36 +80,25 @@ fn decode(bytes: &[u8], most: u64) -> ImageResult<DynamicImage> {
     limits.max_alloc = Some(most);
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     reader.limits(limits.clone());
+    let is_bmp = reader.format() == Some(ImageFormat::Bmp);
     let mut decoder = reader.into_decoder()?;
     // The reader limits what the decoder allocates for itself; the pixels are counted here.
     limits.reserve(decoder.total_bytes())?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
-    Ok(image)
+    let unused_alpha = |pixels: &RgbaImage| pixels.pixels().all(|pixel| pixel.0[3] == 0);
+    match is_bmp && image.as_rgba8().is_some_and(unused_alpha) {
+        true => Ok(image.to_rgb8().into()),
+        false => Ok(image),
+    }
 }
 
-/// Whether a JPEG file has no end marker behind the start of its pixels. Its decoder would fill up
-/// the missing part with grey, without a word, and a network would learn from that.
-fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    const START: &[u8] = &[0xFF, 0xD8];
-    const SCAN: u8 = 0xDA;
-    const END: &[u8] = &[0xFF, 0xD9];
-    if !bytes.starts_with(START) {
-        return false;
-    }
-    // Over the segments before the pixels, each of a marker and a length: one of them may hold a
-    // thumbnail with an end marker of its own.
-    let mut at = START.len();
-    while let Some(&[0xFF, marker, high, low]) = bytes[at..].first_chunk() {
-        if marker == SCAN {
-            return !bytes[at..].windows(2).any(|pair| pair == END);
-        }
-        at += 2 + usize::from(u16::from_be_bytes([high, low]));
-        at = at.min(bytes.len());
-    }
-    // No pixels at all: the decoder knows better what is wrong.
-    false
+/// The longer side of an image file in pixels, from its header; none where that cannot be read.
+pub fn longer_side(path: &Path) -> Option<usize> {
+    let reader = ImageReader::open(path).ok()?.with_guessed_format().ok()?;
+    let (width, height) = reader.into_dimensions().ok()?;
+    usize::try_from(width.max(height)).ok()
 }
 
 fn over_white(image: &DynamicImage) -> Rgb32FImage {
@@ -337,6 +328,88 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// A BMP with a mask for a fourth channel, of 2 x 1 pixels as they are stored: blue, green, red, alpha.
+    fn bmp_with_alpha(pixels: [[u8; 4]; 2]) -> Vec<u8> {
+        let mut header = vec![0_u8; 14 + 108];
+        header[..2].copy_from_slice(b"BM");
+        let masks = [0x00FF_0000, 0x0000_FF00, 0x0000_00FF, 0xFF00_0000];
+        let numbers = [
+            (2, 130),
+            (10, 122),
+            (14, 108),
+            (18, 2),
+            (22, 1),
+            (30, 3),
+            (34, 8),
+        ];
+        let masks = (54..).step_by(4).zip(masks);
+        for (at, value) in numbers.into_iter().chain(masks) {
+            header[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
+        }
+        header[26] = 1;
+        header[28] = 32;
+        [header, pixels.concat()].concat()
+    }
+
+    #[test]
+    fn an_alpha_channel_of_zeros_is_none_in_a_bmp() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("v4.bmp");
+        write(&path, bmp_with_alpha([[0, 51, 255, 0], [255, 0, 0, 0]])).unwrap();
+        let image = read(&path, true, None).unwrap();
+        assert_eq!(image.values, [1.0, 0.0, 0.2, 0.0, 0.0, 1.0]);
+        // One that is used is meant.
+        write(&path, bmp_with_alpha([[0, 51, 255, 0], [255, 0, 0, 255]])).unwrap();
+        let image = read(&path, true, None).unwrap();
+        assert_eq!(image.values, [1.0, 0.0, 1.0, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn the_longer_side_is_read_from_the_header() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jpg");
+        busy(40, 30).save(&path).unwrap();
+        assert_eq!(longer_side(&path), Some(40));
+        write(&path, "text").unwrap();
+        assert_eq!(longer_side(&path), None);
+    }
+
+    #[test]
+    fn damaged_pixels_are_told_where_the_format_can_tell() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut damaged, mut told) = (0, 0);
+        for name in ["a.png", "a.jpg"] {
+            let path = dir.path().join(name);
+            busy(160, 120).save(&path).unwrap();
+            let whole = fs::read(&path).unwrap();
+            // A stretch of zeros in the middle and up to the end marker.
+            for range in [
+                whole.len() / 2..whole.len() - 2,
+                whole.len() / 2..whole.len() / 2 + 200,
+            ] {
+                let mut zeroed = whole.clone();
+                zeroed[range].fill(0);
+                write(&path, zeroed).unwrap();
+                let message = error(read(&path, true, None));
+                assert!(
+                    message.contains(name) && message.contains("replace or remove"),
+                    "{message}"
+                );
+            }
+            for first in 0..20 {
+                let mut flipped = whole.clone();
+                for i in 0..6 {
+                    let at = whole.len() / 3 + (first * 977 + i * 1409) % (whole.len() / 2);
+                    flipped[at] ^= 0x5A;
+                }
+                write(&path, flipped).unwrap();
+                damaged += 1;
+                told += usize::from(read(&path, true, None).is_err());
+            }
+        }
+        assert!(told * 20 >= damaged * 19, "{told} of {damaged}");
     }
 
     #[test]

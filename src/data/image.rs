@@ -55,6 +55,21 @@ impl Image {
         grey
     }
 
+    /// Whether every plane has one value all over, to the rounding of a change of size: there is nothing
+    /// to learn from, and a ratio of signal to noise has no meaning.
+    pub fn is_flat(&self) -> bool {
+        const ROUNDING: f32 = 1e-5;
+        (0..self.channels).all(|c| {
+            let (low, high) = self
+                .plane(c)
+                .iter()
+                .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| {
+                    (low.min(v), high.max(v))
+                });
+            high - low <= ROUNDING
+        })
+    }
+
     /// `[channels, height, width]`.
     pub fn shape(&self) -> [usize; 3] {
         [self.channels, self.height, self.width]

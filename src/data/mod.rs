@@ -2,9 +2,11 @@
 
 pub mod folder;
 mod image;
+mod jpeg;
 pub mod preprocess;
 mod quality;
 mod rescaling;
+pub mod resize;
 pub mod scan;
 pub mod scenes;
 mod window;

@@ -2,12 +2,15 @@
 
 use super::Image;
 
-/// Keeps the ratio of a perfect approximation, or of a flat image, finite.
+/// Keeps the ratio of a perfect approximation finite.
 const LEAST: f64 = 1e-30;
 
 /// Signal to noise ratio in dB, `10 log10(sum (y - mean y)^2 / sum (y - x)^2)`, of the
-/// approximation `x` to `y`; both of one shape.
+/// approximation `x` to `y`; both of one shape. Not a number where `y` is flat.
 pub fn snr(y: &Image, x: &Image) -> f64 {
+    if y.is_flat() {
+        return f64::NAN;
+    }
     let n = y.values.len().max(1) as f64;
     let mean = y.values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
     let variation: f64 = y
@@ -49,6 +52,7 @@ mod tests {
         // Variation 2 * 0.25, error 2 * 0.01.
         assert!((snr(&y, &x) - 10.0 * 25_f64.log10()).abs() < 1e-5);
         assert!((psnr(&y, &x) - 20.0).abs() < 1e-5);
-        assert!(psnr(&y, &y).is_finite() && snr(&image([1.0, 1.0]), &x).is_finite());
+        assert!(psnr(&y, &y).is_finite() && snr(&y, &y).is_finite());
+        assert!(snr(&image([1.0, 1.0]), &x).is_nan());
     }
 }

@@ -32,7 +32,8 @@ pub struct Analysis {
     pub rows: usize,
     /// Elements of `x`, the columns of `W`.
     pub columns: usize,
-    /// How the singular values were found: "dense SVD", "SVD per frequency", or "Lanczos estimate".
+    /// How the singular values were found: "dense SVD", "SVD per frequency", or "Lanczos estimate", of a
+    /// large image on a part of it, see [`Operator::part`].
     pub route: &'static str,
     /// The number of singular values that are not zero to rounding; absent for estimates.
     pub rank: Option<usize>,
@@ -59,22 +60,28 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// Analyses `W`, from its decomposition if there is one, else by Lanczos steps.
+    /// Analyses `W`, from its decomposition if there is one, else by Lanczos steps, for a large image on
+    /// a part of it.
     ///
     /// # Errors
     /// [`crate::Error::Numeric`] where a small decomposition does not converge.
     pub fn new(operator: &Operator, decomposition: Option<&Decomposition>) -> Result<Self> {
         let [rows, columns] = operator.shape();
-        let dot_test = operator.dot_test(1);
+        let part = operator.part();
+        let seen = part.as_ref().unwrap_or(operator);
+        let dot_test = seen.dot_test(1);
         let Some(decomposition) = decomposition else {
-            let [c, h, w] = operator.input();
-            let start = operator.tensor(noise(columns, 0), [1, c, h, w]);
+            let [c, h, w] = seen.input();
+            let start = seen.tensor(noise(c * h * w, 0), [1, c, h, w]);
             let [largest, smallest] =
-                singular_extremes(|x| operator.apply(x), |r| operator.adjoint(r), start, STEPS)?;
+                singular_extremes(|x| seen.apply(x), |r| seen.adjoint(r), start, STEPS)?;
             return Ok(Self {
                 rows,
                 columns,
-                route: "Lanczos estimate",
+                route: match part {
+                    Some(_) => "Lanczos estimate on a part",
+                    None => "Lanczos estimate",
+                },
                 rank: None,
                 null_space: None,
                 largest,

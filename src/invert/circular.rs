@@ -215,12 +215,13 @@ impl Operator {
         let [out, planes, h, w] = self.filters().dims();
         let [_, height, width] = self.input();
         let filters: Vec<f64> = self.filters().to_data().iter::<f64>().collect();
+        let [[top, _], [left, _]] = self.margins().margins;
         let mut response = vec![0.0; out * planes * height * width];
         for (at, &f) in filters.iter().enumerate() {
             let (plane, a, b) = (at / (h * w), at / w % h, at % w);
             // Output i sees input i + a - p, so an impulse at 0 is seen at p - a.
-            let i = ((h - 1) / 2 + height - a) % height;
-            let j = ((w - 1) / 2 + width - b) % width;
+            let i = (top + height - a) % height;
+            let j = (left + width - b) % width;
             response[(plane * height + i) * width + j] += f;
         }
         transform(&response, [height, width])

@@ -81,7 +81,7 @@ impl Filters {
     }
 
     /// The same plane for every one of `channels` channels, none between different ones.
-    fn each(channels: usize, [h, w]: [usize; 2], plane: &[f64]) -> Self {
+    pub fn each(channels: usize, [h, w]: [usize; 2], plane: &[f64]) -> Self {
         let mut values = vec![0.0; channels * channels * h * w];
         for c in 0..channels {
             let at = (c * channels + c) * h * w;

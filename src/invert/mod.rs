@@ -47,6 +47,7 @@ mod method;
 mod operator;
 mod primal_dual;
 mod problem;
+mod variation;
 mod wiener;
 
 pub use adam::InverseAdam;

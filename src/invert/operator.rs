@@ -36,9 +36,13 @@ impl Padding {
         }
     }
 
-    /// The margins that filters of `taps` down and to the right take.
-    fn around(self, taps: [usize; 2]) -> Pad {
-        let same = taps.map(|taps| [(taps - 1) / 2, taps / 2]);
+    /// The margins that filters of `taps` down and to the right take; those of flipped filters are
+    /// mirrored.
+    fn around(self, taps: [usize; 2], flipped: bool) -> Pad {
+        let same = taps.map(|taps| match flipped {
+            false => [(taps - 1) / 2, taps / 2],
+            true => [taps / 2, (taps - 1) / 2],
+        });
         let (border, margins) = match self {
             Self::None => (Border::Zeros, [[0; 2]; 2]),
             Self::Zeros => (Border::Zeros, same),
@@ -76,11 +80,19 @@ impl FromStr for Padding {
 /// (W x)[o, i, j] = sum_c sum_a sum_b f[o, c, a, b] x[c, s_1 i + a - p_1, s_2 j + b - p_2]
 /// ```
 ///
-/// As in convolutional networks this is a correlation: the filters are not flipped. (The true
-/// convolution of [`crate::conv::synthesize`] is the one with flipped filters.) Without padding `p = 0`
-/// and the filters stay inside the image, else `p = floor((size - 1) / 2)` and the output has
+/// As in convolutional networks this is a correlation: the filters are not flipped. Without padding
+/// `p = 0` and the filters stay inside the image, else `p = floor((size - 1) / 2)` and the output has
 /// `ceil(side / stride)` pixels along each side. Filters of even size are padded by one more on the
 /// right and below.
+///
+/// [`Operator::convolution`] is the true convolution instead, with flipped filters,
+///
+/// ```text
+/// (W x)[o, i, j] = sum_c sum_a sum_b f[o, c, a, b] x[c, s_1 i + q_1 - a, s_2 j + q_2 - b]
+/// ```
+///
+/// where `q = size - 1` without padding, else `q = floor((size - 1) / 2)`: the modes 'valid' and 'same'
+/// of `scipy.signal.convolve2d`.
 ///
 /// # Shapes
 /// filters `[out, in, h, w]`, `x` `[n, in, H, W]`, `W x` `[n, out, H', W']`.
@@ -105,13 +117,14 @@ pub struct Operator {
     filters: Tensor<4>,
     stride: [usize; 2],
     padding: Padding,
+    pad: Pad,
     input: [usize; 3],
     output: [usize; 3],
     stack: Stack,
 }
 
 impl Operator {
-    /// The operator of `filters` on images of shape `input`, `[in, H, W]`.
+    /// The operator that correlates with `filters` on images of shape `input`, `[in, H, W]`.
     ///
     /// # Errors
     /// [`Error::Input`] with the numbers, where the filters are empty, larger than the image, made
@@ -123,8 +136,53 @@ impl Operator {
         input: [usize; 3],
     ) -> Result<Self> {
         let values: Vec<f64> = filters.to_data().iter::<f64>().collect();
-        let dims @ [out, planes, h, w] = filters.dims();
-        check(&values, dims, stride, input)?;
+        check(&values, filters.dims(), stride, input)?;
+        let [.., h, w] = filters.dims();
+        let pad = padding.around([h, w], false);
+        Self::correlation(filters, stride, (padding, pad), input)
+    }
+
+    /// The operator that convolves with `filters` images of shape `input`, `[in, H, W]`.
+    ///
+    /// # Errors
+    /// As [`Operator::new`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use deconvnet::invert::{Operator, Padding};
+    ///
+    /// let device = Device::flex();
+    /// let filters = Tensor::<4>::from_data([[[[1.0, 2.0, 3.0]]]], &device);
+    /// let operator = Operator::convolution(filters, [1, 1], Padding::Zeros, [1, 1, 4])?;
+    /// let impulse = Tensor::<4>::from_data([[[[0.0, 1.0, 0.0, 0.0]]]], &device);
+    /// let y: Vec<f32> = operator.apply(impulse).into_data().iter().collect();
+    /// assert_eq!(y, [1.0, 2.0, 3.0, 0.0]);
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
+    pub fn convolution(
+        filters: Tensor<4>,
+        stride: [usize; 2],
+        padding: Padding,
+        input: [usize; 3],
+    ) -> Result<Self> {
+        let values: Vec<f64> = filters.to_data().iter::<f64>().collect();
+        check(&values, filters.dims(), stride, input)?;
+        let [.., h, w] = filters.dims();
+        let pad = padding.around([h, w], true);
+        Self::correlation(filters.flip([2, 3]), stride, (padding, pad), input)
+    }
+
+    /// The operator with the margins `pad`, of what was checked.
+    fn correlation(
+        filters: Tensor<4>,
+        stride: [usize; 2],
+        (padding, pad): (Padding, Pad),
+        input: [usize; 3],
+    ) -> Result<Self> {
+        let values: Vec<f64> = filters.to_data().iter::<f64>().collect();
+        let [out, planes, h, w] = filters.dims();
         let taps = h * w;
         let connected = |o: usize, c: usize| {
             let at = (o * planes + c) * taps;
@@ -135,11 +193,11 @@ impl Operator {
             .collect();
         // A channel that no filter sees is allowed here, but not in a connectivity.
         let g = Connectivity::matrix(&rows).unwrap_or_else(|_| Connectivity::full(out, planes));
-        let pad = Stage::Pad(padding.around([h, w]));
+        let margins = Stage::Pad(pad);
         let shape = [1, input[0], input[1], input[2]];
-        let [.., height, width] = pad.output(shape)?;
+        let [.., height, width] = margins.output(shape)?;
         let stack = Stack::new(vec![
-            pad,
+            margins,
             Stage::Synthesis(Synthesis {
                 filters: filters.clone().flip([2, 3]),
                 connectivity: g,
@@ -154,13 +212,14 @@ impl Operator {
             filters,
             stride,
             padding,
+            pad,
             input,
             output,
             stack,
         })
     }
 
-    /// The filters `[out, in, h, w]`.
+    /// The filters `[out, in, h, w]` that the image is correlated with: those of a convolution, flipped.
     pub fn filters(&self) -> &Tensor<4> {
         &self.filters
     }
@@ -173,6 +232,11 @@ impl Operator {
     /// What is beyond the border.
     pub fn padding(&self) -> Padding {
         self.padding
+    }
+
+    /// The margins of the image, in pixels.
+    pub(super) fn margins(&self) -> Pad {
+        self.pad
     }
 
     /// Channels, height and width of `x`.
@@ -193,6 +257,32 @@ impl Operator {
     /// The numbers of rows and columns of `W` as a matrix: the elements of `W x` and of `x`.
     pub fn shape(&self) -> [usize; 2] {
         [self.output, self.input].map(|shape| shape.iter().product())
+    }
+
+    /// The same filters on as much of a large image as tells what they do to all of it: for a smaller
+    /// one there is none.
+    ///
+    /// The largest singular value differs by little: along each side the part holds 8 times as many
+    /// pixels as the filters, a grid on which their transfer function falls short of its maximum by 4 %
+    /// at most, see [`crate::linop::spectral_bound`].
+    pub fn part(&self) -> Option<Self> {
+        /// Images of more elements are looked at in part.
+        const LARGE: usize = 1 << 21;
+        const SIDE: usize = 256;
+        let [.., h, w] = self.filters.dims();
+        let [c, height, width] = self.input;
+        let side = |filter: usize, side: usize| SIDE.max(8 * filter).min(side);
+        let input = [c, side(h, height), side(w, width)];
+        let large = self.shape().into_iter().max() > Some(LARGE) && input != self.input;
+        let made = |_| {
+            Self::correlation(
+                self.filters.clone(),
+                self.stride,
+                (self.padding, self.pad),
+                input,
+            )
+        };
+        large.then_some(()).map(made)?.ok()
     }
 
     /// The device that computes.
@@ -238,7 +328,7 @@ impl Operator {
         let [out, rows, columns] = self.output;
         let [_, height, width] = self.input;
         let [_, n] = self.shape();
-        let pad = self.padding.around([h, w]);
+        let pad = self.pad;
         let mut matrix = vec![0.0; out * rows * columns * n];
         for (row, line) in matrix.chunks_exact_mut(n).enumerate() {
             let (o, i, j) = (row / (rows * columns), row / columns % rows, row % columns);

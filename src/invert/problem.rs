@@ -165,7 +165,10 @@ impl Evaluate for Inverse {
 
     fn evaluate(&self, x: Tensor<4>) -> Vec<InverseEvaluation> {
         let residual = self.operator.apply(x.clone()) - self.y.clone();
-        let gradient = self.operator.adjoint(residual.clone()) + x.clone() * self.tikhonov;
+        let mut gradient = self.operator.adjoint(residual.clone());
+        if self.tikhonov != 0.0 {
+            gradient = gradient + x.clone() * self.tikhonov;
+        }
         let at_zero = norm(&self.operator.adjoint(self.y.clone()));
         let penalty = self.prior.map_or(0.0, |prior| prior.value(&x));
         let (r, size) = (norm(&residual), norm(&x));

@@ -2,10 +2,12 @@
 //!
 //! Scalars stay tensors of one element, so that nothing is read back from the device before the end.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use faer::Mat;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::pass::{numbers as values, suits};
 
 /// What an inner product runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +40,22 @@ pub(crate) fn divide(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     (a / b.mask_fill(none.clone(), 1.0)).mask_fill(none, 0.0)
 }
 
-/// `||x||`, in double precision from rows on.
+/// `||x||`, in double precision, on a GPU from rows on.
 pub(crate) fn norm(x: &Tensor<4>) -> f64 {
+    match x.dtype() {
+        DType::F64 if suits(x) => return squares(&values::<f64>(x.clone())).sqrt(),
+        DType::F32 if suits(x) => return squares(&values::<f32>(x.clone())).sqrt(),
+        _ => {}
+    }
     let rows = x.clone().square().sum_dim(3).into_data();
     rows.iter::<f64>().sum::<f64>().sqrt()
+}
+
+/// The sum of squares, in parts whose order does not depend on the number of threads.
+fn squares<T: Copy + Into<f64> + Sync>(x: &[T]) -> f64 {
+    let part = |part: &[T]| part.iter().map(|&v| v.into() * v.into()).sum::<f64>();
+    let parts: Vec<f64> = x.par_chunks(1 << 14).map(part).collect();
+    parts.into_iter().sum()
 }
 
 /// `x / ||x||` and `||x||`, `[1, 1, 1, 1]`; zeros stay zeros.

@@ -9,6 +9,10 @@ use super::{DataTerm, FeatureMaps, Network};
 use crate::error::{Error, Result};
 use crate::penalty;
 
+/// An image whose variation is at most this share of its energy is flat: what is left is the rounding
+/// of sums in single precision.
+const FLAT: f64 = 1e-6;
+
 /// The one objective of both conventions:
 ///
 /// ```text
@@ -140,7 +144,8 @@ pub struct Evaluation {
     pub penalty: f64,
     /// For p = 1, the duality gap: the objective is at most this far above the least possible.
     pub gap: Option<f64>,
-    /// Signal to noise ratio in dB, `10 log10(sum (y - mean y)^2 / sum (y - R z)^2)`.
+    /// Signal to noise ratio in dB, `10 log10(sum (y - mean y)^2 / sum (y - R z)^2)`; not a number where
+    /// `y` does not vary.
     pub snr: f64,
     /// Share of the maps' elements that are not zero.
     pub density: f64,
@@ -225,8 +230,11 @@ impl Objective {
             data,
             penalty,
             gap: None,
-            // A perfect fit or a flat image has no finite ratio; a very large one will do.
-            snr: 10.0 * (at_least(variation, 1e-30) / at_least(sums.error, 1e-30)).log10(),
+            // A perfect fit has no finite ratio; a very large one will do.
+            snr: match variation <= FLAT * second {
+                true => f64::NAN,
+                false => 10.0 * (variation / at_least(sums.error, 1e-30)).log10(),
+            },
             density: sums.used as f64 / sums.elements as f64,
         }
     }
@@ -260,16 +268,18 @@ impl Objective {
 }
 
 impl Evaluation {
-    /// The sum of objectives and gaps, the mean of SNR and density, over images.
+    /// The sum of objectives and gaps, the mean of SNR, of those that have one, and of density, over
+    /// images.
     pub fn total(each: &[Self]) -> Self {
         let n = each.len().max(1) as f64;
         let sum = |f: fn(&Self) -> f64| each.iter().map(f).sum::<f64>();
+        let ratios: Vec<f64> = each.iter().map(|e| e.snr).filter(|v| !v.is_nan()).collect();
         Self {
             objective: sum(|e| e.objective),
             data: sum(|e| e.data),
             penalty: sum(|e| e.penalty),
             gap: each.iter().map(|e| e.gap).sum(),
-            snr: sum(|e| e.snr) / n,
+            snr: ratios.iter().sum::<f64>() / ratios.len() as f64,
             density: sum(|e| e.density) / n,
         }
     }

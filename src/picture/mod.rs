@@ -21,9 +21,9 @@ mod png;
 mod table;
 mod text;
 
-pub use colour::{diverging, heat, peak, symmetric, unit_range};
+pub use colour::{diverging, heat, limit, peak, symmetric, unit_range};
 pub use curves::{Axes, Panel, Series, curves, panels};
 pub use matrix::matrix;
 pub use mosaic::{MosaicOptions, Tile, mosaic};
-pub use png::save_png;
+pub use png::{png_bytes, save_png};
 pub use table::table;

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Table;
+use super::{Page, Table};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::files::{self, Written};
 use crate::picture;
 
 const TABLE: &str = "table.csv";
-const RECORD: &str = "table.json";
+/// The table with all that goes with it, for programs.
+pub(crate) const RECORD: &str = "table.json";
 
 /// A table, and files beside it.
 pub(crate) struct Results {
@@ -59,6 +60,14 @@ impl Results {
     pub fn picture(&self, name: impl AsRef<Path>, picture: &Image) -> Result<()> {
         self.written.add(name.as_ref())?;
         picture::save_png(picture, self.path(name)?)
+    }
+
+    /// Writes a page.
+    pub fn page(&self, name: &str, page: &Page) -> Result<()> {
+        let html = page.html();
+        files::replace(&self.path(name)?, false, |file| {
+            file.write_all(html.as_bytes())
+        })
     }
 
     /// Removes the picture of an earlier run, so that it is not taken for one of this.

@@ -30,7 +30,9 @@ impl State {
     /// # Errors
     /// [`Error::Io`] or [`Error::Input`] where it cannot be used or is smaller than the filters.
     pub fn prepare_file(&self, path: &Path) -> Result<(Image, Undo)> {
-        let (prepared, undo) = prepared(&self.config, &self.prepare, Some(path), 0)?;
+        let image = raw(&self.config, Some(path), 0)?;
+        let prepared = self.prepare.apply(&image);
+        let (prepared, undo) = prepared.map_err(|error| with_path(Some(path), error))?;
         let [_, height, width] = prepared.shape();
         match self.sizes.first() {
             Some(&[h, w]) if height < h || width < w => Err(Error::Input(format!(
@@ -123,8 +125,8 @@ impl Images {
         };
         let (mut bytes, mut failures) = (0, Vec::new());
         for (i, path) in paths.into_iter().enumerate() {
-            let image = match images.prepared(path.as_deref(), i) {
-                Ok(image) => image,
+            let (image, flat) = match images.prepared(path.as_deref(), i) {
+                Ok(prepared) => prepared,
                 Err(error) => {
                     failures.push(error);
                     continue;
@@ -133,13 +135,25 @@ impl Images {
             images.sources.push(Source {
                 shape: image.shape(),
                 crc32: checksum(&image),
+                flat,
                 path,
             });
             bytes += 4 * image.values.len();
             images.cache[i] = (bytes <= CACHE_BYTES).then(|| image.into());
         }
         all_usable(images.cache.len(), failures)?;
+        images.flat()?;
         Ok(images)
+    }
+
+    /// Tells which images are flat, if any are.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where all are.
+    pub fn flat(&self) -> Result<Option<String>> {
+        let flat = (0..self.sources.len()).filter(|&i| self.sources[i].flat);
+        let names: Vec<_> = flat.map(|i| self.name(i)).collect();
+        flat_images(&names, self.sources.len())
     }
 
     /// The images of a run that is resumed; each is compared with its checksum when it is read.
@@ -196,7 +210,8 @@ impl Images {
         let source = &self.sources[i];
         let image = self
             .prepared(source.path.as_deref(), i)
-            .map_err(moved_away)?;
+            .map_err(moved_away)?
+            .0;
         if checksum(&image) != source.crc32 {
             return Err(Error::Input(format!(
                 "{} is not the image that this run began with; put the old file back, \
@@ -224,11 +239,19 @@ impl Images {
         }
     }
 
-    fn prepared(&self, path: Option<&Path>, i: usize) -> Result<Image> {
-        Ok(match self.given.get(i) {
-            Some(image) => self.prepare.apply(image)?.0,
-            None => prepared(&self.config, &self.prepare, path, i)?.0,
-        })
+    /// Image `i`, prepared, and whether it is flat before that.
+    fn prepared(&self, path: Option<&Path>, i: usize) -> Result<(Image, bool)> {
+        let read;
+        let image = match self.given.get(i) {
+            Some(image) => image,
+            None => {
+                read = raw(&self.config, path, i)?;
+                &read
+            }
+        };
+        let prepared = self.prepare.apply(image);
+        let (prepared, _) = prepared.map_err(|error| with_path(path, error))?;
+        Ok((prepared, image.is_flat()))
     }
 }
 
@@ -275,6 +298,29 @@ pub fn all_usable(count: usize, mut failures: Vec<Error>) -> Result<()> {
     }
 }
 
+/// Tells which of `count` images are flat, all pixels alike.
+///
+/// # Errors
+/// [`Error::Input`] where there are no others.
+pub fn flat_images(names: &[String], count: usize) -> Result<Option<String>> {
+    const SHOWN: usize = 10;
+    let mut list = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        list += &format!(" and {} more", names.len() - SHOWN);
+    }
+    match names.len() {
+        0 => Ok(None),
+        n if n == count => Err(Error::Input(format!(
+            "the pixels of every image are all alike, there is nothing in them to explain: {list}; give \
+             other images"
+        ))),
+        n => Ok(Some(format!(
+            "warning: {n} of {count} images are flat, all pixels alike, and count for no mean of ratios: \
+             {list}"
+        ))),
+    }
+}
+
 /// Puts the name of the file before a message about its image.
 fn with_path(path: Option<&Path>, error: Error) -> Error {
     match path {
@@ -307,19 +353,8 @@ fn raw(config: &Config, path: Option<&Path>, i: usize) -> Result<Image> {
     }
 }
 
-fn prepared(
-    config: &Config,
-    prepare: &Prepare,
-    path: Option<&Path>,
-    i: usize,
-) -> Result<(Image, Undo)> {
-    let image = raw(config, path, i)?;
-    prepare
-        .apply(&image)
-        .map_err(|error| with_path(path, error))
-}
-
-fn checksum(image: &Image) -> u32 {
+/// CRC-32 of the pixels of a prepared image.
+pub fn checksum(image: &Image) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for value in &image.values {
         hasher.update(&value.to_le_bytes());

@@ -18,7 +18,7 @@ use crate::model::{Network, SparseMaps};
 use crate::solve::{Budget, Encoder, FilterMemory, Moments, OnlineStatistics, Stage};
 use crate::store::{CheckpointSelector, RunFolder};
 pub use estimate::{Estimate, Free, Work};
-pub use images::{CACHE_BYTES, Images, all_usable};
+pub use images::{CACHE_BYTES, Images, all_usable, checksum, flat_images};
 pub use state::{EpochSums, KIND, Position, Source, State, TraceLine};
 pub use store::Store;
 

@@ -36,6 +36,9 @@ pub struct EpochSums {
     pub after_filters: f64,
     /// SNR of the maps that go on, dB.
     pub snr: f64,
+    /// Images visited that have no SNR: they are flat, or their maps below are.
+    #[serde(default)]
+    pub without_snr: usize,
     /// Density of the codes.
     pub density: f64,
     /// Which maps were used by any image.
@@ -52,6 +55,9 @@ pub struct Source {
     pub shape: [usize; 3],
     /// Checksum of the prepared pixels: a resume must find the same image.
     pub crc32: u32,
+    /// Whether all its pixels are alike: it has no SNR.
+    #[serde(default)]
+    pub flat: bool,
 }
 
 /// All that a checkpoint holds beside the arrays. It is written under a header:
@@ -113,8 +119,8 @@ pub struct TraceLine {
     pub after_codes: f64,
     /// Mean objective per image after the filters were updated.
     pub after_filters: f64,
-    /// Mean SNR in dB of the maps that go on.
-    pub snr: f64,
+    /// Mean SNR in dB of the maps that go on; none where all images are flat.
+    pub snr: Option<f64>,
     /// Mean share of non-zero codes.
     pub density: f64,
     /// Filters that no image used, found and replaced.
@@ -253,18 +259,21 @@ impl State {
 
 /// Sums of an epoch as its line in the trace.
 impl EpochSums {
-    /// Adds what a visit gave.
+    /// Adds what a visit gave; an SNR that is not a number is one that an image does not have.
     pub fn add(&mut self, after_codes: &[Evaluation], after_filters: &[Evaluation], snr: &[f64]) {
         self.images += snr.len();
+        let known = snr.iter().filter(|snr| snr.is_finite());
+        self.without_snr += snr.len() - known.clone().count();
         self.after_codes += Evaluation::total(after_codes).objective;
         self.after_filters += Evaluation::total(after_filters).objective;
-        self.snr += snr.iter().sum::<f64>();
+        self.snr += known.sum::<f64>();
         self.density += after_filters.iter().map(|e| e.density).sum::<f64>();
     }
 
     /// The means, as a line of the trace.
     pub fn line(&self, position: Position, batch: Option<usize>, seconds: f64) -> TraceLine {
         let n = self.images.max(1) as f64;
+        let with_snr = self.images.saturating_sub(self.without_snr);
         TraceLine {
             stage: position.stage,
             epoch: position.epoch,
@@ -272,7 +281,7 @@ impl EpochSums {
             images: self.images,
             after_codes: self.after_codes / n,
             after_filters: self.after_filters / n,
-            snr: self.snr / n,
+            snr: (with_snr > 0).then(|| self.snr / with_snr as f64),
             density: self.density / n,
             resampled: 0,
             seconds,

@@ -14,18 +14,18 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
-use self::files::Job;
+pub use self::files::Settings;
+use self::files::{Job, Plan};
 pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row};
 use super::{Callback, Event, Interrupt};
 use crate::arrays::{self, Array, Bundle};
-use crate::backend::is_cpu;
 use crate::config::Form;
 use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::Results;
-use crate::run::{Free, Run, State, Work, nothing_learnt, to_image, to_tensor};
+use crate::run::{Run, State, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
@@ -47,6 +47,9 @@ pub struct Options {
     /// All learnt layers at once instead of one after the other. A run trained in the joint form is
     /// always inferred jointly: it has one objective.
     pub joint: bool,
+    /// Scale images down so that neither side is longer than this many pixels; the run's own limit
+    /// where absent.
+    pub max_side: Option<usize>,
     /// When the optimisation of one layer ends.
     pub limits: Limits,
     /// The files that the maps are written to.
@@ -114,9 +117,10 @@ impl FromStr for MapsFormat {
 /// layer's objective.
 ///
 /// Every image is read and checked before the first is worked on, and whatever can be known by then
-/// to go wrong stops it all before anything is written. An image that fails later is left out and
-/// told of in the report, see [`Report::complete`]. An interruption ends it after the step in
-/// progress; of the image in work nothing is written.
+/// to go wrong with all of them stops it before anything is written. An image that cannot be used or
+/// fails later is left out and told of in the report, see [`Report::complete`]. An interruption ends it
+/// after the step in progress; of the image in work nothing is written. A later call with the same
+/// options, filters and images goes on after the images that are done.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
@@ -127,30 +131,48 @@ pub fn run(
     device: &Device,
     observer: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let run = Run::read(&options.checkpoint, options.which, device)?;
-    let coder = Coder::new(&run, options, device)?;
-    let tops = coder.encoder.stages.iter();
-    let tops = tops.map(|stage| stage.layers.end - 1).collect();
-    let written = options.maps_format != MapsFormat::None;
-    let work = Work::coding(&run.state, tops, written);
-    let free = Free::here(is_cpu(device), &options.out);
-    let (jobs, results) = files::plan(options, &run.state, &work, free, observer)?;
-    if let Some(warning) = coder.other_scale(options.solver) {
-        observer.event(Event::Note(warning));
+    let mut run = Run::read(&options.checkpoint, options.which, device)?;
+    if options.max_side == Some(0) {
+        return Err(Error::Config(
+            "images cannot be scaled down to a longest side of 0 pixels; give at least 1".into(),
+        ));
     }
-    let mut report = Report::new(
-        options,
-        coder.encoder.method.name(),
-        coder.joint,
-        jobs.len(),
-    );
+    let max_side = &mut run.state.config.data.max_side;
+    *max_side = options.max_side.or(*max_side);
+    let coder = Coder::new(&run, options, device)?;
+    let Plan {
+        images,
+        jobs,
+        results,
+        rows,
+        finished,
+        failures,
+        notes,
+    } = files::plan(options, &coder, observer)?;
+    let warning = coder.other_scale(options.solver);
+    for note in warning.into_iter().chain(notes) {
+        observer.event(Event::Note(note));
+    }
+    let mut report = Report {
+        rows,
+        finished,
+        failures,
+        ..Report::new(options, &coder, images)?
+    };
+    results.table(&report.table(), &report)?;
     for (i, job) in jobs.iter().enumerate() {
-        match coder.infer(job, observer) {
+        let inferred = coder.infer(job, observer);
+        match inferred.and_then(|inferred| {
+            let Some(inferred) = inferred else {
+                return Ok(None);
+            };
+            write(job, &inferred, &results)?;
+            Ok(Some(inferred))
+        }) {
             Ok(Some(inferred)) => {
-                write(job, &inferred, &results)?;
-                report
-                    .rows
-                    .extend(inferred.layers.into_iter().map(|l| l.row));
+                let rows = inferred.layers.into_iter().map(|layer| layer.row);
+                report.rows.extend(rows);
+                report.finished.insert(job.name.clone(), job.crc32);
             }
             Ok(None) => {
                 report.interrupted = true;
@@ -246,6 +268,27 @@ impl<'a> Coder<'a> {
         })
     }
 
+    /// What decides the results beside the images.
+    fn settings(&self, options: &Options) -> Result<Settings> {
+        let state = serde_json::to_vec(self.state).map_err(|error| {
+            Error::Checkpoint(format!("the run cannot be written down: {error}"))
+        })?;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&state);
+        for layer in self.encoder.network.layers() {
+            for value in layer.filters.val().into_data().iter::<f32>() {
+                hasher.update(&value.to_le_bytes());
+            }
+        }
+        Ok(Settings {
+            run: hasher.finalize(),
+            solver: self.encoder.method.name().into(),
+            joint: self.joint,
+            limits: options.limits,
+            maps: options.maps_format.to_string(),
+        })
+    }
+
     /// A warning where layers explain the maps of another kind of solver than they were learnt from.
     fn other_scale(&self, solver: Option<SolverName>) -> Option<String> {
         let own = self.state.config.train.solver;
@@ -302,8 +345,8 @@ impl<'a> Coder<'a> {
             data: last.at.data,
             penalty: last.at.penalty,
             gap: last.at.gap,
-            snr: snr(prepared, &planes),
-            psnr: psnr(original, &reconstruction),
+            snr: (!original.is_flat()).then(|| snr(prepared, &planes)),
+            psnr: (!original.is_flat()).then(|| psnr(original, &reconstruction)),
             density: last.at.density,
             steps: last.step,
             seconds: last.seconds,
@@ -336,9 +379,11 @@ impl Inferred {
         let mut headers = vec!["image".to_string()];
         let mut images = vec![self.original.clone()];
         for layer in &self.layers {
+            let ratio = layer.row.psnr.map(|psnr| format!(": {psnr:.1} dB"));
             headers.push(format!(
-                "layer {}: {:.1} dB",
-                layer.row.layer, layer.row.psnr
+                "layer {}{}",
+                layer.row.layer,
+                ratio.unwrap_or_default()
             ));
             images.push(layer.reconstruction.clone());
         }

@@ -49,6 +49,15 @@ pub enum Event {
     Batch(TraceLine),
     /// An epoch is done.
     Epoch(TraceLine),
+    /// A batch of labelled images is done.
+    LabelledBatch {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// Images in it.
+        images: usize,
+        /// The epoch so far, in words.
+        numbers: String,
+    },
     /// A part of a task of known length is done.
     Item {
         /// What was done.

@@ -204,6 +204,9 @@ impl Trainer {
             memory.div_ceil(1 << 20),
             disk.div_ceil(1 << 20)
         )));
+        if let Some(note) = self.images.flat()? {
+            callback.event(Event::Note(note));
+        }
         while !self.run.state.finished() {
             if self.epoch(callback)? == Ended::Interrupted {
                 return Ok(Ended::Interrupted);

@@ -47,6 +47,7 @@ impl Trainer {
             }
         }
         let used = used_maps(&learnt.codes)?;
+        let snr = self.without_flat(batch, &learnt.snr);
         let state = &mut self.run.state;
         state.epoch.used.resize(used.len(), false);
         for (so_far, now) in state.epoch.used.iter_mut().zip(used) {
@@ -54,10 +55,18 @@ impl Trainer {
         }
         state
             .epoch
-            .add(&learnt.after_codes, &learnt.after_filters, &learnt.snr);
+            .add(&learnt.after_codes, &learnt.after_filters, &snr);
         let mut sums = EpochSums::default();
-        sums.add(&learnt.after_codes, &learnt.after_filters, &learnt.snr);
+        sums.add(&learnt.after_codes, &learnt.after_filters, &snr);
         Ok(sums.line(self.run.state.position, Some(b), self.seconds()))
+    }
+
+    /// The SNR of each image of a batch, not a number where the image is flat.
+    fn without_flat(&self, batch: &[usize], snr: &[f64]) -> Vec<f64> {
+        let images = batch.iter().map(|&i| &self.run.state.images[i]);
+        let each = images.zip(snr);
+        each.map(|(image, &snr)| if image.flat { f64::NAN } else { snr })
+            .collect()
     }
 
     fn gather(
@@ -143,7 +152,7 @@ impl Trainer {
         let trainer = trainer.into_inner();
         let objective = trainer.run.state.objectives[stage];
         let separate = learner.codes.has_separate_maps();
-        let (mut after, mut snr, mut going_on) = (0.0, 0.0, 0.0);
+        let (mut after, mut snr, mut going_on) = (0.0, Vec::new(), 0.0);
         for batch in batches {
             let device = trainer.device.clone();
             let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
@@ -159,7 +168,8 @@ impl Trainer {
                 false => codes,
             };
             going_on += Evaluation::total(&maps).objective;
-            snr += maps.iter().map(|e| e.snr).sum::<f64>();
+            let each: Vec<f64> = maps.iter().map(|e| e.snr).collect();
+            snr.extend(trainer.without_flat(batch, &each));
         }
         if !(after + going_on).is_finite() {
             return Err(trainer.save_before(Error::Numeric(
@@ -170,7 +180,10 @@ impl Trainer {
         }
         trainer.run.network.layers_mut()[layers].clone_from_slice(network.layers());
         trainer.run.state.epoch.after_filters = after;
-        trainer.run.state.epoch.snr = snr;
+        snr.retain(|snr| snr.is_finite());
+        let epoch = &mut trainer.run.state.epoch;
+        epoch.without_snr = epoch.images.saturating_sub(snr.len());
+        epoch.snr = snr.iter().sum();
         Ok(())
     }
 }

@@ -45,6 +45,11 @@ fn folders_and_images() {
     png(&folder.join("fewer/ten.png"), 10);
     fs::create_dir(folder.join("zero")).unwrap();
     fs::write(folder.join("zero/empty.jpg"), b"").unwrap();
+    fs::create_dir(folder.join("flat")).unwrap();
+    for (name, level) in [("black.png", 0), ("red.png", 200)] {
+        let flat = image::RgbImage::from_pixel(40, 40, image::Rgb([level, 0, 0]));
+        flat.save(folder.join("flat").join(name)).unwrap();
+    }
     for (data, words) in [
         ("nowhere", &["nowhere"][..]),
         ("empty", &["empty", "png"]),
@@ -52,6 +57,7 @@ fn folders_and_images() {
         ("small", &["tiny.png", "larger images", "wee.png"]),
         ("fewer", &["nine.png", "smaller", "7 x 7", "ten.png"]),
         ("zero", &["empty.jpg"]),
+        ("flat", &["all alike", "black.png", "red.png"]),
     ] {
         let (code, _, err) = run(folder, &["train", "--data", data, "--run", "r"]);
         assert!(code == 3 || code == 7, "{data}: {code} {err}");
@@ -63,6 +69,38 @@ fn folders_and_images() {
             "{data} left a run behind"
         );
     }
+}
+
+/// A flat image among others is told, and the SNR is that of the others.
+#[test]
+fn a_flat_image_among_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let text = "[data]\nimages = \"photos\"\ncolour = false\n[train]\nsolver = \"descent\"\n\
+                [[layer]]\nmaps = 4\nsize = 5\nepochs = 1\nsparsity = { of_max = 0.1 }\n";
+    fs::write(folder.join("c.toml"), text).unwrap();
+    fs::create_dir(folder.join("photos")).unwrap();
+    for name in ["photos/a.png", "photos/c.png"] {
+        png(&folder.join(name), 32);
+    }
+    let snr = |run_name: &str| {
+        let line = ["train", "-c", "c.toml", "--run", run_name, "--json"];
+        let (code, out, err) = run(folder, &line);
+        assert_eq!(code, 0, "{err}");
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        (report["stages"][0]["snr"].as_f64().unwrap(), err)
+    };
+    let (alone, told) = snr("alone");
+    assert!(!told.contains("flat"), "{told}");
+    image::RgbImage::new(32, 32)
+        .save(folder.join("photos/b.png"))
+        .unwrap();
+    let (with_flat, told) = snr("with");
+    assert!(
+        told.contains("1 of 3 images are flat") && told.contains("b.png"),
+        "{told}"
+    );
+    assert!((alone - with_flat).abs() < 3.0, "{alone} {with_flat}");
 }
 
 #[test]

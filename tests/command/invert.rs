@@ -211,6 +211,139 @@ fn images_filters_and_runs_of_ones_own() {
     }
 }
 
+/// A file of arrays with one entry.
+fn array(path: &Path, name: &str, shape: &[usize], values: Vec<f32>) {
+    let mut bundle = Bundle::default();
+    let array = Array::new(shape.to_vec(), values).unwrap();
+    bundle.arrays.insert(name.into(), array);
+    arrays::write(path, &bundle, true).unwrap();
+}
+
+/// `f * x` as `scipy.signal.convolve2d` has it in the mode 'valid', for each channel, by the definition.
+fn convolve(x: &deconvnet::data::Image, f: &[f32], [h, w]: [usize; 2]) -> (Vec<usize>, Vec<f32>) {
+    let (rows, columns) = (x.height + 1 - h, x.width + 1 - w);
+    let mut y = Vec::new();
+    for c in 0..x.channels {
+        for i in 0..rows {
+            for j in 0..columns {
+                let taps = (0..h * w).map(|at| {
+                    let (a, b) = (at / w, at % w);
+                    f[at] * x.plane(c)[(i + h - 1 - a) * x.width + j + w - 1 - b]
+                });
+                y.push(taps.sum());
+            }
+        }
+    }
+    (vec![x.channels, rows, columns], y)
+}
+
+#[test]
+fn a_point_spread_function_from_scipy_is_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let x = scenes::sample(0, 20, 3);
+    // Neither symmetric nor odd.
+    let psf = [0.05, 0.1, 0.0, 0.05, 0.4, 0.4_f32];
+    let (shape, y) = convolve(&x, &psf, [2, 3]);
+    array(&folder.join("y.npz"), "y", &shape, y);
+    let wave = (0..6).map(|i| psf[i] * 25.0).collect();
+    array(&folder.join("bright.npz"), "psf", &[1, 1, 2, 3], wave);
+    for (file, shape) in [("psf.npz", &[2, 3][..]), ("PSF4.NPZ", &[1, 1, 2, 3])] {
+        array(&folder.join(file), "psf", shape, psf.to_vec());
+    }
+    let residual_and_error = |more: &str| {
+        let line = format!(
+            "invert --observed y.npz --padding none --methods lsqr --steps 300 --overwrite --json {more}"
+        );
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let (code, out, err) = run(folder, &arguments);
+        assert_eq!(code, 0, "{line}: {err}");
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["input"], serde_json::json!([3, 20, 20]), "{more}");
+        let found = arrays::read(folder.join("inverted/recovered.npz")).unwrap();
+        let pairs = found.arrays["lsqr"].values.iter().zip(&x.values);
+        let error: f32 = pairs.map(|(a, b)| (a - b).powi(2)).sum();
+        let size: f32 = x.values.iter().map(|v| v * v).sum();
+        ((error / size).sqrt(), err)
+    };
+    // One filter serves every channel, whatever its axes.
+    for file in ["psf.npz", "PSF4.NPZ"] {
+        let (error, told) = residual_and_error(&format!("--filters {file}"));
+        assert!(
+            error < 0.1 && !told.contains("sum to"),
+            "{file}: {error} {told}"
+        );
+        let (other, _) = residual_and_error(&format!("--filters {file} --correlate"));
+        assert!(other > 2.0 * error, "{file}: {other} {error}");
+    }
+    let (dark, told) = residual_and_error("--filters bright.npz");
+    assert!(
+        dark > 0.9 && told.contains("sum to 25.0000, not to 1"),
+        "{dark} {told}"
+    );
+    let (error, told) = residual_and_error("--filters bright.npz --normalise");
+    assert!(error < 0.1 && !told.contains("sum to"), "{error} {told}");
+    // What was written can be read again as it was given.
+    let found = arrays::read(folder.join("inverted/recovered.npz")).unwrap();
+    let filters = &found.arrays["filters"];
+    assert_eq!(filters.shape, [3, 3, 2, 3]);
+    assert!((filters.values[3] - 0.05).abs() < 1e-6 && (filters.values[5] - 0.4).abs() < 1e-6);
+}
+
+#[test]
+fn a_grey_photograph_stays_grey_under_a_single_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    save_png(&scenes::sample(0, 24, 3).grey(), folder.join("grey.png")).unwrap();
+    save_png(&scenes::sample(0, 24, 3), folder.join("colour.png")).unwrap();
+    array(&folder.join("psf.npz"), "psf", &[1, 3], vec![0.3, 0.6, 0.1]);
+    for (image, sides) in [("grey.png", [1, 24, 24]), ("colour.png", [3, 24, 24])] {
+        let line = [
+            "invert",
+            "--image",
+            image,
+            "--filters",
+            "psf.npz",
+            "--methods",
+            "cg",
+        ];
+        let (code, out, err) = run(folder, &[&line[..], &["--json", "--overwrite"]].concat());
+        assert_eq!(code, 0, "{err}");
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["output"], serde_json::json!(sides), "{image}");
+    }
+    array(&folder.join("last.npz"), "y", &[24, 20, 3], vec![0.5; 1440]);
+    array(&folder.join("three.npz"), "psf", &[3, 3, 3], vec![0.1; 27]);
+    array(
+        &folder.join("zero.npz"),
+        "psf",
+        &[1, 3],
+        vec![-1.0, 0.0, 1.0],
+    );
+    for (line, words) in [
+        (
+            "--observed last.npz --filters psf.npz --out x",
+            "the channels come first",
+        ),
+        ("--filters three.npz --out x", "array `psf` [3, 3, 3]"),
+        (
+            "--filters three.npz --array psf --out x",
+            "save it with four axes",
+        ),
+        (
+            "--filters zero.npz --normalise --out x",
+            "cannot be normalised",
+        ),
+    ] {
+        let arguments: Vec<&str> = ["invert"]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .collect();
+        let (code, _, err) = run(folder, &arguments);
+        assert!(code == 3 && err.contains(words), "{line}: {code} {err}");
+    }
+}
+
 #[test]
 fn a_blurred_photograph_is_sharpened() {
     let folder = tempfile::tempdir().unwrap();

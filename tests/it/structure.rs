@@ -20,10 +20,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("picture", &["data", "files"]),
     ("report", &["data", "files", "picture"]),
     ("conv", &["connectivity", "backend", "penalty"]),
-    ("linop", &["conv", "connectivity"]),
+    ("linop", &["conv", "connectivity", "pass"]),
     (
         "model",
-        &["linop", "conv", "penalty", "connectivity", "data"],
+        &[
+            "linop",
+            "conv",
+            "penalty",
+            "connectivity",
+            "backend",
+            "data",
+        ],
     ),
     (
         "solve",
@@ -37,7 +44,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "backend",
         ],
     ),
-    ("invert", &["solve", "linop", "connectivity", "backend"]),
+    (
+        "invert",
+        &["solve", "linop", "connectivity", "backend", "pass"],
+    ),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve", "files"],
@@ -54,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "solve",
             "connectivity",
+            "backend",
             "arrays",
         ],
     ),
@@ -68,11 +79,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "convnet",
+        &[
+            "train", "run", "solve", "store", "conv", "data", "arrays", "backend", "files",
+        ],
+    ),
+    (
         "task",
         &[
             "train",
             "run",
             "config",
+            "convnet",
             "invert",
             "solve",
             "store",
@@ -90,8 +108,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "invert", "solve", "store", "data", "picture",
-            "arrays", "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "convnet", "invert", "solve", "store", "data",
+            "picture", "arrays", "problem", "model", "files", "backend",
         ],
     ),
 ];

@@ -74,6 +74,9 @@ fn from_images(
         }
     };
     tell_remarks(observer, &images);
+    if let Some(note) = images.flat()? {
+        observer.event(Event::Note(note));
+    }
     let (chosen, names) = choose(&mut images, options.images, device, observer)?;
     let objective = match weights {
         Some(objective) => objective,

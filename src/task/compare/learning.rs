@@ -55,6 +55,9 @@ pub(super) fn run(
         }
     };
     tell_remarks(callback, &images);
+    if let Some(note) = images.flat()? {
+        callback.event(Event::Note(note));
+    }
     let all = all_images(&mut images, device)?;
     let case = Case {
         objective: match weights {

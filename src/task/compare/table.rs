@@ -47,7 +47,10 @@ impl Report {
             .in_csv(false)
             .numbers("gap", |i| Cell::number(at(i).gap, OBJECTIVE))
             .in_text(!learning)
-            .numbers("SNR", |i| Cell::number(at(i).snr, Format::Decibels))
+            .numbers("SNR", |i| {
+                let snr = Some(at(i).snr).filter(|snr| !snr.is_nan());
+                Cell::number(snr, Format::Decibels)
+            })
             .unit("dB")
             .numbers("density", |i| Cell::number(at(i).density, SHARE))
             .numbers(steps, |i| known(i, |row| row.steps.into(), none()))

@@ -1,16 +1,21 @@
-//! Which image goes where, and what speaks against it.
+//! Which image goes where, what speaks against it, and what an earlier call has done.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Options;
-use crate::data::scan::scan;
+use serde::{Deserialize, Serialize};
+
+use super::report::{Failure, Row};
+use super::{Coder, MapsFormat, Options};
+use crate::backend::is_cpu;
+use crate::data::folder;
 use crate::error::{Error, Result};
-use crate::report::Results;
-use crate::run::{Free, State, Work, all_usable};
-use crate::task::{Callback, Event};
+use crate::report::{RECORD, Results};
+use crate::run::{Free, Work, all_usable, checksum, flat_images};
+use crate::solve::Limits;
+use crate::task::{Callback, Event, find_images};
 
 /// One image and its results.
 #[derive(Debug)]
@@ -21,30 +26,176 @@ pub(super) struct Job {
     /// Names of its results in the folder for them.
     pub picture: PathBuf,
     pub maps: Option<PathBuf>,
+    /// Checksum of the prepared pixels.
+    pub crc32: u32,
+    /// Their `[channels, height, width]`.
+    pub shape: [usize; 3],
 }
 
-/// Finds the images, checks each and what `work` on them takes, checks that no result is in the way, and makes the folder for them.
+/// What decides the results of an image, beside its pixels: results are added to those of an earlier
+/// call only where all of this is the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Checksum of the filters and of all that the checkpoint holds beside them.
+    pub run: u32,
+    /// The solver.
+    pub solver: String,
+    /// Whether all layers were solved for at once.
+    pub joint: bool,
+    /// When the optimisation of one layer ends.
+    pub limits: Limits,
+    /// The kind of file of the maps.
+    pub maps: String,
+}
+
+/// What an earlier call wrote down.
+#[derive(Default, Deserialize)]
+struct Record {
+    settings: Option<Settings>,
+    rows: Vec<Row>,
+    finished: BTreeMap<String, u32>,
+}
+
+/// What is to be done, and what is done.
+pub(super) struct Plan {
+    /// Images found.
+    pub images: usize,
+    pub jobs: Vec<Job>,
+    pub results: Results,
+    /// The results of an earlier call, and the checksums of its images.
+    pub rows: Vec<Row>,
+    pub finished: BTreeMap<String, u32>,
+    /// Images that cannot be used.
+    pub failures: Vec<Failure>,
+    /// What is to be told before the work.
+    pub notes: Vec<String>,
+}
+
+/// Finds the images, checks each and what coding them takes, checks that no result is in the way, and
+/// makes the folder for them.
 ///
 /// # Errors
-/// Those of [`all_usable`] for images that cannot be used, [`Error::Exists`] naming a result that is
-/// there already.
+/// Those of [`all_usable`] where no image can be used, [`Error::Input`] where all are flat,
+/// [`Error::Exists`] naming a result that is there already, unless an earlier call with the same
+/// settings left some images undone.
 pub(super) fn plan(
     options: &Options,
-    state: &State,
-    work: &Work,
-    free: Free,
+    coder: &Coder,
     observer: &mut dyn Callback<Event>,
-) -> Result<(Vec<Job>, Results)> {
-    let found = scan(&options.images, &options.exclude)?;
-    let remarks = found.remarks.into_iter();
-    remarks.for_each(|remark| observer.event(Event::Note(remark)));
-    let jobs = jobs(options, found.images);
-    let shapes = check_images(&jobs, state)?;
-    if !options.force {
-        work.check(&shapes, free, true)?;
+) -> Result<Plan> {
+    let found = find_images(&options.images, &options.exclude, observer)?;
+    let mut jobs = jobs(options, found);
+    let images = jobs.len();
+    let (mut failures, mut flat) = (Vec::new(), Vec::new());
+    jobs.retain_mut(|job| {
+        let checked = coder
+            .state
+            .prepare_file(&job.image)
+            .and_then(|(image, undo)| {
+                job.crc32 = checksum(&image);
+                job.shape = image.shape();
+                Ok(undo.invert(&image)?.is_flat())
+            });
+        match checked {
+            Ok(false) => true,
+            Ok(true) => {
+                flat.push(job.name.clone());
+                true
+            }
+            Err(error) => {
+                let image = job.image.clone();
+                failures.push(Failure { image, error });
+                false
+            }
+        }
+    });
+    if jobs.is_empty() {
+        let errors = failures.into_iter().map(|failure| failure.error);
+        all_usable(images, errors.collect())?;
+        failures = Vec::new();
     }
-    let results = claim(options, &jobs)?;
-    Ok((jobs, results))
+    let mut notes: Vec<_> = failures
+        .iter()
+        .map(|failure| format!("warning: {}; it is left out", failure.error))
+        .collect();
+    notes.extend(flat_images(&flat, jobs.len())?);
+    notes.extend(shrunk(&jobs, coder.state.config.data.max_side));
+    let record = match options.overwrite {
+        true => Record::default(),
+        false => earlier(&options.out).unwrap_or_default(),
+    };
+    // An image that is no longer the same makes it another set.
+    let same = |job: &Job| {
+        let known = record.finished.get(&job.name);
+        known.is_none_or(|crc32| *crc32 == job.crc32)
+    };
+    let resumes =
+        record.settings.as_ref() == Some(&coder.settings(options)?) && jobs.iter().all(same);
+    let mut done = Record::default();
+    if resumes {
+        let written = |job: &Job| {
+            let mut names = job.maps.iter().chain([&job.picture]);
+            record.finished.contains_key(&job.name)
+                && names.all(|name| options.out.join(name).exists())
+        };
+        let (finished, rest): (Vec<_>, Vec<_>) = jobs.into_iter().partition(written);
+        let names: HashSet<_> = finished.iter().map(|job| job.name.clone()).collect();
+        // With nothing left to do it is a call whose results are there already.
+        jobs = if rest.is_empty() { finished } else { rest };
+        done.rows = record.rows;
+        done.rows.retain(|row| names.contains(&row.image));
+        done.finished = record.finished;
+        done.finished.retain(|name, _| names.contains(name));
+    }
+    let goes_on = resumes
+        && jobs
+            .iter()
+            .all(|job| !done.finished.contains_key(&job.name));
+    if goes_on && !done.finished.is_empty() {
+        notes.push(format!(
+            "going on where an earlier call stopped: {} of {images} images are done",
+            done.finished.len()
+        ));
+    }
+    if !options.force {
+        let tops = coder.encoder.stages.iter();
+        let tops = tops.map(|stage| stage.layers.end - 1).collect();
+        let written = options.maps_format != MapsFormat::None;
+        let shapes: Vec<_> = jobs.iter().map(|job| job.shape).collect();
+        let free = Free::here(is_cpu(coder.device), &options.out);
+        Work::coding(coder.state, tops, written).check(&shapes, free, true)?;
+    }
+    let results = claim(options, &jobs, options.overwrite || goes_on)?;
+    Ok(Plan {
+        images,
+        jobs,
+        results,
+        rows: done.rows,
+        finished: done.finished,
+        failures,
+        notes,
+    })
+}
+
+/// The record of an earlier call, if it can be read.
+fn earlier(out: &Path) -> Option<Record> {
+    let text = fs::read_to_string(out.join(RECORD)).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// How many images are scaled down, in words.
+fn shrunk(jobs: &[Job], max_side: Option<usize>) -> Option<String> {
+    let most = max_side?;
+    let sides = jobs
+        .iter()
+        .filter_map(|job| folder::longer_side(&job.image));
+    let count = sides.filter(|&side| side > most).count();
+    (count > 0).then(|| {
+        format!(
+            "{count} of {} images are scaled down to {most} pixels along the longer side",
+            jobs.len()
+        )
+    })
 }
 
 /// Results are called after their image without its ending, or with it where that tells two apart.
@@ -78,6 +229,8 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
             };
             Job {
                 image,
+                crc32: 0,
+                shape: [0; 3],
                 name: path.to_string_lossy().into_owned(),
                 picture: result(".png"),
                 maps: options
@@ -89,21 +242,8 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
         .collect()
 }
 
-/// Reads and prepares every image once, so that a broken or too small one is found before hours of
-/// work and not after; gives their shapes.
-fn check_images(jobs: &[Job], state: &State) -> Result<Vec<[usize; 3]>> {
-    let (mut shapes, mut failures) = (Vec::new(), Vec::new());
-    for job in jobs {
-        match state.prepare_file(&job.image) {
-            Ok((image, _)) => shapes.push(image.shape()),
-            Err(error) => failures.push(error),
-        }
-    }
-    all_usable(jobs.len(), failures).map(|()| shapes)
-}
-
 /// No result may be there already; and even to overwrite them, none may be one of the images.
-fn claim(options: &Options, jobs: &[Job]) -> Result<Results> {
+fn claim(options: &Options, jobs: &[Job], overwrite: bool) -> Result<Results> {
     let names = jobs
         .iter()
         .flat_map(|job| job.maps.iter().chain([&job.picture]));
@@ -121,5 +261,5 @@ fn claim(options: &Options, jobs: &[Job]) -> Result<Results> {
             )));
         }
     }
-    Results::claim(&options.out, &names, options.overwrite)
+    Results::claim(&options.out, &names, overwrite)
 }

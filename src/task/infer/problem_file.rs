@@ -127,7 +127,9 @@ impl fmt::Display for ProblemReport {
             let text = format!("{gap:.3e}, {share:.2e} of the objective");
             line("duality gap", text);
         }
-        line("SNR", format!("{:.2} dB", self.found.snr));
+        if !self.found.snr.is_nan() {
+            line("SNR", format!("{:.2} dB", self.found.snr));
+        }
         line("non-zero", format!("{:.3} %", 100.0 * self.found.density));
         let taken = format!("{} steps, {:.2} s", self.steps, self.seconds);
         line(self.solver, taken);

@@ -1,11 +1,12 @@
 //! What inference found, as a table for people and for programs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::Options;
+use super::{Coder, Options, Settings};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Table};
 use crate::solve::Reason;
@@ -28,6 +29,10 @@ pub struct Report {
     pub joint: bool,
     /// How many images there are.
     pub images: usize,
+    /// What else decides the results, so that a later call adds to them only what belongs to them.
+    pub settings: Settings,
+    /// The images that are done, each with a checksum of its prepared pixels.
+    pub finished: BTreeMap<String, u32>,
     /// A row for each image and layer.
     pub rows: Vec<Row>,
     /// The images that have no rows because something went wrong.
@@ -37,7 +42,7 @@ pub struct Report {
 }
 
 /// How well one layer explains one image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The image, as its path below the folder of images.
     pub image: String,
@@ -51,10 +56,11 @@ pub struct Row {
     pub penalty: f64,
     /// For p = 1, how far above the least the objective is at most.
     pub gap: Option<f64>,
-    /// SNR in dB of the reconstruction of the prepared image, see [`crate::data::snr`].
-    pub snr: f64,
-    /// PSNR in dB of the reconstruction of the pixels, see [`crate::data::psnr`].
-    pub psnr: f64,
+    /// SNR in dB of the reconstruction of the prepared image, see [`crate::data::snr`]; none of a flat
+    /// image.
+    pub snr: Option<f64>,
+    /// PSNR in dB of the reconstruction of the pixels, see [`crate::data::psnr`]; none of a flat image.
+    pub psnr: Option<f64>,
     /// Share of the maps' elements that are not zero.
     pub density: f64,
     /// Steps taken.
@@ -81,17 +87,19 @@ fn as_text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 impl Report {
-    pub(super) fn new(options: &Options, solver: &'static str, joint: bool, images: usize) -> Self {
-        Self {
+    pub(super) fn new(options: &Options, coder: &Coder, images: usize) -> Result<Self> {
+        Ok(Self {
             out: options.out.clone(),
             checkpoint: options.checkpoint.clone(),
-            solver,
-            joint,
+            solver: coder.encoder.method.name(),
+            joint: coder.joint,
             images,
+            settings: coder.settings(options)?,
+            finished: BTreeMap::new(),
             rows: Vec::new(),
             failures: Vec::new(),
             interrupted: false,
-        }
+        })
     }
 
     /// Whether every image that was worked on has its results.
@@ -165,6 +173,12 @@ impl Report {
             if n <= 1 {
                 continue;
             }
+            // Flat images have no ratios.
+            let known = |value: fn(&Row) -> Option<f64>, format| {
+                let values: Vec<f64> = self.layer(layer).filter_map(value).collect();
+                let mean = values.iter().sum::<f64>() / values.len() as f64;
+                Cell::number((!values.is_empty()).then_some(mean), format)
+            };
             let mean = |value: fn(&Row) -> f64, format| {
                 let sum: f64 = self.layer(layer).map(value).sum();
                 Cell::number(sum / n as f64, format)
@@ -177,8 +191,8 @@ impl Report {
                 mean(|row| row.penalty, OBJECTIVE),
                 Cell::text(""),
                 Cell::text(""),
-                mean(|row| row.snr, Format::Decibels),
-                mean(|row| row.psnr, Format::Decibels),
+                known(|row| row.snr, Format::Decibels),
+                known(|row| row.psnr, Format::Decibels),
                 mean(|row| row.density, SHARE),
                 mean(|row| row.steps as f64, Format::Decimals(0)),
                 mean(|row| row.seconds, Format::Seconds),
@@ -209,7 +223,6 @@ impl fmt::Display for Report {
 
 impl Report {
     fn images_done(&self) -> usize {
-        let rows = self.rows.iter().map(|row| &row.image);
-        rows.collect::<std::collections::HashSet<_>>().len() + self.failures.len()
+        self.finished.len() + self.failures.len()
     }
 }

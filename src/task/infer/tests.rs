@@ -18,6 +18,7 @@ fn options(folder: &Path) -> Options {
         out: folder.join("out"),
         solver: Some(SolverName::Fista),
         joint: false,
+        max_side: None,
         limits: Limits {
             steps: 30,
             ..Limits::default()
@@ -58,7 +59,12 @@ fn greedy_and_joint_agree_with_their_files() {
             ("sub/a.png", 2)
         ]
     );
-    assert!(greedy.rows.iter().all(|r| r.snr > 0.0 && r.psnr > 10.0));
+    assert!(
+        greedy
+            .rows
+            .iter()
+            .all(|r| r.snr > Some(0.0) && r.psnr > Some(10.0))
+    );
     assert_eq!(greedy.rows[0].steps, 30);
     assert!(greedy.complete().is_ok() && !greedy.interrupted);
     let maps = arrays::read(options.out.join("sub/a-maps.npz")).unwrap();
@@ -79,7 +85,7 @@ fn greedy_and_joint_agree_with_their_files() {
     options.maps_format = MapsFormat::None;
     let joint = infer(&options).unwrap();
     assert_eq!(joint.rows.len(), 2);
-    assert!(joint.rows.iter().all(|r| r.layer == 2 && r.snr > 0.0));
+    assert!(joint.rows.iter().all(|r| r.layer == 2 && r.snr > Some(0.0)));
     assert!(!options.out.join("a-maps.npz").exists());
 }
 
@@ -133,18 +139,33 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
     let folder = TempDir::new().unwrap();
     test_runs::run(folder.path(), "");
     let mut options = options(folder.path());
-    test_runs::image(&options.images.join("good.png"), 1, 20);
+    fs::create_dir_all(&options.images).unwrap();
     fs::write(options.images.join("bad.png"), "no image").unwrap();
     assert!(message(&options).contains("bad.png"));
-    test_runs::image(&options.images.join("bad.png"), 1, 20);
     crate::picture::save_png(&Image::zeros(1, 2, 40), options.images.join("tiny.png")).unwrap();
     let error = message(&options);
     assert!(
-        error.contains("tiny.png") && error.contains("smaller than the 3 x 3"),
+        error.contains("bad.png")
+            && error.contains("tiny.png")
+            && error.contains("smaller than the 3 x 3"),
+        "{error}"
+    );
+    fs::remove_file(options.images.join("tiny.png")).unwrap();
+    for name in ["bad.png", "flat.png"] {
+        crate::picture::save_png(&Image::zeros(1, 20, 20), options.images.join(name)).unwrap();
+    }
+    let error = infer(&options).unwrap_err();
+    assert!(
+        matches!(&error, Error::Input(text) if text.contains("all alike") && text.contains("flat.png")),
         "{error}"
     );
     assert!(!options.out.exists());
-    fs::remove_file(options.images.join("tiny.png")).unwrap();
+    fs::remove_file(options.images.join("flat.png")).unwrap();
+    test_runs::image(&options.images.join("good.png"), 1, 20);
+    test_runs::image(&options.images.join("bad.png"), 1, 20);
+    options.max_side = Some(0);
+    assert!(message(&options).contains("0 pixels"));
+    options.max_side = None;
     (options.joint, options.solver) = (true, Some(SolverName::CoordinateDescent));
     assert!(message(&options).contains("one layer at a time"));
     assert!(!options.out.exists());
@@ -164,16 +185,157 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
     assert!(message(&options).contains("would replace the image"));
 }
 
-#[test]
-fn a_solver_whose_maps_are_of_another_scale_is_warned_of() {
-    struct Notes(Vec<String>);
-    impl Callback<Event> for Notes {
-        fn event(&mut self, event: Event) {
-            if let Event::Note(note) = event {
-                self.0.push(note);
-            }
+/// The notes of a call.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Callback<Event> for Notes {
+    fn event(&mut self, event: Event) {
+        if let Event::Note(note) = event {
+            self.0.push(note);
         }
     }
+}
+
+#[test]
+fn flat_images_are_told_and_count_for_no_ratio() {
+    let folder = TempDir::new().unwrap();
+    test_runs::run(folder.path(), "");
+    let options = options(folder.path());
+    for (name, seed) in [("a.png", 1), ("b.png", 2)] {
+        test_runs::image(&options.images.join(name), seed, 20);
+    }
+    for (name, level) in [("black.png", 0.0), ("grey.png", 0.5)] {
+        let mut flat = Image::zeros(1, 20, 20);
+        flat.values.fill(level);
+        crate::picture::save_png(&flat, options.images.join(name)).unwrap();
+    }
+    let mut notes = Notes::default();
+    let report = run(&options, &Device::flex(), &mut notes).unwrap();
+    let words = "2 of 4 images are flat, all pixels alike, and count for no mean of ratios: black.png, grey.png";
+    assert!(
+        notes.0.iter().any(|note| note.contains(words)),
+        "{:?}",
+        notes.0
+    );
+    let ratios = |name: &str| -> Vec<_> {
+        let rows = report.rows.iter().filter(|row| row.image == name);
+        rows.map(|row| (row.snr, row.psnr)).collect()
+    };
+    for name in ["black.png", "grey.png"] {
+        assert_eq!(ratios(name), [(None, None); 2], "{name}");
+    }
+    let mean = (ratios("a.png")[1].0.unwrap() + ratios("b.png")[1].0.unwrap()) / 2.0;
+    let text = report.to_string();
+    let means = text.lines().rfind(|line| line.starts_with("mean")).unwrap();
+    assert!(means.contains(&format!("{mean:.2}")), "{mean}\n{text}");
+}
+
+#[test]
+fn images_that_are_scaled_down_are_counted() {
+    let folder = TempDir::new().unwrap();
+    test_runs::run(folder.path(), "");
+    let mut options = options(folder.path());
+    for (name, side) in [("a.png", 20), ("b.png", 40)] {
+        test_runs::image(&options.images.join(name), 1, side);
+    }
+    options.max_side = Some(30);
+    let mut notes = Notes::default();
+    run(&options, &Device::flex(), &mut notes).unwrap();
+    let words = "1 of 2 images are scaled down to 30 pixels";
+    assert!(
+        notes.0.iter().any(|note| note.contains(words)),
+        "{:?}",
+        notes.0
+    );
+    let maps = arrays::read(options.out.join("b-maps.npz")).unwrap();
+    assert_eq!(maps.arrays["layer1"].shape, [3, 32, 32]);
+}
+
+#[test]
+fn an_image_that_fails_leaves_the_others_done() {
+    let folder = TempDir::new().unwrap();
+    test_runs::run(folder.path(), "");
+    let options = options(folder.path());
+    // Its maps have a name that is too long for the file system.
+    let long = "n".repeat(250) + ".png";
+    for name in ["a.png", "z.png", "taken.png"] {
+        test_runs::image(&options.images.join(name), 1, 20);
+    }
+    fs::copy(options.images.join("a.png"), options.images.join(&long)).unwrap();
+    fs::write(options.images.join("broken.png"), "no image").unwrap();
+    // Where a file cannot be written.
+    fs::create_dir_all(options.out.join("taken.png.tmp")).unwrap();
+    let report = infer(&options).unwrap();
+    let failed: Vec<_> = report.failures.iter().map(|f| f.image.clone()).collect();
+    let wanted = ["broken.png", &long, "taken.png"].map(|name| options.images.join(name));
+    assert_eq!(failed, wanted);
+    let error = report.complete().unwrap_err().to_string();
+    assert!(error.contains("3 of 5 images failed"), "{error}");
+    for name in ["a.png", "z.png", "z-maps.npz"] {
+        assert!(options.out.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_later_call_goes_on_where_one_was_interrupted() {
+    /// Stops after so many images.
+    struct Impatient(usize);
+    impl Callback<Event> for Impatient {
+        fn event(&mut self, event: Event) {
+            self.0 -= usize::from(matches!(event, Event::Item { .. }));
+        }
+        fn interrupted(&self) -> bool {
+            self.0 == 0
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    test_runs::run(folder.path(), "");
+    let mut options = options(folder.path());
+    for (name, seed) in [("a.png", 1), ("b.png", 2), ("c.png", 3)] {
+        test_runs::image(&options.images.join(name), seed, 20);
+    }
+    let first = run(&options, &Device::flex(), &mut Impatient(1)).unwrap();
+    assert!(first.interrupted && first.rows.len() == 2);
+    let written = |name: &str| {
+        fs::metadata(options.out.join(name))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    let before = written("a.png");
+    // Results of other settings are not mixed with these.
+    let mut other = options.clone();
+    other.limits.steps += 1;
+    assert!(message(&other).contains("is not replaced"));
+    other = options.clone();
+    other.max_side = Some(19);
+    assert!(message(&other).contains("is not replaced"));
+    let mut notes = Notes::default();
+    let whole = run(&options, &Device::flex(), &mut notes).unwrap();
+    assert!(
+        notes
+            .0
+            .iter()
+            .any(|note| note.contains("1 of 3 images are done"))
+    );
+    assert_eq!(written("a.png"), before);
+    let rows: Vec<_> = whole.rows.iter().map(|row| row.image.as_str()).collect();
+    assert_eq!(rows, ["a.png", "a.png", "b.png", "b.png", "c.png", "c.png"]);
+    assert!(!whole.interrupted && whole.rows[0].objective == first.rows[0].objective);
+    // Once all is done, nothing is replaced unasked.
+    assert!(message(&options).contains("is not replaced"));
+    // A new image is added to the others; a changed one is not taken for the old.
+    test_runs::image(&options.images.join("d.png"), 4, 20);
+    assert_eq!(infer(&options).unwrap().rows.len(), 8);
+    test_runs::image(&options.images.join("b.png"), 5, 20);
+    assert!(message(&options).contains("is not replaced"));
+    options.overwrite = true;
+    assert_eq!(infer(&options).unwrap().rows.len(), 8);
+}
+
+#[test]
+fn a_solver_whose_maps_are_of_another_scale_is_warned_of() {
     let folder = TempDir::new().unwrap();
     test_runs::run(folder.path(), "");
     let mut options = options(folder.path());

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
+use crate::arrays;
 use crate::backend::Backend;
 use crate::config::{Table, read_settings, with_suggestion};
 use crate::error::{Error, Result};
@@ -27,11 +28,17 @@ pub struct Experiment {
     pub input: Input,
     /// The built-in filters, unless others are given.
     pub kernel: Kernel,
-    /// A `.npz` or `.safetensors` file with the filters `[out, in, h, w]`, in place of `kernel`.
+    /// A `.npz` or `.safetensors` file with the filters `[out, in, h, w]`, in place of `kernel`; one
+    /// filter `[1, 1, h, w]` or `[h, w]` is applied to every channel.
     #[serde(with = "files::stored_option")]
     pub filters: Option<PathBuf>,
-    /// The array of that file, where it holds several of four axes.
+    /// The array of that file, where it holds several.
     pub array: Option<String>,
+    /// Whether `kernel` or `filters` are correlated with the image, as in convolutional networks; else
+    /// they are convolved with it, as by `scipy.signal.convolve2d`.
+    pub correlate: bool,
+    /// Whether every filter is divided by the sum of its taps.
+    pub normalise: bool,
     /// A run whose learnt filters are taken, in place of `kernel`: each map's filter is correlated
     /// with the planes below, `[maps, planes, h, w]`.
     #[serde(with = "files::stored_option")]
@@ -72,6 +79,8 @@ impl Default for Experiment {
             },
             filters: None,
             array: None,
+            correlate: false,
+            normalise: false,
             checkpoint: None,
             at: CheckpointSelector::Last,
             layer: 1,
@@ -122,7 +131,7 @@ pub enum Input {
         #[serde(default = "whole")]
         density: f64,
     },
-    /// An array `[channels, height, width]` of a `.npz` or `.safetensors` file.
+    /// An array `[channels, height, width]` or `[height, width]` of a `.npz` or `.safetensors` file.
     Array {
         /// The file.
         #[serde(with = "files::stored")]
@@ -149,12 +158,6 @@ impl Default for Input {
     fn default() -> Self {
         Self::Scene { size: 64, index: 0 }
     }
-}
-
-/// Whether a file holds arrays, by its name.
-fn is_bundle(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    matches!(ending, Some("npz" | "safetensors"))
 }
 
 fn whole() -> f64 {
@@ -255,7 +258,7 @@ impl Experiment {
 
     /// Whether an image file is what was observed.
     pub(super) fn photographed(&self) -> bool {
-        matches!(&self.input, Input::Observed { path, .. } if !is_bundle(path))
+        matches!(&self.input, Input::Observed { path, .. } if !arrays::is_bundle(path))
     }
 
     /// Checks every number, and settings that contradict each other.

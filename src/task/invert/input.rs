@@ -1,25 +1,27 @@
 //! What the experiment works on: the filters and the image.
 
-use std::path::Path;
-
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Tensor};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
 use super::experiment::{Experiment, Input};
-use crate::arrays::{self, Array, Bundle};
+use super::filters::Chosen;
+use crate::arrays;
 use crate::backend::Backend;
 use crate::data::{Image, folder, scenes};
 use crate::error::{Error, Result};
 use crate::invert::{Filters, Kernel, Operator, Padding};
-use crate::run::Run;
 
 /// `x` or `y`, and `W`, in double precision on the CPU.
 pub(super) struct Given {
     pub(super) operator: Operator,
     pub(super) known: Known,
+    /// The filters as they were given.
+    pub(super) taps: Filters,
     /// What the filters and the image are, in words.
     pub(super) filters: String,
     pub(super) image: String,
+    /// What is odd about the filters.
+    pub(super) warning: Option<String>,
 }
 
 /// What is known beside the filters.
@@ -47,34 +49,41 @@ impl Given {
     pub(super) fn read(experiment: &Experiment) -> Result<Self> {
         let device = Backend::Flex.device()?;
         let observed = matches!(experiment.input, Input::Observed { .. });
-        // Filters from elsewhere decide the channels, the image decides those of built-in ones.
-        let elsewhere = from_elsewhere(experiment, &device)?;
-        let planes = elsewhere
-            .as_ref()
-            .map(|(filters, _)| filters.shape[usize::from(!observed)]);
-        let planes = match experiment.kernel {
-            Kernel::Decolour if observed && planes.is_none() => Some(1),
-            _ => planes,
+        // Filters from elsewhere decide the channels, the image decides those of built-in ones and of a
+        // single filter.
+        let elsewhere = Chosen::from_elsewhere(experiment, &device)?;
+        let planes = match (&elsewhere, &experiment.kernel) {
+            (Some(chosen), _) if chosen.is_single() => None,
+            (Some(chosen), _) => Some(chosen.filters.shape[usize::from(!observed)]),
+            (None, Kernel::Decolour) if observed => Some(1),
+            (None, _) => None,
         };
-        let (image, name) = image(experiment, planes)?;
-        let (filters, of_filters) = match elsewhere {
-            Some(found) => found,
-            None => {
-                let channels = match experiment.kernel {
-                    Kernel::Decolour if observed => 3,
-                    _ => image.channels,
-                };
-                let filters = experiment.kernel.filters(channels)?;
-                let text = serde_json::to_string(&experiment.kernel).unwrap_or_default();
-                (filters, plain(&text))
+        let (mut image, name) = image(experiment, planes)?;
+        let from_file = experiment.filters.is_some();
+        let mut chosen = match elsewhere {
+            Some(mut chosen) => {
+                if chosen.is_single() {
+                    image = without_colour(image);
+                    let [.., h, w] = chosen.filters.shape;
+                    chosen.filters = Filters::each(image.channels, [h, w], &chosen.filters.values);
+                }
+                chosen
             }
+            None => built_in(experiment, image.channels)?,
         };
+        if experiment.normalise {
+            chosen.normalise()?;
+        }
         let input = match observed {
-            true => recovered(experiment, filters.shape, image.shape()),
+            true => recovered(experiment, chosen.filters.shape, image.shape()),
             false => image.shape(),
         };
-        let filters = filters.tensor(&device, DType::F64);
-        let operator = Operator::new(filters, experiment.stride, experiment.padding, input)?;
+        let filters = chosen.filters.tensor(&device, DType::F64);
+        let make = match chosen.convolved {
+            true => Operator::convolution,
+            false => Operator::new,
+        };
+        let operator = make(filters, experiment.stride, experiment.padding, input)?;
         if observed && operator.output() != image.shape() {
             let ([c, h, w], [o, i, j]) = (image.shape(), operator.output());
             return Err(Error::Input(format!(
@@ -97,9 +106,42 @@ impl Given {
                 true => Known::Y(tensor),
                 false => Known::X(tensor),
             },
-            filters: of_filters,
+            // Of an image that is known, a built-in filter may be as bright as it likes.
+            warning: (from_file || observed)
+                .then(|| chosen.brightness_warning())
+                .flatten(),
+            taps: chosen.filters,
+            filters: chosen.name,
             image: name,
         })
+    }
+}
+
+/// The built-in filters of the experiment.
+fn built_in(experiment: &Experiment, channels: usize) -> Result<Chosen> {
+    let channels = match (&experiment.kernel, &experiment.input) {
+        (Kernel::Decolour, Input::Observed { .. }) => 3,
+        _ => channels,
+    };
+    let name = serde_json::to_string(&experiment.kernel).unwrap_or_default();
+    Ok(Chosen {
+        filters: experiment.kernel.filters(channels)?,
+        name: plain(&name),
+        convolved: !experiment.correlate,
+    })
+}
+
+/// One plane of an image whose three are the same.
+fn without_colour(image: Image) -> Image {
+    let grey =
+        image.channels == 3 && image.plane(0) == image.plane(1) && image.plane(0) == image.plane(2);
+    match grey {
+        true => Image {
+            channels: 1,
+            values: image.plane(0).to_vec(),
+            ..image
+        },
+        false => image,
     }
 }
 
@@ -125,67 +167,6 @@ fn plain(json: &str) -> String {
         .filter(|(key, value)| *key != "kind" && !value.is_null())
         .map(|(key, value)| format!(", {key} {value}"));
     kind.unwrap_or_default().to_string() + &rest.collect::<String>()
-}
-
-/// Filters of a file or of a run, with what they are.
-fn from_elsewhere(experiment: &Experiment, device: &Device) -> Result<Option<(Filters, String)>> {
-    if let Some(path) = &experiment.filters {
-        let bundle = arrays::read(path)?;
-        let (name, array) = four_axes(&bundle, experiment.array.as_deref(), path)?;
-        let shape = [0, 1, 2, 3].map(|axis| array.shape[axis]);
-        let values = array.values.iter().map(|&v| f64::from(v)).collect();
-        let name = format!("`{name}` of {}", path.display());
-        return Ok(Some((Filters { shape, values }, name)));
-    }
-    let Some(run) = &experiment.checkpoint else {
-        return Ok(None);
-    };
-    let network = Run::read(run, experiment.at, device)?.learnt();
-    let l = experiment.layer;
-    let Some(layer) = network.layers().get(l - 1) else {
-        return Err(Error::Config(format!(
-            "layer {l} of {} is asked for, but it has learnt {}; choose 1 to that",
-            run.display(),
-            network.layers().len()
-        )));
-    };
-    // Each map's filter looks at the planes below, as the adjoint of the layer does.
-    let filters = layer.filters.val().swap_dims(0, 1);
-    let values = filters.to_data().iter::<f64>().collect();
-    let name = format!("layer {l} of {}", run.display());
-    let shape = filters.dims();
-    Ok(Some((Filters { shape, values }, name)))
-}
-
-/// The array called `name`, or the only one of four axes.
-fn four_axes<'a>(
-    bundle: &'a Bundle,
-    name: Option<&'a str>,
-    path: &Path,
-) -> Result<(&'a str, &'a Array)> {
-    let fail = |message: String| Err(Error::Input(format!("{}: {message}", path.display())));
-    if let Some(name) = name {
-        let array = bundle.array(name, path)?;
-        return match array.shape.len() {
-            4 => Ok((name, array)),
-            _ => fail(format!(
-                "`{name}` has shape {:?}; filters need four axes, [out, in, h, w]",
-                array.shape
-            )),
-        };
-    }
-    let mut found = bundle
-        .arrays
-        .iter()
-        .filter(|(_, array)| array.shape.len() == 4);
-    match (found.next(), found.next()) {
-        (Some((name, array)), None) => Ok((name, array)),
-        (None, _) => fail("it holds no array of four axes; filters are [out, in, h, w]".into()),
-        (Some((first, _)), Some((second, _))) => fail(format!(
-            "it holds several arrays of four axes, `{first}` and `{second}` among them; name \
-             the one that is meant"
-        )),
-    }
 }
 
 /// The image, with `planes` channels where the filters decide that.
@@ -231,13 +212,10 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
         Input::Array { path, name } | Input::Observed { path, name } => {
             let bundle = arrays::read(path)?;
             let array = bundle.array(name, path)?;
-            let &[channels, height, width] = array.shape.as_slice() else {
-                return Err(Error::Input(format!(
-                    "{}: `{name}` has shape {:?}; an image needs three axes, [channels, height, width]",
-                    path.display(),
-                    array.shape
-                )));
-            };
+            let [channels, height, width] = sides(&array.shape).map_err(|reason| {
+                let (path, shape) = (path.display(), &array.shape);
+                Error::Input(format!("{path}: `{name}` has shape {shape:?}; {reason}"))
+            })?;
             let values = array.values.clone();
             let image = Image {
                 channels,
@@ -252,6 +230,21 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
         .check()
         .map_err(|error| Error::Input(format!("{name}: {error}")))?;
     Ok((image, name))
+}
+
+/// Channels, height and width of an array: `[height, width]` is one channel, and a batch of one image
+/// is that image.
+fn sides(shape: &[usize]) -> Result<[usize; 3], &'static str> {
+    /// A side from which on an axis cannot be meant as that of the channels.
+    const SIDE: usize = 16;
+    match *shape {
+        [height, width, 1 | 3 | 4] if height.min(width) >= SIDE => Err(
+            "that looks like [height, width, channels]; the channels come first, [channels, height, width]",
+        ),
+        [height, width] => Ok([1, height, width]),
+        [channels, height, width] | [1, channels, height, width] => Ok([channels, height, width]),
+        _ => Err("an image needs three axes, [channels, height, width], or two, [height, width]"),
+    }
 }
 
 /// Uniform from 0 to 1, about `density` of them kept.

@@ -4,6 +4,7 @@
 //! way, so that a later failure loses nothing.
 
 mod experiment;
+mod filters;
 mod input;
 mod output;
 mod pictures;
@@ -14,6 +15,7 @@ pub use experiment::{Experiment, Input, Precision};
 pub use report::{NoiseLevel, Report, Row};
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use burn::tensor::{DType, Device, Tensor};
 
@@ -56,14 +58,23 @@ pub fn run(
 ) -> Result<Report> {
     let experiment = &options.experiment;
     experiment.check()?;
+    let began = Instant::now();
     let given = Given::read(experiment)?;
     let precision = precision(experiment.precision, device)?;
+    if given.operator.part().is_some() {
+        let [rows, columns] = given.operator.shape();
+        observer.event(Event::Note(format!(
+            "preparing: W, {rows} x {columns}, is too large to be decomposed and is analysed on a part of \
+             the image"
+        )));
+    }
     let lab = Setup::new(experiment, &given, device, precision)?;
     for &way in &experiment.ways {
         way.check(&lab.problem, &lab.settings, lab.decomposition.is_some())?;
     }
     let results = Results::claim(&options.out, &output::names(experiment), options.overwrite)?;
     let mut report = lab.report(options, &given, precision)?;
+    report.preparation = began.elapsed().as_secs_f64();
     for warning in &report.warnings {
         observer.event(Event::Note(format!("warning: {warning}")));
     }
@@ -87,6 +98,9 @@ pub fn run(
     report.noise = lab.against_noise(experiment, observer)?;
     report.interrupted |= observer.interrupted();
     results.table(&report.table(), &report)?;
+    if given.operator.part().is_some() {
+        observer.event(Event::Note("writing the arrays and the pictures".into()));
+    }
     output::arrays(&results, &report, &given, &lab.problem.y, &recovered)?;
     output::pictures(&results, &report, &given, &lab.problem, &recovered)?;
     Ok(report)
@@ -109,7 +123,8 @@ struct Setup {
     problem: Inverse,
     /// `W x` before the noise, or what was observed.
     clean: Tensor<4>,
-    noise: Tensor<4>,
+    /// Noise of deviation 1 to be added to it, where it is known without.
+    noise: Option<Tensor<4>>,
     decomposition: Option<Decomposition>,
     settings: Settings,
     limits: Limits,
@@ -126,20 +141,27 @@ impl Setup {
         // That of the filters as they are computed with, rounded to single precision or not.
         let exact = operator.to(&Device::flex(), DType::F64);
         let decomposition = Decomposition::new(&exact)?;
-        let (clean, added) = match &given.known {
-            Known::X(x) => (exact.apply(x.clone()), experiment.noise),
-            Known::Y(y) => (y.clone(), 0.0),
+        let clean = match &given.known {
+            Known::X(x) => exact.apply(x.clone()),
+            Known::Y(y) => y.clone(),
         };
-        let count: usize = operator.output().iter().product();
-        // Another stream than a random image has.
-        let values = noise(count, experiment.seed.wrapping_add(1));
-        let noise = burn::tensor::TensorData::new(values, clean.dims());
-        let noise = Tensor::from_data(noise, (&Device::flex(), DType::F64));
+        let noise = given.x().map(|_| {
+            // Another stream than a random image has.
+            let values = noise(
+                clean.shape().num_elements(),
+                experiment.seed.wrapping_add(1),
+            );
+            let noise = burn::tensor::TensorData::new(values, clean.dims());
+            Tensor::from_data(noise, (&Device::flex(), DType::F64))
+        });
         let moved = |x: &Tensor<4>| -> Tensor<4> {
             let data = x.to_data().convert_dtype(precision.dtype());
             Tensor::from_data(data, (device, precision.dtype()))
         };
-        let y = moved(&(clean.clone() + noise.clone() * added));
+        let y = match &noise {
+            Some(noise) => moved(&(clean.clone() + noise.clone() * experiment.noise)),
+            None => moved(&clean),
+        };
         let mut problem = Inverse::new(operator, y)?;
         if let Some(x) = given.x() {
             problem = problem.with_truth(moved(x));
@@ -215,12 +237,15 @@ impl Setup {
             None if self.decomposition.is_some() && self.problem.truth.is_some() => &LEVELS,
             None => &[],
         };
+        let Some(noise) = &self.noise else {
+            return Ok(Vec::new());
+        };
         let mut all = Vec::new();
         for (i, &level) in levels.iter().enumerate() {
             if observer.interrupted() {
                 break;
             }
-            let noisy = self.clean.clone() + self.noise.clone() * level;
+            let noisy = self.clean.clone() + noise.clone() * level;
             let operator = &self.problem.operator;
             let data = noisy.into_data().convert_dtype(operator.dtype());
             let problem = Inverse {
@@ -274,10 +299,12 @@ impl Setup {
             warnings: Vec::new(),
             rows: Vec::new(),
             noise: Vec::new(),
+            preparation: 0.0,
             interrupted: false,
             out: options.out.clone(),
         };
         report.warnings = report.warn();
+        report.warnings.extend(given.warning.clone());
         Ok(report)
     }
 }

@@ -47,7 +47,10 @@ pub(super) fn arrays(
         bundle.arrays.insert(name.into(), array);
         Ok::<(), Error>(())
     };
-    put("filters", given.operator.filters(), 4)?;
+    let filters = given
+        .taps
+        .tensor(&given.operator.device(), given.operator.dtype());
+    put("filters", &filters, 4)?;
     if let Some(x) = given.x() {
         put("x", x, 3)?;
     }

@@ -17,6 +17,8 @@ const DRAWN: usize = 256;
 /// Images in a row, and their longer side in pixels as far as whole zooms allow.
 const COLUMNS: usize = 4;
 const TILE: usize = 260;
+/// The longer side of a tile in pixels, however large the image.
+const LARGEST_TILE: usize = 1024;
 /// Paper between an image and its error, in pixels.
 const GAP: usize = 4;
 
@@ -335,8 +337,13 @@ fn montage(image: &Image) -> Image {
     sheet
 }
 
-/// An image with each pixel as a square, as large as a tile has room for.
+/// An image with each pixel as a square, as large as a tile has room for; of a large one, means of
+/// squares of pixels.
 fn enlarged(image: &Image) -> Image {
+    let reduction = image.width.max(image.height).div_ceil(LARGEST_TILE);
+    if reduction > 1 {
+        return reduced(image, reduction);
+    }
     let zoom = (TILE / image.width.max(image.height)).max(1);
     let mut large = Image::zeros(image.channels, image.height * zoom, image.width * zoom);
     let width = large.width;
@@ -347,6 +354,27 @@ fn enlarged(image: &Image) -> Image {
         }
     }
     large
+}
+
+/// The means of squares of so many pixels a side.
+fn reduced(image: &Image, by: usize) -> Image {
+    let (height, width) = (image.height.div_ceil(by), image.width.div_ceil(by));
+    let mut small = Image::zeros(image.channels, height, width);
+    for c in 0..image.channels {
+        let plane = image.plane(c);
+        for (at, mean) in small.plane_mut(c).iter_mut().enumerate() {
+            let (top, left) = (at / width * by, at % width * by);
+            let columns = left..(left + by).min(image.width);
+            let rows = top..(top + by).min(image.height);
+            let count = rows.len() * columns.len();
+            let sums = rows.map(|i| {
+                let row = &plane[i * image.width..][columns.clone()];
+                row.iter().sum::<f32>()
+            });
+            *mean = sums.sum::<f32>() / count as f32;
+        }
+    }
+    small
 }
 
 /// An image over another, which begins under the `tallest`, or over paper.
@@ -394,6 +422,11 @@ mod tests {
         image.values[4] = 1.0;
         let large = enlarged(&image);
         assert_eq!(large.shape(), [1, 2 * 86, 3 * 86]);
+        let wide = Image::zeros(1, 1500, 3000);
+        assert_eq!(enlarged(&wide).shape(), [1, 500, 1000]);
+        let mut odd = Image::zeros(1, 2, 3);
+        odd.values = vec![1.0, 3.0, 5.0, 1.0, 3.0, 7.0];
+        assert_eq!(reduced(&odd, 2).values, [2.0, 6.0]);
         let (top, below) = (large.plane(0)[86 * 258 + 86], large.plane(0)[85 * 258 + 86]);
         assert_eq!((top, below), (1.0, 0.0));
         let sheet = above(&image, Some(&image), 5);

@@ -39,6 +39,8 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// The errors at other noise levels.
     pub noise: Vec<NoiseLevel>,
+    /// Seconds of reading and analysing before the first way; no limit counts them.
+    pub preparation: f64,
     /// Whether somebody asked to stop before the end.
     pub interrupted: bool,
     /// The folder with table and pictures.

@@ -64,10 +64,9 @@ impl Report {
             "singular values",
             format!("{smallest} to {largest} ({route})"),
         );
-        let estimate = if operator.rank.is_some() {
-            ""
-        } else {
-            "at least "
+        let estimate = match operator.rank {
+            Some(_) => "",
+            None => "at least ",
         };
         let condition = match operator.condition {
             Some(condition) => format!("{estimate}{}", SHORT.write(condition)),
@@ -81,6 +80,8 @@ impl Report {
             _ => String::new(),
         };
         line("condition", condition + &rest);
+        let seconds = Format::Seconds.write(self.preparation);
+        line("prepared", format!("in {seconds} s, which no limit counts"));
         line("solution", self.solution());
         let error = SHORT.write(operator.dot_test);
         line(

@@ -58,7 +58,11 @@ fn row(stage: &str, epochs: &[&TraceLine]) -> [Panel; 3] {
                 series("after the filters", |line| line.after_filters),
             ],
         ),
-        panel("SNR", "dB", vec![series("SNR", |line| line.snr)]),
+        panel(
+            "SNR",
+            "dB",
+            vec![series("SNR", |line| line.snr.unwrap_or(f64::NAN))],
+        ),
         panel(
             "density",
             "non-zero, %",

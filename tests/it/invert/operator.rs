@@ -21,7 +21,10 @@ fn draw(count: usize, seed: u64) -> Vec<Operator> {
                 filter[3] + rng.random_range(0..=6),
             ];
             let filters = random(filter, &mut rng);
-            all.push(Operator::new(filters, stride, padding, input).expect("an operator"));
+            let made = Operator::new(filters.clone(), stride, padding, input);
+            all.push(made.expect("an operator"));
+            let made = Operator::convolution(filters, stride, padding, input);
+            all.push(made.expect("an operator"));
         }
     }
     all
@@ -40,6 +43,109 @@ fn it_does_what_its_matrix_does() {
         assert_eq!(y.dims(), batch(operator.output()), "{what}");
         assert_near(&values(&y), &by_matrix(&operator, &x), 1e-13, &what);
     }
+}
+
+/// The numbers that `scipy.signal.convolve2d` gives, and `correlate2d` where the filters are not flipped.
+#[test]
+fn it_convolves_and_correlates_as_scipy_does() {
+    let x = [0, 7, 3, 10, 6, 2, 9, 5, 1, 8, 4, 0, 7, 3, 10, 6, 2, 9, 5, 1].map(f64::from);
+    let x = tensor(&x, [1, 1, 4, 5]);
+    let even = (&[1, 2, 3, 4, 5, 7][..], [2, 3]);
+    let odd = (&[1, 2, 3, 4, 5, 7, 0, 9, 1][..], [3, 3]);
+    for (flipped, padding, (taps, [h, w]), wanted) in [
+        (
+            true,
+            Padding::None,
+            even,
+            &[76, 142, 120, 98, 109, 109, 87, 76, 142][..],
+        ),
+        (
+            false,
+            Padding::None,
+            even,
+            &[111, 111, 122, 100, 78, 144, 122, 111, 111],
+        ),
+        (
+            true,
+            Padding::Zeros,
+            even,
+            &[
+                7, 17, 37, 35, 42, 41, 76, 142, 120, 119, 54, 98, 109, 109, 76, 34, 87, 76, 142, 88,
+            ],
+        ),
+        (
+            false,
+            Padding::Zeros,
+            even,
+            &[
+                94, 111, 111, 122, 66, 51, 100, 78, 144, 79, 52, 122, 111, 111, 48, 18, 37, 35, 22,
+                7,
+            ],
+        ),
+        (
+            true,
+            Padding::Circular,
+            even,
+            &[
+                70, 105, 116, 127, 106, 107, 76, 142, 120, 121, 140, 98, 109, 109, 88, 107, 87, 76,
+                142, 110,
+            ],
+        ),
+        (
+            true,
+            Padding::Circular,
+            odd,
+            &[
+                162, 100, 225, 174, 135, 146, 161, 143, 202, 152, 133, 170, 130, 156, 183, 116,
+                109, 179, 161, 199,
+            ],
+        ),
+    ] {
+        let taps: Vec<f64> = taps.iter().map(|&v| f64::from(v)).collect();
+        let make = if flipped {
+            Operator::convolution
+        } else {
+            Operator::new
+        };
+        let operator = make(tensor(&taps, [1, 1, h, w]), [1, 1], padding, [1, 4, 5]).unwrap();
+        let y = operator.apply(x.clone());
+        let wanted: Vec<f64> = wanted.iter().map(|&v| f64::from(v)).collect();
+        assert_near(&values(&y), &wanted, 1e-13, &format!("{flipped} {padding}"));
+        // What undoes it knows as much of the margins.
+        if padding == Padding::Circular {
+            let known = Decomposition::new(&operator).unwrap().expect("blocks");
+            let found = known.solve(&y, Default::default());
+            assert_near(&values(&found), &values(&x), 1e-9, "pseudo-inverse");
+        }
+    }
+}
+
+/// A part of a large image has the norm of the whole.
+#[test]
+fn a_part_tells_the_norm_of_a_large_operator() {
+    use deconvnet::linop::largest_eigenvalue;
+    let norm = |operator: &Operator| {
+        let [c, h, w] = operator.input();
+        let start = random([1, c, h, w], &mut rng(11));
+        largest_eigenvalue(|x| operator.adjoint(operator.apply(x)), start, 20)
+    };
+    let taps: Vec<f64> = (0..35).map(|i| (i as f64 * 0.9).cos() + 0.3).collect();
+    for padding in PADDINGS {
+        let input = [1, 1100, 2000];
+        let operator =
+            Operator::convolution(tensor(&taps, [1, 1, 5, 7]), [1, 1], padding, input).unwrap();
+        let part = operator.part().expect("a large image");
+        assert_eq!(part.input(), [1, 256, 256]);
+        let share = norm(&part) / norm(&operator);
+        assert!((0.95..1.05).contains(&share), "{padding}: {share}");
+    }
+    let small = Operator::new(
+        tensor(&taps, [1, 1, 5, 7]),
+        [1, 1],
+        Padding::None,
+        [1, 99, 99],
+    );
+    assert!(small.unwrap().part().is_none());
 }
 
 #[test]
