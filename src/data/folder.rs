@@ -31,8 +31,8 @@ const LARGE: u64 = 1 << 25;
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Input`], naming the file, if it is broken or
-/// damaged as far as its format tells (PNG has checksums; of JPEG the coded data must add up),
-/// cut short, of an unknown format, empty or too large (over 512 MiB decoded, or 4 GiB with `max_side`), or if that
+/// damaged as far as its format tells (PNG has checksums; of JPEG the coded data must add up), cut
+/// short, of an unknown format, empty or too large (over 512 MiB decoded, or 4 GiB with `max_side`), or if that
 /// is zero.
 pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image> {
     if max_side == Some(0) {
@@ -79,8 +79,8 @@ fn decode(bytes: &[u8], most: u64) -> ImageResult<DynamicImage> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(most);
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    let is_bmp = reader.format() == Some(ImageFormat::Bmp);
     reader.limits(limits.clone());
+    let is_bmp = reader.format() == Some(ImageFormat::Bmp);
     let mut decoder = reader.into_decoder()?;
     // The reader limits what the decoder allocates for itself; the pixels are counted here.
     limits.reserve(decoder.total_bytes())?;

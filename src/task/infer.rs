@@ -20,13 +20,12 @@ pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row};
 use super::{Callback, Event, Interrupt};
 use crate::arrays::{self, Array, Bundle};
-use crate::backend::is_cpu;
 use crate::config::Form;
 use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::Results;
-use crate::run::{Free, Run, State, Work, nothing_learnt, to_image, to_tensor};
+use crate::run::{Run, State, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
@@ -141,11 +140,6 @@ pub fn run(
     let max_side = &mut run.state.config.data.max_side;
     *max_side = options.max_side.or(*max_side);
     let coder = Coder::new(&run, options, device)?;
-    let tops = coder.encoder.stages.iter();
-    let tops = tops.map(|stage| stage.layers.end - 1).collect();
-    let written = options.maps_format != MapsFormat::None;
-    let work = Work::coding(&run.state, tops, written);
-    let free = Free::here(is_cpu(device), &options.out);
     let Plan {
         images,
         jobs,
@@ -154,7 +148,7 @@ pub fn run(
         finished,
         failures,
         notes,
-    } = files::plan(options, &coder, &work, free, observer)?;
+    } = files::plan(options, &coder, observer)?;
     let warning = coder.other_scale(options.solver);
     for note in warning.into_iter().chain(notes) {
         observer.event(Event::Note(note));

@@ -13,8 +13,10 @@ use crate::error::{Error, Result};
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// A folder with a folder of images for each class; sample scenes where absent.
+    #[serde(with = "crate::files::stored_option")]
     pub data: Option<PathBuf>,
     /// A folder of the same classes that only measures; every tenth image where absent.
+    #[serde(with = "crate::files::stored_option")]
     pub validation: Option<PathBuf>,
     /// Sample scenes of each kind, where no folder is given.
     pub samples: usize,

@@ -73,10 +73,10 @@ fn from_images(
             (images, network, None)
         }
     };
+    tell_remarks(observer, &images);
     if let Some(note) = images.flat()? {
         observer.event(Event::Note(note));
     }
-    tell_remarks(observer, &images);
     let (chosen, names) = choose(&mut images, options.images, device, observer)?;
     let objective = match weights {
         Some(objective) => objective,

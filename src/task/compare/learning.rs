@@ -54,10 +54,10 @@ pub(super) fn run(
             (images, options.random_filters(device)?, None)
         }
     };
+    tell_remarks(callback, &images);
     if let Some(note) = images.flat()? {
         callback.event(Event::Note(note));
     }
-    tell_remarks(callback, &images);
     let all = all_images(&mut images, device)?;
     let case = Case {
         objective: match weights {

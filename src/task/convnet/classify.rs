@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Prepared, Ready, Source, list};
+use super::{Prepared, Ready, Source};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, find_images};
 
 /// Classes that are told of each picture.
 const TOLD: usize = 5;
@@ -29,6 +29,7 @@ pub struct Report {
     /// Pictures that could not be read, each with the reason.
     pub skipped: Vec<String>,
     /// The folder with the table.
+    #[serde(serialize_with = "crate::files::option_lossily")]
     pub out: Option<PathBuf>,
 }
 
@@ -36,6 +37,7 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// Its true class, if known.
     pub truth: Option<usize>,
@@ -67,7 +69,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = list(images, callback)?;
+    let paths = find_images(images, &[], callback)?;
     let ready = source.open(device)?;
     let results = out
         .map(|out| Results::claim(out, &[""; 0], overwrite))

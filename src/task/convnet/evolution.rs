@@ -11,14 +11,14 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::looking::{show, spread};
-use super::{Prepared, Ready, Source, list};
+use super::{Prepared, Ready, Source};
 use crate::arrays::{self, Array, Bundle};
 use crate::convnet::{Keep, Layer, Strongest, Unit, Walk, Winner, unravel};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, find_images};
 
 const PAGE: &str = "evolution.html";
 const ARRAYS: &str = "evolution.npz";
@@ -88,7 +88,7 @@ pub fn run(
     callback: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
     let models = models(&options.source.model)?;
-    let paths = list(&options.images, callback)?;
+    let paths = find_images(&options.images, &[], callback)?;
     let names = ["evolution.png", PAGE, ARRAYS];
     let results = Results::claim(&options.out, &names, options.overwrite)?;
     let open = |path: &Path| {

@@ -14,6 +14,7 @@ use crate::report::{Cell, Table};
 #[derive(Clone, Debug, Serialize)]
 pub struct Info {
     /// The file.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub model: PathBuf,
     /// Who wrote it.
     pub producer: String,

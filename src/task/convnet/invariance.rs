@@ -10,14 +10,14 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::looking::{most_probable, show, spread};
-use super::{Prepared, Ready, Source, classify, list};
+use super::{Prepared, Ready, Source, classify};
 use crate::arrays::{self, Array, Bundle};
 use crate::data::Image;
 use crate::data::warp::{Affine, warp};
 use crate::error::{Error, Result};
 use crate::picture::{self, Axes, Panel, Series};
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, find_images};
 
 const PAGE: &str = "invariance.html";
 const ARRAYS: &str = "invariance.npz";
@@ -150,7 +150,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
-    let all = list(&options.images, callback)?;
+    let all = find_images(&options.images, &[], callback)?;
     let paths: Vec<&PathBuf> = spread(&all.iter().collect::<Vec<_>>(), options.count);
     if paths.is_empty() {
         return Err(Error::Config("at least one picture is needed".into()));

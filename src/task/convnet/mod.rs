@@ -20,10 +20,8 @@ use burn::tensor::{DType, Device};
 use serde::Serialize;
 
 use crate::convnet::{Changes, Convnet, Map, Model, Preprocess, Preset};
-use crate::data::scan::scan;
 use crate::data::{Image, folder};
 use crate::error::{Error, Result};
-use crate::task::{Callback, Event};
 
 /// A model and how pictures are prepared for it.
 #[derive(Clone, Debug)]
@@ -50,6 +48,7 @@ pub(crate) struct Ready {
 #[derive(Clone, Debug, Serialize)]
 pub struct Prepared {
     /// The model.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub model: PathBuf,
     /// How pictures were prepared.
     pub preprocess: Preprocess,
@@ -126,14 +125,6 @@ impl Ready {
             None => format!("class {class}"),
         }
     }
-}
-
-/// The pictures of a file or folder; what is left out is told.
-pub(crate) fn list(path: &Path, callback: &mut dyn Callback<Event>) -> Result<Vec<PathBuf>> {
-    let found = scan(path, &[])?;
-    let remarks = found.remarks.into_iter();
-    remarks.for_each(|remark| callback.event(Event::Note(remark)));
-    Ok(found.images)
 }
 
 /// A file name that tells a layer.

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use serde::Serialize;
 
-use super::{Prepared, Source, file_stem, list};
+use super::{Prepared, Source, file_stem};
 use crate::arrays::{self, Array, Bundle};
 use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel, signals};
 use crate::data::{Image, resize};
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, find_images};
 
 /// What a signal starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -111,6 +111,7 @@ impl Target {
 #[derive(Clone, Debug, Serialize)]
 pub struct Arrays {
     /// The file written, with `logits`, `value` and `projection`.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
     /// The rule.
     pub rule: Rule,
@@ -203,6 +204,7 @@ pub struct Report {
     /// An entry for each picture.
     pub rows: Vec<Row>,
     /// The folder with the pictures.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
 }
 
@@ -210,6 +212,7 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// Channel, row, column.
     pub unit: Vec<usize>,
@@ -234,7 +237,7 @@ pub fn pictures(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = list(images, callback)?;
+    let paths = find_images(images, &[], callback)?;
     let ready = source.open(device)?;
     let value = target.value(&ready.net)?;
     let layers = ready.net.layers().iter();

@@ -12,11 +12,11 @@ use mosaic::draw;
 use search::{Progress, pass, start};
 use serde::Serialize;
 
-use super::{Prepared, Ready, Source, file_stem, list};
+use super::{Prepared, Ready, Source, file_stem};
 use crate::convnet::{Field, Layer, Unit, Walk, Winner};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, find_images};
 
 /// What the pass has seen so far.
 const PROGRESS: &str = "strongest.json";
@@ -64,6 +64,7 @@ pub struct Report {
     /// Whether it was asked to stop before the end; the same command goes on.
     pub interrupted: bool,
     /// The folder with the results.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
 }
 
@@ -82,6 +83,7 @@ pub struct LayerFound {
 #[derive(Clone, Debug, Serialize)]
 pub struct Place {
     /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// Row and column of the unit.
     pub unit: [usize; 2],
@@ -110,7 +112,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = list(&options.images, callback)?;
+    let paths = find_images(&options.images, &[], callback)?;
     let ready = options.source.open(device)?;
     let looked = layers(&ready, &options.layers)?;
     let mut names = vec![PAGE.to_string()];

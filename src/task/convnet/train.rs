@@ -23,6 +23,7 @@ pub use crate::train::Ended;
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The run folder.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub run: PathBuf,
     /// Why it ended.
     pub ended: Ended,

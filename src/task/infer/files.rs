@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::report::{Failure, Row};
-use super::{Coder, Options};
+use super::{Coder, MapsFormat, Options};
+use crate::backend::is_cpu;
 use crate::data::folder;
-use crate::data::scan::scan;
 use crate::error::{Error, Result};
 use crate::report::{RECORD, Results};
 use crate::run::{Free, Work, all_usable, checksum, flat_images};
 use crate::solve::Limits;
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, find_images};
 
 /// One image and its results.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct Job {
     pub maps: Option<PathBuf>,
     /// Checksum of the prepared pixels.
     pub crc32: u32,
+    /// Their `[channels, height, width]`.
+    pub shape: [usize; 3],
 }
 
 /// What decides the results of an image, beside its pixels: results are added to those of an earlier
@@ -69,7 +71,8 @@ pub(super) struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Finds the images, checks each and what `work` on them takes, checks that no result is in the way, and makes the folder for them.
+/// Finds the images, checks each and what coding them takes, checks that no result is in the way, and
+/// makes the folder for them.
 ///
 /// # Errors
 /// Those of [`all_usable`] where no image can be used, [`Error::Input`] where all are flat,
@@ -78,23 +81,19 @@ pub(super) struct Plan {
 pub(super) fn plan(
     options: &Options,
     coder: &Coder,
-    work: &Work,
-    free: Free,
     observer: &mut dyn Callback<Event>,
 ) -> Result<Plan> {
-    let found = scan(&options.images, &options.exclude)?;
-    let remarks = found.remarks.into_iter();
-    remarks.for_each(|remark| observer.event(Event::Note(remark)));
-    let mut jobs = jobs(options, found.images);
+    let found = find_images(&options.images, &options.exclude, observer)?;
+    let mut jobs = jobs(options, found);
     let images = jobs.len();
-    let (mut failures, mut flat, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut failures, mut flat) = (Vec::new(), Vec::new());
     jobs.retain_mut(|job| {
         let checked = coder
             .state
             .prepare_file(&job.image)
             .and_then(|(image, undo)| {
                 job.crc32 = checksum(&image);
-                shapes.push(image.shape());
+                job.shape = image.shape();
                 Ok(undo.invert(&image)?.is_flat())
             });
         match checked {
@@ -110,9 +109,6 @@ pub(super) fn plan(
             }
         }
     });
-    if !options.force {
-        work.check(&shapes, free, true)?;
-    }
     if jobs.is_empty() {
         let errors = failures.into_iter().map(|failure| failure.error);
         all_usable(images, errors.collect())?;
@@ -160,6 +156,14 @@ pub(super) fn plan(
             "going on where an earlier call stopped: {} of {images} images are done",
             done.finished.len()
         ));
+    }
+    if !options.force {
+        let tops = coder.encoder.stages.iter();
+        let tops = tops.map(|stage| stage.layers.end - 1).collect();
+        let written = options.maps_format != MapsFormat::None;
+        let shapes: Vec<_> = jobs.iter().map(|job| job.shape).collect();
+        let free = Free::here(is_cpu(coder.device), &options.out);
+        Work::coding(coder.state, tops, written).check(&shapes, free, true)?;
     }
     let results = claim(options, &jobs, options.overwrite || goes_on)?;
     Ok(Plan {
@@ -226,6 +230,7 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
             Job {
                 image,
                 crc32: 0,
+                shape: [0; 3],
                 name: path.to_string_lossy().into_owned(),
                 picture: result(".png"),
                 maps: options

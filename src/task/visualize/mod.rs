@@ -29,8 +29,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Callback, Event};
-use crate::data::scan::scan;
+use super::{Callback, Event, find_images};
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, all_usable};
 use crate::store::CheckpointSelector;
@@ -143,10 +142,8 @@ pub fn run(
     };
     let searched = match &options.images {
         Some(path) => {
-            let found = scan(path, &options.exclude)?;
-            let remarks = found.remarks.into_iter();
-            remarks.for_each(|remark| observer.event(Event::Note(remark)));
-            found.images.into_iter().map(Source::File).collect()
+            let found = find_images(path, &options.exclude, observer)?;
+            found.into_iter().map(Source::File).collect()
         }
         None => training(&run),
     };
