@@ -123,7 +123,14 @@ impl Convnet {
                 }
             }
         }
-        names::tell_apart(&mut net.layers);
+        let layers = net.layers.iter();
+        let mut apart: Vec<_> = layers
+            .map(|layer| (layer.name.clone(), layer.kind.clone()))
+            .collect();
+        names::tell_apart(&mut apart);
+        for (layer, (name, _)) in net.layers.iter_mut().zip(apart) {
+            layer.name = name;
+        }
         Ok(net)
     }
 

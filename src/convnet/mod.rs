@@ -9,6 +9,7 @@
 
 mod fuse;
 mod graph;
+mod lookup;
 mod model;
 mod names;
 mod operator;
@@ -17,6 +18,7 @@ pub mod proto;
 mod random;
 mod receptive;
 mod reverse;
+mod rule;
 mod strongest;
 pub mod training;
 mod unit;
@@ -29,7 +31,7 @@ pub use operator::Operator;
 pub use preprocess::{Changes, Preprocess, Preset};
 pub use random::Weights;
 pub use receptive::Field;
-pub use reverse::{Options, Rule, Walk};
+pub use rule::{Options, Rule, Walk};
 pub use strongest::{Keep, Strongest, Winner};
 pub use unit::{Unit, ravel, signals, unravel};
 pub use value::Map;

@@ -6,16 +6,10 @@
 
 use std::collections::HashMap;
 
-use strsim::jaro_winkler;
-
-use super::graph::{Convnet, Layer};
 use super::proto::NodeProto;
-use crate::error::{Error, Result};
 
 /// Where the newer exporter of PyTorch keeps the path of a module.
 const SCOPES: &str = "pkg.torch.onnx.name_scopes";
-/// How alike two names must be for one to be proposed for the other.
-const ALIKE: f64 = 0.75;
 
 /// The names of nodes.
 pub fn of(nodes: &[NodeProto]) -> Vec<String> {
@@ -102,97 +96,33 @@ fn weights(node: &NodeProto) -> Option<String> {
     Some(stem.to_string())
 }
 
-/// Gives layers of the same name different ones.
-pub fn tell_apart(layers: &mut [Layer]) {
-    let counts = |layers: &[Layer]| {
+/// Gives names that are equal different ones, by the operator that comes with each.
+pub fn tell_apart(names: &mut [(String, String)]) {
+    let counts = |names: &[(String, String)]| {
         let mut counts: HashMap<String, usize> = HashMap::new();
-        for layer in layers {
-            *counts.entry(layer.name.clone()).or_default() += 1;
+        for (name, _) in names {
+            *counts.entry(name.clone()).or_default() += 1;
         }
         counts
     };
-    let before = counts(layers);
+    let before = counts(names);
     let is_container = |name: &str| {
         let inside = format!("{name}.");
         before.keys().any(|other| other.starts_with(&inside))
     };
-    for layer in &mut *layers {
-        let operation = layer.kind.to_lowercase();
-        if (before[&layer.name] > 1 || is_container(&layer.name)) && layer.name != operation {
-            layer.name = format!("{}.{operation}", layer.name);
+    for (name, operator) in &mut *names {
+        let operation = operator.to_lowercase();
+        if (before[name] > 1 || is_container(name)) && *name != operation {
+            *name = format!("{name}.{operation}");
         }
     }
-    let after = counts(layers);
+    let after = counts(names);
     let mut seen: HashMap<String, usize> = HashMap::new();
-    for layer in layers {
-        let number = seen.entry(layer.name.clone()).or_default();
+    for (name, _) in names {
+        let number = seen.entry(name.clone()).or_default();
         *number += 1;
-        if after[&layer.name] > 1 && *number > 1 {
-            layer.name = format!("{}_{}", layer.name, *number - 1);
+        if after[name] > 1 && *number > 1 {
+            *name = format!("{name}_{}", *number - 1);
         }
-    }
-}
-
-impl Convnet {
-    /// The layer of a name: that of its tensor, its own, that of its node, of a module (whose last layer it
-    /// is), the end of one of these, or an operator and its number, such as `conv3`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] proposing names that are like it.
-    pub fn layer(&self, name: &str) -> Result<&Layer> {
-        let layers = self.layers();
-        let exact = |of: fn(&Layer) -> &str| layers.iter().find(|layer| of(layer) == name);
-        let inside = format!("{name}.");
-        let below = format!(".{name}");
-        let ending = || {
-            let mut found = layers.iter().filter(|layer| layer.name.ends_with(&below));
-            found.next().filter(|_| found.next().is_none())
-        };
-        exact(|layer| &layer.tensor)
-            .or_else(|| exact(|layer| &layer.name))
-            .or_else(|| exact(|layer| &layer.node))
-            .or_else(|| {
-                layers
-                    .iter()
-                    .rev()
-                    .find(|layer| layer.name.starts_with(&inside))
-            })
-            .or_else(ending)
-            .or_else(|| self.numbered(name))
-            .ok_or_else(|| self.no_layer(name))
-    }
-
-    /// `conv3`: the third layer of a kind.
-    fn numbered(&self, name: &str) -> Option<&Layer> {
-        let digits = name.find(|c: char| c.is_ascii_digit())?;
-        let (kind, number) = name.split_at(digits);
-        let number: usize = number.parse().ok()?;
-        let mut layers = self
-            .layers()
-            .iter()
-            .filter(|layer| layer.kind.eq_ignore_ascii_case(kind));
-        layers.nth(number.checked_sub(1)?)
-    }
-
-    fn no_layer(&self, name: &str) -> Error {
-        let mut alike: Vec<(f64, &str)> = self
-            .layers()
-            .iter()
-            .map(|layer| (jaro_winkler(name, &layer.name), layer.name.as_str()))
-            .filter(|&(likeness, _)| likeness >= ALIKE)
-            .collect();
-        alike.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let names: Vec<String> = alike
-            .iter()
-            .take(3)
-            .map(|(_, name)| format!("`{name}`"))
-            .collect();
-        Error::Config(match names.is_empty() {
-            true => format!("the model has no layer `{name}`: list its layers to see their names"),
-            false => format!(
-                "the model has no layer `{name}`; did you mean {}?",
-                names.join(" or ")
-            ),
-        })
     }
 }

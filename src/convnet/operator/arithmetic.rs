@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::super::reverse::Walk;
+use super::super::rule::Walk;
 use super::super::value::Map;
 use super::reduce::sum_along;
 use super::{Lowered, Operand, Region, Saved, Site};
@@ -20,6 +20,7 @@ enum Operation {
 
 /// What it is done with.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a graph has a few dozen")]
 enum Side {
     /// The input of this number.
     Input(usize),

@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
-use super::super::reverse::Walk;
+use super::super::rule::Walk;
 use super::super::value::Map;
 use super::pad::{fit, pad_zeros};
 use super::{Lowered, Region, Saved, Site};

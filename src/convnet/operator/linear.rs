@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::super::reverse::Walk;
+use super::super::rule::Walk;
 use super::super::value::Map;
 use super::{Lowered, Operand, Region, Saved, Site, whole};
 use crate::arrays::Array;

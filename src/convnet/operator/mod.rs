@@ -36,7 +36,7 @@ pub use select::Slice;
 pub use site::{Lowered, Operand, Site};
 pub use view::{Expand, Permute, View};
 
-use super::reverse::Walk;
+use super::rule::Walk;
 use super::value::Map;
 use crate::error::Result;
 
@@ -45,6 +45,7 @@ macro_rules! operators {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// One step of a graph: maps in, a map out.
         #[derive(Clone, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "a graph has a few hundred")]
         pub enum Operator {
             $($(#[$doc])* $name($name),)*
         }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, activation};
 
-use super::super::reverse::{Rule, Walk};
+use super::super::rule::{Rule, Walk};
 use super::super::value::Map;
 use super::{Lowered, Region, Saved, Site, whole};
 use crate::error::Result;

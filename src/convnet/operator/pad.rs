@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, s};
 
-use super::super::reverse::Walk;
+use super::super::rule::Walk;
 use super::super::value::{Map, around};
 use super::select::pick;
 use super::{Lowered, Region, Saved, Site};

@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation;
 
-use super::super::reverse::{Rule, Walk};
+use super::super::rule::{Rule, Walk};
 use super::super::value::Map;
 use super::{Lowered, Operand, Region, Saved, Site};
 use crate::error::Result;

@@ -7,7 +7,7 @@ use burn::tensor::module::max_pool2d_with_indices;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData};
 
-use super::super::reverse::Walk;
+use super::super::rule::Walk;
 use super::super::value::{Map, around};
 use super::convolution::{Windows, in_plane, kernel_shape, plane_shape, spatial_axes};
 use super::pad::{fit, pad_with};

@@ -2,7 +2,7 @@
 
 use burn::tensor::{IndexingUpdateOp, Tensor, s};
 
-use super::super::reverse::Walk;
+use super::super::rule::Walk;
 use super::super::value::{Map, around, indices};
 use super::{Lowered, Operand, Region, Saved, Site};
 use crate::arrays::Array;

@@ -1,6 +1,6 @@
 //! The same elements in another order, shape or number: nothing is computed.
 
-use super::super::reverse::Walk;
+use super::super::rule::Walk;
 use super::super::value::{Map, around};
 use super::{Lowered, Operand, Region, Saved, Site, whole};
 use crate::arrays::Array;

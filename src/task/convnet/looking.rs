@@ -43,6 +43,9 @@ impl std::str::FromStr for Fill {
 /// How much smaller a picture is made, and large again, to blur it.
 const BLUR: usize = 16;
 
+/// Numbers of each picture.
+pub(super) type PerPicture = Vec<Vec<f32>>;
+
 /// Rows and columns of a picture.
 pub(super) type Part = [Range<usize>; 2];
 
@@ -80,7 +83,7 @@ impl Ready {
     }
 
     /// The activations of values, for each value those of each picture.
-    pub fn activations(&self, pictures: &[Image], values: &[usize]) -> Result<Vec<Vec<Vec<f32>>>> {
+    pub fn activations(&self, pictures: &[Image], values: &[usize]) -> Result<Vec<PerPicture>> {
         let mut found = vec![Vec::new(); values.len()];
         self.net.run(self.batch(pictures), |value, map| {
             for (&wanted, found) in values.iter().zip(&mut found) {
@@ -100,7 +103,7 @@ impl Ready {
         &self,
         pictures: &[Image],
         values: &[usize],
-    ) -> Result<(Vec<Vec<Vec<f32>>>, Vec<Vec<f32>>)> {
+    ) -> Result<(Vec<PerPicture>, PerPicture)> {
         let values = [values, &[self.net.logits()]].concat();
         let mut found = self.activations(pictures, &values)?;
         let logits = found.pop().unwrap_or_default();

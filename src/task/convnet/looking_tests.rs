@@ -244,7 +244,8 @@ fn occlusion_refuses_what_does_not_exist_and_stops_when_asked() {
         change(&mut options);
         occlusion::run(&options, &fixture.device, &mut ())
     };
-    let cases: [(&dyn Fn(&mut occlusion::Options), &str); 4] = [
+    type Change<'a> = &'a dyn Fn(&mut occlusion::Options);
+    let cases: [(Change, &str); 4] = [
         (&|options| options.class = Some("zebra".into()), "zebra"),
         (&|options| options.class = Some("3".into()), "below 3"),
         (&|options| options.layer = Some("r9".into()), "r9"),

@@ -123,6 +123,6 @@ fn six_networks_go_back_on_a_gpu() {
     }
     match Backend::Wgpu.device() {
         Ok(device) => check(&device, 1e-4),
-        Err(error) => skipped("wgpu", &error.to_string()),
+        Err(error) => skipped("wgpu", error.to_string()),
     }
 }

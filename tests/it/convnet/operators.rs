@@ -416,7 +416,7 @@ fn switches_are_the_first_maxima_of_their_windows() {
         &Walk::default(),
     );
     let mut expected = vec![0.0; SIDE * SIDE];
-    for window in 0..side * side {
+    for (window, signal) in r.iter().enumerate() {
         let (row, column) = (window / side * 2, window % side * 2);
         let mut best: Option<usize> = None;
         for i in row.saturating_sub(1)..(row + 2).min(SIDE) {
@@ -429,7 +429,7 @@ fn switches_are_the_first_maxima_of_their_windows() {
         }
         let best = best.unwrap();
         assert_eq!(values(y)[window], x[best]);
-        expected[best] += r[window];
+        expected[best] += signal;
     }
     assert_eq!(values(&back), expected);
 }

@@ -98,8 +98,8 @@ pub(super) fn pass(
     while progress.done < paths.len() {
         let end = paths.len().min(progress.done + options.batch.max(1));
         let (mut numbers, mut pictures) = (Vec::new(), Vec::new());
-        for number in progress.done..end {
-            match ready.picture(&paths[number]) {
+        for (number, path) in paths.iter().enumerate().take(end).skip(progress.done) {
+            match ready.picture(path) {
                 Ok(picture) => {
                     numbers.push(number);
                     pictures.push(picture);
