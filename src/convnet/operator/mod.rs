@@ -86,7 +86,7 @@ operators! {
     Arithmetic,
     /// Convolution, as convnets have it: correlation with stride, padding, dilation and groups.
     Convolution,
-    /// Transposed convolution, the adjoint of [`Convolution`] as a layer of its own.
+    /// Transposed convolution, the adjoint of a convolution as a layer of its own.
     TransposedConvolution,
     /// A matrix of weights.
     Linear,

@@ -227,7 +227,7 @@ pub struct Row {
 /// Projects a unit of each picture in a file or folder, and draws it beside the patch that it sees.
 ///
 /// # Errors
-/// As [`arrays`], and where a picture cannot be read.
+/// As [`arrays()`], and where a picture cannot be read.
 pub fn pictures(
     source: &Source,
     images: &Path,
