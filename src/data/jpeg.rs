@@ -442,7 +442,8 @@ impl Coefficients<'_> {
     fn check(&self, value: i32, k: usize) -> Result<(), Flaw> {
         let factor = *self.factors.get(k).ok_or(Flaw::Damaged(0))?;
         let value = i64::from(value) << self.scan.shift;
-        match (value * i64::from(factor)).abs() <= i64::from(LARGEST + factor << self.scan.shift) {
+        match (value * i64::from(factor)).abs() <= i64::from((LARGEST + factor) << self.scan.shift)
+        {
             true => Ok(()),
             false => Err(Flaw::Damaged(0)),
         }
