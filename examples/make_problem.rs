@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 use clap::Parser;
 use deconvnet::arrays::{self, Array, Bundle};
 use deconvnet::connectivity::Connectivity;
-use deconvnet::data::{Image, Preprocess, folder, scenes};
+use deconvnet::data::{Image, Preprocess, folder, scan, scenes};
 use deconvnet::model::{Constraint, LayerConfig};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{CoordinateDescent, Limits, Method};
@@ -109,7 +109,7 @@ fn main() -> Result<()> {
 
 /// So many grey squares from the images of a folder, in turn, each along its diagonal.
 fn cut(photos: &Path, count: usize, side: usize) -> Result<Vec<Image>> {
-    let paths = folder::list(photos)?;
+    let paths = scan::scan(photos, &[])?.images;
     let each = count.div_ceil(paths.len());
     let square = |index: usize| {
         let path = &paths[index % paths.len()];

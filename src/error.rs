@@ -46,6 +46,14 @@ pub enum Error {
         /// The step of the newest checkpoint that is kept whole.
         whole: Option<u64>,
     },
+    /// The work takes more memory or disk than there is.
+    #[error("{message}")]
+    Resources {
+        /// How much it takes and what would take less.
+        message: String,
+        /// The longest side of images that would fit, where they can be scaled down.
+        max_side: Option<usize>,
+    },
     /// The numbers left the finite range.
     #[error("{0}")]
     Numeric(String),

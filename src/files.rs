@@ -1,11 +1,22 @@
-//! Files that are either whole or not there.
+//! Files that are either whole or not there, and their names.
+
+mod paths;
+mod written;
+
+pub(crate) use paths::{Stored, each_lossily, lossily, option_lossily, stored, stored_option};
+pub(crate) use written::{Written, names as written};
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
+
+/// What the manifest of a run says it is.
+pub(crate) const RUN_FORMAT: &str = "deconvnet-run";
+/// The newest manifest of a run folder.
+pub(crate) const RUN_MANIFEST: &str = "checkpoint.json";
 
 /// The ending of files still being written.
 pub(crate) const UNFINISHED: &str = "tmp";
@@ -76,6 +87,38 @@ pub(crate) fn refuse_existing(path: &Path, overwrite: bool) -> Result<()> {
         true => Err(Error::Exists(path.to_path_buf())),
         false => Ok(()),
     }
+}
+
+/// Refuses what is neither a file nor a folder: a pipe has no end until its writer is done, a device may
+/// have none.
+pub(crate) fn refuse_special(path: &Path) -> Result<()> {
+    let kind = fs::metadata(path).map_err(Error::io("read", path))?;
+    match kind.is_file() || kind.is_dir() {
+        true => Ok(()),
+        false => Err(Error::io("read", path)(io::Error::other(
+            "it is a pipe, a socket or a device; give a regular file",
+        ))),
+    }
+}
+
+/// The content of the regular file at `path`.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    refuse_special(path)?;
+    fs::read(path).map_err(Error::io("read", path))
+}
+
+/// Whether there is a run in the folder at `path`, by what its manifest says.
+pub(crate) fn is_run(path: &Path) -> bool {
+    // The format is the first of its fields.
+    let mut start = [0; 64];
+    let manifest = path.join(RUN_MANIFEST);
+    let is_file = fs::metadata(&manifest).is_ok_and(|kind| kind.is_file());
+    let read = is_file.then(|| File::open(manifest).and_then(|mut file| file.read(&mut start)));
+    let Some(Ok(length)) = read else { return false };
+    String::from_utf8_lossy(&start[..length]).contains(RUN_FORMAT)
 }
 
 /// Removes the file at `path`.

@@ -61,6 +61,7 @@
 //! | [`model`] | layers, networks, maps (dense and sparse), the data term and the objective |
 //! | [`solve`] | the solvers for maps and filters, the loop that runs them, coding layer by layer |
 //! | [`invert`] | the ways to invert a convolution |
+//! | [`convnet`] | trained convnets: read, run forward, and back to the pixels |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
 //! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |
 //! | [`train`] | the trainer, over memory or a run folder |
@@ -84,11 +85,13 @@ pub mod cli;
 pub mod config;
 pub mod connectivity;
 pub mod conv;
+pub mod convnet;
 pub mod data;
 pub mod error;
 mod files;
 pub mod invert;
 pub mod linop;
+mod machine;
 pub mod model;
 pub mod pass;
 pub mod penalty;

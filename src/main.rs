@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use deconvnet::cli::{Arguments, guard, run};
+use deconvnet::cli::{Arguments, Telling, guard, run};
 use mimalloc::MiMalloc;
 use rayon::ThreadPoolBuilder;
 
 /// Maps come and go at every step; glibc would hand each back to the system and fault it in anew.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Telling<MiMalloc> = Telling(MiMalloc);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -138,7 +138,9 @@ impl Bundle {
 /// [`Error::Input`] if it is neither, cut short or damaged; [`Error::Io`] if it cannot be read.
 pub fn read(path: impl AsRef<Path>) -> Result<Bundle> {
     let path = path.as_ref();
-    match Format::of(path)? {
+    let format = Format::of(path)?;
+    files::refuse_special(path)?;
+    match format {
         Format::Npz => npz::read(path),
         Format::Npy => npz::read_single(path),
         Format::Safetensors => safetensors::read(path),

@@ -25,6 +25,9 @@ pub struct CompareArgs {
     /// A folder of images, or one image.
     #[arg(long, short, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
     /// Take the filters of this run instead of learning some first.
     #[arg(long, value_name = "RUN")]
     pub checkpoint: Option<PathBuf>,
@@ -77,6 +80,7 @@ fn options(args: &CompareArgs) -> Result<Options> {
         }
     };
     config.data.images = args.data.clone().or(config.data.images);
+    config.data.exclude.extend(args.exclude.iter().cloned());
     config.backend = args.backend.unwrap_or(config.backend);
     let contenders = match &args.solvers {
         Some(list) => Contender::list(list, &config)?,

@@ -2,12 +2,11 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
-use super::output;
 use super::progress::Progress;
+use super::{Interruption, output};
 use crate::error::{Error, Result};
 
 /// Where a command tells how far it is and what it found.
@@ -19,12 +18,12 @@ pub struct Console {
 }
 
 impl Console {
-    /// With `json` the report and nothing else; with `quiet`, nothing. Tasks stop once `interrupted` is set.
-    pub fn new(json: bool, quiet: bool, interrupted: Arc<AtomicBool>) -> Self {
+    /// With `json` the report and nothing else; with `quiet`, nothing. Tasks stop once `interruption` asks for it.
+    pub fn new(json: bool, quiet: bool, interruption: Arc<Interruption>) -> Self {
         Self {
             json,
             quiet,
-            progress: Progress::new(quiet || json, interrupted),
+            progress: Progress::new(quiet || json, interruption),
         }
     }
 

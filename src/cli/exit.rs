@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 
 /// Exit code of a backend that is not there or that failed.
 const BACKEND: u8 = 6;
+/// Exit code where there is too little memory or disk.
+pub const RESOURCES: u8 = 8;
 /// Exit code of a bug of this program.
 const BUG: u8 = 70;
 /// Exit code after an interruption, as shells have it: 128 + SIGINT.
@@ -49,6 +51,7 @@ fn code(error: &Error) -> u8 {
         Error::Numeric(_) => 5,
         Error::Backend(_) | Error::NotCompiledIn(_) | Error::NoDevice(_) => BACKEND,
         Error::Io { .. } => 7,
+        Error::Resources { .. } => RESOURCES,
     }
 }
 
@@ -65,6 +68,11 @@ fn told(error: &Error) -> String {
         } => format!("pass --at {step} to take that"),
         Error::NotCompiledIn(backend) => {
             format!("build with `cargo build --release --features {backend}`")
+        }
+        Error::Resources { max_side, .. } => {
+            let side =
+                max_side.map_or(String::new(), |side| format!("pass --max-side {side}, or "));
+            format!("{side}--force to go on all the same")
         }
         Error::NoDevice(_) => "--backend flex computes on the processor".into(),
         _ => return error.to_string(),

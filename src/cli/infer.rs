@@ -16,7 +16,7 @@ use crate::task::infer::{self, MapsFormat};
 /// Flags of `infer`.
 #[derive(Debug, Args)]
 pub struct InferArgs {
-    /// The run whose filters are used: its name in checkpoints, or its folder.
+    /// The run whose filters are used: its name in checkpoints, which comes first, or its folder.
     #[arg(
         long,
         value_name = "RUN",
@@ -30,6 +30,9 @@ pub struct InferArgs {
     /// A folder of images (searched recursively), or one image.
     #[arg(long, value_name = "DIR", requires = "checkpoint")]
     pub images: Option<PathBuf>,
+    /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
+    #[arg(long, value_name = "PATTERN", requires = "images")]
+    pub exclude: Vec<String>,
     /// Solve the coding problem in this file instead: images s [K, C, H, W], filters D0 [M, C, h, w],
     /// weight lmbda, text boundary = "valid".
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "images", "joint"])]
@@ -55,6 +58,9 @@ pub struct InferArgs {
     /// Replace results that are there.
     #[arg(long)]
     pub overwrite: bool,
+    /// Go on where this is estimated to take more memory or disk than there is.
+    #[arg(long)]
+    pub force: bool,
     /// flex, ndarray, wgpu, vulkan, metal or cuda.
     #[arg(long, short, default_value = "flex")]
     pub backend: Backend,
@@ -92,6 +98,7 @@ pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
                 checkpoint: existing(run),
                 which: args.at,
                 images: images.clone(),
+                exclude: args.exclude.clone(),
                 out: args.out.clone().unwrap_or_else(|| "inferred".into()),
                 solver: args.solver,
                 joint: args.joint,
@@ -99,6 +106,7 @@ pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
                 limits: limits(&args.limits, args.solver)?,
                 maps_format: args.maps,
                 overwrite: args.overwrite,
+                force: args.force,
             };
             let report = infer::run(&options, &args.backend.device()?, &mut console.progress)?;
             console.report(&report)?;

@@ -133,6 +133,7 @@ fn options(args: &InvertArgs) -> Result<Options> {
             density: 1.0,
         };
     }
+    experiment.checkpoint = experiment.checkpoint.map(|run| existing(&run));
     if let Some(name) = &args.kernel {
         experiment.kernel = kernel(name)?;
         (experiment.filters, experiment.checkpoint) = (None, None);

@@ -1,7 +1,9 @@
 //! The command line: what was typed, what it means, and what is printed.
 
+mod allocator;
 mod compare;
 mod console;
+mod convnet;
 mod exit;
 mod export;
 mod import;
@@ -14,6 +16,7 @@ mod runs;
 mod train;
 mod visualize;
 
+pub use allocator::Telling;
 pub use exit::guard;
 
 use std::sync::Arc;
@@ -31,7 +34,7 @@ use crate::error::{Error, Result};
 #[command(version, propagate_version = true, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 2 settings, 3 images, 4 checkpoint, 5 numbers, \
-    6 backend, 7 reading or writing, 70 a bug, 130 interrupted and saved."
+    6 backend, 7 reading or writing, 8 too little memory or disk, 70 a bug, 130 interrupted: what was done is saved."
 )]
 pub struct Arguments {
     /// What to do.
@@ -87,6 +90,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  \
         deconvnet import --file sample.npz --config configs/fruit.toml --run imported")]
     Import(import::ImportArgs),
+    /// See what a trained convnet sees: layers, strongest activations, projections to pixels.
+    #[command(after_help = "Examples:\n  deconvnet convnet info model.onnx\n  \
+        deconvnet convnet strongest --model model.onnx --images photos --layers conv3")]
+    Convnet(convnet::ConvnetArgs),
     /// List the backends that are compiled in and the devices that answer.
     #[command(after_help = "Example:\n  deconvnet backends --json")]
     Backends,
@@ -113,6 +120,7 @@ pub fn run(arguments: Arguments) -> Result<bool> {
         Command::Visualize(args) => visualize::run(&args, console),
         Command::Export(args) => export::run(&args, console),
         Command::Import(args) => import::run(&args, console),
+        Command::Convnet(args) => convnet::run(&args, console),
         Command::Backends => console.report(&backend::survey()).map(|()| true),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -122,16 +130,30 @@ pub fn run(arguments: Arguments) -> Result<bool> {
     }
 }
 
-/// A first Ctrl-C asks to save and stop; a second one ends the program at once.
-fn catch_interrupts() -> Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
+/// A first Ctrl-C asks to save and stop; a second one ends the program at once, and so does the first
+/// where no task has asked yet whether there was one: then it only reads, and nothing is to be saved.
+fn catch_interrupts() -> Result<Arc<Interruption>> {
+    let interruption = Arc::new(Interruption::default());
+    let shared = interruption.clone();
     ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
+        let again = shared.wanted.swap(true, Ordering::SeqCst);
+        if again || !shared.heeded.load(Ordering::SeqCst) {
+            if !again {
+                output::say("\ninterrupted before there was anything new to save");
+            }
             std::process::exit(exit::INTERRUPTED.into());
         }
         output::say("\nfinishing the step in progress; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Error::Backend(format!("cannot listen for Ctrl-C: {error}")))?;
-    Ok(interrupted)
+    Ok(interruption)
+}
+
+/// What Ctrl-C and its like have asked for.
+#[derive(Debug, Default)]
+struct Interruption {
+    /// To stop.
+    wanted: AtomicBool,
+    /// A task looks at that from time to time.
+    heeded: AtomicBool,
 }

@@ -2,12 +2,12 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output;
+use super::{Interruption, output};
 use crate::run::TraceLine;
 use crate::task::{Callback, Event};
 
@@ -15,7 +15,7 @@ use crate::task::{Callback, Event};
 pub struct Progress {
     quiet: bool,
     terminal: bool,
-    interrupted: Arc<AtomicBool>,
+    interruption: Arc<Interruption>,
     bar: Option<ProgressBar>,
     stage: String,
     epochs: usize,
@@ -28,12 +28,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shows nothing where `quiet`; tells tasks to stop once `interrupted` is set.
-    pub fn new(quiet: bool, interrupted: Arc<AtomicBool>) -> Self {
+    /// Shows nothing where `quiet`; tells tasks to stop once `interruption` asks for it.
+    pub fn new(quiet: bool, interruption: Arc<Interruption>) -> Self {
         Self {
             quiet,
             terminal: std::io::stderr().is_terminal(),
-            interrupted,
+            interruption,
             bar: None,
             stage: String::new(),
             epochs: 0,
@@ -88,6 +88,21 @@ impl Progress {
         }
     }
 
+    /// A batch of the epoch is done.
+    fn advance(&mut self, epoch: usize, images: usize, numbers: String) {
+        self.done += images;
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(format!(
+                "{} epoch {}/{}",
+                self.stage,
+                epoch + 1,
+                self.epochs
+            ));
+            bar.set_message(numbers);
+            bar.inc(images as u64);
+        }
+    }
+
     fn numbers(line: &TraceLine) -> String {
         let snr = line.snr.map(|snr| format!("  SNR {snr:.2} dB"));
         format!(
@@ -101,6 +116,10 @@ impl Progress {
 
 impl Callback<Event> for Progress {
     fn event(&mut self, event: Event) {
+        if matches!(event, Event::Stage { .. }) {
+            // From here on the step in progress is finished and saved.
+            self.interruption.heeded.store(true, Ordering::SeqCst);
+        }
         if self.quiet {
             return;
         }
@@ -120,19 +139,12 @@ impl Callback<Event> for Progress {
                 self.all = epochs * images;
                 self.begin(self.all, done);
             }
-            Event::Batch(line) => {
-                self.done += line.images;
-                if let Some(bar) = &self.bar {
-                    bar.set_prefix(format!(
-                        "{} epoch {}/{}",
-                        self.stage,
-                        line.epoch + 1,
-                        self.epochs
-                    ));
-                    bar.set_message(Self::numbers(&line));
-                    bar.inc(line.images as u64);
-                }
-            }
+            Event::Batch(line) => self.advance(line.epoch, line.images, Self::numbers(&line)),
+            Event::LabelledBatch {
+                epoch,
+                images,
+                numbers,
+            } => self.advance(epoch, images, numbers),
             Event::Epoch(line) => {
                 let resampled = match line.resampled {
                     0 => String::new(),
@@ -164,6 +176,7 @@ impl Callback<Event> for Progress {
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst)
+        self.interruption.heeded.store(true, Ordering::SeqCst);
+        self.interruption.wanted.load(Ordering::SeqCst)
     }
 }

@@ -1,11 +1,12 @@
 //! Runs by name or by folder.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::backend::Backend;
-use crate::store::CheckpointSelector;
+use crate::store::{CheckpointSelector, RunFolder};
 
 /// Where runs lie unless a path says otherwise.
 const RUNS: &str = "checkpoints";
@@ -13,7 +14,7 @@ const RUNS: &str = "checkpoints";
 /// Which run, and who computes.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The run: its name in checkpoints, or its folder.
+    /// The run: its name in checkpoints, which comes first, or its folder.
     #[arg(long, value_name = "RUN")]
     pub checkpoint: PathBuf,
     /// Which of its checkpoints: last, best, or a step.
@@ -33,12 +34,13 @@ pub fn folder(name: &Path) -> PathBuf {
     }
 }
 
-/// The folder of a run that should be there: as it was typed, or in [`RUNS`].
+/// The folder of a run that should be there. A run of this name in [`RUNS`] comes before a folder of the
+/// same name, whatever is in it: `./NAME` is always the folder.
 pub fn existing(name: &Path) -> PathBuf {
-    if name.exists() {
-        name.to_path_buf()
-    } else {
-        folder(name)
+    let named = folder(name);
+    match name.exists() && !RunFolder::is_at(&named) {
+        true => name.to_path_buf(),
+        false => named,
     }
 }
 
@@ -46,12 +48,11 @@ pub fn existing(name: &Path) -> PathBuf {
 pub fn unused(about: Option<&Path>) -> PathBuf {
     let stem = about
         .and_then(Path::file_stem)
-        .and_then(|stem| stem.to_str())
-        .unwrap_or("sample");
+        .map_or("sample".into(), OsStr::to_string_lossy);
     let numbered = (2..).map(|n| format!("{stem}-{n}"));
     std::iter::once(stem.to_string())
         .chain(numbered)
         .map(|name| Path::new(RUNS).join(name))
         .find(|path| !path.exists())
-        .unwrap_or_else(|| Path::new(RUNS).join(stem))
+        .unwrap_or_else(|| Path::new(RUNS).join(&*stem))
 }

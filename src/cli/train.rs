@@ -23,6 +23,9 @@ pub struct TrainArgs {
     /// A folder of images (searched recursively), or one image.
     #[arg(long, short, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
     /// Take the first so many images only.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
@@ -48,12 +51,15 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     pub run: Option<PathBuf>,
     /// Go on with this run instead of starting one.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "limit", "max_side",
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "exclude", "limit", "max_side",
         "grey", "solver", "epochs", "seed", "run"])]
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
     #[arg(long, value_name = "WHICH", requires = "resume")]
     pub at: Option<CheckpointSelector>,
+    /// Go on where this is estimated to take more memory or disk than there is.
+    #[arg(long)]
+    pub force: bool,
 }
 
 pub fn run(args: &TrainArgs, console: &mut Console) -> Result<bool> {
@@ -64,7 +70,7 @@ pub fn run(args: &TrainArgs, console: &mut Console) -> Result<bool> {
             let which = args.at.unwrap_or(CheckpointSelector::Last);
             let (_, state): (_, State) = RunFolder::read(&run, which)?.state()?;
             let backend = args.backend.unwrap_or(state.config.backend);
-            train::resume(&run, which, &backend.device()?, progress)?
+            train::resume(&run, which, &backend.device()?, args.force, progress)?
         }
         None => {
             let config = config(args)?;
@@ -73,7 +79,7 @@ pub fn run(args: &TrainArgs, console: &mut Console) -> Result<bool> {
                 None => unused(args.config.as_deref().or(args.data.as_deref())),
             };
             let device = config.backend.device()?;
-            train::start(config, &run, &device, progress)?
+            train::start(config, &run, &device, args.force, progress)?
         }
     };
     console.report(&report)?;
@@ -92,6 +98,7 @@ fn config(args: &TrainArgs) -> Result<Config> {
     };
     let data = &mut config.data;
     data.images = args.data.clone().or(data.images.take());
+    data.exclude.extend(args.exclude.iter().cloned());
     data.limit = args.limit.or(data.limit);
     data.max_side = args.max_side.or(data.max_side);
     data.colour &= !args.grey;

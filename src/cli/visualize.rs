@@ -1,5 +1,6 @@
 //! `visualize`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -22,10 +23,13 @@ pub struct VisualizeArgs {
     /// The image whose maps are shown: a file, or the number of a training image; by default, the
     /// first of --images, or else training image 1.
     #[arg(long, value_name = "FILE|N")]
-    pub image: Option<String>,
+    pub image: Option<OsString>,
     /// Folder of images to search for each map's strongest places, instead of the training images.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
+    /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
+    #[arg(long, value_name = "PATTERN", requires = "images")]
+    pub exclude: Vec<String>,
     /// How many of the strongest places of each map to show.
     #[arg(long, value_name = "N", default_value_t = 9)]
     pub patches: usize,
@@ -35,9 +39,9 @@ pub struct VisualizeArgs {
 }
 
 pub fn run(args: &VisualizeArgs, console: &mut Console) -> Result<bool> {
-    let subject = |image: &String| match image.parse() {
-        Ok(number) => Subject::Training(number),
-        Err(_) => Subject::File(PathBuf::from(image)),
+    let subject = |image: &OsString| match image.to_str().and_then(|text| text.parse().ok()) {
+        Some(number) => Subject::Training(number),
+        None => Subject::File(PathBuf::from(image)),
     };
     let options = Options {
         checkpoint: existing(&args.run.checkpoint),
@@ -46,6 +50,7 @@ pub fn run(args: &VisualizeArgs, console: &mut Console) -> Result<bool> {
         overwrite: args.overwrite,
         image: args.image.as_ref().map(subject),
         images: args.images.clone(),
+        exclude: args.exclude.clone(),
         patches_per_map: args.patches,
     };
     let device = args.run.backend.device()?;

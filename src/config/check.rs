@@ -1,6 +1,7 @@
 //! What a configuration has to satisfy, and what is said where it does not.
 
 use super::{Config, Form, LayerSettings, Sparsity, Train, Update};
+use crate::data::scan;
 use crate::error::{Error, Result};
 use crate::model::Objective;
 use crate::solve::CoordinateDescent;
@@ -14,6 +15,12 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         let fail = |message: String| Err(Error::Config(message));
         self.preprocess.check()?;
+        scan::patterns(&self.data.exclude)?;
+        if !self.data.exclude.is_empty() && self.data.images.is_none() {
+            return fail(
+                "data.exclude is for a folder of images: give data.images, or leave it out".into(),
+            );
+        }
         let train = &self.train;
         for (key, value) in [
             ("data.sample_count", self.data.sample_count),
@@ -141,33 +148,5 @@ impl LayerSettings {
             }
         };
         Err(Error::Config(format!("layer {number}: {complaint}")))
-    }
-}
-
-/// Adds "did you mean" to a message about an unknown key.
-pub(crate) fn with_suggestion(message: &str) -> String {
-    let quoted = |text: &str| {
-        let mut parts = text.split('`');
-        let mut found = Vec::new();
-        while let (Some(_), Some(name)) = (parts.next(), parts.next()) {
-            found.push(name.to_string());
-        }
-        found
-    };
-    let Some((_, list)) = message.split_once("unknown field") else {
-        return message.to_string();
-    };
-    let names = quoted(list);
-    let nearest = names.split_first().and_then(|(wrong, right)| {
-        right
-            .iter()
-            .max_by(|a, b| {
-                strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b))
-            })
-            .filter(|name| strsim::jaro_winkler(wrong, name) > 0.6)
-    });
-    match nearest {
-        Some(name) => format!("{}\ndid you mean `{name}`?", message.trim_end()),
-        None => message.to_string(),
     }
 }

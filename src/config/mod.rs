@@ -1,10 +1,11 @@
 //! The configuration of a run: a TOML file, checked once, then stored in the checkpoint.
 
 mod check;
+mod suggestion;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use check::with_suggestion;
+pub(crate) use suggestion::{Table, with_suggestion};
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use crate::backend::Backend;
 use crate::connectivity::Connectivity;
 use crate::data::Preprocess;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::model::{Constraint, DataTerm, LayerConfig, Network, NetworkConfig, Objective};
 use crate::solve::{Adam, FilterStep, HalfQuadratic, Learner, Method, Schedule, SolverName};
 
@@ -43,7 +45,10 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
     /// A folder of images, searched recursively, or one image; absent: the built-in sample scenes.
+    #[serde(with = "files::stored_option")]
     pub images: Option<PathBuf>,
+    /// Patterns of names and paths below that folder to leave out, see [`crate::data::scan::scan`].
+    pub exclude: Vec<String>,
     /// Colour (three channels) or grey (one).
     pub colour: bool,
     /// Scale larger images down so that neither side is longer than this many pixels.
@@ -60,6 +65,7 @@ impl Default for Data {
     fn default() -> Self {
         Self {
             images: None,
+            exclude: Vec::new(),
             colour: true,
             max_side: None,
             limit: None,
@@ -280,12 +286,29 @@ impl Default for Config {
     }
 }
 
+/// Where the keys of a configuration are, each table with a text that begins it.
+const TABLES: &[Table] = &[
+    ("at the top, before every table", ""),
+    ("under [data]", "[data]"),
+    ("under [preprocess]", "[preprocess]\nkind = \"local-mean\""),
+    (
+        "under [preprocess]",
+        "[preprocess]\nkind = \"contrast-normalize\"",
+    ),
+    ("under [train]", "[train]"),
+    ("under [train.beta]", "[train.beta]"),
+    ("under [train.adam]", "[train.adam]"),
+    ("under [checkpoint]", "[checkpoint]"),
+    ("under [[layer]]", "[[layer]]"),
+];
+
 /// The text of a file of settings, which is not to be empty.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be read, [`Error::Config`] where it is empty.
 pub(crate) fn read_settings(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let text = String::from_utf8(files::read(path)?)
+        .map_err(|error| Error::Config(format!("{} is no text: {error}", path.display())))?;
     if text.trim().is_empty() {
         return Err(Error::Config(format!(
             "{} is empty; to have the defaults, leave it out",
@@ -314,7 +337,7 @@ impl Config {
     /// As [`Config::read`].
     pub fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text)
-            .map_err(|error| Error::Config(with_suggestion(&error.to_string())))?;
+            .map_err(|error| Error::Config(with_suggestion::<Self>(&error, TABLES)))?;
         config.check()?;
         Ok(config)
     }
@@ -355,6 +378,11 @@ impl Config {
         Ok(NetworkConfig {
             layers: layers.collect(),
         })
+    }
+
+    /// Whether the maps of every image are stored, for the next visit and the layer above.
+    pub fn keeps_maps(&self) -> bool {
+        self.train.update_filters != Update::Online
     }
 
     /// The learner that the settings describe.

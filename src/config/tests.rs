@@ -23,6 +23,59 @@ fn an_unknown_key_gets_the_nearest_right_one() {
 }
 
 #[test]
+fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
+    for (text, words) in [
+        ("epochs = 3", "`epochs` belongs under [[layer]]"),
+        ("solver = \"fista\"", "`solver` belongs under [train]"),
+        ("[[layer]]\nmax_side = 9", "`max_side` belongs under [data]"),
+        ("[train]\nseed = 9", "`seed` belongs at the top"),
+        ("[data]\nsigma = 1", "`sigma` belongs under [preprocess]"),
+        (
+            "steps = 4",
+            "`steps` belongs under [train] or under [train.beta]",
+        ),
+        ("[adam]\nrate = 1", "`adam` belongs under [train]"),
+        ("[train]\nbeta_1 = 1", "`beta_1` belongs under [train.adam]"),
+        ("epoch = 3", "did you mean `epochs` under [[layer]]?"),
+        ("[[layers]]\nmaps = 3", "did you mean `layer`?"),
+    ] {
+        let error = Config::parse(text).expect_err(text).to_string();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+    let error = Config::parse("xyz = 3").unwrap_err().to_string();
+    assert!(
+        !error.contains("belongs") && !error.contains("did you"),
+        "{error}"
+    );
+}
+
+#[test]
+fn every_table_is_asked_for_its_keys() {
+    for &(place, text) in TABLES {
+        let error = Config::parse(&format!("{text}\nno-such-key = 0")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("unknown field `no-such-key`, expected"),
+            "{place}: {error}"
+        );
+    }
+}
+
+#[test]
+fn patterns_to_exclude_are_checked() {
+    for (text, words) in [
+        ("images = \"a\"\nexclude = [\"[a\"]", "'[a' is no pattern"),
+        ("exclude = [\"a\"]", "give data.images"),
+    ] {
+        let error = Config::parse(&format!("[data]\n{text}"))
+            .expect_err(text)
+            .to_string();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+}
+
+#[test]
 fn contradictions_are_named() {
     for (text, word) in [
         ("[[layer]]\nmaps = 9\np = 1.5", "p is 1.5"),

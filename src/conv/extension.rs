@@ -49,7 +49,7 @@ impl ConvolutionOps for burn_cubecl::CubeBackend {
 }
 
 /// A backend whose tensors lie in plain memory.
-trait InMemory: Backend {
+pub trait InMemory: Backend {
     /// Calls `f` with the numbers in row-major order, copied only if they lie otherwise.
     fn with_values<E: Element + bytemuck::Pod, R>(
         tensor: &FloatTensor<Self>,

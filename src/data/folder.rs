@@ -1,98 +1,38 @@
-//! Image files: finding them in a folder and reading them.
+//! Reading image files.
 
-use std::fs;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ::image::imageops::{self, FilterType};
 use ::image::{
-    DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits, Rgb32FImage,
-    RgbaImage,
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits,
+    Rgb32FImage, RgbaImage,
 };
 
 use super::{Image, jpeg};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
-/// The file name extensions that are looked for, in any mix of upper and lower case.
-pub const EXTENSIONS: [&str; 9] = [
-    "png", "jpg", "jpeg", "bmp", "webp", "pnm", "ppm", "pgm", "pbm",
-];
-
-/// The image files that `path` stands for: itself if it is one, else all those in the folder and
-/// its subfolders, sorted by path, so that their order is the same on every machine.
-///
-/// Names that begin with a dot are skipped. Links to files are followed; links to folders below
-/// `path` are not, so that no ring of links can trap the search.
-///
-/// # Errors
-/// [`Error::Io`] if `path` or a subfolder cannot be read; [`Error::Input`] if there is no image.
-pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
-    if !fs::metadata(path)
-        .map_err(Error::io("read", path))?
-        .is_dir()
-    {
-        return if is_image_name(path) {
-            Ok(vec![path.to_path_buf()])
-        } else {
-            Err(Error::Input(format!(
-                "{} is not an image file by its name: give a folder, or a file that ends in {}",
-                path.display(),
-                EXTENSIONS.join(", ")
-            )))
-        };
-    }
-    let mut found = Vec::new();
-    let mut folders = vec![path.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(Error::io("read", &folder))? {
-            let entry = entry.map_err(Error::io("read", &folder))?;
-            let path = entry.path();
-            if entry.file_name().to_string_lossy().starts_with('.') {
-                continue;
-            }
-            // The type of the entry itself: a link to a folder is a link here, not a folder.
-            if entry
-                .file_type()
-                .map_err(Error::io("read", &path))?
-                .is_dir()
-            {
-                folders.push(path);
-            } else if is_image_name(&path) && !path.is_dir() {
-                found.push(path);
-            }
-        }
-    }
-    if found.is_empty() {
-        return Err(Error::Input(format!(
-            "no image in {}: looked in it and its subfolders for files that end in {}",
-            path.display(),
-            EXTENSIONS.join(", ")
-        )));
-    }
-    found.sort();
-    Ok(found)
-}
-
-fn is_image_name(path: &Path) -> bool {
-    path.extension().is_some_and(|end| {
-        EXTENSIONS
-            .iter()
-            .any(|known| end.eq_ignore_ascii_case(known))
-    })
-}
+/// The most bytes of a decoded image, and of one that is then scaled down.
+const DECODED: u64 = 512 << 20;
+const SCALED: u64 = 4 << 30;
+/// Images of more pixels than this are averaged over blocks before they are scaled down.
+const LARGE: u64 = 1 << 25;
 
 /// Reads an image file: three channels if `colour`, else one, with pixels in `[0, 1]`.
 ///
 /// The pixels are those stored, `value / 255` or `value / 65535`, without a change of colour
 /// space. Grey is Rec. 601 luma, `0.299 R + 0.587 G + 0.114 B`. Where the image is transparent, it
 /// is laid over white; a BMP that is transparent everywhere is taken as opaque, for many programs leave
-/// its fourth channel at 0, which in other formats they write on purpose. A photograph is turned upright as its camera noted. With `max_side`, an
-/// image whose longer side exceeds it is scaled down to it (Lanczos filter, proportions kept).
+/// its fourth channel at 0, which in other formats they write on purpose. A photograph is turned upright
+/// as its camera noted. With `max_side`, an image whose longer side exceeds it is scaled down to it
+/// (Lanczos filter, proportions kept; from 2^25 pixels on after averages over blocks that leave twice the
+/// side or more). Of a file of several pictures, such as a TIFF of several pages or a GIF that moves, the
+/// first is read.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::Input`], naming the file, if it is broken or
-/// damaged as far as its format tells (PNG has checksums; of JPEG the coded data must add up),
-/// cut short, of an unknown format, empty or too large (over 512 MiB decoded), or if `max_side`
+/// damaged as far as its format tells (PNG has checksums; of JPEG the coded data must add up), cut
+/// short, of an unknown format, empty or too large (over 512 MiB decoded, or 4 GiB with `max_side`), or if that
 /// is zero.
 pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image> {
     if max_side == Some(0) {
@@ -100,7 +40,7 @@ pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image>
             "images cannot be scaled down to a longest side of 0 pixels: give at least 1".into(),
         ));
     }
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let bytes = files::read(path)?;
     let unusable = |why: String| {
         Error::Input(format!(
             "cannot use the image {}: {why}; replace or remove the file",
@@ -113,21 +53,37 @@ pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image>
     jpeg::check(&bytes).map_err(unusable)?;
     // Some decoders put their reasons on several lines.
     let on_one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let decoded = decode(&bytes).map_err(|e| unusable(on_one_line(e.to_string())))?;
-    let image = planes(&shrink(over_white(&decoded), max_side), colour);
+    let (most, advice) = match max_side {
+        None => (
+            DECODED,
+            "images of over 512 MiB are read only if they are to be scaled down",
+        ),
+        Some(_) => (SCALED, "images of over 4 GiB are not read"),
+    };
+    let decoded = decode(&bytes, most).map_err(|error| {
+        let text = on_one_line(error.to_string());
+        unusable(match error {
+            ImageError::Limits(_) => format!("{text}: {advice}"),
+            _ => text,
+        })
+    })?;
+    let image = planes(&shrink(blocks(&decoded, max_side), max_side), colour);
     image.check().map_err(|e| unusable(e.to_string()))?;
     Ok(image)
 }
 
-/// Decodes within the default limits of the `image` crate, and turns the picture upright.
+/// Decodes to at most `most` bytes, and turns the picture upright.
 ///
 /// The format is told by the content, not by the name.
-fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+fn decode(bytes: &[u8], most: u64) -> ImageResult<DynamicImage> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(most);
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    reader.limits(limits.clone());
     let is_bmp = reader.format() == Some(ImageFormat::Bmp);
     let mut decoder = reader.into_decoder()?;
     // The reader limits what the decoder allocates for itself; the pixels are counted here.
-    Limits::default().reserve(decoder.total_bytes())?;
+    limits.reserve(decoder.total_bytes())?;
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
@@ -156,6 +112,31 @@ fn over_white(image: &DynamicImage) -> Rgb32FImage {
         to.0 = [r, g, b].map(|v| a * v + (1.0 - a));
     }
     flat
+}
+
+/// The pixels over white; of an image far larger than `max_side`, means over square blocks, worked out
+/// strip by strip, since all pixels as floating-point numbers would take gigabytes.
+fn blocks(image: &DynamicImage, max_side: Option<usize>) -> Rgb32FImage {
+    let (width, height) = (image.width(), image.height());
+    let side = max_side.and_then(|side| u32::try_from(side).ok());
+    let block = side.map_or(1, |side| width.max(height) / side.saturating_mul(2));
+    if block < 2 || u64::from(width) * u64::from(height) <= LARGE {
+        return over_white(image);
+    }
+    let (columns, rows) = (width.div_ceil(block), height.div_ceil(block));
+    let mut means = Rgb32FImage::new(columns, rows);
+    for row in 0..rows {
+        let top = row * block;
+        let strip = over_white(&image.crop_imm(0, top, width, block.min(height - top)));
+        for (x, _, pixel) in strip.enumerate_pixels() {
+            let count = block.min(width - x / block * block) * strip.height();
+            let mean = &mut means.get_pixel_mut(x / block, row).0;
+            for (mean, value) in mean.iter_mut().zip(pixel.0) {
+                *mean += value / count as f32;
+            }
+        }
+    }
+    means
 }
 
 fn shrink(image: Rgb32FImage, max_side: Option<usize>) -> Rgb32FImage {
@@ -196,8 +177,9 @@ fn planes(image: &Rgb32FImage, colour: bool) -> Image {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::image::{Luma, Rgb, RgbImage, Rgba, RgbaImage};
-    use std::fs::{File, create_dir_all, write};
+    use ::image::{GrayImage, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+    use std::fs::{self, File, write};
+    use std::io::Write;
 
     fn error(result: Result<impl std::fmt::Debug>) -> String {
         result.unwrap_err().to_string()
@@ -208,54 +190,6 @@ mod tests {
         RgbImage::from_fn(width, height, |x, y| {
             Rgb([x * 37 + y * 11, x * y * 3, x * 5 + y * 91].map(|v| v as u8))
         })
-    }
-
-    #[test]
-    fn lists_recursively_in_order_of_path() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        create_dir_all(root.join("b/.hidden")).unwrap();
-        for name in ["c.PNG", "a.jpeg", "b/z.ppm", "b/.hidden/x.png", ".y.png"] {
-            File::create(root.join(name)).unwrap();
-        }
-        File::create(root.join("notes.txt")).unwrap();
-        create_dir_all(root.join("folder.png")).unwrap();
-        let names = ["a.jpeg", "b/z.ppm", "c.PNG"].map(|name| root.join(name));
-        assert_eq!(list(root).unwrap(), names);
-        assert_eq!(list(&names[2]).unwrap(), &names[2..]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn survives_rings_of_links() {
-        use std::os::unix::fs::symlink;
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        File::create(root.join("a.png")).unwrap();
-        symlink(root, root.join("ring.png")).unwrap();
-        symlink(root.join("self"), root.join("self")).unwrap();
-        symlink(root.join("a.png"), root.join("link.png")).unwrap();
-        let names = ["a.png", "link.png"].map(|name| root.join(name));
-        assert_eq!(list(root).unwrap(), names);
-    }
-
-    #[test]
-    fn listing_says_what_is_missing() {
-        let dir = tempfile::tempdir().unwrap();
-        let missing = dir.path().join("nowhere");
-        let message = error(list(&missing));
-        assert!(
-            message.contains("cannot read") && message.contains("nowhere"),
-            "{message}"
-        );
-        let message = error(list(dir.path()));
-        assert!(
-            message.contains("no image in") && message.contains("png, jpg, jpeg"),
-            "{message}"
-        );
-        let text = dir.path().join("notes.txt");
-        write(&text, "no image").unwrap();
-        assert!(error(list(&text)).contains("is not an image file by its name"));
     }
 
     #[test]
@@ -311,6 +245,53 @@ mod tests {
     }
 
     #[test]
+    fn a_huge_scan_is_read_if_it_is_scaled_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scan.pgm");
+        // Too much to be read as it is; most of the file is a hole.
+        let mut file = File::create(&path).unwrap();
+        file.write_all(b"P5 23000 24000 255\n\xff").unwrap();
+        file.set_len(23_000 * 24_000 + 19).unwrap();
+        let message = error(read(&path, false, None));
+        assert!(
+            message.contains("only if they are to be scaled down"),
+            "{message}"
+        );
+        let image = read(&path, false, Some(24)).unwrap();
+        assert_eq!(image.shape(), [1, 24, 23]);
+        // One white pixel of a block of a million.
+        assert!(image.values.iter().all(|&v| v < 1e-5));
+    }
+
+    #[test]
+    fn blocks_of_a_large_image_are_averaged() {
+        let image = GrayImage::from_fn(6000, 5999, |x, _| Luma([if x < 3000 { 51 } else { 204 }]));
+        let image = DynamicImage::from(image);
+        let means = blocks(&image, Some(100));
+        assert_eq!(means.dimensions(), (200, 200));
+        for (x, expected) in [(0, 0.2), (99, 0.2), (100, 0.8), (199, 0.8)] {
+            let found = means.get_pixel(x, 199).0[0];
+            assert!((found - expected).abs() < 1e-5, "{found}");
+        }
+        assert_eq!(blocks(&image, Some(3001)).dimensions(), (6000, 5999));
+    }
+
+    #[test]
+    fn of_several_pictures_in_a_file_the_first_is_read() {
+        use ::image::codecs::gif::GifEncoder;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("moving.gif");
+        let mut encoder = GifEncoder::new(File::create(&path).unwrap());
+        for red in [255, 0] {
+            let frame = RgbaImage::from_pixel(4, 3, Rgba([red, 0, 0, 255]));
+            encoder.encode_frame(::image::Frame::new(frame)).unwrap();
+        }
+        drop(encoder);
+        let image = read(&path, true, None).unwrap();
+        assert_eq!((image.shape(), image.values[0]), ([3, 3, 4], 1.0));
+    }
+
+    #[test]
     fn every_bad_file_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
         for (name, bytes, why) in [
@@ -331,7 +312,9 @@ mod tests {
     #[test]
     fn files_cut_short_are_errors_in_every_format() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["a.png", "a.jpg", "a.bmp", "a.ppm", "a.webp"] {
+        for name in [
+            "a.png", "a.jpg", "a.bmp", "a.ppm", "a.webp", "a.tiff", "a.gif",
+        ] {
             let path = dir.path().join(name);
             busy(40, 30).save(&path).unwrap();
             assert_eq!(read(&path, true, None).unwrap().shape(), [3, 30, 40]);

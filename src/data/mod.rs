@@ -6,7 +6,10 @@ mod jpeg;
 pub mod preprocess;
 mod quality;
 mod rescaling;
+pub mod resize;
+pub mod scan;
 pub mod scenes;
+pub mod warp;
 mod window;
 
 pub use image::Image;

@@ -5,6 +5,9 @@
 
 use crate::data::Image;
 
+/// The share of values that may be brighter than a sheet can show.
+const OVER: f64 = 0.005;
+
 /// Red, green and blue in `[0, 1]`.
 pub(super) type Colour = [f32; 3];
 
@@ -55,6 +58,20 @@ pub fn peak<'a>(images: impl IntoIterator<Item = &'a Image>) -> f32 {
         .map(|v| v.abs())
         .filter(|v| v.is_finite())
         .fold(0.0, f32::max)
+}
+
+/// The magnitude that all but the largest few values of `images` stay below: a lone extreme value
+/// must not turn the rest to grey.
+pub fn limit<'a>(images: impl IntoIterator<Item = &'a Image>) -> f32 {
+    let mut magnitudes: Vec<f32> = images
+        .into_iter()
+        .flat_map(|image| image.values.iter().map(|v| v.abs()))
+        .collect();
+    let over = (OVER * magnitudes.len() as f64) as usize;
+    match magnitudes.len().checked_sub(over + 1) {
+        Some(rank) => *magnitudes.select_nth_unstable_by(rank, f32::total_cmp).1,
+        None => 0.0,
+    }
 }
 
 /// 0 becomes mid grey, `-limit` black and `+limit` white; the channels share the scale, so that a
@@ -160,6 +177,15 @@ mod tests {
             width: values.len(),
             values: values.to_vec(),
         }
+    }
+
+    #[test]
+    fn the_limit_overlooks_a_lone_extreme() {
+        let mut image = Image::zeros(1, 1, 1000);
+        image.values.fill(-2.0);
+        image.values[7] = 100.0;
+        assert_eq!(limit([&image]), 2.0);
+        assert_eq!(limit([]), 0.0);
     }
 
     #[test]

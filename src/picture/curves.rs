@@ -14,7 +14,7 @@ const SHARED: (usize, usize) = (800, 560);
 const MARKED: usize = 30;
 
 /// Told apart by colour-blind readers too (Okabe and Ito, without the yellow that paper swallows).
-const PALETTE: [Colour; 7] = [
+pub(super) const PALETTE: [Colour; 7] = [
     rgb(0x0072b2),
     rgb(0xd55e00),
     rgb(0x009e73),

@@ -6,6 +6,7 @@
 //! - [`mosaic()`]: a sheet of filters, feature maps or patches;
 //! - [`table()`]: labelled rows of images under headers, such as an input beside its reconstructions;
 //! - [`matrix()`]: which map of one layer is connected to which of the next;
+//! - [`groups()`] and [`with_legend()`]: a map of groups in colours, and their names;
 //! - [`curves()`] and [`panels()`]: line plots;
 //! - [`symmetric`], [`unit_range`], [`diverging`] and [`heat`] turn values of any range into pixels.
 
@@ -15,15 +16,17 @@ mod colour;
 mod curves;
 mod frame;
 mod layout;
+mod legend;
 mod matrix;
 mod mosaic;
 mod png;
 mod table;
 mod text;
 
-pub use colour::{diverging, heat, peak, symmetric, unit_range};
+pub use colour::{diverging, heat, limit, peak, symmetric, unit_range};
 pub use curves::{Axes, Panel, Series, curves, panels};
+pub use legend::{GROUPS, groups, with_legend};
 pub use matrix::matrix;
 pub use mosaic::{MosaicOptions, Tile, mosaic};
-pub use png::save_png;
+pub use png::{png_bytes, save_png};
 pub use table::table;

@@ -21,8 +21,17 @@ const PHOTOGRAPH: usize = 1 << 20;
 /// value that is not a number. [`Error::Io`] where the file cannot be written.
 pub fn save_png(image: &Image, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let bytes = encode(image, path)?;
+    let bytes = encode(image, &path.display().to_string())?;
     files::replace(path, false, |file| file.write_all(&bytes))
+}
+
+/// The bytes of an 8-bit PNG, as [`save_png`] would write them.
+///
+/// # Errors
+///
+/// [`Error::Input`] where `image` cannot be shown.
+pub fn png_bytes(image: &Image) -> Result<Vec<u8>> {
+    encode(image, "a page")
 }
 
 /// Refuses what cannot be drawn; `name` says which image it is, in the message.
@@ -43,15 +52,14 @@ pub(super) fn check_drawable(image: &Image, name: &str) -> Result<()> {
     )))
 }
 
-fn encode(image: &Image, path: &Path) -> Result<Vec<u8>> {
-    check_drawable(image, &format!("the picture for {}", path.display()))?;
+fn encode(image: &Image, place: &str) -> Result<Vec<u8>> {
+    check_drawable(image, &format!("the picture for {place}"))?;
     if let Some(at) = image.values.iter().position(|v| v.is_nan()) {
         let row = at / image.width % image.height;
         let column = at % image.width;
         return Err(Error::Input(format!(
-            "the picture for {} is not a number at row {row}, column {column}; \
-             check the values it was made from",
-            path.display()
+            "the picture for {place} is not a number at row {row}, column {column}; \
+             check the values it was made from"
         )));
     }
     let plane = image.height * image.width;
@@ -65,10 +73,8 @@ fn encode(image: &Image, path: &Path) -> Result<Vec<u8>> {
     };
     let (Ok(width), Ok(height)) = (u32::try_from(image.width), u32::try_from(image.height)) else {
         return Err(Error::Input(format!(
-            "the picture for {} is {} x {} pixels, more than a PNG can hold",
-            path.display(),
-            image.height,
-            image.width
+            "the picture for {place} is {} x {} pixels, more than a PNG can hold",
+            image.height, image.width
         )));
     };
     // Drawings are few colours in few bytes; photographs take the time that there is.
@@ -83,7 +89,7 @@ fn encode(image: &Image, path: &Path) -> Result<Vec<u8>> {
             ImageError::IoError(error) => error,
             other => std::io::Error::other(other),
         })
-        .map_err(Error::io("encode", path))?;
+        .map_err(Error::io("encode", place))?;
     Ok(file)
 }
 

@@ -1,8 +1,9 @@
 //! Text in the one font that is built in: a subset of DejaVu Sans.
 //!
-//! It holds Latin letters, Greek ones and the signs that labels need. A sign it lacks is shown as
-//! an empty box.
+//! It holds Latin letters, Greek ones and the signs that labels need. A sign it lacks is written in Latin
+//! letters, as in "Bei Jing" for 北京, or as a question mark where there is no way to.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use ab_glyph::{Font, FontRef, ScaleFont, point};
@@ -70,6 +71,7 @@ fn layout(text: &str, size: f32, mut place: impl FnMut(char, f32)) -> f32 {
     let Some(font) = FONT.as_ref() else {
         return 0.0;
     };
+    let text = shown(text, font);
     let font = font.as_scaled(size);
     let mut x = 0.0;
     let mut before = None;
@@ -83,6 +85,25 @@ fn layout(text: &str, size: f32, mut place: impl FnMut(char, f32)) -> f32 {
     x
 }
 
+/// The text in signs that the font has.
+fn shown<'a>(text: &'a str, font: &FontRef) -> Cow<'a, str> {
+    let has = |sign: char| font.glyph_id(sign).0 != 0 && !sign.is_control();
+    if text.chars().all(has) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    for sign in text.chars() {
+        if has(sign) {
+            out.push(sign);
+        } else if sign.is_whitespace() {
+            out.push(' ');
+        } else {
+            out.push_str(deunicode::deunicode_char(sign).unwrap_or("?"));
+        }
+    }
+    out.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +114,29 @@ mod tests {
         let signs = (' '..='~').chain("λβ∑×·–—²≤µ°…−⁻⁰¹²³⁴⁵⁶⁷⁸⁹≥±≈‖∞→".chars());
         for sign in signs {
             assert_ne!(font.glyph_id(sign).0, 0, "{sign:?} is missing");
+        }
+    }
+
+    #[test]
+    fn signs_that_the_font_lacks_are_written_in_latin_letters() {
+        let font = FONT.as_ref().unwrap();
+        for (text, wanted) in [
+            ("Ågl β ∑", "Ågl β ∑"),
+            ("Москва.png", "Moskva.png"),
+            ("北京", "Bei Jing "),
+            ("e\u{301}te\u{301}", "ete"),
+            ("a\tb\nc\u{7}", "a b c"),
+            ("\u{fffd}\u{e000}x", "??x"),
+        ] {
+            assert_eq!(shown(text, font), wanted, "{text:?}");
+        }
+        let emoji = shown("😀 ｆ", font);
+        assert!(emoji.is_ascii() && emoji.len() > 3, "{emoji}");
+        // No box is drawn for anything.
+        for sign in ('\u{20}'..='\u{2fff}').chain('\u{4e00}'..='\u{4fff}') {
+            let text = sign.to_string();
+            let boxed = |c| font.glyph_id(c).0 == 0;
+            assert!(!shown(&text, font).contains(boxed), "{sign:?}");
         }
     }
 

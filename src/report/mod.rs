@@ -2,9 +2,11 @@
 //! are written to. JSON is the reports themselves, through serde.
 
 mod number;
+mod page;
 mod results;
 mod table;
 
 pub use number::Format;
+pub(crate) use page::Page;
 pub(crate) use results::{RECORD, Results};
 pub use table::{Cell, Table};

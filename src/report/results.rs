@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::Table;
+use super::{Page, Table};
 use crate::data::Image;
 use crate::error::{Error, Result};
-use crate::{files, picture};
+use crate::files::{self, Written};
+use crate::picture;
 
 const TABLE: &str = "table.csv";
 /// The table with all that goes with it, for programs.
@@ -17,6 +18,7 @@ pub(crate) const RECORD: &str = "table.json";
 /// A table, and files beside it.
 pub(crate) struct Results {
     folder: PathBuf,
+    written: Written,
 }
 
 impl Results {
@@ -30,9 +32,9 @@ impl Results {
         for name in [TABLE, RECORD].map(Path::new).into_iter().chain(others) {
             files::refuse_existing(&folder.join(name), overwrite)?;
         }
-        files::make_folder(folder)?;
         Ok(Self {
             folder: folder.to_path_buf(),
+            written: Written::in_folder(folder)?,
         })
     }
 
@@ -54,9 +56,18 @@ impl Results {
         Ok(())
     }
 
-    /// Writes a picture.
+    /// Writes a picture, which searches for images leave out from then on.
     pub fn picture(&self, name: impl AsRef<Path>, picture: &Image) -> Result<()> {
+        self.written.add(name.as_ref())?;
         picture::save_png(picture, self.path(name)?)
+    }
+
+    /// Writes a page.
+    pub fn page(&self, name: &str, page: &Page) -> Result<()> {
+        let html = page.html();
+        files::replace(&self.path(name)?, false, |file| {
+            file.write_all(html.as_bytes())
+        })
     }
 
     /// Removes the picture of an earlier run, so that it is not taken for one of this.

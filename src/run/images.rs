@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Source, State};
 use crate::config::Config;
+use crate::data::scan::{Scan, scan};
 use crate::data::{Image, Prepare, Undo, folder, scenes};
 use crate::error::{Error, Result};
 
@@ -19,6 +20,8 @@ pub struct Images {
     cache: Vec<Option<Arc<Image>>>,
     /// The images themselves, where they come from memory.
     given: Arc<[Image]>,
+    /// What the search for them left out.
+    remarks: Vec<String>,
 }
 
 impl State {
@@ -51,7 +54,7 @@ impl Images {
     /// # Errors
     /// [`Error::Input`] or [`Error::Io`] for images that cannot be used.
     pub fn open(config: &Config) -> Result<Self> {
-        let paths = paths(config)?;
+        let (paths, remarks) = paths(config)?;
         let bare = Prepare {
             kind: config.preprocess.clone(),
             rescaling: None,
@@ -70,7 +73,8 @@ impl Images {
         });
         let prepare = config.preprocess.fit(images);
         all_usable(paths.len(), failures)?;
-        Self::check(config, prepare?, paths, Vec::new())
+        let images = Self::check(config, prepare?, paths, Vec::new())?;
+        Ok(Self { remarks, ..images })
     }
 
     /// Images in memory, pixels in `[0, 1]`; the preprocessing is learnt from them.
@@ -100,7 +104,9 @@ impl Images {
     /// # Errors
     /// As [`Images::open`].
     pub fn prepared_by(config: &Config, prepare: Prepare) -> Result<Self> {
-        Self::check(config, prepare, paths(config)?, Vec::new())
+        let (paths, remarks) = paths(config)?;
+        let images = Self::check(config, prepare, paths, Vec::new())?;
+        Ok(Self { remarks, ..images })
     }
 
     fn check(
@@ -115,6 +121,7 @@ impl Images {
             sources: Vec::new(),
             cache: vec![None; paths.len()],
             given: given.into(),
+            remarks: Vec::new(),
         };
         let (mut bytes, mut failures) = (0, Vec::new());
         for (i, path) in paths.into_iter().enumerate() {
@@ -157,12 +164,23 @@ impl Images {
             sources: state.images.clone(),
             cache: vec![None; state.images.len()],
             given: Arc::new([]),
+            remarks: Vec::new(),
         }
     }
 
     /// What is known of each image.
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// `[channels, height, width]` of each image after preprocessing.
+    pub fn shapes(&self) -> Vec<[usize; 3]> {
+        self.sources.iter().map(|source| source.shape).collect()
+    }
+
+    /// What the search for the images left out and why, a line each; see [`crate::data::scan::scan`].
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The preprocessing.
@@ -237,23 +255,24 @@ impl Images {
     }
 }
 
-/// The files of a configuration, absolute, so that a run can be resumed from any folder; `None` for
-/// each sample scene.
-fn paths(config: &Config) -> Result<Vec<Option<PathBuf>>> {
+/// The files of a configuration, absolute, so that a run can be resumed from any folder, `None` for
+/// each sample scene; and what was left out.
+fn paths(config: &Config) -> Result<(Vec<Option<PathBuf>>, Vec<String>)> {
     let data = &config.data;
     let Some(folder) = &data.images else {
-        return Ok(vec![None; data.sample_count]);
+        return Ok((vec![None; data.sample_count], Vec::new()));
     };
-    let mut files = folder::list(folder)?;
+    let Scan {
+        images: mut files,
+        remarks,
+    } = scan(folder, &data.exclude)?;
     files.truncate(data.limit.unwrap_or(usize::MAX));
-    files
-        .into_iter()
-        .map(|file| {
-            std::path::absolute(&file)
-                .map(Some)
-                .map_err(Error::io("find", file))
-        })
-        .collect()
+    let absolute = files.into_iter().map(|file| {
+        std::path::absolute(&file)
+            .map(Some)
+            .map_err(Error::io("find", file))
+    });
+    Ok((absolute.collect::<Result<_>>()?, remarks))
 }
 
 /// Tells what is wrong with each of `count` images at once, lest each cost a try of its own.

@@ -1,5 +1,6 @@
 //! A run: what a checkpoint holds, and its way to and from the run folder, or to memory.
 
+mod estimate;
 mod images;
 mod state;
 mod store;
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::model::{Network, SparseMaps};
 use crate::solve::{Budget, Encoder, FilterMemory, Moments, OnlineStatistics, Stage};
 use crate::store::{CheckpointSelector, RunFolder};
+pub use estimate::{Estimate, Free, Work};
 pub use images::{CACHE_BYTES, Images, all_usable, checksum, flat_images};
 pub use state::{EpochSums, KIND, Position, Source, State, TraceLine};
 pub use store::Store;

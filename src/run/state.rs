@@ -7,10 +7,11 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, Form, Update};
+use crate::config::{Config, Form};
 use crate::connectivity::Connectivity;
 use crate::data::{Prepare, Rescaling};
 use crate::error::Result;
+use crate::files;
 use crate::model::{Evaluation, Layer, Network, Objective};
 
 /// Where learning has come to: what is to be done next.
@@ -48,6 +49,7 @@ pub struct EpochSums {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     /// The file; absent for a sample scene.
+    #[serde(default, with = "files::stored_option")]
     pub path: Option<PathBuf>,
     /// `[channels, height, width]` after preprocessing.
     pub shape: [usize; 3],
@@ -229,7 +231,7 @@ impl State {
 
     /// Whether the maps of every image are stored, for the next visit and the layer above.
     pub fn keeps_maps(&self) -> bool {
-        self.config.train.update_filters != Update::Online
+        self.config.keeps_maps()
     }
 
     /// How many layers have filters that are worth looking at.

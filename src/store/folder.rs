@@ -46,7 +46,8 @@ pub(super) struct Writer {
 }
 
 impl RunFolder {
-    /// Starts a run in a new or empty folder at `path`.
+    /// Starts a run in a new or empty folder at `path`, or in one where a run was stopped before its first
+    /// checkpoint.
     ///
     /// # Errors
     /// [`Error::Occupied`] if there is anything in the folder; [`Error::Checkpoint`] if another
@@ -58,6 +59,7 @@ impl RunFolder {
         let lock = lock(&layout)?;
         // Again, for whoever held the lock between the look and the lock.
         refuse_occupied(&layout)?;
+        layout.clear_abortive()?;
         files::make_folder(&layout.blobs())?;
         files::make_folder(&layout.manifests())?;
         let trace =
@@ -117,6 +119,12 @@ impl RunFolder {
             fresh: BTreeSet::new(),
         };
         Ok(Self::at(layout, Some(manifest), Some(writer)))
+    }
+
+    /// Whether a run lies at `path`, be it damaged.
+    pub fn is_at(path: impl Into<PathBuf>) -> bool {
+        let layout = Layout { root: path.into() };
+        layout.newest().exists() || layout.trace().exists()
     }
 
     /// Opens a checkpoint of the run at `path` for reading, without a lock.

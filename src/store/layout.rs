@@ -1,5 +1,6 @@
 //! Where things lie in a run folder, and how manifests are found in it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ impl Layout {
     }
 
     pub fn newest(&self) -> PathBuf {
-        self.root.join("checkpoint.json")
+        self.root.join(files::RUN_MANIFEST)
     }
 
     pub fn manifests(&self) -> PathBuf {
@@ -44,14 +45,34 @@ impl Layout {
         self.blobs().join(file)
     }
 
-    /// Whether anything but the lock is in the folder.
+    /// Whether anything is in the folder but the lock and what a run leaves that was stopped before its
+    /// first checkpoint.
     pub fn is_occupied(&self) -> Result<bool> {
+        let left = match self.lock().exists() && self.trace().exists() && !self.has_manifest()? {
+            true => &["lock", "trace.jsonl", "blobs", "checkpoints"][..],
+            false => &["lock"],
+        };
+        let is_other = |name: OsString| !left.iter().any(|left| name == *left);
         match fs::read_dir(&self.root) {
-            Ok(mut entries) => {
-                Ok(entries.any(|entry| entry.map_or(true, |e| e.file_name() != "lock")))
-            }
+            Ok(mut entries) => Ok(entries.any(|e| e.map_or(true, |e| is_other(e.file_name())))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::io("read", &self.root)(error)),
+        }
+    }
+
+    /// Whether there is a checkpoint, or what may have been one.
+    fn has_manifest(&self) -> Result<bool> {
+        Ok(self.newest().exists() || !self.kept_steps()?.is_empty())
+    }
+
+    /// Removes what a run left that was stopped before its first checkpoint.
+    pub fn clear_abortive(&self) -> Result<()> {
+        for path in files::walk(&self.blobs())? {
+            files::remove(&path)?;
+        }
+        match self.trace().exists() {
+            true => files::remove(&self.trace()),
+            false => Ok(()),
         }
     }
 

@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::files;
 use crate::{Error, Result};
 
-const FORMAT: &str = "deconvnet-run";
 /// Version 1 differs in what the state holds, which its reader sees to.
 const VERSION: u64 = 2;
 const OLDEST: u64 = 1;
@@ -44,7 +43,7 @@ pub(super) struct Blob {
 impl Manifest {
     pub fn new(revision: u64, step: u64, state: Value) -> Self {
         Self {
-            format: FORMAT.to_owned(),
+            format: files::RUN_FORMAT.to_owned(),
             version: VERSION,
             revision,
             step,
@@ -60,7 +59,7 @@ impl Manifest {
         let value: Value = serde_json::from_slice(text)
             .map_err(|error| format!("is cut short or damaged ({error})"))?;
         // Before the fields, which another version may name differently.
-        if value["format"] != FORMAT {
+        if value["format"] != files::RUN_FORMAT {
             return Err("is not the checkpoint of a deconvnet run".to_owned());
         }
         let known = |version: u64| (OLDEST..=VERSION).contains(&version);

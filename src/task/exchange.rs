@@ -43,6 +43,7 @@ use crate::store::CheckpointSelector;
 #[derive(Clone, Debug, Serialize)]
 pub struct Exported {
     /// The file.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub file: PathBuf,
     /// Layers whose filters are in it.
     pub layers: usize,

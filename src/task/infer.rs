@@ -37,6 +37,8 @@ pub struct Options {
     pub which: CheckpointSelector,
     /// A folder of images, searched recursively, or one image.
     pub images: PathBuf,
+    /// Patterns of names and paths in that folder to leave out.
+    pub exclude: Vec<String>,
     /// The folder for the results.
     pub out: PathBuf,
     /// The solver; the run's own where absent.
@@ -53,6 +55,8 @@ pub struct Options {
     pub maps_format: MapsFormat,
     /// Replace results that are there already.
     pub overwrite: bool,
+    /// Go on where it is estimated to take more memory or disk than there is.
+    pub force: bool,
 }
 
 /// The kind of file that maps are written to.
@@ -120,7 +124,7 @@ impl FromStr for MapsFormat {
 /// # Errors
 /// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
 /// [`Error::Exists`] where results are there already, [`Error::Config`] where the options contradict
-/// the run.
+/// the run, [`Error::Resources`] where there is too little memory or disk.
 pub fn run(
     options: &Options,
     device: &Device,
@@ -143,7 +147,7 @@ pub fn run(
         finished,
         failures,
         notes,
-    } = files::plan(options, &coder)?;
+    } = files::plan(options, &coder, observer)?;
     let warning = coder.other_scale(options.solver);
     for note in warning.into_iter().chain(notes) {
         observer.event(Event::Note(note));

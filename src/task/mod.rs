@@ -2,6 +2,7 @@
 //! [`Callback`] how far they are, and return a report; nothing here prints.
 
 pub mod compare;
+pub mod convnet;
 pub mod exchange;
 pub mod infer;
 pub mod invert;
@@ -11,8 +12,27 @@ pub mod visualize;
 #[cfg(test)]
 mod test_runs;
 
+use std::path::{Path, PathBuf};
+
+use crate::data::scan::scan;
+use crate::error::Result;
 pub use crate::solve::Callback;
 pub use crate::train::Event;
+
+/// The image files that `path` stands for, see [`scan`]; tells what is left out.
+///
+/// # Errors
+/// Those of [`scan`].
+fn find_images(
+    path: &Path,
+    exclude: &[String],
+    observer: &mut dyn Callback<Event>,
+) -> Result<Vec<PathBuf>> {
+    let found = scan(path, exclude)?;
+    let remarks = found.remarks.into_iter();
+    remarks.for_each(|remark| observer.event(Event::Note(remark)));
+    Ok(found.images)
+}
 
 /// Lets a solver ask the callback of a task whether to stop.
 struct Interrupt<'a>(&'a dyn Callback<Event>);

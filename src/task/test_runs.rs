@@ -20,7 +20,7 @@ pub(super) fn run(folder: &Path, train: &str) -> PathBuf {
     );
     let path = folder.join("run");
     let config = Config::parse(&config).unwrap();
-    train::start(config, &path, &Device::flex(), &mut ()).unwrap();
+    train::start(config, &path, &Device::flex(), false, &mut ()).unwrap();
     path
 }
 

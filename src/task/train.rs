@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::visualize::{PICTURES, pictures_of};
 use super::{Callback, Event};
+use crate::backend::is_cpu;
 use crate::config::{Config, Form};
 use crate::error::Result;
 use crate::report::{Cell, Format, Table};
-use crate::run::TraceLine;
+use crate::run::{Free, TraceLine, Work};
 use crate::store::CheckpointSelector;
 pub use crate::train::Ended;
 use crate::train::Trainer;
@@ -20,6 +21,7 @@ use crate::train::Trainer;
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The run folder.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub run: PathBuf,
     /// Why it ended.
     pub ended: Ended,
@@ -33,25 +35,25 @@ pub struct Report {
     pub joint: bool,
 }
 
-/// Starts a new run in the folder `path`, which must not hold one.
+/// Starts a new run in the folder `path`, which must not hold one. Work that is estimated to take more
+/// memory or disk than there is begins only with `force`.
 ///
 /// # Errors
-/// Everything that can be wrong with images, settings, the folder and the numbers.
+/// Everything that can be wrong with images, settings, the folder and the numbers;
+/// [`Error::Resources`](crate::Error::Resources).
 pub fn start(
     config: Config,
     path: &Path,
     device: &Device,
+    force: bool,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    finish(
-        Trainer::in_folder(config, path, device)?,
-        path,
-        device,
-        callback,
-    )
+    let trainer = Trainer::in_folder(config, path, device, force)?;
+    finish(trainer, path, device, callback)
 }
 
-/// Goes on with the run in the folder `path`, as if it had never stopped.
+/// Goes on with the run in the folder `path`, as if it had never stopped; `force` as in [`start`], but
+/// for the disk, of which the run has taken its part.
 ///
 /// # Errors
 /// As [`start`], where the checkpoint is damaged, and for a run that was imported.
@@ -59,9 +61,18 @@ pub fn resume(
     path: &Path,
     which: CheckpointSelector,
     device: &Device,
+    force: bool,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let trainer = Trainer::resume(path, which, device, callback)?;
+    let mut trainer = Trainer::resume(path, which, device, callback)?;
+    if !(force || trainer.run().state.finished()) {
+        let free = Free {
+            disk: None,
+            ..Free::here(is_cpu(device), path)
+        };
+        let shapes = trainer.images().shapes();
+        Work::learning(&trainer.run().state.config)?.check(&shapes, free, false)?;
+    }
     finish(trainer, path, device, callback)
 }
 

@@ -26,8 +26,7 @@ pub use trainer::{Ended, Trainer};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::model::Network;
-use crate::run::{CACHE_BYTES, Images, Run, Source, State, TraceLine, all_usable};
+use crate::run::{Images, Run, TraceLine, all_usable};
 use crate::solve::Callback;
 
 /// Something worth telling while a long task runs.
@@ -50,6 +49,15 @@ pub enum Event {
     Batch(TraceLine),
     /// An epoch is done.
     Epoch(TraceLine),
+    /// A batch of labelled images is done.
+    LabelledBatch {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// Images in it.
+        images: usize,
+        /// The epoch so far, in words.
+        numbers: String,
+    },
     /// A part of a task of known length is done.
     Item {
         /// What was done.
@@ -59,38 +67,6 @@ pub enum Event {
         /// Out of how many.
         of: usize,
     },
-}
-
-/// An estimate of the memory that learning takes at its peak, and of the disk, in bytes.
-///
-/// A solver's step holds about a dozen tensors of the size of a batch's maps; the maps of all other
-/// images are on disk, once for each checkpoint that is kept and for the one being made.
-pub fn estimate(state: &State, network: &Network) -> (usize, usize) {
-    const TENSORS: usize = 14;
-    let Config {
-        train, checkpoint, ..
-    } = &state.config;
-    let batch = train.batch.min(state.images.len());
-    let copies = match state.config.learner().codes.has_separate_maps() {
-        _ if !state.keeps_maps() => 0,
-        // The sparse copy beside the maps.
-        true => 2,
-        false => 1,
-    };
-    let size = |shape: [usize; 4]| 4 * shape.iter().product::<usize>();
-    let image = |n: usize, s: &Source| [n, s.shape[0], s.shape[1], s.shape[2]];
-    let (mut memory, mut disk) = (0, 0);
-    for stage in 0..state.stages() {
-        let stack = network.part(0..state.layers_of(stage).end);
-        let maps = |n: usize, s: &Source| size(stack.maps_shape(image(n, s)));
-        let largest = state.images.iter().map(|s| maps(batch, s)).max();
-        memory = memory.max(TENSORS * largest.unwrap_or(0));
-        let all: usize = state.images.iter().map(|s| maps(1, s)).sum();
-        // Only the stage in progress has several revisions.
-        disk = (disk + copies * all).max(copies * all * (checkpoint.keep + 2));
-    }
-    let images: usize = state.images.iter().map(|s| size(image(1, s))).sum();
-    (memory + images.min(CACHE_BYTES), disk)
 }
 
 /// Every image, and the maps of every layer below the top, must be at least as large as the filters

@@ -6,12 +6,15 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
-use super::{Event, check_sizes, estimate};
+use super::{Event, check_sizes};
+use crate::backend::is_cpu;
 use crate::config::{Config, Form, Update};
 use crate::data::{Image, Range};
 use crate::error::{Error, Result};
 use crate::model::Network;
-use crate::run::{Images, Position, Run, State, Store, load_memory, to_image, to_tensor};
+use crate::run::{
+    Estimate, Free, Images, Position, Run, State, Store, Work, load_memory, to_image, to_tensor,
+};
 use crate::solve::{Callback, FilterMemory, Learner};
 use crate::store::{CheckpointSelector, RunFolder};
 
@@ -65,14 +68,19 @@ impl Trainer {
     }
 
     /// Starts a new run in the folder `path`, which must not hold one, from the images that the
-    /// configuration names.
+    /// configuration names. Where it is estimated to take more memory or disk than there is, only with
+    /// `force`.
     ///
     /// # Errors
-    /// Everything that can be wrong with images, settings and the folder.
-    pub fn in_folder(config: Config, path: &Path, device: &Device) -> Result<Self> {
+    /// Everything that can be wrong with images, settings and the folder; [`Error::Resources`].
+    pub fn in_folder(config: Config, path: &Path, device: &Device, force: bool) -> Result<Self> {
         config.check()?;
         let images = Images::open(&config)?;
         check_sizes(&config, &images)?;
+        if !force {
+            let free = Free::here(is_cpu(device), path);
+            Work::learning(&config)?.check(&images.shapes(), free, true)?;
+        }
         let folder = Store::Folder(Box::new(RunFolder::create(path)?));
         Self::new(config, images, folder, device)
     }
@@ -185,7 +193,11 @@ impl Trainer {
     /// [`Error::Numeric`] where the numbers leave the finite range, with what was finite before kept;
     /// those of reading images and of writing checkpoints.
     pub fn train(&mut self, callback: &mut dyn Callback<Event>) -> Result<Ended> {
-        let (memory, disk) = estimate(&self.run.state, &self.run.network);
+        for remark in self.images.remarks() {
+            callback.event(Event::Note(remark.clone()));
+        }
+        let shapes = self.images.shapes();
+        let Estimate { memory, disk } = Work::learning(&self.run.state.config)?.estimate(&shapes);
         callback.event(Event::Note(format!(
             "{} images; about {} MiB of memory, {} MiB of disk at most",
             self.run.state.images.len(),

@@ -22,6 +22,10 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
         resumable,
     };
     let no = || "no".to_string();
+    let short_of = |max_side| Error::Resources {
+        message: no(),
+        max_side,
+    };
     let gone = Error::io("read", "a")(ErrorKind::NotFound.into());
     vec![
         (Error::Config(no()), 2, "error: no\n"),
@@ -33,6 +37,12 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
         (damaged(Some(12)), 4, "step 12 is whole; pass --at 12"),
         (damaged(None), 4, "or start a new run\n"),
         (Error::Numeric(no()), 5, "error: no\n"),
+        (short_of(None), 8, "error: no; --force to go on"),
+        (
+            short_of(Some(700)),
+            8,
+            "; pass --max-side 700, or --force to go on",
+        ),
         (Error::Backend(no()), 6, "error: no\n"),
         (Error::NotCompiledIn("cuda"), 6, "--features cuda"),
         (Error::NoDevice("wgpu"), 6, "; --backend flex computes"),

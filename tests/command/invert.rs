@@ -219,27 +219,22 @@ fn array(path: &Path, name: &str, shape: &[usize], values: Vec<f32>) {
     arrays::write(path, &bundle, true).unwrap();
 }
 
-/// `f * x` as `scipy.signal.convolve2d` has it in the mode 'same', for each channel, by the definition.
-fn convolve(x: &deconvnet::data::Image, f: &[f32], [h, w]: [usize; 2]) -> Vec<f32> {
-    let mut y = vec![0.0; x.values.len()];
-    for (at, y) in y.iter_mut().enumerate() {
-        let (c, i, j) = (
-            at / (x.height * x.width),
-            at / x.width % x.height,
-            at % x.width,
-        );
-        for (tap, f) in f.iter().enumerate() {
-            let row = (i + (h - 1) / 2).checked_sub(tap / w);
-            let column = (j + (w - 1) / 2).checked_sub(tap % w);
-            if let (Some(row), Some(column)) = (row, column)
-                && row < x.height
-                && column < x.width
-            {
-                *y += f * x.plane(c)[row * x.width + column];
+/// `f * x` as `scipy.signal.convolve2d` has it in the mode 'valid', for each channel, by the definition.
+fn convolve(x: &deconvnet::data::Image, f: &[f32], [h, w]: [usize; 2]) -> (Vec<usize>, Vec<f32>) {
+    let (rows, columns) = (x.height + 1 - h, x.width + 1 - w);
+    let mut y = Vec::new();
+    for c in 0..x.channels {
+        for i in 0..rows {
+            for j in 0..columns {
+                let taps = (0..h * w).map(|at| {
+                    let (a, b) = (at / w, at % w);
+                    f[at] * x.plane(c)[(i + h - 1 - a) * x.width + j + w - 1 - b]
+                });
+                y.push(taps.sum());
             }
         }
     }
-    y
+    (vec![x.channels, rows, columns], y)
 }
 
 #[test]
@@ -248,9 +243,9 @@ fn a_point_spread_function_from_scipy_is_undone() {
     let folder = folder.path();
     let x = scenes::sample(0, 20, 3);
     // Neither symmetric nor odd.
-    let psf = [0.05, 0.1, 0.0, 0.05, 0.6, 0.2_f32];
-    let y = convolve(&x, &psf, [2, 3]);
-    array(&folder.join("y.npz"), "y", &x.shape(), y);
+    let psf = [0.05, 0.1, 0.0, 0.05, 0.4, 0.4_f32];
+    let (shape, y) = convolve(&x, &psf, [2, 3]);
+    array(&folder.join("y.npz"), "y", &shape, y);
     let wave = (0..6).map(|i| psf[i] * 25.0).collect();
     array(&folder.join("bright.npz"), "psf", &[1, 1, 2, 3], wave);
     for (file, shape) in [("psf.npz", &[2, 3][..]), ("PSF4.NPZ", &[1, 1, 2, 3])] {
@@ -258,7 +253,7 @@ fn a_point_spread_function_from_scipy_is_undone() {
     }
     let residual_and_error = |more: &str| {
         let line = format!(
-            "invert --observed y.npz --padding zeros --methods lsqr --steps 300 --overwrite --json {more}"
+            "invert --observed y.npz --padding none --methods lsqr --steps 300 --overwrite --json {more}"
         );
         let arguments: Vec<&str> = line.split_whitespace().collect();
         let (code, out, err) = run(folder, &arguments);
@@ -266,20 +261,23 @@ fn a_point_spread_function_from_scipy_is_undone() {
         let report: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(report["input"], serde_json::json!([3, 20, 20]), "{more}");
         let found = arrays::read(folder.join("inverted/recovered.npz")).unwrap();
-        let pairs = found.arrays["lsqr"].values.iter().zip(&x.values);
-        let error: f32 = pairs.map(|(a, b)| (a - b).powi(2)).sum();
-        let size: f32 = x.values.iter().map(|v| v * v).sum();
+        // Near the border the image has more unknowns than the observation has numbers.
+        let inside = |at: &usize| (5..15).contains(&(at / 20 % 20)) && (5..15).contains(&(at % 20));
+        let sum =
+            |of: &dyn Fn(usize) -> f32| (0..x.values.len()).filter(inside).map(of).sum::<f32>();
+        let error = sum(&|at| (found.arrays["lsqr"].values[at] - x.values[at]).powi(2));
+        let size = sum(&|at| x.values[at].powi(2));
         ((error / size).sqrt(), report["warnings"].to_string())
     };
     // One filter serves every channel, whatever its axes.
     for file in ["psf.npz", "PSF4.NPZ"] {
         let (error, told) = residual_and_error(&format!("--filters {file}"));
         assert!(
-            error < 0.01 && !told.contains("sum to"),
+            error < 0.1 && !told.contains("sum to"),
             "{file}: {error} {told}"
         );
         let (other, _) = residual_and_error(&format!("--filters {file} --correlate"));
-        assert!(other > 0.05, "{file}: {other} {error}");
+        assert!(other > 2.0 * error, "{file}: {other} {error}");
     }
     let (dark, told) = residual_and_error("--filters bright.npz");
     assert!(
@@ -287,12 +285,12 @@ fn a_point_spread_function_from_scipy_is_undone() {
         "{dark} {told}"
     );
     let (error, told) = residual_and_error("--filters bright.npz --normalise");
-    assert!(error < 0.01 && !told.contains("sum to"), "{error} {told}");
+    assert!(error < 0.1 && !told.contains("sum to"), "{error} {told}");
     // What was written can be read again as it was given.
     let found = arrays::read(folder.join("inverted/recovered.npz")).unwrap();
     let filters = &found.arrays["filters"];
     assert_eq!(filters.shape, [3, 3, 2, 3]);
-    assert!((filters.values[3] - 0.05).abs() < 1e-6 && (filters.values[5] - 0.2).abs() < 1e-6);
+    assert!((filters.values[3] - 0.05).abs() < 1e-6 && (filters.values[5] - 0.4).abs() < 1e-6);
 }
 
 #[test]

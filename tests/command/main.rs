@@ -1,7 +1,9 @@
 //! The command itself, as a person runs it: exit codes, messages, Ctrl-C, kill -9.
 
 mod bad_input;
+mod convnet_train;
 mod exit;
+mod folders;
 mod invert;
 mod stopping;
 mod streams;

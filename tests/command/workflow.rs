@@ -161,7 +161,7 @@ fn backends_completions_and_help() {
     }
 }
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "train",
     "infer",
     "invert",
@@ -169,6 +169,7 @@ const COMMANDS: [&str; 9] = [
     "visualize",
     "export",
     "import",
+    "convnet",
     "backends",
     "completions",
 ];

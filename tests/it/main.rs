@@ -3,6 +3,7 @@
 
 mod backends;
 mod conv;
+mod convnet;
 mod gpu;
 mod invert;
 mod kernels;

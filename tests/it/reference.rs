@@ -121,7 +121,7 @@ fn assert_snr_of_2010(set: &str, wanted: f64) {
     config.checkpoint.every_seconds = 1e9;
     let folder = tempfile::tempdir().expect("a folder");
     let run = folder.path().join("run");
-    let report = train::start(config, &run, &Device::flex(), &mut ()).expect("a run");
+    let report = train::start(config, &run, &Device::flex(), false, &mut ()).expect("a run");
     let last = &report.stages[0];
     assert_eq!((last.epoch, last.images), (4, 10));
     let snr = last.snr.expect("photographs are not flat");

@@ -112,13 +112,19 @@ impl Settings {
     }
 
     fn start(&self, run: &Path, observer: &mut dyn Callback<Event>) -> Report {
-        train::start(self.config.clone(), run, &Device::flex(), observer).expect("a run")
+        train::start(self.config.clone(), run, &Device::flex(), false, observer).expect("a run")
     }
 }
 
 fn resume(run: &Path, observer: &mut dyn Callback<Event>) -> Report {
-    train::resume(run, CheckpointSelector::Last, &Device::flex(), observer)
-        .expect("a run to go on with")
+    train::resume(
+        run,
+        CheckpointSelector::Last,
+        &Device::flex(),
+        false,
+        observer,
+    )
+    .expect("a run to go on with")
 }
 
 /// Asks to stop when it is asked for the `n`-th time, counted from 1: after every batch and every

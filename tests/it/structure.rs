@@ -10,10 +10,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &[]),
     ("backend", &[]),
+    ("machine", &[]),
     ("connectivity", &[]),
     ("pass", &["backend"]),
     ("penalty", &["pass"]),
-    ("data", &[]),
+    ("data", &["files"]),
     ("arrays", &["files"]),
     ("store", &["files"]),
     ("picture", &["data", "files"]),
@@ -22,7 +23,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("linop", &["conv", "connectivity", "pass"]),
     (
         "model",
-        &["linop", "conv", "penalty", "connectivity", "data"],
+        &[
+            "linop",
+            "conv",
+            "penalty",
+            "connectivity",
+            "backend",
+            "data",
+        ],
     ),
     (
         "solve",
@@ -42,17 +50,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["backend", "connectivity", "data", "model", "solve"],
+        &["backend", "connectivity", "data", "model", "solve", "files"],
     ),
     (
         "run",
         &[
             "config",
+            "backend",
+            "files",
+            "machine",
             "store",
             "data",
             "model",
             "solve",
             "connectivity",
+            "backend",
             "arrays",
         ],
     ),
@@ -67,11 +79,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "convnet",
+        &[
+            "train", "run", "solve", "store", "conv", "data", "arrays", "backend", "files",
+        ],
+    ),
+    (
         "task",
         &[
             "train",
             "run",
             "config",
+            "convnet",
             "invert",
             "solve",
             "store",
@@ -89,8 +108,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "invert", "solve", "store", "data", "picture",
-            "arrays", "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "convnet", "invert", "solve", "store", "data",
+            "picture", "arrays", "problem", "model", "files", "backend",
         ],
     ),
 ];

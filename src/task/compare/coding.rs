@@ -7,6 +7,7 @@ use burn::tensor::{DType, Device, Tensor};
 use super::report::{Optimum, Report, Row, Source};
 use super::{
     CURVES, Filters, Interrupt, Options, RECONSTRUCTIONS, STEPS, learning, pictures, tell_done,
+    tell_remarks,
 };
 use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps};
@@ -72,6 +73,7 @@ fn from_images(
             (images, network, None)
         }
     };
+    tell_remarks(observer, &images);
     if let Some(note) = images.flat()? {
         observer.event(Event::Note(note));
     }

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::report::{Report, Row};
 use super::{
     CURVES, Contender, FILTERS, Filters, Interrupt, Options, RECONSTRUCTIONS, all_images, pictures,
-    tell_done,
+    tell_done, tell_remarks,
 };
 use crate::backend;
 use crate::config::{LayerSettings, Sparsity, Update};
@@ -54,6 +54,7 @@ pub(super) fn run(
             (images, options.random_filters(device)?, None)
         }
     };
+    tell_remarks(callback, &images);
     if let Some(note) = images.flat()? {
         callback.event(Event::Note(note));
     }

@@ -225,6 +225,7 @@ impl Options {
         let mut config = state.config;
         if let Some(images) = &self.config.data.images {
             config.data.images = Some(images.clone());
+            config.data.exclude = self.config.data.exclude.clone();
             config.data.limit = self.config.data.limit;
         }
         let images = Images::prepared_by(&config, state.prepare)?;
@@ -236,6 +237,13 @@ impl Options {
         let targets = images.iter().map(|images| Ok(images.clone().into()));
         let (objective, _) = self.config.layers[0].objective(network, targets)?;
         Ok(objective)
+    }
+}
+
+/// Tells what the search for the images left out.
+fn tell_remarks(observer: &mut dyn Callback<Event>, images: &Images) {
+    for remark in images.remarks() {
+        observer.event(Event::Note(remark.clone()));
     }
 }
 

@@ -32,6 +32,7 @@ pub struct Report {
     /// Whether somebody asked to stop before the end.
     pub interrupted: bool,
     /// The folder with table and pictures.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
 }
 

@@ -110,7 +110,7 @@ fn from_a_run_come_filters_weights_and_preprocessing() {
         config.layers[0].p = 0.8;
         config.layers[0].data_weight = 3.0;
         let path = folder.path().join(format!("{what:?}"));
-        train::start(config, &path, &device(), &mut ()).unwrap();
+        train::start(config, &path, &device(), false, &mut ()).unwrap();
         let state = Run::read(&path, CheckpointSelector::Last, &device())
             .unwrap()
             .state;

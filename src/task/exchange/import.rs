@@ -21,6 +21,7 @@ use crate::store::RunFolder;
 #[derive(Clone, Debug, Serialize)]
 pub struct Imported {
     /// The new run folder.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub run: PathBuf,
     /// The shape of the filters of each layer, `[planes, maps, h, w]`.
     pub layers: Vec<[usize; 4]>,

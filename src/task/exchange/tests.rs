@@ -95,7 +95,13 @@ fn there_is_nothing_to_learn_in_an_imported_run() {
     let (folder, file) = exported();
     let path = folder.path().join("imported");
     import(&file, None, &path, &Device::flex()).unwrap();
-    let resumed = train::resume(&path, CheckpointSelector::Last, &Device::flex(), &mut ());
+    let resumed = train::resume(
+        &path,
+        CheckpointSelector::Last,
+        &Device::flex(),
+        false,
+        &mut (),
+    );
     let message = resumed.unwrap_err().to_string();
     assert!(message.contains("no images to learn from"), "{message}");
 }

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::report::{Failure, Row, Settings};
-use super::{Coder, Options};
+use super::{Coder, MapsFormat, Options};
+use crate::backend::is_cpu;
 use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::report::{RECORD, Results};
-use crate::run::{all_usable, checksum, flat_images};
+use crate::run::{Free, Work, all_usable, checksum, flat_images};
+use crate::task::{Callback, Event, find_images};
 
 /// One image and its results.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Job {
     pub maps: Option<PathBuf>,
     /// Checksum of the prepared pixels.
     pub crc32: u32,
+    /// Their `[channels, height, width]`.
+    pub shape: [usize; 3],
 }
 
 /// What an earlier call wrote down.
@@ -50,14 +54,20 @@ pub(super) struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Finds the images, checks each, checks that no result is in the way, and makes the folder for them.
+/// Finds the images, checks each and what coding them takes, checks that no result is in the way, and
+/// makes the folder for them.
 ///
 /// # Errors
 /// Those of [`all_usable`] where no image can be used, [`Error::Input`] where all are flat,
 /// [`Error::Exists`] naming a result that is there already, unless an earlier call with the same
 /// settings left some images undone.
-pub(super) fn plan(options: &Options, coder: &Coder) -> Result<Plan> {
-    let mut jobs = jobs(options, find(options)?);
+pub(super) fn plan(
+    options: &Options,
+    coder: &Coder,
+    observer: &mut dyn Callback<Event>,
+) -> Result<Plan> {
+    let found = find_images(&options.images, &options.exclude, observer)?;
+    let mut jobs = jobs(options, found);
     let images = jobs.len();
     let (mut failures, mut flat) = (Vec::new(), Vec::new());
     jobs.retain_mut(|job| {
@@ -66,6 +76,7 @@ pub(super) fn plan(options: &Options, coder: &Coder) -> Result<Plan> {
             .prepare_file(&job.image)
             .and_then(|(image, undo)| {
                 job.crc32 = checksum(&image);
+                job.shape = image.shape();
                 Ok(undo.invert(&image)?.is_flat())
             });
         match checked {
@@ -129,6 +140,14 @@ pub(super) fn plan(options: &Options, coder: &Coder) -> Result<Plan> {
             done.finished.len()
         ));
     }
+    if !options.force {
+        let tops = coder.encoder.stages.iter();
+        let tops = tops.map(|stage| stage.layers.end - 1).collect();
+        let written = options.maps_format != MapsFormat::None;
+        let shapes: Vec<_> = jobs.iter().map(|job| job.shape).collect();
+        let free = Free::here(is_cpu(coder.device), &options.out);
+        Work::coding(coder.state, tops, written).check(&shapes, free, true)?;
+    }
     let results = claim(options, &jobs, options.overwrite || goes_on)?;
     Ok(Plan {
         images,
@@ -160,26 +179,6 @@ fn shrunk(jobs: &[Job], max_side: Option<usize>) -> Option<String> {
             jobs.len()
         )
     })
-}
-
-/// The images, without the pictures that an earlier call put into a folder among them.
-fn find(options: &Options) -> Result<Vec<PathBuf>> {
-    let mut images = folder::list(&options.images)?;
-    // Where the folder for the results is not there yet, nothing is in it.
-    let Ok(out) = fs::canonicalize(&options.out) else {
-        return Ok(images);
-    };
-    if options.images.is_dir() {
-        images.retain(|image| !fs::canonicalize(image).is_ok_and(|image| image.starts_with(&out)));
-    }
-    if images.is_empty() {
-        return Err(Error::Config(format!(
-            "all images of {} lie in {}, the folder for the results; choose another folder for them",
-            options.images.display(),
-            options.out.display()
-        )));
-    }
-    Ok(images)
 }
 
 /// Results are called after their image without its ending, or with it where that tells two apart.
@@ -214,6 +213,7 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
             Job {
                 image,
                 crc32: 0,
+                shape: [0; 3],
                 name: path.to_string_lossy().into_owned(),
                 picture: result(".png"),
                 maps: options

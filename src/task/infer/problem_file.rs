@@ -20,6 +20,7 @@ use crate::task::exchange::to_array;
 #[derive(Clone, Debug, Serialize)]
 pub struct ProblemReport {
     /// The file.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub file: PathBuf,
     /// The solver.
     pub solver: &'static str,
@@ -38,6 +39,7 @@ pub struct ProblemReport {
     /// Every look at the objective, from before the first step to the end.
     pub curve: Vec<Point>,
     /// The file that the maps were written to.
+    #[serde(serialize_with = "crate::files::option_lossily")]
     pub maps: Option<PathBuf>,
 }
 

@@ -18,8 +18,10 @@ const SHARE: Format = Format::Percent(Some(2));
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The folder of the results.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
     /// The run whose filters were used.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub checkpoint: PathBuf,
     /// The solver.
     pub solver: &'static str,
@@ -89,6 +91,7 @@ pub struct Row {
 #[derive(Debug, Serialize)]
 pub struct Failure {
     /// The file.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// What went wrong.
     #[serde(serialize_with = "as_text")]

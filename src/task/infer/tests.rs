@@ -14,6 +14,7 @@ fn options(folder: &Path) -> Options {
         checkpoint: folder.join("run"),
         which: CheckpointSelector::Last,
         images: folder.join("images"),
+        exclude: Vec::new(),
         out: folder.join("out"),
         solver: Some(SolverName::Fista),
         joint: false,
@@ -24,6 +25,7 @@ fn options(folder: &Path) -> Options {
         },
         maps_format: MapsFormat::Npz,
         overwrite: false,
+        force: false,
     }
 }
 

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrays;
 use crate::backend::Backend;
-use crate::config::{read_settings, with_suggestion};
+use crate::config::{Table, read_settings, with_suggestion};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::invert::{InverseMethod, Kernel, Padding, Settings};
 use crate::store::CheckpointSelector;
 
@@ -29,6 +30,7 @@ pub struct Experiment {
     pub kernel: Kernel,
     /// A `.npz` or `.safetensors` file with the filters `[out, in, h, w]`, in place of `kernel`; one
     /// filter `[1, 1, h, w]` or `[h, w]` is applied to every channel.
+    #[serde(with = "files::stored_option")]
     pub filters: Option<PathBuf>,
     /// The array of that file, where it holds several.
     pub array: Option<String>,
@@ -39,6 +41,7 @@ pub struct Experiment {
     pub normalise: bool,
     /// A run whose learnt filters are taken, in place of `kernel`: each map's filter is correlated
     /// with the planes below, `[maps, planes, h, w]`.
+    #[serde(with = "files::stored_option")]
     pub checkpoint: Option<PathBuf>,
     /// Which checkpoint of that run.
     pub at: CheckpointSelector,
@@ -114,6 +117,7 @@ pub enum Input {
     /// An image file, in colour or grey as the filters need it.
     Image {
         /// The file.
+        #[serde(with = "files::stored")]
         path: PathBuf,
         /// Scale it down so that neither side is longer than this many pixels.
         #[serde(default)]
@@ -130,6 +134,7 @@ pub enum Input {
     /// An array `[channels, height, width]` or `[height, width]` of a `.npz` or `.safetensors` file.
     Array {
         /// The file.
+        #[serde(with = "files::stored")]
         path: PathBuf,
         /// Its name.
         #[serde(default = "x")]
@@ -141,6 +146,7 @@ pub enum Input {
     /// there is no padding.
     Observed {
         /// The file.
+        #[serde(with = "files::stored")]
         path: PathBuf,
         /// The name of the array.
         #[serde(default = "y")]
@@ -211,6 +217,28 @@ impl FromStr for Precision {
     }
 }
 
+/// Where the keys of an experiment are, each table with a text that begins it.
+const TABLES: &[Table] = &[
+    ("at the top, before every table", ""),
+    ("under [input]", "[input]\nkind = \"scene\"\nsize = 9"),
+    ("under [input]", "[input]\nkind = \"image\"\npath = \"\""),
+    (
+        "under [input]",
+        "[input]\nkind = \"random\"\nshape = [1, 1, 1]",
+    ),
+    ("under [input]", "[input]\nkind = \"array\"\npath = \"\""),
+    (
+        "under [kernel]",
+        "[kernel]\nkind = \"gaussian\"\nsigma = 1.0",
+    ),
+    (
+        "under [kernel]",
+        "[kernel]\nkind = \"random\"\nmaps = 1\nsize = 1",
+    ),
+    ("under [kernel]", "[kernel]\nkind = \"taps\"\ntaps = []"),
+    ("under [settings]", "[settings]"),
+];
+
 impl Experiment {
     /// Reads a file.
     ///
@@ -219,7 +247,7 @@ impl Experiment {
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_settings(path)?;
         let experiment: Self = toml::from_str(&text).map_err(|error| {
-            let message = with_suggestion(&error.to_string());
+            let message = with_suggestion::<Self>(&error, TABLES);
             Error::Config(format!("{}: {message}", path.display()))
         })?;
         experiment

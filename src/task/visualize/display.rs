@@ -4,22 +4,6 @@ use crate::data::Image;
 
 /// Images are brought to at most this side, and zoomed as near to it as whole zooms allow; pixels.
 const SIDE: usize = 240;
-/// The share of values that may be brighter than a sheet can show.
-const OVER: f64 = 0.005;
-
-/// The magnitude that all but the largest few values of `images` stay below: a lone extreme value
-/// must not turn the rest to grey.
-pub(super) fn limit<'a>(images: impl IntoIterator<Item = &'a Image>) -> f32 {
-    let mut magnitudes: Vec<f32> = images
-        .into_iter()
-        .flat_map(|image| image.values.iter().map(|v| v.abs()))
-        .collect();
-    let over = (OVER * magnitudes.len() as f64) as usize;
-    match magnitudes.len().checked_sub(over + 1) {
-        Some(rank) => *magnitudes.select_nth_unstable_by(rank, f32::total_cmp).1,
-        None => 0.0,
-    }
-}
 
 /// A single white pixel, for a place on a sheet that stays empty.
 pub(super) fn paper() -> Image {
@@ -100,14 +84,5 @@ mod tests {
             [small.values[0], small.values[SIDE * SIDE - 1]],
             [-1.0, 1.0]
         );
-    }
-
-    #[test]
-    fn the_limit_overlooks_a_lone_extreme() {
-        let mut image = Image::zeros(1, 1, 1000);
-        image.values.fill(-2.0);
-        image.values[7] = 100.0;
-        assert_eq!(limit([&image]), 2.0);
-        assert_eq!(limit([]), 0.0);
     }
 }

@@ -8,7 +8,7 @@ use super::gallery::Gallery;
 use crate::data::Image;
 use crate::error::Result;
 use crate::model::Network;
-use crate::picture::{MosaicOptions, Tile, diverging, mosaic, symmetric};
+use crate::picture::{MosaicOptions, Tile, diverging, limit, mosaic, symmetric};
 use crate::run::{Run, to_image};
 
 /// Maps shown, and how many of them side by side.
@@ -40,18 +40,18 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
 
     // Shrinking averages much of a prepared image away, so its brightness is set after that.
     let prepared = shrunk(&coded.prepared);
-    let limit = Some(display::limit([&prepared]));
+    let shown = Some(limit([&prepared]));
     let in_front = [
         [
             Tile::new(shrunk(&coded.pixels()?), "image"),
             Tile::new(shrunk(&coded.undo.invert(&sum)?), "from all maps"),
         ],
         [
-            Tile::new(symmetric(&prepared, limit), "prepared"),
-            Tile::new(symmetric(&shrunk(&sum), limit), "sum of all maps"),
+            Tile::new(symmetric(&prepared, shown), "prepared"),
+            Tile::new(symmetric(&shrunk(&sum), shown), "sum of all maps"),
         ],
     ];
-    let strongest_added = Some(display::limit(&adds));
+    let strongest_added = Some(limit(&adds));
     let mut pairs = strongest.iter().zip(&adds).map(|(&k, added)| {
         let share = 100.0 * strength[k] / all.max(f64::MIN_POSITIVE);
         let map = display::shrunk_map(&maps, k);

@@ -29,8 +29,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Callback, Event};
-use crate::data::folder;
+use super::{Callback, Event, find_images};
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, all_usable};
 use crate::store::CheckpointSelector;
@@ -65,6 +64,8 @@ pub struct Options {
     pub image: Option<Subject>,
     /// A folder of images to search for the strongest places; the training images where absent.
     pub images: Option<PathBuf>,
+    /// Patterns of names and paths in that folder to leave out.
+    pub exclude: Vec<String>,
     /// How many of the strongest places of each map to show.
     pub patches_per_map: usize,
 }
@@ -89,6 +90,7 @@ impl Options {
             overwrite: false,
             image: None,
             images: None,
+            exclude: Vec::new(),
             patches_per_map: PATCHES,
         }
     }
@@ -98,8 +100,10 @@ impl Options {
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Their folder.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub folder: PathBuf,
     /// Their files, in the order they were drawn.
+    #[serde(serialize_with = "crate::files::each_lossily")]
     pub files: Vec<PathBuf>,
 }
 
@@ -137,7 +141,10 @@ pub fn run(
         _ => (own, true),
     };
     let searched = match &options.images {
-        Some(path) => folder::list(path)?.into_iter().map(Source::File).collect(),
+        Some(path) => {
+            let found = find_images(path, &options.exclude, observer)?;
+            found.into_iter().map(Source::File).collect()
+        }
         None => training(&run),
     };
     let subject = match &options.image {

@@ -1,10 +1,10 @@
 //! Images beside what each layer makes of them.
 
 use super::coded::{Coded, top_layers};
-use super::display::{limit, shrunk};
+use super::display::shrunk;
 use crate::data::{Image, snr};
 use crate::error::Result;
-use crate::picture::{symmetric, table};
+use crate::picture::{limit, symmetric, table};
 use crate::run::{Run, to_image};
 
 /// Two rows for each image: in pixels, with the preprocessing undone, and as the network sees it.
@@ -24,9 +24,9 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
     let mut rows = Vec::new();
     for coded in images {
         let seen = shrunk(&coded.prepared);
-        let limit = Some(limit([&seen]));
+        let shown = Some(limit([&seen]));
         let mut pixels = vec![shrunk(&coded.pixels()?)];
-        let mut prepared = vec![symmetric(&seen, limit)];
+        let mut prepared = vec![symmetric(&seen, shown)];
         let mut ratios = Vec::new();
         for (layer, codes) in &coded.codes {
             let network = run.network.part(0..layer + 1);
@@ -36,7 +36,7 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
                 snr => Some(format!("{snr:.1}")),
             });
             pixels.push(shrunk(&coded.undo.invert(&sum)?));
-            prepared.push(symmetric(&shrunk(&sum), limit));
+            prepared.push(symmetric(&shrunk(&sum), shown));
         }
         let label = match ratios.is_empty() {
             true => "prepared".to_string(),

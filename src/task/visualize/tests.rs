@@ -32,7 +32,14 @@ fn trained(config: &str) -> (tempfile::TempDir, PathBuf, Device) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let device = Backend::Flex.device().unwrap();
-    train::start(Config::parse(config).unwrap(), &path, &device, &mut ()).unwrap();
+    train::start(
+        Config::parse(config).unwrap(),
+        &path,
+        &device,
+        false,
+        &mut (),
+    )
+    .unwrap();
     (folder, path, device)
 }
 

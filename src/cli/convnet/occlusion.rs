@@ -1,0 +1,65 @@
+//! `convnet occlude`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Console;
+use super::options::{ModelArgs, OutArgs, WalkArgs, told};
+use crate::error::Result;
+use crate::task::convnet::occlusion::{self, Fill, Options};
+
+/// Flags of `convnet occlude`.
+#[derive(Debug, Args)]
+pub struct OccludeArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The picture.
+    #[arg(long, value_name = "FILE")]
+    pub image: PathBuf,
+    /// The layer whose strongest map is looked at; the last rectifier, if not given.
+    #[arg(long, value_name = "NAME")]
+    pub layer: Option<String>,
+    /// The class, by number or name; the true one if the file's name begins with its number, else the most
+    /// probable one.
+    #[arg(long, value_name = "N|NAME")]
+    pub class: Option<String>,
+    /// Pixels of the sides of the square.
+    #[arg(long, value_name = "PIXELS", default_value_t = 50)]
+    pub side: usize,
+    /// Pixels from one place of it to the next.
+    #[arg(long, value_name = "PIXELS", default_value_t = 10)]
+    pub step: usize,
+    /// What the square shows: grey, mean (of the training images) or blur.
+    #[arg(long, value_name = "WHAT", default_value = "grey")]
+    pub fill: Fill,
+    /// Places that go through the model together.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub batch: usize,
+    /// How the strongest unit goes back.
+    #[command(flatten)]
+    pub walk: WalkArgs,
+    /// Where results go.
+    #[command(flatten)]
+    pub out: OutArgs,
+}
+
+pub fn run(args: &OccludeArgs, console: &mut Console) -> Result<bool> {
+    let options = Options {
+        source: args.model.source(),
+        image: args.image.clone(),
+        layer: args.layer.clone(),
+        class: args.class.clone(),
+        side: args.side,
+        step: args.step,
+        fill: args.fill,
+        batch: args.batch,
+        walk: args.walk.walk(),
+        out: args.out.folder("occlusion"),
+        overwrite: args.out.overwrite,
+    };
+    let device = args.model.prepare.backend.device()?;
+    let report = occlusion::run(&options, &device, &mut console.progress)?;
+    told(report, console)
+}

@@ -1,0 +1,65 @@
+//! `convnet strongest`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Console;
+use super::options::{ModelArgs, WalkArgs};
+use crate::error::Result;
+use crate::solve::Callback;
+use crate::task::convnet::strongest::{self, Options};
+
+/// Flags of `convnet strongest`.
+#[derive(Debug, Args)]
+pub struct StrongestArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Folder of pictures to search.
+    #[arg(long, value_name = "DIR")]
+    pub images: PathBuf,
+    /// Layers by name, with commas between; all rectifiers and the output, if not given.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub layers: Vec<String>,
+    /// Maps of each layer to draw, spread evenly over those that are ever positive; the table has all.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub maps: usize,
+    /// The strongest places of each map to keep.
+    #[arg(long, value_name = "N", default_value_t = 9)]
+    pub places: usize,
+    /// How many of them may lie in one picture, at least half a receptive field apart.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub each: usize,
+    /// Pictures that go through the model together.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub batch: usize,
+    /// How signals go back.
+    #[command(flatten)]
+    pub walk: WalkArgs,
+    /// Folder for mosaics, arrays, table and page.
+    #[arg(long, value_name = "DIR", default_value = "strongest")]
+    pub out: PathBuf,
+    /// Replace what is in --out.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+pub fn run(args: &StrongestArgs, console: &mut Console) -> Result<bool> {
+    let options = Options {
+        source: args.model.source(),
+        images: args.images.clone(),
+        layers: args.layers.clone(),
+        maps: args.maps,
+        places: args.places,
+        each: args.each,
+        batch: args.batch,
+        walk: args.walk.walk(),
+        out: args.out.clone(),
+        overwrite: args.overwrite,
+    };
+    let device = args.model.prepare.backend.device()?;
+    let report = strongest::run(&options, &device, &mut console.progress)?;
+    console.report(&report)?;
+    Ok(!console.progress.interrupted())
+}

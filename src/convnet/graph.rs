@@ -1,0 +1,281 @@
+//! A model made ready for images of one size: operators in order, each with its known numbers on the
+//! device.
+//!
+//! All that a file computes from shapes is worked out here, for one image; the axis of the images is the
+//! first everywhere, so that any number of them goes through together, whatever batch an exporter froze.
+
+use std::collections::HashMap;
+
+use burn::tensor::{DType, Device};
+
+use super::model::Model;
+use super::names;
+use super::operator::{Lowered, Operand, Operator, Site, Switches};
+use super::value::Map;
+use crate::error::{Error, Result};
+
+/// One operator in its place.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What is computed.
+    pub operator: Operator,
+    /// The values that flow in.
+    pub inputs: Vec<usize>,
+    /// The value that flows out.
+    pub output: usize,
+}
+
+/// A value of the graph under the name that people know.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The path of its module, or else of its node.
+    pub name: String,
+    /// The operator of the file, such as Conv.
+    pub kind: String,
+    /// The name of the tensor in the file.
+    pub tensor: String,
+    /// The name of the node in the file.
+    pub node: String,
+    /// The value.
+    pub value: usize,
+}
+
+/// A trained convnet, ready for images of one size.
+#[derive(Clone, Debug)]
+pub struct Convnet {
+    steps: Vec<Step>,
+    /// For one image; value 0 is the image.
+    shapes: Vec<Vec<usize>>,
+    layers: Vec<Layer>,
+    /// Names of tensors in the file.
+    tensors: HashMap<String, usize>,
+    outputs: Vec<usize>,
+    device: Device,
+    dtype: DType,
+}
+
+impl Convnet {
+    /// Prepares a model for images of `shape`, with one image, on a device.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming the node whose inputs or attributes do not fit.
+    pub fn new(model: &Model, shape: &[usize], device: &Device, dtype: DType) -> Result<Self> {
+        let mut known = model.known.clone();
+        known.insert(model.input.clone(), Operand::Map(0, shape.to_vec()));
+        let mut net = Self {
+            steps: Vec::new(),
+            shapes: vec![shape.to_vec()],
+            layers: Vec::new(),
+            tensors: HashMap::from([(model.input.clone(), 0)]),
+            outputs: Vec::new(),
+            device: device.clone(),
+            dtype,
+        };
+        let names = names::of(&model.nodes);
+        for (node, name) in model.nodes.iter().zip(names) {
+            let flowing = node.input.iter().map(|input| match input.as_str() {
+                "" => Ok(Operand::Absent),
+                input => known.get(input).cloned().ok_or_else(|| {
+                    Error::Input(format!(
+                        "the node `{}` needs `{input}`, which nothing before it makes; export the model again",
+                        node.name
+                    ))
+                }),
+            });
+            let site = Site {
+                node,
+                opset: model.opset,
+                inputs: flowing.collect::<Result<_>>()?,
+                frozen_batch: model.input_shape.first().copied().flatten(),
+                device,
+                dtype,
+            };
+            let flows = match super::operator::lower(&site)? {
+                Lowered::Same(operand) => vec![operand],
+                Lowered::Floats(array) => vec![Operand::Floats(array.into())],
+                Lowered::Integers(integers) => vec![Operand::Integers(integers.into())],
+                Lowered::Steps(steps) => {
+                    let made = steps.into_iter().map(|step| net.push(step));
+                    made.collect()
+                }
+            };
+            for (output, flow) in node.output.iter().zip(flows) {
+                if let Operand::Map(value, _) = flow {
+                    net.tensors.insert(output.clone(), value);
+                    net.layers.push(Layer {
+                        name: name.clone(),
+                        kind: node.op_type.clone(),
+                        tensor: output.clone(),
+                        node: node.name.clone(),
+                        value,
+                    });
+                }
+                known.insert(output.clone(), flow);
+            }
+        }
+        for output in &model.outputs {
+            match known.get(output) {
+                Some(Operand::Map(value, _)) => net.outputs.push(*value),
+                _ => {
+                    return Err(Error::Input(format!(
+                        "the output `{output}` does not depend on the image; export the model again"
+                    )));
+                }
+            }
+        }
+        let layers = net.layers.iter();
+        let mut apart: Vec<_> = layers
+            .map(|layer| (layer.name.clone(), layer.kind.clone()))
+            .collect();
+        names::tell_apart(&mut apart);
+        for (layer, (name, _)) in net.layers.iter_mut().zip(apart) {
+            layer.name = name;
+        }
+        Ok(net)
+    }
+
+    fn push(&mut self, (operator, inputs, shape): (Operator, Vec<usize>, Vec<usize>)) -> Operand {
+        let output = self.shapes.len();
+        self.shapes.push(shape.clone());
+        self.steps.push(Step {
+            operator,
+            inputs,
+            output,
+        });
+        Operand::Map(output, shape)
+    }
+
+    /// The operators, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// How many values there are; the image is value 0.
+    pub fn values(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// The shape of a value for one image.
+    pub fn shape(&self, value: usize) -> &[usize] {
+        &self.shapes[value]
+    }
+
+    /// What can be looked at, in order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The value of the first output, where the classes are.
+    pub fn logits(&self) -> usize {
+        self.outputs[0]
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Its type of numbers.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The value of a tensor of the file.
+    pub fn tensor(&self, name: &str) -> Option<usize> {
+        self.tensors.get(name).copied()
+    }
+
+    /// The operator that makes a value.
+    pub fn maker(&self, value: usize) -> Option<&Step> {
+        self.steps.iter().find(|step| step.output == value)
+    }
+
+    /// Runs images through and keeps everything.
+    ///
+    /// # Shapes
+    /// images `[n, ..]` as [`Self::shape`] of 0 has them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the images have another shape.
+    pub fn record(&self, images: Map) -> Result<Tape> {
+        self.check(&images)?;
+        let mut tape = Tape {
+            maps: vec![None; self.values()],
+            switches: vec![None; self.steps.len()],
+        };
+        tape.maps[0] = Some(images);
+        for (place, step) in self.steps.iter().enumerate() {
+            let inputs: Vec<&Map> = step.inputs.iter().map(|&input| tape.map(input)).collect();
+            let (map, switches) = step.operator.forward(&inputs);
+            tape.maps[step.output] = Some(map);
+            tape.switches[place] = switches;
+        }
+        Ok(tape)
+    }
+
+    /// Runs images through and shows each value as it is made; what nothing needs any more is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the images have another shape, and what `look` returns.
+    pub fn run(&self, images: Map, mut look: impl FnMut(usize, &Map) -> Result<()>) -> Result<()> {
+        self.check(&images)?;
+        let mut last = vec![0; self.values()];
+        for (place, step) in self.steps.iter().enumerate() {
+            for &input in &step.inputs {
+                last[input] = place;
+            }
+        }
+        let mut maps: Vec<Option<Map>> = vec![None; self.values()];
+        look(0, &images)?;
+        maps[0] = Some(images);
+        for (place, step) in self.steps.iter().enumerate() {
+            let inputs: Vec<&Map> = step
+                .inputs
+                .iter()
+                .filter_map(|&k| maps[k].as_ref())
+                .collect();
+            let (map, _) = step.operator.forward(&inputs);
+            look(step.output, &map)?;
+            for &input in &step.inputs {
+                if last[input] == place {
+                    maps[input] = None;
+                }
+            }
+            if last[step.output] > place {
+                maps[step.output] = Some(map);
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, images: &Map) -> Result<()> {
+        let [given, wanted] = [images.shape(), self.shape(0)];
+        match given.len() == wanted.len() && given[1..] == wanted[1..] && given[0] > 0 {
+            true => Ok(()),
+            false => Err(Error::Input(format!(
+                "images of the shape {given:?} do not fit a convnet made ready for {wanted:?}"
+            ))),
+        }
+    }
+}
+
+/// Everything that came out of a run, for the way back.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    maps: Vec<Option<Map>>,
+    switches: Vec<Option<Switches>>,
+}
+
+impl Tape {
+    /// The activations of a value.
+    pub fn map(&self, value: usize) -> &Map {
+        self.maps[value]
+            .as_ref()
+            .expect("values are recorded in the order of the steps")
+    }
+
+    /// Where the maxima of a step lie, if it takes any.
+    pub fn switches(&self, step: usize) -> Option<&Switches> {
+        self.switches[step].as_ref()
+    }
+}

@@ -1,0 +1,73 @@
+//! Layers by the names that people give them.
+
+use strsim::jaro_winkler;
+
+use super::graph::{Convnet, Layer};
+use crate::error::{Error, Result};
+
+/// How alike two names must be for one to be proposed for the other.
+const ALIKE: f64 = 0.75;
+
+impl Convnet {
+    /// The layer of a name: that of its tensor, its own, that of its node, of a module (whose last layer it
+    /// is), the end of one of these, or an operator and its number, such as `conv3`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] proposing names that are like it.
+    pub fn layer(&self, name: &str) -> Result<&Layer> {
+        let layers = self.layers();
+        let exact = |of: fn(&Layer) -> &str| layers.iter().find(|layer| of(layer) == name);
+        let inside = format!("{name}.");
+        let below = format!(".{name}");
+        let ending = || {
+            let mut found = layers.iter().filter(|layer| layer.name.ends_with(&below));
+            found.next().filter(|_| found.next().is_none())
+        };
+        exact(|layer| &layer.tensor)
+            .or_else(|| exact(|layer| &layer.name))
+            .or_else(|| exact(|layer| &layer.node))
+            .or_else(|| {
+                layers
+                    .iter()
+                    .rev()
+                    .find(|layer| layer.name.starts_with(&inside))
+            })
+            .or_else(ending)
+            .or_else(|| self.numbered(name))
+            .ok_or_else(|| self.no_layer(name))
+    }
+
+    /// `conv3`: the third layer of a kind.
+    fn numbered(&self, name: &str) -> Option<&Layer> {
+        let digits = name.find(|c: char| c.is_ascii_digit())?;
+        let (kind, number) = name.split_at(digits);
+        let number: usize = number.parse().ok()?;
+        let mut layers = self
+            .layers()
+            .iter()
+            .filter(|layer| layer.kind.eq_ignore_ascii_case(kind));
+        layers.nth(number.checked_sub(1)?)
+    }
+
+    fn no_layer(&self, name: &str) -> Error {
+        let mut alike: Vec<(f64, &str)> = self
+            .layers()
+            .iter()
+            .map(|layer| (jaro_winkler(name, &layer.name), layer.name.as_str()))
+            .filter(|&(likeness, _)| likeness >= ALIKE)
+            .collect();
+        alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let names: Vec<String> = alike
+            .iter()
+            .take(3)
+            .map(|(_, name)| format!("`{name}`"))
+            .collect();
+        Error::Config(match names.is_empty() {
+            true => format!("the model has no layer `{name}`: list its layers to see their names"),
+            false => format!(
+                "the model has no layer `{name}`; did you mean {}?",
+                names.join(" or ")
+            ),
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! A model as its file has it: nodes, known numbers, and what flows in and out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use prost::Message;
+
+use super::fuse;
+use super::operator::{KNOWN, Operand};
+use super::proto::{ModelProto, NodeProto, ValueInfoProto};
+use super::weights::{self, Known};
+use crate::error::{Error, Result};
+
+/// A model as read from an ONNX file.
+///
+/// The messages are decoded by `prost`, with the part of the schema that matters in
+/// [`super::proto`]: it is widely kept up, has no unsafe code of ours to trust, keeps the metadata in
+/// which the newer exporter of PyTorch hides the names of modules, and writes what it reads.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The file.
+    pub path: PathBuf,
+    /// Who wrote it, as it says.
+    pub producer: String,
+    /// The version of the set of operators.
+    pub opset: i64,
+    pub(super) nodes: Vec<NodeProto>,
+    pub(super) known: HashMap<String, Operand>,
+    /// The name of what the images are fed to.
+    pub input: String,
+    /// Its lengths; none where a length is free.
+    pub input_shape: Vec<Option<usize>>,
+    /// The names of what comes out.
+    pub outputs: Vec<String>,
+    /// What the writer noted down: names and texts.
+    pub notes: HashMap<String, String>,
+}
+
+impl Model {
+    /// Reads an ONNX file, and the file of weights beside it if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if it is no ONNX model, damaged, has not one input for images, or holds operators
+    /// that are not supported: all of those in one message. [`Error::Io`] if it cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let is_file = std::fs::metadata(path)
+            .map_err(Error::io("read", path))?
+            .is_file();
+        if !is_file {
+            return Err(Error::Input(format!(
+                "{} is no file: give an ONNX model",
+                path.display()
+            )));
+        }
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        Self::decode(&bytes, path)
+    }
+
+    /// Decodes the bytes of an ONNX file; `path` says where it lies, for messages and for the file of
+    /// weights beside it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn decode(bytes: &[u8], path: &Path) -> Result<Self> {
+        let told =
+            |why: String| Error::Input(format!("cannot use the model {}: {why}", path.display()));
+        let proto = ModelProto::decode(bytes).map_err(|error| {
+            told(format!(
+                "it is no ONNX model, or it is damaged ({error}); export it again"
+            ))
+        })?;
+        Self::from_proto(proto, path).map_err(|error| told(error.to_string()))
+    }
+
+    fn from_proto(proto: ModelProto, path: &Path) -> Result<Self> {
+        let versions = proto.opset_import.iter();
+        let default = versions.filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
+        let opset = default.map(|set| set.version).max().unwrap_or(1);
+        let mut graph = proto.graph.unwrap_or_default();
+        if graph.node.is_empty() {
+            return Err(Error::Input("it holds no graph; export it again".into()));
+        }
+        refuse_unknown(&graph.node)?;
+        let mut known = HashMap::new();
+        for tensor in &graph.initializer {
+            let numbers = weights::decode(tensor, path.parent())
+                .map_err(|why| Error::Input(format!("the weights `{}`: {why}", tensor.name)))?;
+            let operand = match numbers {
+                Known::Floats(array) => Operand::Floats(Arc::new(array)),
+                Known::Integers(integers) => Operand::Integers(Arc::new(integers)),
+            };
+            known.insert(tensor.name.clone(), operand);
+        }
+        // The old model zoo lists weights among the inputs.
+        let inputs = graph
+            .input
+            .iter()
+            .filter(|one| !known.contains_key(&one.name));
+        let inputs: Vec<&ValueInfoProto> = inputs.collect();
+        let [input] = inputs[..] else {
+            let names: Vec<_> = inputs.iter().map(|one| one.name.as_str()).collect();
+            return Err(Error::Input(format!(
+                "it has {} inputs ({}); one, for images, is supported",
+                names.len(),
+                names.join(", ")
+            )));
+        };
+        let outputs: Vec<String> = graph.output.iter().map(|one| one.name.clone()).collect();
+        if outputs.is_empty() {
+            return Err(Error::Input("it has no output; export it again".into()));
+        }
+        fuse::local_response(&mut graph.node, &graph.initializer, &outputs);
+        let notes = proto
+            .metadata_props
+            .into_iter()
+            .map(|note| (note.key, note.value));
+        Ok(Self {
+            path: path.to_path_buf(),
+            producer: format!("{} {}", proto.producer_name, proto.producer_version)
+                .trim()
+                .into(),
+            opset,
+            input: input.name.clone(),
+            input_shape: declared(input),
+            outputs,
+            known,
+            notes: notes.collect(),
+            nodes: graph.node,
+        })
+    }
+
+    /// Whether channels come last, as in files made from TensorFlow: `[n, h, w, c]`.
+    pub fn channels_last(&self) -> bool {
+        let few = |n: Option<usize>| matches!(n, Some(1 | 3));
+        match self.input_shape[..] {
+            [_, second, _, last] => few(last) && !few(second),
+            _ => false,
+        }
+    }
+
+    /// The shape of one image, with `height` and `width` where the file leaves them open, or `None` if
+    /// the file asks for others or for something that is no image.
+    pub fn image_shape(&self, height: usize, width: usize) -> Option<Vec<usize>> {
+        let [_, a, b, c] = self.input_shape[..] else {
+            return None;
+        };
+        let (channels, rows, columns) = if self.channels_last() {
+            (c, a, b)
+        } else {
+            (a, b, c)
+        };
+        let channels = channels.unwrap_or(3);
+        let fits = rows.is_none_or(|n| n == height) && columns.is_none_or(|n| n == width);
+        fits.then(|| match self.channels_last() {
+            true => vec![1, height, width, channels],
+            false => vec![1, channels, height, width],
+        })
+    }
+}
+
+/// The lengths of an input as declared.
+fn declared(input: &ValueInfoProto) -> Vec<Option<usize>> {
+    let tensor = input
+        .r#type
+        .as_ref()
+        .and_then(|one| one.tensor_type.as_ref());
+    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
+    let dims = shape.map(|shape| shape.dim.as_slice()).unwrap_or_default();
+    let length = |value: i64| usize::try_from(value).ok().filter(|&n| n > 0);
+    dims.iter()
+        .map(|dim| dim.dim_value.and_then(length))
+        .collect()
+}
+
+/// Refuses a model with operators that are not known, and names all of them.
+fn refuse_unknown(nodes: &[NodeProto]) -> Result<()> {
+    let mut unknown: Vec<(&str, Vec<&str>)> = Vec::new();
+    for node in nodes {
+        let ours = matches!(node.domain.as_str(), "" | "ai.onnx");
+        if ours && KNOWN.contains(&node.op_type.as_str()) {
+            continue;
+        }
+        match unknown.iter_mut().find(|(name, _)| *name == node.op_type) {
+            Some((_, names)) => names.push(&node.name),
+            None => unknown.push((&node.op_type, vec![&node.name])),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let lines = unknown.iter().map(|(operator, names)| {
+        let shown = names
+            .iter()
+            .take(4)
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let more = match names.len() {
+            0..=4 => String::new(),
+            n => format!(" and {} more", n - 4),
+        };
+        format!("\n  {operator}, {} times: {shown}{more}", names.len())
+    });
+    Err(Error::Input(format!(
+        "{} of its operators are not supported:{}",
+        unknown.len(),
+        lines.collect::<String>()
+    )))
+}

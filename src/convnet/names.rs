@@ -1,0 +1,128 @@
+//! Names that the authors of a model know its layers by.
+//!
+//! In this order: the path of the PyTorch module in the metadata of the node, the path in the node's own
+//! name, the name of its weights, and else its operator and a number. Layers of the same name are told
+//! apart by their operator, and numbers.
+
+use std::collections::HashMap;
+
+use super::proto::NodeProto;
+
+/// Where the newer exporter of PyTorch keeps the path of a module.
+const SCOPES: &str = "pkg.torch.onnx.name_scopes";
+
+/// The names of nodes.
+pub fn of(nodes: &[NodeProto]) -> Vec<String> {
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    let paths: Vec<Vec<&str>> = nodes.iter().map(|node| path(&node.name)).collect();
+    // What all paths begin with tells nothing: StatefulPartitionedCall, model.
+    let long = || paths.iter().filter(|path| path.len() > 1);
+    let first = long().next().and_then(|path| path.first());
+    let shared = match long().count() > 1 && long().all(|path| path.first() == first) {
+        true => first.copied(),
+        false => None,
+    };
+    let named = nodes.iter().zip(&paths).map(|(node, path)| {
+        let number = numbers.entry(&node.op_type).or_default();
+        *number += 1;
+        let path = match path.first().copied() == shared && path.len() > 1 {
+            true if shared.is_some() => &path[1..],
+            _ => path,
+        };
+        scopes(node)
+            .or_else(|| modules(path))
+            .or_else(|| weights(node))
+            .unwrap_or_else(|| format!("{}{number}", node.op_type.to_lowercase()))
+    });
+    named.collect()
+}
+
+/// The parts of a name such as `/features/features.3/Conv`; none where it is no path.
+fn path(name: &str) -> Vec<&str> {
+    match name.contains('/') {
+        true => name.split('/').filter(|part| !part.is_empty()).collect(),
+        false => Vec::new(),
+    }
+}
+
+/// The path of the module in a node's metadata, such as `['', 'layer1', 'layer1.0', 'relu']`, whose last
+/// part is the operation.
+fn scopes(node: &NodeProto) -> Option<String> {
+    let text = &node
+        .metadata_props
+        .iter()
+        .find(|one| one.key == SCOPES)?
+        .value;
+    let parts: Vec<&str> = text.split('\'').skip(1).step_by(2).collect();
+    let (operation, modules) = parts.split_last()?;
+    match modules.last() {
+        Some(module) if !module.is_empty() => Some((*module).to_string()),
+        _ => (!operation.is_empty()).then(|| (*operation).to_string()),
+    }
+}
+
+/// `layer1`, `layer1.0`, `conv1`, `Conv` as `layer1.0.conv1`: a part that begins with the one before says
+/// it once more.
+fn modules(path: &[&str]) -> Option<String> {
+    let (operation, modules) = path.split_last()?;
+    let mut name = String::new();
+    let mut last = "";
+    for &module in modules {
+        let again = !last.is_empty()
+            && module
+                .strip_prefix(last)
+                .is_some_and(|rest| rest.starts_with('.'));
+        if again {
+            name.truncate(name.len() - last.len());
+        } else if !name.is_empty() {
+            name.push('.');
+        }
+        name.push_str(module);
+        last = module;
+    }
+    Some(match name.is_empty() {
+        true => operation.to_lowercase(),
+        false => name,
+    })
+}
+
+/// The name of the weights.
+fn weights(node: &NodeProto) -> Option<String> {
+    let name = node.input.get(1)?;
+    let endings = [".weight", "_w_0", "_w", "_weight"];
+    let stem = endings
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))?;
+    Some(stem.to_string())
+}
+
+/// Gives names that are equal different ones, by the operator that comes with each.
+pub fn tell_apart(names: &mut [(String, String)]) {
+    let counts = |names: &[(String, String)]| {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for (name, _) in names {
+            *counts.entry(name.clone()).or_default() += 1;
+        }
+        counts
+    };
+    let before = counts(names);
+    let is_container = |name: &str| {
+        let inside = format!("{name}.");
+        before.keys().any(|other| other.starts_with(&inside))
+    };
+    for (name, operator) in &mut *names {
+        let operation = operator.to_lowercase();
+        if (before[name] > 1 || is_container(name)) && *name != operation {
+            *name = format!("{name}.{operation}");
+        }
+    }
+    let after = counts(names);
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for (name, _) in names {
+        let number = seen.entry(name.clone()).or_default();
+        *number += 1;
+        if after[name] > 1 && *number > 1 {
+            *name = format!("{name}_{}", *number - 1);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The operators of a graph: what each makes of its maps, and how it sends a signal back.
+//!
+//! A family of operators has a file: how a node of a file becomes the operator (`lower`), forward,
+//! reverse, and from which part of its inputs a part of its output is made (`region`). To add an
+//! operator: its file, and a line in [`Operator`] and [`lower`].
+
+mod arithmetic;
+mod concatenate;
+mod convolution;
+mod integers;
+mod linear;
+mod normalise;
+mod pad;
+mod pointwise;
+mod pool;
+mod reduce;
+mod select;
+mod site;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use burn::tensor::{Int, Tensor};
+
+pub use arithmetic::Arithmetic;
+pub use concatenate::Concatenate;
+pub use convolution::{Convolution, TransposedConvolution};
+pub use linear::{Linear, MatrixProduct};
+pub use normalise::{ChannelAffine, LocalResponse, Softmax};
+pub use pad::Pad;
+pub use pointwise::{Parametric, Pointwise, Rectifier};
+pub use pool::{AveragePool, MaxPool};
+pub use reduce::Reduce;
+pub use select::Slice;
+pub use site::{Lowered, Operand, Site};
+pub use view::{Expand, Permute, View};
+
+use super::rule::Walk;
+use super::value::Map;
+use crate::error::Result;
+
+/// Defines [`Operator`] and passes each call on to the family.
+macro_rules! operators {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// One step of a graph: maps in, a map out.
+        #[derive(Clone, Debug)]
+        #[expect(clippy::large_enum_variant, reason = "a graph has a few hundred")]
+        pub enum Operator {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Operator {
+            /// Its output, and the places of the maxima where it takes any.
+            pub fn forward(&self, inputs: &[&Map]) -> (Map, Option<Switches>) {
+                match self {
+                    $(Self::$name(operator) => operator.forward(inputs).into_output(),)*
+                }
+            }
+
+            /// What reaches each input from a signal at the output.
+            pub fn reverse(&self, signal: Map, saved: &Saved, walk: &Walk) -> Vec<Option<Map>> {
+                match self {
+                    $(Self::$name(operator) => operator.reverse(signal, saved, walk),)*
+                }
+            }
+
+            /// From which part of input `k`, of shape `input`, a part of the output is made.
+            pub fn region(&self, output: &Region, k: usize, input: &[usize]) -> Region {
+                match self {
+                    $(Self::$name(operator) => operator.region(output, k, input),)*
+                }
+            }
+        }
+
+        $(impl From<$name> for Operator {
+            fn from(operator: $name) -> Self {
+                Self::$name(operator)
+            }
+        })*
+    };
+}
+
+operators! {
+    /// Sums, differences, products and quotients, of two maps or with known numbers.
+    Arithmetic,
+    /// Convolution, as convnets have it: correlation with stride, padding, dilation and groups.
+    Convolution,
+    /// Transposed convolution, the adjoint of [`Convolution`] as a layer of its own.
+    TransposedConvolution,
+    /// A matrix of weights.
+    Linear,
+    /// The matrix product of two maps.
+    MatrixProduct,
+    /// A factor and a shift for each channel: batch normalisation.
+    ChannelAffine,
+    /// Division by the energy of neighbouring channels.
+    LocalResponse,
+    /// Exponentials that sum to 1, or their logarithms.
+    Softmax,
+    /// max(x, 0), with or without a ceiling: what the rules are about.
+    Rectifier,
+    /// A function of each element.
+    Pointwise,
+    /// A rectifier with a slope below 0.
+    Parametric,
+    /// Largest of each window.
+    MaxPool,
+    /// Mean of each window.
+    AveragePool,
+    /// Sum or mean along axes.
+    Reduce,
+    /// The same elements under another shape.
+    View,
+    /// Axes in another order.
+    Permute,
+    /// A part along an axis.
+    Slice,
+    /// Zeros, or another number, around.
+    Pad,
+    /// Several maps one after the other along an axis.
+    Concatenate,
+    /// Repetition along axes of length 1.
+    Expand,
+}
+
+/// Where the maxima of windows lie: `[images, channels, windows]`, each a place in its plane.
+pub type Switches = Tensor<3, Int>;
+
+/// What forward returns: a map, or a map with switches.
+trait IntoOutput {
+    fn into_output(self) -> (Map, Option<Switches>);
+}
+
+impl IntoOutput for Map {
+    fn into_output(self) -> (Map, Option<Switches>) {
+        (self, None)
+    }
+}
+
+impl IntoOutput for (Map, Switches) {
+    fn into_output(self) -> (Map, Option<Switches>) {
+        (self.0, Some(self.1))
+    }
+}
+
+/// What forward left behind for the way back, of the images that the signals belong to.
+pub struct Saved<'a> {
+    /// The maps that flowed in.
+    pub inputs: Vec<&'a Map>,
+    /// The map that came out.
+    pub output: &'a Map,
+    /// Where its maxima lie.
+    pub switches: Option<&'a Switches>,
+    /// Which image each signal belongs to.
+    pub rows: &'a [usize],
+}
+
+impl Saved<'_> {
+    /// Input `k`, an image for each signal.
+    pub fn input(&self, k: usize) -> Map {
+        self.inputs[k].images(self.rows)
+    }
+
+    /// The output, an image for each signal.
+    pub fn output(&self) -> Map {
+        self.output.images(self.rows)
+    }
+}
+
+/// A box in a tensor: the first and the last place along each axis. Places beyond the ends, in the
+/// padding, are kept, so that sizes are exact.
+pub type Region = Vec<(i64, i64)>;
+
+/// All of a tensor.
+pub fn whole(shape: &[usize]) -> Region {
+    shape.iter().map(|&n| (0, n as i64 - 1)).collect()
+}
+
+/// The names of the operators that [`lower`] knows.
+pub const KNOWN: &[&str] = &[
+    "Abs",
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Constant",
+    "ConstantOfShape",
+    "Conv",
+    "ConvTranspose",
+    "Div",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Gather",
+    "Gelu",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LRN",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "MatMul",
+    "MaxPool",
+    "Mish",
+    "Mul",
+    "Neg",
+    "PRelu",
+    "Pad",
+    "Pow",
+    "Reciprocal",
+    "ReduceMean",
+    "ReduceSum",
+    "Relu",
+    "Reshape",
+    "Selu",
+    "Shape",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Softplus",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Turns a node into operators or known numbers.
+///
+/// # Errors
+/// [`crate::Error::Input`] naming the node, where its inputs or attributes do not fit.
+pub fn lower(site: &Site) -> Result<Lowered> {
+    // What is computed from known whole numbers alone is known.
+    if let Some(known) = integers::fold(site)? {
+        return Ok(Lowered::Integers(known));
+    }
+    match site.node.op_type.as_str() {
+        "Conv" => convolution::lower(site),
+        "ConvTranspose" => convolution::lower_transposed(site),
+        "Gemm" => linear::lower_gemm(site),
+        "MatMul" => linear::lower_product(site),
+        "MaxPool" => pool::lower_maximum(site),
+        "GlobalMaxPool" => pool::lower_global_maximum(site),
+        "AveragePool" => pool::lower_average(site),
+        "GlobalAveragePool" => reduce::lower_global(site),
+        "ReduceMean" => reduce::lower(site, true),
+        "ReduceSum" => reduce::lower(site, false),
+        "BatchNormalization" => normalise::lower_batch(site),
+        "LRN" => normalise::lower_response(site),
+        "Softmax" => normalise::lower_softmax(site, false),
+        "LogSoftmax" => normalise::lower_softmax(site, true),
+        "Add" | "Sum" | "Sub" | "Mul" | "Div" => arithmetic::lower(site),
+        "Relu" | "Clip" => pointwise::lower_rectifier(site),
+        "LeakyRelu" | "PRelu" => pointwise::lower_parametric(site),
+        "Abs" | "Elu" | "Erf" | "Exp" | "Gelu" | "HardSigmoid" | "HardSwish" | "Log" | "Mish"
+        | "Neg" | "Pow" | "Reciprocal" | "Selu" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
+            pointwise::lower(site)
+        }
+        "Identity" | "Dropout" | "Cast" => view::lower_same(site),
+        "Constant" | "ConstantOfShape" | "Shape" => integers::lower_known(site),
+        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => view::lower_shape(site),
+        "Transpose" => view::lower_permutation(site),
+        "Concat" => concatenate::lower(site),
+        "Split" => select::lower_split(site),
+        "Slice" => select::lower_slice(site),
+        "Gather" => select::lower_gather(site),
+        "Pad" => pad::lower(site),
+        "Expand" => view::lower_expansion(site),
+        other => Err(site.error(format!("the operator {other} is not supported"))),
+    }
+}
+
+impl Operator {
+    /// How many numbers were learnt, without biases.
+    pub fn weights(&self) -> usize {
+        match self {
+            Self::Convolution(operator) => operator.weights(),
+            Self::TransposedConvolution(operator) => operator.weights(),
+            Self::Linear(operator) => operator.weights(),
+            _ => 0,
+        }
+    }
+
+    /// Whether it is what a [`Rule`](super::Rule) is about, or a rectifier with a slope.
+    pub fn is_rectifier(&self) -> bool {
+        matches!(self, Self::Rectifier(_) | Self::Parametric(_))
+    }
+
+    /// Whether the paper has no rule for it: it is neither linear nor a rectifier nor a maximum, and goes
+    /// back by its derivative under every rule.
+    pub fn is_without_rule(&self) -> bool {
+        match self {
+            Self::Arithmetic(operator) => operator.is_of_two_maps(),
+            Self::Pointwise(operator) => operator.is_without_rule(),
+            Self::MatrixProduct(_) | Self::Softmax(_) | Self::Parametric(_) => true,
+            _ => false,
+        }
+    }
+}

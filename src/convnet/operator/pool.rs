@@ -1,0 +1,266 @@
+//! Pooling: the largest or the mean of each window.
+//!
+//! The largest remembers where it was, its switch; the way back puts a signal there, and adds up what
+//! overlapping windows send to one place. Where several are largest, the first in row-major order counts.
+
+use burn::tensor::module::max_pool2d_with_indices;
+use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData};
+
+use super::super::rule::Walk;
+use super::super::value::{Map, around};
+use super::convolution::{Windows, in_plane, kernel_shape, plane_shape, spatial_axes};
+use super::pad::{fit, pad_with};
+use super::{Lowered, Region, Saved, Site, Switches};
+use crate::error::Result;
+
+/// The largest of each window.
+#[derive(Clone, Debug)]
+pub struct MaxPool {
+    windows: [Windows; 2],
+    /// Input and output of one image as the file has them.
+    input: Vec<usize>,
+    output: Vec<usize>,
+}
+
+pub fn lower_maximum(site: &Site) -> Result<Lowered> {
+    if site.node.output.iter().skip(1).any(|name| !name.is_empty()) {
+        return Err(site.error("the places of its maxima as an output are not supported"));
+    }
+    let (value, shape) = site.map(0)?;
+    let axes = spatial_axes(site, shape)?;
+    let kernel = kernel_shape(site, axes)?.ok_or_else(|| site.error("kernel_shape is missing"))?;
+    let ceil = site.attribute_integer("ceil_mode", 0)? != 0;
+    let windows = Windows::of(site, shape, &kernel, ceil)?;
+    for (one, &length) in windows.iter().zip(&shape[2..]) {
+        if one.begin >= one.extent() || one.end(length) >= one.extent() {
+            return Err(site.error("a window would lie in the padding as a whole"));
+        }
+    }
+    maximum(value, shape, windows)
+}
+
+/// The largest of each channel: one window of all.
+pub fn lower_global_maximum(site: &Site) -> Result<Lowered> {
+    let (value, shape) = site.map(0)?;
+    spatial_axes(site, shape)?;
+    let window = |&kernel: &usize| Windows {
+        kernel,
+        ..Windows::POINT
+    };
+    maximum(value, shape, shape[2..].iter().map(window).collect())
+}
+
+fn maximum(value: usize, shape: &[usize], windows: Vec<Windows>) -> Result<Lowered> {
+    let counts = windows.iter().map(|one| one.count);
+    let output: Vec<usize> = shape[..2].iter().copied().chain(counts).collect();
+    let operator = MaxPool {
+        windows: in_plane(windows),
+        input: shape.to_vec(),
+        output: output.clone(),
+    };
+    Ok(Lowered::step(operator.into(), &[value], output))
+}
+
+impl MaxPool {
+    /// Rows and columns of the input with its padding: what the switches count in.
+    fn padded(&self) -> [usize; 2] {
+        self.windows.map(|one| one.span())
+    }
+
+    pub fn forward(&self, inputs: &[&Map]) -> (Map, Switches) {
+        let [_, c, height, width] = plane_shape(&self.input);
+        let [rows, columns] = self.windows;
+        let images = inputs[0].shape()[0];
+        let x = inputs[0].view([images, c, height, width]);
+        let x = fit(x, 2, 0, rows.span().saturating_sub(rows.begin).min(height));
+        let x = fit(
+            x,
+            3,
+            0,
+            columns.span().saturating_sub(columns.begin).min(width),
+        );
+        let pads = [
+            (rows.begin, rows.end(height)),
+            (columns.begin, columns.end(width)),
+        ];
+        let x = pad_with(x, pads, f32::NEG_INFINITY);
+        let options = MaxPoolOptions::new([rows.kernel, columns.kernel])
+            .with_stride([rows.stride, columns.stride])
+            .with_dilation([rows.dilation, columns.dilation]);
+        let (y, switches) = max_pool2d_with_indices(x, options);
+        let shape = [&[images], &self.output[1..]].concat();
+        let windows = rows.count * columns.count;
+        (
+            Map::new(y).reshaped(&shape),
+            switches.reshape([images, c, windows]),
+        )
+    }
+
+    pub fn reverse(&self, signal: Map, saved: &Saved, walk: &Walk) -> Vec<Option<Map>> {
+        let Some(switches) = saved.switches else {
+            return vec![None];
+        };
+        let signal = match walk.options.drop_empty_windows {
+            true => {
+                let dtype = signal.dtype();
+                let filled = saved
+                    .output()
+                    .pointwise(|y| y.not_equal_elem(0.0).float().cast(dtype));
+                signal.with(&filled, |r, filled| r * filled)
+            }
+            false => signal,
+        };
+        let [_, c, height, width] = plane_shape(&self.input);
+        let images = signal.shape()[0];
+        let [padded_rows, padded_columns] = self.padded();
+        let windows = self.windows[0].count * self.windows[1].count;
+        let r = signal.view([images, c, windows]);
+        let device = signal.device();
+        let rows = super::super::value::indices(saved.rows, &device);
+        let switches = switches.clone().select(0, rows);
+        let plane = Tensor::<3>::zeros(
+            [images, c, padded_rows * padded_columns],
+            (&device, r.dtype()),
+        );
+        let x = plane
+            .scatter(2, switches, r, IndexingUpdateOp::Add)
+            .reshape([images, c, padded_rows, padded_columns]);
+        let x = fit(x, 2, self.windows[0].begin, height);
+        let x = fit(x, 3, self.windows[1].begin, width);
+        let shape = [&[images], &self.input[1..]].concat();
+        vec![Some(Map::new(x).reshaped(&shape))]
+    }
+
+    pub fn region(&self, output: &Region, _: usize, _: &[usize]) -> Region {
+        let windows = &self.windows[2 - (output.len() - 2)..];
+        let places = output[2..]
+            .iter()
+            .zip(windows)
+            .map(|(&part, one)| one.region(part));
+        output[..2].iter().copied().chain(places).collect()
+    }
+}
+
+/// The mean of each window: a matrix along each spatial axis, and a factor for each window.
+///
+/// ```text
+/// y = s . (A x B^T),   A[i, j] = 1 where window i holds row j,   s = 1 / (elements that count)
+/// ```
+#[derive(Clone, Debug)]
+pub struct AveragePool {
+    windows: Vec<Windows>,
+    /// For each spatial axis, `[windows, length]`.
+    sums: Vec<Tensor<2>>,
+    /// One factor for each window, `[1, windows]`.
+    factor: Tensor<2>,
+}
+
+pub fn lower_average(site: &Site) -> Result<Lowered> {
+    let (value, shape) = site.map(0)?;
+    if shape.len() < 3 || shape[2..].contains(&0) {
+        return Err(site.error(format!("a map of the shape {shape:?} has no windows")));
+    }
+    let axes = shape.len() - 2;
+    let kernel = kernel_shape(site, axes)?.ok_or_else(|| site.error("kernel_shape is missing"))?;
+    let ceil = site.attribute_integer("ceil_mode", 0)? != 0;
+    let count_padding = site.attribute_integer("count_include_pad", 0)? != 0;
+    let windows = Windows::of(site, shape, &kernel, ceil)?;
+    let pads = site.attribute_integers("pads")?;
+    let mut factors = vec![1.0_f64];
+    let mut sums = Vec::new();
+    for (axis, (one, &length)) in windows.iter().zip(&shape[2..]).enumerate() {
+        let mut sum = vec![0.0; one.count * length];
+        let mut counts = Vec::new();
+        // Padding that the file asks for counts; what the last window reaches over beyond it does not.
+        let behind = pads.as_ref().and_then(|pads| pads.get(axes + axis));
+        let behind = behind.map_or(one.end(length), |&n| n as usize);
+        for window in 0..one.count {
+            let mut counted = 0_usize;
+            for element in 0..one.kernel {
+                let place = window * one.stride + element * one.dilation;
+                let inside = place.checked_sub(one.begin).filter(|&at| at < length);
+                if let Some(at) = inside {
+                    sum[window * length + at] = 1.0;
+                }
+                let padding = count_padding && place < one.begin + length + behind;
+                counted += usize::from(inside.is_some() || padding);
+            }
+            counts.push(counted.max(1) as f64);
+        }
+        sums.push(matrix(sum, [one.count, length], site.device, site.dtype));
+        factors = factors
+            .iter()
+            .flat_map(|factor| counts.iter().map(move |count| factor / count))
+            .collect();
+    }
+    let counts = windows.iter().map(|one| one.count);
+    let output: Vec<usize> = shape[..2].iter().copied().chain(counts).collect();
+    site.count(&output)?;
+    let number = factors.len();
+    let factors = factors.into_iter().map(|factor| factor as f32).collect();
+    let operator = AveragePool {
+        windows,
+        sums,
+        factor: matrix(factors, [1, number], site.device, site.dtype),
+    };
+    Ok(Lowered::step(operator.into(), &[value], output))
+}
+
+fn matrix(values: Vec<f32>, shape: [usize; 2], device: &Device, dtype: DType) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values, shape), (device, dtype))
+}
+
+/// A matrix applied along an axis.
+fn along(map: &Map, axis: usize, matrix: &Tensor<2>) -> Map {
+    let [before, length, behind] = around(map.shape(), axis);
+    let [rows, _] = matrix.dims();
+    let mut shape = map.shape().to_vec();
+    shape[axis] = rows;
+    let product = match behind {
+        1 => Map::new(
+            map.view([before, length])
+                .matmul(matrix.clone().transpose()),
+        ),
+        _ => Map::new(
+            matrix
+                .clone()
+                .unsqueeze::<3>()
+                .matmul(map.view([before, length, behind])),
+        ),
+    };
+    product.reshaped(&shape)
+}
+
+impl AveragePool {
+    fn scaled(&self, map: &Map) -> Map {
+        let windows = self.factor.dims()[1];
+        let shape = map.shape().to_vec();
+        let scaled = map.view([map.count() / windows, windows]) * self.factor.clone();
+        Map::new(scaled).reshaped(&shape)
+    }
+
+    pub fn forward(&self, inputs: &[&Map]) -> Map {
+        let mut map = inputs[0].clone();
+        for (axis, sum) in self.sums.iter().enumerate() {
+            map = along(&map, axis + 2, sum);
+        }
+        self.scaled(&map)
+    }
+
+    pub fn reverse(&self, signal: Map, _: &Saved, _: &Walk) -> Vec<Option<Map>> {
+        let mut map = self.scaled(&signal);
+        for (axis, sum) in self.sums.iter().enumerate() {
+            map = along(&map, axis + 2, &sum.clone().transpose());
+        }
+        vec![Some(map)]
+    }
+
+    pub fn region(&self, output: &Region, _: usize, _: &[usize]) -> Region {
+        let places = output[2..]
+            .iter()
+            .zip(&self.windows)
+            .map(|(&part, one)| one.region(part));
+        output[..2].iter().copied().chain(places).collect()
+    }
+}

@@ -1,0 +1,114 @@
+//! Which pixels a unit sees, by exact interval arithmetic back through the graph.
+
+use super::graph::Convnet;
+use super::operator::{Region, whole};
+
+/// The receptive field of the units of a layer along rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Rows and columns of pixels that a unit sees, where no border cuts it off.
+    pub size: [usize; 2],
+    /// Pixels between neighbouring units; 0 where there is one unit.
+    pub stride: [usize; 2],
+}
+
+impl Convnet {
+    /// The pixels that a part of a value is made from, as a region of the input for one image; places
+    /// beyond the borders, in the padding, are kept.
+    pub fn seen(&self, value: usize, part: &Region) -> Region {
+        let mut regions: Vec<Option<Region>> = vec![None; self.values()];
+        regions[value] = Some(part.clone());
+        for step in self.steps().iter().rev() {
+            let Some(region) = regions[step.output].take() else {
+                continue;
+            };
+            for (k, &input) in step.inputs.iter().enumerate() {
+                let seen = step.operator.region(&region, k, self.shape(input));
+                let is_empty = seen.iter().any(|(first, last)| first > last);
+                if is_empty {
+                    continue;
+                }
+                regions[input] = Some(match regions[input].take() {
+                    Some(before) => hull(&before, &seen),
+                    None => seen,
+                });
+            }
+        }
+        regions[0].take().unwrap_or_else(|| whole(self.shape(0)))
+    }
+
+    /// The box of pixels, first and last row and column, that a unit sees, within the image.
+    pub fn patch(&self, value: usize, unit: &[usize]) -> [(usize, usize); 2] {
+        let [rows, columns] = self.spatial_axes();
+        let shape = self.shape(0);
+        let seen = self.seen(value, &self.unit_region(unit));
+        [rows, columns].map(|axis| {
+            let last = shape[axis] as i64 - 1;
+            let (low, high) = seen[axis];
+            (low.clamp(0, last) as usize, high.clamp(0, last) as usize)
+        })
+    }
+
+    /// The receptive field of the units of a value with rows and columns; of all others, the image.
+    pub fn field(&self, value: usize) -> Field {
+        let axes = self.spatial_axes();
+        let image = self.shape(0);
+        let size = axes.map(|axis| image[axis]);
+        let shape = self.shape(value);
+        if shape.len() != 4 {
+            return Field {
+                size,
+                stride: [0; 2],
+            };
+        }
+        let unit_axes = self.spatial_axes_of(value);
+        let at = |row: i64, column: i64| {
+            let mut unit = whole(shape);
+            unit[unit_axes[0]] = (row, row);
+            unit[unit_axes[1]] = (column, column);
+            self.seen(value, &unit)
+        };
+        let (origin, next) = (at(0, 0), at(1, 1));
+        let along = |k: usize| {
+            let (low, high) = origin[axes[k]];
+            let stride = next[axes[k]].0 - low;
+            let one = shape[unit_axes[k]] == 1;
+            (
+                (high - low + 1) as usize,
+                if one { 0 } else { stride.max(0) as usize },
+            )
+        };
+        let [(height, down), (width, right)] = [along(0), along(1)];
+        Field {
+            size: [height, width],
+            stride: [down, right],
+        }
+    }
+
+    fn unit_region(&self, unit: &[usize]) -> Region {
+        let places = unit.iter().map(|&at| (at as i64, at as i64));
+        [(0, 0)].into_iter().chain(places).collect()
+    }
+
+    /// Where rows and columns are among the axes of the image.
+    pub fn spatial_axes(&self) -> [usize; 2] {
+        self.spatial_axes_of(0)
+    }
+
+    /// Where rows and columns are among the axes of a value: behind the channels, or before them in the
+    /// image of a model that has channels last and in what is made of it before the axes change.
+    pub fn spatial_axes_of(&self, value: usize) -> [usize; 2] {
+        let few = |n: usize| n == 1 || n == 3;
+        let shape = self.shape(value);
+        match *shape {
+            [_, second, _, last] if value == 0 && few(last) && !few(second) => [1, 2],
+            _ => [2, 3],
+        }
+    }
+}
+
+/// The smallest box around two.
+fn hull(a: &Region, b: &Region) -> Region {
+    let ends = a.iter().zip(b);
+    ends.map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))).collect()
+}

@@ -1,0 +1,77 @@
+//! The rules of the way back, and what is open to choice.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// What a rectifier does to a signal on its way back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// The paper: what is positive passes.
+    #[default]
+    Deconvnet,
+    /// What is positive passes, where the rectifier was open.
+    Guided,
+    /// All passes where the rectifier was open: the derivative.
+    Gradient,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Deconvnet, Self::Guided, Self::Gradient];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deconvnet => "deconvnet",
+            Self::Guided => "guided",
+            Self::Gradient => "gradient",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Rule {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let rules = Self::ALL.into_iter();
+        rules
+            .clone()
+            .find(|rule| rule.name() == name)
+            .ok_or_else(|| {
+                Error::Config(format!(
+                    "there is no rule `{name}`: choose deconvnet, guided or gradient"
+                ))
+            })
+    }
+}
+
+/// Where tools differ; the defaults are the paper's, or else what most tools do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Rectifiers with a ceiling, such as ReLU6, go back by their derivative under every rule.
+    pub ceiling_by_gradient: bool,
+    /// Local response normalisation goes back by its derivative under every rule.
+    pub response_by_gradient: bool,
+    /// Pooling windows that hold nothing but zeros send nothing back.
+    pub drop_empty_windows: bool,
+}
+
+/// How a signal goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// What rectifiers do.
+    pub rule: Rule,
+    /// What else is open to choice.
+    pub options: Options,
+}

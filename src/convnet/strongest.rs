@@ -1,0 +1,159 @@
+//! The strongest places of each map over any number of images: only those are kept.
+
+use serde::{Deserialize, Serialize};
+
+/// A unit that a map was strong at.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Winner {
+    /// Its activation.
+    pub value: f32,
+    /// Which image.
+    pub image: usize,
+    /// Where in the map, in row-major order.
+    pub place: usize,
+}
+
+/// How many places are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Of each map.
+    pub places: usize,
+    /// Of one image.
+    pub each: usize,
+    /// Rows and columns of units around a place within which no other of the same image counts.
+    pub apart: [usize; 2],
+}
+
+/// The strongest places of the maps of one layer, strongest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Strongest {
+    keep: Keep,
+    maps: Vec<Vec<Winner>>,
+}
+
+impl Strongest {
+    /// Nothing seen yet of so many maps.
+    pub fn new(maps: usize, keep: Keep) -> Self {
+        Self {
+            keep,
+            maps: vec![Vec::new(); maps],
+        }
+    }
+
+    /// Looks at the maps of an image, `[maps, rows, columns]`. Images must come in their order: of equal
+    /// activations the earlier image, and in it the first place, wins. What is not finite never does.
+    ///
+    /// # Panics
+    /// If there are not as many maps as at the beginning.
+    pub fn look(&mut self, image: usize, activations: &[f32], [rows, columns]: [usize; 2]) {
+        let each = rows * columns;
+        assert_eq!(
+            activations.len(),
+            self.maps.len() * each,
+            "maps of another layer"
+        );
+        for (winners, map) in self.maps.iter_mut().zip(activations.chunks_exact(each)) {
+            let mut chosen: Vec<usize> = Vec::new();
+            for _ in 0..self.keep.each {
+                let near = |place: usize| {
+                    chosen.iter().any(|&other| {
+                        (place / columns).abs_diff(other / columns) < self.keep.apart[0]
+                            && (place % columns).abs_diff(other % columns) < self.keep.apart[1]
+                    })
+                };
+                let Some((place, value)) = largest(map, near) else {
+                    break;
+                };
+                let full = winners.len() == self.keep.places;
+                if full && winners.last().is_some_and(|last| value <= last.value) {
+                    break;
+                }
+                let at = winners.partition_point(|other| other.value >= value);
+                winners.insert(
+                    at,
+                    Winner {
+                        value,
+                        image,
+                        place,
+                    },
+                );
+                winners.truncate(self.keep.places);
+                chosen.push(place);
+            }
+        }
+    }
+
+    /// For each map its strongest places, strongest first.
+    pub fn maps(&self) -> &[Vec<Winner>] {
+        &self.maps
+    }
+}
+
+/// The first largest of a map outside of what is `near` another.
+fn largest(map: &[f32], near: impl Fn(usize) -> bool) -> Option<(usize, f32)> {
+    let mut best: Option<(usize, f32)> = None;
+    for (place, &value) in map.iter().enumerate() {
+        let better = best.is_none_or(|(_, largest)| value > largest);
+        if better && value.is_finite() && !near(place) {
+            best = Some((place, value));
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Keep = Keep {
+        places: 3,
+        each: 1,
+        apart: [1, 1],
+    };
+
+    #[test]
+    fn one_place_an_image_the_first_of_equals() {
+        let mut strongest = Strongest::new(1, KEEP);
+        strongest.look(0, &[1.0, 5.0, 5.0, 4.0], [2, 2]);
+        strongest.look(1, &[5.0, 0.0, 0.0, 0.0], [2, 2]);
+        strongest.look(2, &[0.0, 0.0, 9.0, 0.0], [2, 2]);
+        strongest.look(3, &[f32::NAN, 2.0, 0.0, f32::INFINITY], [2, 2]);
+        let found: Vec<_> = strongest.maps()[0]
+            .iter()
+            .map(|one| (one.image, one.place))
+            .collect();
+        assert_eq!(found, [(2, 2), (0, 1), (1, 0)]);
+    }
+
+    #[test]
+    fn several_places_of_an_image_lie_apart() {
+        let keep = Keep {
+            places: 4,
+            each: 2,
+            apart: [1, 2],
+        };
+        let mut strongest = Strongest::new(1, keep);
+        strongest.look(0, &[9.0, 8.0, 7.0, 1.0], [1, 4]);
+        let found: Vec<_> = strongest.maps()[0].iter().map(|one| one.place).collect();
+        assert_eq!(found, [0, 2]);
+    }
+
+    #[test]
+    fn it_keeps_what_a_sort_of_everything_keeps() {
+        let value = |image: usize, place: usize| ((image * 37 + place * 11) % 23) as f32;
+        let mut strongest = Strongest::new(1, KEEP);
+        let mut all = Vec::new();
+        for image in 0..20 {
+            let map: Vec<f32> = (0..6).map(|place| value(image, place)).collect();
+            strongest.look(image, &map, [2, 3]);
+            let best = map.iter().copied().fold(0.0, f32::max);
+            all.push((best, image));
+        }
+        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let found: Vec<_> = strongest.maps()[0]
+            .iter()
+            .map(|one| (one.value, one.image))
+            .collect();
+        assert_eq!(found, all[..3]);
+    }
+}

@@ -1,0 +1,40 @@
+//! Images of another size.
+
+use image::imageops::{self, FilterType};
+use image::{ImageBuffer, Luma};
+
+use super::Image;
+
+/// The image at another size, each pixel a weighted mean of those around its place: a triangle as wide as
+/// the new pixels, as PIL's bilinear filter has it.
+pub fn resize(image: &Image, height: usize, width: usize) -> Image {
+    if [image.height, image.width] == [height, width] {
+        return image.clone();
+    }
+    let mut resized = Image::zeros(image.channels, height, width);
+    for c in 0..image.channels {
+        let plane = image.plane(c).to_vec();
+        let size = [image.width, image.height, width, height].map(|n| n as u32);
+        let buffer = ImageBuffer::<Luma<f32>, _>::from_raw(size[0], size[1], plane)
+            .expect("a plane has a number for each pixel");
+        let buffer = imageops::resize(&buffer, size[2], size[3], FilterType::Triangle);
+        resized.plane_mut(c).copy_from_slice(buffer.as_raw());
+    }
+    resized
+}
+
+/// `height` rows and `width` columns from row `top` and column `left` on.
+///
+/// # Panics
+/// If they reach over the border.
+pub fn crop(image: &Image, [top, left]: [usize; 2], [height, width]: [usize; 2]) -> Image {
+    let mut cropped = Image::zeros(image.channels, height, width);
+    for c in 0..image.channels {
+        let from = image.plane(c);
+        for (row, to) in cropped.plane_mut(c).chunks_exact_mut(width).enumerate() {
+            let start = (top + row) * image.width + left;
+            to.copy_from_slice(&from[start..start + width]);
+        }
+    }
+    cropped
+}

@@ -1,0 +1,242 @@
+//! `convnet classify`: the most probable classes of pictures, and how often they are right.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::{Prepared, Ready, Source};
+use crate::error::{Error, Result};
+use crate::report::{Cell, Format, Results, Table};
+use crate::task::{Callback, Event, find_images};
+
+/// Classes that are told of each picture.
+const TOLD: usize = 5;
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The model and how pictures were prepared.
+    #[serde(flatten)]
+    pub prepared: Prepared,
+    /// An entry for each picture.
+    pub rows: Vec<Row>,
+    /// The share of pictures whose class is the most probable one, if their classes are known.
+    pub top1: Option<f64>,
+    /// The share of pictures whose class is among the five most probable.
+    pub top5: Option<f64>,
+    /// Pictures that could not be read, each with the reason.
+    pub skipped: Vec<String>,
+    /// The folder with the table.
+    #[serde(serialize_with = "crate::files::option_lossily")]
+    pub out: Option<PathBuf>,
+}
+
+/// The classes of one picture.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub image: PathBuf,
+    /// Its true class, if known.
+    pub truth: Option<usize>,
+    /// The most probable classes, the first the most.
+    pub classes: Vec<Class>,
+}
+
+/// A class and its probability.
+#[derive(Clone, Debug, Serialize)]
+pub struct Class {
+    /// Its number.
+    pub class: usize,
+    /// Its name.
+    pub name: String,
+    /// Between 0 and 1, all classes together 1.
+    pub probability: f32,
+}
+
+/// Classifies the pictures of a file or folder. The true class is known where every picture lies in a
+/// folder named after a class, or every name begins with the number of one.
+///
+/// # Errors
+/// [`Error::Input`] where no picture can be read, and what [`Source`] runs into.
+pub fn run(
+    source: &Source,
+    images: &Path,
+    out: Option<&Path>,
+    overwrite: bool,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    let paths = find_images(images, &[], callback)?;
+    let ready = source.open(device)?;
+    let results = out
+        .map(|out| Results::claim(out, &[""; 0], overwrite))
+        .transpose()?;
+    let truths = truths(&ready, &paths);
+    let (mut rows, mut skipped) = (Vec::new(), Vec::new());
+    for (k, path) in paths.iter().enumerate() {
+        if callback.interrupted() {
+            break;
+        }
+        match ready.picture(path) {
+            Ok(picture) => {
+                let probabilities = ready.probabilities(ready.batch([&picture]))?;
+                let truth = truths.as_ref().map(|truths| truths[k]);
+                rows.push(Row {
+                    image: path.clone(),
+                    truth,
+                    classes: best(&ready, &probabilities[0]),
+                });
+            }
+            Err(error) => skipped.push(error.to_string()),
+        }
+        callback.event(Event::Item {
+            name: "classifying".into(),
+            done: k + 1,
+            of: paths.len(),
+        });
+    }
+    if rows.is_empty() && !callback.interrupted() {
+        return Err(Error::Input(format!(
+            "no picture can be read: {}",
+            skipped.join("; ")
+        )));
+    }
+    let share = |most: usize| {
+        let right = rows.iter().filter(|row| {
+            let classes = row.classes.iter().take(most);
+            classes.clone().any(|class| Some(class.class) == row.truth)
+        });
+        truths
+            .as_ref()
+            .map(|_| right.count() as f64 / rows.len().max(1) as f64)
+    };
+    let report = Report {
+        prepared: source.prepared(&ready),
+        top1: share(1),
+        top5: share(TOLD),
+        rows,
+        skipped,
+        out: out.map(Path::to_path_buf),
+    };
+    if let Some(results) = results {
+        results.table(&report.table(), &report)?;
+    }
+    Ok(report)
+}
+
+impl Ready {
+    /// The probabilities of all classes, for each image.
+    pub fn probabilities(&self, images: crate::convnet::Map) -> Result<Vec<Vec<f32>>> {
+        let mut logits = Vec::new();
+        let output = self.net.logits();
+        let count = images.shape()[0];
+        self.net.run(images, |value, map| {
+            if value == output {
+                logits = map.read()?;
+            }
+            Ok(())
+        })?;
+        let each = logits.len() / count;
+        Ok(logits.chunks_exact(each).map(softmax).collect())
+    }
+}
+
+/// Exponentials that sum to 1; what sums to 1 already, at the end of a model with a softmax, stays.
+pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
+    let is_distribution = logits.iter().all(|&p| (0.0..=1.0).contains(&p))
+        && (logits.iter().map(|&p| f64::from(p)).sum::<f64>() - 1.0).abs() < 1e-4;
+    if is_distribution {
+        return logits.to_vec();
+    }
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f32> = logits.iter().map(|&v| (v - largest).exp()).collect();
+    let sum: f32 = exponentials.iter().sum();
+    exponentials.iter().map(|&v| v / sum).collect()
+}
+
+fn best(ready: &Ready, probabilities: &[f32]) -> Vec<Class> {
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| {
+        probabilities[b]
+            .total_cmp(&probabilities[a])
+            .then(a.cmp(&b))
+    });
+    let told = order.into_iter().take(TOLD);
+    told.map(|class| Class {
+        class,
+        name: ready.class(class),
+        probability: probabilities[class],
+    })
+    .collect()
+}
+
+/// The true class of each picture, where all are known.
+pub(super) fn truths(ready: &Ready, paths: &[PathBuf]) -> Option<Vec<usize>> {
+    let plain = |text: &str| text.to_lowercase().replace(['_', '-'], " ");
+    let classes = ready
+        .net
+        .shape(ready.net.logits())
+        .last()
+        .copied()
+        .unwrap_or(0);
+    let by_folder = |path: &PathBuf| {
+        let folder = plain(&path.parent()?.file_name()?.to_string_lossy());
+        let names = |label: &String| label.split(',').any(|name| plain(name.trim()) == folder);
+        ready.labels.iter().position(names)
+    };
+    let by_number = |path: &PathBuf| {
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        let end = name
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(name.len());
+        name[..end].parse().ok().filter(|&class| class < classes)
+    };
+    let all =
+        |of: &dyn Fn(&PathBuf) -> Option<usize>| paths.iter().map(of).collect::<Option<Vec<_>>>();
+    all(&by_folder).or_else(|| all(&by_number))
+}
+
+impl Report {
+    fn table(&self) -> Table {
+        let row = |k: usize| &self.rows[k];
+        Table::of(self.rows.len())
+            .words("image", |k| Cell::text(row(k).image.display()))
+            .words("class", |k| Cell::text(&row(k).classes[0].name))
+            .numbers("probability", |k| {
+                Cell::number(
+                    f64::from(row(k).classes[0].probability),
+                    Format::Percent(Some(1)),
+                )
+            })
+            .words("then", |k| {
+                let others = row(k)
+                    .classes
+                    .iter()
+                    .skip(1)
+                    .map(|class| class.name.as_str());
+                Cell::text(others.collect::<Vec<_>>().join("; "))
+            })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.table())?;
+        for reason in &self.skipped {
+            writeln!(f, "left out: {reason}")?;
+        }
+        match (self.top1, self.top5) {
+            (Some(top1), Some(top5)) => writeln!(
+                f,
+                "{} pictures: the class is the first in {:.1} %, among the first five in {:.1} %",
+                self.rows.len(),
+                100.0 * top1,
+                100.0 * top5
+            ),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! `convnet evolution`: what maps answer to as training goes on.
+//!
+//! Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014,
+//! section 4 and figure 4.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::looking::{show, spread};
+use super::{Prepared, Ready, Source};
+use crate::arrays::{self, Array, Bundle};
+use crate::convnet::{Keep, Layer, Strongest, Unit, Walk, Winner, unravel};
+use crate::data::Image;
+use crate::error::{Error, Result};
+use crate::picture;
+use crate::report::{Cell, Format, Results, Table};
+use crate::task::{Callback, Event, find_images};
+
+const PAGE: &str = "evolution.html";
+const ARRAYS: &str = "evolution.npz";
+
+/// Which models and maps.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How pictures are prepared; its model is a folder of ONNX files.
+    pub source: Source,
+    /// A folder of pictures.
+    pub images: PathBuf,
+    /// The layer; the last rectifier if not given.
+    pub layer: Option<String>,
+    /// Maps, spread evenly over those that are positive at the end.
+    pub maps: usize,
+    /// Pictures that go through the model together.
+    pub batch: usize,
+    /// How signals go back.
+    pub walk: Walk,
+    /// Folder for pictures, arrays and tables.
+    pub out: PathBuf,
+    /// Whether results in it may be replaced.
+    pub overwrite: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The last model and how pictures were prepared.
+    #[serde(flatten)]
+    pub prepared: Prepared,
+    /// The layer.
+    pub layer: String,
+    /// How signals went back.
+    pub walk: Walk,
+    /// An entry for each map and epoch.
+    pub rows: Vec<Row>,
+    /// The folder with the results.
+    pub out: PathBuf,
+}
+
+/// The strongest activation of a map after an epoch.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The map.
+    pub map: usize,
+    /// The number in the name of the model.
+    pub epoch: u64,
+    /// The picture.
+    pub image: PathBuf,
+    /// Channel, row, column.
+    pub unit: Vec<usize>,
+    /// The activation.
+    pub value: f32,
+}
+
+/// Looks for the strongest activation of each map over all pictures, model after model in the order of the
+/// numbers in their names, and takes it back to the pixels. None if it was asked to stop before the end;
+/// nothing is written then.
+///
+/// # Errors
+/// [`Error::Input`] where there are no models with numbers or a picture cannot be read, [`Error::Config`]
+/// where the layer does not exist, [`Error::Exists`] where results would be replaced.
+pub fn run(
+    options: &Options,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Option<Report>> {
+    let models = models(&options.source.model)?;
+    let paths = find_images(&options.images, &[], callback)?;
+    let names = ["evolution.png", PAGE, ARRAYS];
+    let results = Results::claim(&options.out, &names, options.overwrite)?;
+    let open = |path: &Path| {
+        let source = Source {
+            model: path.to_path_buf(),
+            ..options.source.clone()
+        };
+        let ready = source.open(device)?;
+        let layer = ready.layer_or(options.layer.as_deref(), true)?.clone();
+        let prepared = source.prepared(&ready);
+        Ok::<_, Error>((ready, layer, prepared))
+    };
+    let mut winners = Vec::new();
+    for (k, (_, path)) in models.iter().enumerate() {
+        let (ready, layer, _) = open(path)?;
+        let done = k * paths.len();
+        let tell = |seen: usize| Event::Item {
+            name: "looking at pictures".into(),
+            done: done + seen,
+            of: models.len() * paths.len(),
+        };
+        match strongest(&ready, &layer, &paths, options.batch, tell, callback)? {
+            Some(found) => winners.push(found),
+            None => return Ok(None),
+        }
+    }
+    let last = winners.last().map(Vec::as_slice).unwrap_or_default();
+    let positive: Vec<usize> = (0..last.len())
+        .filter(|&map| last[map].is_some_and(|one| one.value > 0.0))
+        .collect();
+    let maps = spread(&positive, options.maps);
+    if maps.is_empty() {
+        return Err(Error::Input(
+            "no map of the layer is positive at the end: look at another layer".into(),
+        ));
+    }
+    let mut sheet: Vec<(String, Vec<Image>)> = maps
+        .iter()
+        .map(|map| (format!("map {map}"), Vec::new()))
+        .collect();
+    let mut rows = Vec::new();
+    let mut bundle = Bundle::default();
+    let mut described = None;
+    for (k, ((epoch, path), found)) in models.iter().zip(&winners).enumerate() {
+        let (ready, layer, prepared) = open(path)?;
+        let shape = &ready.net.shape(layer.value)[1..];
+        for (&map, (_, images)) in maps.iter().zip(&mut sheet) {
+            let Some(winner) = found.get(map).copied().flatten() else {
+                return Err(Error::Input(format!(
+                    "`{}` in {} has no map {map}: all models must have the same layers",
+                    layer.name,
+                    path.display()
+                )));
+            };
+            let unit = [&[map], &unravel(winner.place, &shape[1..])[..]].concat();
+            let picture = ready.picture(&paths[winner.image])?;
+            let (_, back) = ready.project(&picture, layer.value, &unit, None, &options.walk)?;
+            let patch = ready.patch(&back, layer.value, &unit);
+            images.push(picture::symmetric(&patch, None));
+            let array = Array::new(patch.shape().to_vec(), patch.values)?;
+            let name = format!("map{map:05}.epoch{epoch:05}");
+            bundle.arrays.insert(name, array);
+            rows.push(Row {
+                map,
+                epoch: *epoch,
+                image: paths[winner.image].clone(),
+                unit,
+                value: winner.value,
+            });
+        }
+        described = Some((prepared, layer.name));
+        callback.event(Event::Item {
+            name: "back to the pixels".into(),
+            done: k + 1,
+            of: models.len(),
+        });
+        if callback.interrupted() {
+            return Ok(None);
+        }
+    }
+    let Some((prepared, layer)) = described else {
+        return Ok(None);
+    };
+    rows.sort_by_key(|row| (row.map, row.epoch));
+    let epochs: Vec<String> = models.iter().map(|(epoch, _)| epoch.to_string()).collect();
+    let headers: Vec<&str> = epochs.iter().map(String::as_str).collect();
+    let title = format!(
+        "{layer}: the strongest activation of each map after each epoch, by the rule {}",
+        options.walk.rule
+    );
+    let picture = picture::table(&title, &headers, &sheet)?;
+    let words = "A row for each map, a column for each epoch: the projection of the strongest activation over all \
+        pictures, cut to what the unit sees. Sudden jumps come from another picture becoming the strongest.";
+    show(
+        &results,
+        PAGE,
+        &format!("The evolution of {layer}"),
+        words,
+        &[("evolution", &picture, &title)],
+    )?;
+    arrays::write(results.path(ARRAYS)?, &bundle, options.overwrite)?;
+    let report = Report {
+        prepared,
+        layer,
+        walk: options.walk,
+        rows,
+        out: options.out.clone(),
+    };
+    results.table(&report.table(), &report)?;
+    Ok(Some(report))
+}
+
+/// The ONNX files of a folder in the order of the last number in their names.
+fn models(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
+    let mut models = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::io("read", folder))?.path();
+        if path.extension().is_none_or(|ending| ending != "onnx") {
+            continue;
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let mut numbers = stem.split(|c: char| !c.is_ascii_digit());
+        let number = numbers.rfind(|digits| !digits.is_empty());
+        match number.and_then(|digits| digits.parse().ok()) {
+            Some(epoch) => models.push((epoch, path)),
+            None => {
+                return Err(Error::Input(format!(
+                    "the name of {} has no number of an epoch, such as model-epoch001.onnx",
+                    path.display()
+                )));
+            }
+        }
+    }
+    models.sort();
+    match models.is_empty() {
+        true => Err(Error::Input(format!(
+            "{} holds no ONNX file",
+            folder.display()
+        ))),
+        false => Ok(models),
+    }
+}
+
+/// The strongest place of each map over all pictures; none if it was asked to stop.
+fn strongest(
+    ready: &Ready,
+    layer: &Layer,
+    paths: &[PathBuf],
+    batch: usize,
+    tell: impl Fn(usize) -> Event,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Option<Vec<Option<Winner>>>> {
+    let [maps, height, width] = ready.maps(layer)?;
+    let keep = Keep {
+        places: 1,
+        each: 1,
+        apart: [1, 1],
+    };
+    let mut strongest = Strongest::new(maps, keep);
+    let mut seen = 0;
+    for together in paths.chunks(batch.max(1)) {
+        let pictures = together.iter().map(|path| ready.picture(path));
+        let pictures = pictures.collect::<Result<Vec<Image>>>()?;
+        let found = ready.activations(&pictures, &[layer.value])?;
+        for (k, activations) in found[0].iter().enumerate() {
+            strongest.look(seen + k, activations, [height, width]);
+        }
+        seen += together.len();
+        callback.event(tell(seen));
+        if callback.interrupted() {
+            return Ok(None);
+        }
+    }
+    let winners = strongest.maps().iter();
+    Ok(Some(
+        winners.map(|winners| winners.first().copied()).collect(),
+    ))
+}
+
+impl Report {
+    fn table(&self) -> Table {
+        let row = |k: usize| &self.rows[k];
+        Table::of(self.rows.len())
+            .numbers("map", |k| Cell::Count(row(k).map))
+            .numbers("epoch", |k| Cell::Count(row(k).epoch as usize))
+            .words("image", |k| Cell::text(row(k).image.display()))
+            .words("unit", |k| Cell::text(Unit::At(row(k).unit.clone())))
+            .numbers("activation", |k| {
+                Cell::number(f64::from(row(k).value), Format::Significant(4))
+            })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.table())?;
+        writeln!(
+            f,
+            "{} by the rule {}: pictures, arrays and table in {}",
+            self.layer,
+            self.walk.rule,
+            self.out.display()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_come_in_the_order_of_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(models(folder.path()).is_err());
+        for name in [
+            "net2-epoch10.onnx",
+            "net2-epoch9.onnx",
+            "notes.txt",
+            "1.onnx",
+        ] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = models(folder.path()).unwrap();
+        let epochs: Vec<u64> = found.iter().map(|(epoch, _)| *epoch).collect();
+        assert_eq!(epochs, [1, 9, 10]);
+        fs::write(folder.path().join("last.onnx"), "").unwrap();
+        let error = models(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("last.onnx"), "{error}");
+    }
+}

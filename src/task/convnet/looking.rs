@@ -1,0 +1,245 @@
+//! What the ways of looking at a convnet share.
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::classify::softmax;
+use super::{Ready, classify};
+use crate::convnet::{Layer, Walk, ravel, signals};
+use crate::data::{Image, resize};
+use crate::error::{Error, Result};
+use crate::report::{Page, Results};
+
+/// What a part of a picture is covered with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fill {
+    /// The grey in the middle between black and white.
+    #[default]
+    Grey,
+    /// The mean of the training images, which the model gets as zeros.
+    Mean,
+    /// The picture itself, blurred.
+    Blur,
+}
+
+impl std::str::FromStr for Fill {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "grey" => Ok(Self::Grey),
+            "mean" => Ok(Self::Mean),
+            "blur" => Ok(Self::Blur),
+            _ => Err(Error::Config(format!(
+                "nothing can be covered with `{name}`: choose grey, mean or blur"
+            ))),
+        }
+    }
+}
+
+/// How much smaller a picture is made, and large again, to blur it.
+const BLUR: usize = 16;
+
+/// Numbers of each picture.
+pub(super) type PerPicture = Vec<Vec<f32>>;
+
+/// Rows and columns of a picture.
+pub(super) type Part = [Range<usize>; 2];
+
+impl Ready {
+    /// A layer by name, or the first or last rectifier where none is given.
+    pub fn layer_or(&self, name: Option<&str>, last: bool) -> Result<&Layer> {
+        let Some(name) = name else {
+            let net = &self.net;
+            let mut rectifiers = net.layers().iter().filter(|layer| {
+                let maker = net.maker(layer.value);
+                maker.is_some_and(|step| step.operator.is_rectifier())
+            });
+            let found = if last {
+                rectifiers.next_back()
+            } else {
+                rectifiers.next()
+            };
+            return found.ok_or_else(|| {
+                Error::Config("the model has no rectifier: name a layer to look at".into())
+            });
+        };
+        self.net.layer(name)
+    }
+
+    /// Channels, rows and columns of a layer; 1 row and column where it has none.
+    pub fn maps(&self, layer: &Layer) -> Result<[usize; 3]> {
+        match self.net.shape(layer.value)[..] {
+            [_, channels, height, width] => Ok([channels, height, width]),
+            [_, channels] => Ok([channels, 1, 1]),
+            ref other => Err(Error::Config(format!(
+                "`{}` has the shape {other:?} and no maps to look at",
+                layer.name
+            ))),
+        }
+    }
+
+    /// The activations of values, for each value those of each picture.
+    pub fn activations(&self, pictures: &[Image], values: &[usize]) -> Result<Vec<PerPicture>> {
+        let mut found = vec![Vec::new(); values.len()];
+        self.net.run(self.batch(pictures), |value, map| {
+            for (&wanted, found) in values.iter().zip(&mut found) {
+                if wanted == value {
+                    let numbers = map.read()?;
+                    let each = numbers.len() / pictures.len();
+                    *found = numbers.chunks_exact(each).map(<[f32]>::to_vec).collect();
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Activations of values and probabilities of classes, for each picture.
+    pub fn activations_and_classes(
+        &self,
+        pictures: &[Image],
+        values: &[usize],
+    ) -> Result<(Vec<PerPicture>, PerPicture)> {
+        let values = [values, &[self.net.logits()]].concat();
+        let mut found = self.activations(pictures, &values)?;
+        let logits = found.pop().unwrap_or_default();
+        let probabilities = logits.iter().map(|logits| softmax(logits)).collect();
+        Ok((found, probabilities))
+    }
+
+    /// A unit of one picture taken back to the pixels, from its activation or from `start`; and the
+    /// activation.
+    pub fn project(
+        &self,
+        picture: &Image,
+        value: usize,
+        place: &[usize],
+        start: Option<f32>,
+        walk: &Walk,
+    ) -> Result<(f32, Image)> {
+        let tape = self.net.record(self.batch([picture]))?;
+        let shape = &self.net.shape(value)[1..];
+        let activation = tape.map(value).read()?[ravel(place, shape)];
+        let starts = [(place.to_vec(), start.unwrap_or(activation))];
+        let signal = signals(&starts, shape, tape.map(value));
+        let pixels = self.net.project(&tape, value, signal, &[0], walk).read()?;
+        Ok((activation, self.preprocess.picture(&pixels)))
+    }
+
+    /// What a unit sees of a picture.
+    pub fn patch(&self, image: &Image, value: usize, place: &[usize]) -> Image {
+        let seen = self.net.patch(value, place);
+        let size = seen.map(|(first, last)| last - first + 1);
+        resize::crop(image, [seen[0].0, seen[1].0], size)
+    }
+
+    /// A class by number or name, or the true one of a picture, or the most probable one.
+    pub fn class_or(
+        &self,
+        given: Option<&str>,
+        path: &Path,
+        probabilities: &[f32],
+    ) -> Result<usize> {
+        let Some(given) = given else {
+            let truth = classify::truths(self, &[path.to_path_buf()]);
+            let truth = truth.and_then(|truths| truths.first().copied());
+            return Ok(truth.unwrap_or_else(|| most_probable(probabilities)));
+        };
+        let lower = given.to_lowercase();
+        let is_called = |label: &String| {
+            let mut names = label.split(',').map(|name| name.trim().to_lowercase());
+            label.to_lowercase() == lower || names.any(|name| name == lower)
+        };
+        let by_number = given
+            .parse()
+            .ok()
+            .filter(|&class: &usize| class < probabilities.len());
+        by_number
+            .or_else(|| self.labels.iter().position(is_called))
+            .ok_or_else(|| {
+                Error::Config(format!(
+                    "there is no class `{given}`: give its name in the labels, or a number below {}",
+                    probabilities.len()
+                ))
+            })
+    }
+
+    /// What shows where a picture is covered.
+    pub fn cover(&self, picture: &Image, fill: Fill) -> Image {
+        let even = |pixel: &[f32]| {
+            let mut even = picture.clone();
+            for (c, &value) in pixel.iter().enumerate() {
+                even.plane_mut(c).fill(value);
+            }
+            even
+        };
+        match fill {
+            Fill::Grey => even(&vec![0.5; picture.channels]),
+            Fill::Mean => even(&self.preprocess.mean_pixel()),
+            Fill::Blur => {
+                let [height, width] = [picture.height, picture.width];
+                let small = [height, width].map(|side| side.div_ceil(BLUR));
+                resize::resize(&resize::resize(picture, small[0], small[1]), height, width)
+            }
+        }
+    }
+}
+
+/// The first of the most probable classes.
+pub(super) fn most_probable(probabilities: &[f32]) -> usize {
+    let mut best = 0;
+    for (class, &p) in probabilities.iter().enumerate() {
+        if p > probabilities[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+/// A picture with a part of `cover` over it.
+pub(super) fn covered(picture: &Image, cover: &Image, part: &Part) -> Image {
+    let mut covered = picture.clone();
+    let [rows, columns] = part;
+    for c in 0..picture.channels {
+        for row in rows.clone() {
+            let line = row * picture.width + columns.start..row * picture.width + columns.end;
+            covered.plane_mut(c)[line.clone()].copy_from_slice(&cover.plane(c)[line]);
+        }
+    }
+    covered
+}
+
+/// `so many of` a list, spread evenly over it.
+pub(super) fn spread<T: Copy>(all: &[T], count: usize) -> Vec<T> {
+    let count = count.min(all.len());
+    (0..count).map(|k| all[k * all.len() / count]).collect()
+}
+
+/// The name of the file of a picture.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Writes pictures, each to `NAME.png`, and a page with all of them.
+pub(super) fn show(
+    results: &Results,
+    page: &str,
+    title: &str,
+    words: &str,
+    figures: &[(&str, &Image, &str)],
+) -> Result<()> {
+    let mut sheet = Page::new(title);
+    sheet.words(words);
+    for (name, picture, caption) in figures {
+        results.picture(format!("{name}.png"), picture)?;
+        sheet.figures(false, [(*picture, (*caption).to_string())])?;
+    }
+    results.page(page, &sheet)
+}

@@ -1,0 +1,140 @@
+//! What `convnet` does, a file for each of its commands.
+
+pub mod classify;
+pub mod control;
+pub mod correspondence;
+pub mod evolution;
+pub mod info;
+pub mod invariance;
+mod looking;
+#[cfg(test)]
+mod looking_tests;
+pub mod occlusion;
+pub mod project;
+pub mod strongest;
+pub mod train;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device};
+use serde::Serialize;
+
+use crate::convnet::{Changes, Convnet, Map, Model, Preprocess, Preset};
+use crate::data::{Image, folder};
+use crate::error::{Error, Result};
+
+/// A model and how pictures are prepared for it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// The world that it comes from.
+    pub preset: Preset,
+    /// What replaces parts of the preset.
+    pub changes: Changes,
+    /// A text file with the name of a class on each line, in their order.
+    pub labels: Option<PathBuf>,
+}
+
+/// A model ready for pictures.
+pub(crate) struct Ready {
+    pub net: Convnet,
+    pub preprocess: Preprocess,
+    /// Names of classes; empty where none are known.
+    pub labels: Vec<String>,
+}
+
+/// What was done to the pictures, for the record.
+#[derive(Clone, Debug, Serialize)]
+pub struct Prepared {
+    /// The model.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub model: PathBuf,
+    /// How pictures were prepared.
+    pub preprocess: Preprocess,
+}
+
+impl Source {
+    /// Reads the model and makes it ready for pictures.
+    pub(crate) fn open(&self, device: &Device) -> Result<Ready> {
+        self.ready(&Model::read(&self.model)?, device)
+    }
+
+    /// Makes a model ready that was read, and maybe changed, before.
+    pub(crate) fn ready(&self, model: &Model, device: &Device) -> Result<Ready> {
+        let preprocess = Preprocess::of(model, self.preset, &self.changes)?;
+        let net = Convnet::new(model, &preprocess.shape(), device, DType::F32)?;
+        let labels = match &self.labels {
+            Some(path) => read_labels(path)?,
+            None => model
+                .notes
+                .get("deconvnet.labels")
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default(),
+        };
+        let classes = net.shape(net.logits()).iter().skip(1).product::<usize>();
+        if !labels.is_empty() && labels.len() != classes {
+            return Err(Error::Config(format!(
+                "{} labels do not fit a model of {classes} classes",
+                labels.len()
+            )));
+        }
+        Ok(Ready {
+            net,
+            preprocess,
+            labels,
+        })
+    }
+
+    pub(crate) fn prepared(&self, ready: &Ready) -> Prepared {
+        Prepared {
+            model: self.model.clone(),
+            preprocess: ready.preprocess.clone(),
+        }
+    }
+}
+
+fn read_labels(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    Ok(text.lines().map(|line| line.trim().to_string()).collect())
+}
+
+impl Ready {
+    /// A picture as the model sees it, pixels in `[0, 1]`.
+    pub fn picture(&self, path: &Path) -> Result<Image> {
+        let image = folder::read(path, self.preprocess.channels == 3, None)?;
+        Ok(self.preprocess.fit(&image))
+    }
+
+    /// Pictures as a batch.
+    pub fn batch<'a>(&self, pictures: impl IntoIterator<Item = &'a Image>) -> Map {
+        let mut numbers = Vec::new();
+        let mut count = 0;
+        for picture in pictures {
+            numbers.extend(self.preprocess.numbers(picture));
+            count += 1;
+        }
+        let shape = [&[count], &self.preprocess.shape()[1..]].concat();
+        Map::from_values(numbers, &shape, self.net.device(), self.net.dtype())
+    }
+
+    /// The name of a class.
+    pub fn class(&self, class: usize) -> String {
+        match self.labels.get(class) {
+            Some(label) => label.clone(),
+            None => format!("class {class}"),
+        }
+    }
+}
+
+/// A file name that tells a layer.
+pub(crate) fn file_stem(layer: &str) -> String {
+    let plain = |c: char| {
+        if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') {
+            c
+        } else {
+            '-'
+        }
+    };
+    layer.chars().map(plain).collect()
+}

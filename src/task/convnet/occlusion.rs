@@ -1,0 +1,379 @@
+//! `convnet occlude`: a square slides over a picture, and what it hides is told by what the model loses.
+//!
+//! Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014,
+//! section 4.2 and figure 6.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+pub use super::looking::Fill;
+use super::looking::{Part, covered, file_name, most_probable, show};
+use super::{Prepared, Ready, Source};
+use crate::arrays::{self, Array, Bundle};
+use crate::convnet::{Unit, Walk};
+use crate::data::Image;
+use crate::error::{Error, Result};
+use crate::picture;
+use crate::report::{Cell, Format, Results, Table};
+use crate::task::{Callback, Event};
+
+const NAME: &str = "occlusion";
+const PAGE: &str = "occlusion.html";
+const ARRAYS: &str = "occlusion.npz";
+
+/// What is covered, and what is looked at.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The model.
+    pub source: Source,
+    /// The picture.
+    pub image: PathBuf,
+    /// The layer whose strongest map is looked at; the last rectifier if not given.
+    pub layer: Option<String>,
+    /// The class, by number or name; the true one if the name of the file tells it, else the most
+    /// probable one.
+    pub class: Option<String>,
+    /// Pixels of the sides of the square.
+    pub side: usize,
+    /// Pixels from one place of it to the next.
+    pub step: usize,
+    /// What it is filled with.
+    pub fill: Fill,
+    /// Places that go through the model together.
+    pub batch: usize,
+    /// How the strongest unit goes back to the pixels.
+    pub walk: Walk,
+    /// Folder for pictures, arrays and tables.
+    pub out: PathBuf,
+    /// Whether results in it may be replaced.
+    pub overwrite: bool,
+}
+
+/// What the model loses where.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The model and how the picture was prepared.
+    #[serde(flatten)]
+    pub prepared: Prepared,
+    /// The picture.
+    pub image: PathBuf,
+    /// The layer.
+    pub layer: String,
+    /// The strongest unit of the picture as it is: channel, row, column. Its channel is the map.
+    pub unit: Vec<usize>,
+    /// The total activation of the map in the picture as it is.
+    pub activation: f64,
+    /// The class.
+    pub class: usize,
+    /// Its name.
+    pub class_name: String,
+    /// Its probability in the picture as it is.
+    pub probability: f32,
+    /// Pixels of the sides of the square.
+    pub side: usize,
+    /// Pixels from one place of it to the next.
+    pub step: usize,
+    /// What it was filled with.
+    pub fill: Fill,
+    /// Places along rows and columns.
+    pub places: [usize; 2],
+    /// An entry for each place, row by row.
+    pub rows: Vec<Row>,
+    /// The folder with the results.
+    pub out: PathBuf,
+}
+
+/// What the model makes of the picture with the square at one place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Row of the middle of the square.
+    pub y: usize,
+    /// Column of the middle.
+    pub x: usize,
+    /// The total activation of the map.
+    pub activation: f64,
+    /// The probability of the class.
+    pub probability: f32,
+    /// The most probable class.
+    pub class: usize,
+    /// Its name.
+    pub class_name: String,
+}
+
+/// Slides the square over the picture, its middle on every `step`-th pixel from half a step on, cut off at
+/// the borders. None if it was asked to stop before the end; nothing is written then.
+///
+/// # Errors
+/// [`Error::Config`] where a layer or class does not exist, [`Error::Input`] where the picture cannot be
+/// read, [`Error::Exists`] where results would be replaced.
+pub fn run(
+    options: &Options,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Option<Report>> {
+    if options.side == 0 || options.step == 0 {
+        return Err(Error::Config(
+            "the side of the square and its step must be at least one pixel".into(),
+        ));
+    }
+    let ready = options.source.open(device)?;
+    let layer = ready.layer_or(options.layer.as_deref(), true)?.clone();
+    let maps = ready.maps(&layer)?;
+    let results = Results::claim(
+        &options.out,
+        &["occlusion.png", PAGE, ARRAYS],
+        options.overwrite,
+    )?;
+    let picture = ready.picture(&options.image)?;
+    let (activations, probabilities) =
+        ready.activations_and_classes(std::slice::from_ref(&picture), &[layer.value])?;
+    let (activations, probabilities) = (&activations[0][0], &probabilities[0]);
+    let unit = Unit::Strongest.place(&ready.net.shape(layer.value)[1..], activations)?;
+    let map = unit[0] * maps[1] * maps[2]..(unit[0] + 1) * maps[1] * maps[2];
+    let total = |activations: &[f32]| {
+        let of_map = &activations[map.clone()];
+        of_map.iter().map(|&a| f64::from(a)).sum::<f64>()
+    };
+    let class = ready.class_or(options.class.as_deref(), &options.image, probabilities)?;
+    let mut report = Report {
+        prepared: options.source.prepared(&ready),
+        image: options.image.clone(),
+        layer: layer.name.clone(),
+        activation: total(activations),
+        unit: unit.clone(),
+        class,
+        class_name: ready.class(class),
+        probability: probabilities[class],
+        side: options.side,
+        step: options.step,
+        fill: options.fill,
+        places: [picture.height, picture.width].map(|side| side.div_ceil(options.step)),
+        rows: Vec::new(),
+        out: options.out.clone(),
+    };
+    let cover = ready.cover(&picture, options.fill);
+    let squares = squares(&picture, options);
+    for together in squares.chunks(options.batch.max(1)) {
+        let pictures: Vec<Image> = together
+            .iter()
+            .map(|(_, part)| covered(&picture, &cover, part))
+            .collect();
+        let (activations, probabilities) =
+            ready.activations_and_classes(&pictures, &[layer.value])?;
+        let found = activations[0].iter().zip(&probabilities);
+        let rows = together.iter().zip(found);
+        report
+            .rows
+            .extend(rows.map(|(&([y, x], _), (activations, probabilities))| {
+                let best = most_probable(probabilities);
+                Row {
+                    y,
+                    x,
+                    activation: total(activations),
+                    probability: probabilities[class],
+                    class: best,
+                    class_name: ready.class(best),
+                }
+            }));
+        callback.event(Event::Item {
+            name: "covering".into(),
+            done: report.rows.len(),
+            of: squares.len(),
+        });
+        if callback.interrupted() {
+            return Ok(None);
+        }
+    }
+    let (_, projection) = ready.project(&picture, layer.value, &unit, None, &options.walk)?;
+    report.draw(&ready, &picture, &projection, &results)?;
+    arrays::write(
+        results.path(ARRAYS)?,
+        &report.arrays(&picture, projection)?,
+        options.overwrite,
+    )?;
+    results.table(&report.table(), &report)?;
+    Ok(Some(report))
+}
+
+/// The middles of the squares and what they cover, row by row.
+fn squares(picture: &Image, options: &Options) -> Vec<([usize; 2], Part)> {
+    let middles = |side: usize| {
+        (options.step / 2..)
+            .step_by(options.step)
+            .take(side.div_ceil(options.step))
+    };
+    let covers = |middle: usize, side: usize| {
+        let first = middle as i64 - options.side as i64 / 2;
+        let last = first + options.side as i64;
+        (first.max(0) as usize).min(side)..(last.max(0) as usize).min(side)
+    };
+    let [height, width] = [picture.height, picture.width];
+    middles(height)
+        .flat_map(|y| middles(width).map(move |x| [y, x]))
+        .map(|[y, x]| ([y, x], [covers(y, height), covers(x, width)]))
+        .collect()
+}
+
+impl Report {
+    /// A number of each place as a map of the size of the picture, a block of `step` pixels for each.
+    fn map<T: Copy>(&self, picture: &Image, number: impl Fn(&Row) -> T) -> Vec<T> {
+        let pixels = 0..picture.height * picture.width;
+        let place = |k: usize| {
+            let [row, column] = [k / picture.width, k % picture.width].map(|at| at / self.step);
+            number(&self.rows[row * self.places[1] + column])
+        };
+        pixels.map(place).collect()
+    }
+
+    /// The most frequent classes, as many as have colours.
+    fn frequent(&self) -> Vec<usize> {
+        let mut counts: Vec<(usize, usize)> = Vec::new();
+        for row in &self.rows {
+            match counts.iter_mut().find(|(class, _)| *class == row.class) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((row.class, 1)),
+            }
+        }
+        counts.sort_by_key(|&(class, count)| (std::cmp::Reverse(count), class));
+        let classes = counts.into_iter().map(|(class, _)| class);
+        classes.take(picture::GROUPS).collect()
+    }
+
+    fn draw(
+        &self,
+        ready: &Ready,
+        picture: &Image,
+        projection: &Image,
+        results: &Results,
+    ) -> Result<()> {
+        let plane = |values: Vec<f32>| Image {
+            channels: 1,
+            values,
+            ..*picture
+        };
+        let activation = plane(self.map(picture, |row| row.activation as f32));
+        let probability = plane(self.map(picture, |row| row.probability));
+        let frequent = self.frequent();
+        let group = |row: &Row| {
+            let place = frequent.iter().position(|&class| class == row.class);
+            place.unwrap_or(picture::GROUPS)
+        };
+        let classes = self.map(picture, group);
+        let mut names: Vec<String> = frequent.iter().map(|&class| ready.class(class)).collect();
+        if classes.contains(&picture::GROUPS) {
+            names.push("others".into());
+        }
+        let peak = |image: &Image| {
+            let peak = f64::from(picture::peak([image]));
+            Format::Significant(3).write(peak)
+        };
+        let headers = [
+            "image".to_string(),
+            format!("map {}, up to {}", self.unit[0], peak(&activation)),
+            "its strongest unit".into(),
+            format!("probability, up to {}", peak(&probability)),
+            "most probable class".into(),
+        ];
+        let columns = vec![
+            picture.clone(),
+            picture::heat(&activation, None),
+            picture::symmetric(projection, None),
+            picture::heat(&probability, None),
+            picture::groups(&classes, picture.height, picture.width),
+        ];
+        let title = format!(
+            "{}: {} pixels covered, layer {}, class {}",
+            file_name(&self.image),
+            self.side,
+            self.layer,
+            self.class_name
+        );
+        let headers = headers.each_ref().map(String::as_str);
+        let table = picture::table(&title, &headers, &[(String::new(), columns)])?;
+        let table = picture::with_legend(&table, &names);
+        let words = format!(
+            "A square of {0} x {0} pixels slides over the picture. At each place: the total activation of the map \
+             that is strongest in the picture as it is, the probability of {1}, and the most probable class. In the \
+             middle the projection of the strongest unit of that map.",
+            self.side, self.class_name
+        );
+        show(results, PAGE, &title, &words, &[(NAME, &table, &title)])
+    }
+
+    fn arrays(&self, picture: &Image, projection: Image) -> Result<Bundle> {
+        let mut bundle = Bundle::default();
+        let mut put = |name: &str, shape: &[usize], values: Vec<f32>| {
+            let array = Array::new(shape.to_vec(), values)?;
+            bundle.arrays.insert(name.to_string(), array);
+            Ok::<(), Error>(())
+        };
+        let rows = self.rows.iter();
+        let activations = rows.clone().map(|row| row.activation as f32).collect();
+        put("activation", &self.places, activations)?;
+        let probabilities = rows.clone().map(|row| row.probability).collect();
+        put("probability", &self.places, probabilities)?;
+        put("image", &picture.shape(), picture.values.clone())?;
+        put("projection", &projection.shape(), projection.values)?;
+        let classes = rows.map(|row| row.class as u32);
+        bundle.indices.insert("class".into(), classes.collect());
+        Ok(bundle)
+    }
+
+    fn table(&self) -> Table {
+        let row = |k: usize| &self.rows[k];
+        Table::of(self.rows.len())
+            .numbers("y", |k| Cell::Count(row(k).y))
+            .numbers("x", |k| Cell::Count(row(k).x))
+            .numbers("activation", |k| {
+                Cell::number(row(k).activation, Format::Significant(4))
+            })
+            .numbers("probability", |k| {
+                Cell::number(f64::from(row(k).probability), Format::Percent(Some(1)))
+            })
+            .words("class", |k| Cell::text(&row(k).class_name))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let least = |number: &dyn Fn(&Row) -> f64| {
+            let places = self.rows.iter();
+            places.min_by(|a, b| number(a).total_cmp(&number(b)))
+        };
+        let activation = least(&|row| row.activation);
+        let probability = least(&|row| f64::from(row.probability));
+        if let (Some(activation), Some(probability)) = (activation, probability) {
+            writeln!(
+                f,
+                "{} map {}: total activation {:.4}, {:.4} with row {}, column {} covered",
+                self.layer,
+                self.unit[0],
+                self.activation,
+                activation.activation,
+                activation.y,
+                activation.x
+            )?;
+            writeln!(
+                f,
+                "{}: {:.1} %, {:.1} % with row {}, column {} covered",
+                self.class_name,
+                100.0 * self.probability,
+                100.0 * probability.probability,
+                probability.y,
+                probability.x
+            )?;
+        }
+        let kept = self.rows.iter().filter(|row| row.class == self.class);
+        writeln!(
+            f,
+            "{} is the most probable class at {} of {} places; pictures, arrays and table in {}",
+            self.class_name,
+            kept.count(),
+            self.rows.len(),
+            self.out.display()
+        )
+    }
+}

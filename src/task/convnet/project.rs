@@ -1,0 +1,331 @@
+//! `convnet project`: one unit back to the pixels, of pictures or of arrays.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device};
+use serde::Serialize;
+
+use super::{Prepared, Source, file_stem};
+use crate::arrays::{self, Array, Bundle};
+use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel, signals};
+use crate::data::{Image, resize};
+use crate::error::{Error, Result};
+use crate::picture;
+use crate::report::{Cell, Format, Results, Table};
+use crate::task::{Callback, Event, find_images};
+
+/// What a signal starts with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// The activation of the unit, as in the paper.
+    #[default]
+    Activation,
+    /// 1.
+    One,
+}
+
+impl std::str::FromStr for Start {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "activation" => Ok(Self::Activation),
+            "one" => Ok(Self::One),
+            _ => Err(Error::Config(format!(
+                "a signal cannot start with `{name}`: choose activation or one"
+            ))),
+        }
+    }
+}
+
+/// Which unit goes back, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// The layer, by any of its names; the last one if not given.
+    pub layer: Option<String>,
+    /// The unit.
+    pub unit: Unit,
+    /// How a signal goes back.
+    pub walk: Walk,
+    /// What it starts with.
+    pub start: Start,
+}
+
+/// A unit and its projection.
+struct Projected {
+    /// Channel, row, column.
+    place: Vec<usize>,
+    value: f32,
+    /// As the model has its input.
+    projection: Vec<f32>,
+}
+
+impl Target {
+    fn value(&self, net: &Convnet) -> Result<usize> {
+        match &self.layer {
+            Some(name) => net.layer(name).map(|layer| layer.value),
+            None => Ok(net.logits()),
+        }
+    }
+
+    /// The unit of each image, taken back to the pixels; and the classes.
+    fn project(&self, net: &Convnet, images: Map) -> Result<(Vec<Projected>, Map)> {
+        let value = self.value(net)?;
+        let count = images.shape()[0];
+        let shape = &net.shape(value)[1..];
+        let tape = net.record(images)?;
+        let activations = tape.map(value).read()?;
+        let each = activations.len() / count;
+        let mut units = Vec::new();
+        for activations in activations.chunks_exact(each) {
+            let place = self.unit.place(shape, activations)?;
+            let value = activations[ravel(&place, shape)];
+            units.push((place, value));
+        }
+        let starts: Vec<_> = units
+            .iter()
+            .map(|(place, value)| match self.start {
+                Start::Activation => (place.clone(), *value),
+                Start::One => (place.clone(), 1.0),
+            })
+            .collect();
+        let rows: Vec<usize> = (0..count).collect();
+        let signal = signals(&starts, shape, tape.map(value));
+        let projections = net
+            .project(&tape, value, signal, &rows, &self.walk)
+            .read()?;
+        let pixels = projections.len() / count;
+        let projected = units.into_iter().zip(projections.chunks_exact(pixels));
+        let projected = projected.map(|((place, value), projection)| Projected {
+            place,
+            value,
+            projection: projection.to_vec(),
+        });
+        Ok((projected.collect(), tape.map(net.logits()).clone()))
+    }
+}
+
+/// What was projected from arrays.
+#[derive(Clone, Debug, Serialize)]
+pub struct Arrays {
+    /// The file written, with `logits`, `value` and `projection`.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub out: PathBuf,
+    /// The rule.
+    pub rule: Rule,
+    /// The activation of the unit in each image.
+    pub values: Vec<f32>,
+}
+
+/// Takes `x`, images as the model has them, from a file of arrays, and writes `logits`, the `value` of
+/// the unit and its `projection`, of the shape of `x`, to another.
+///
+/// # Errors
+/// [`Error::Input`] if the model or the arrays cannot be used, [`Error::Config`] if there is no such layer
+/// or unit, [`Error::Exists`] if `out` does.
+pub fn arrays(
+    model: &Path,
+    input: &Path,
+    target: &Target,
+    out: &Path,
+    overwrite: bool,
+    device: &Device,
+) -> Result<Arrays> {
+    arrays::check_path(out, overwrite)?;
+    let model = Model::read(model)?;
+    let bundle = arrays::read(input)?;
+    let x = bundle.array("x", input)?;
+    if x.shape.len() < 2 || x.values.is_empty() {
+        return Err(Error::Input(format!(
+            "{}: `x` has the shape {:?}; it must hold images along its first axis",
+            input.display(),
+            x.shape
+        )));
+    }
+    let one = [&[1], &x.shape[1..]].concat();
+    let net = Convnet::new(&model, &one, device, DType::F32)?;
+    let images = Map::from_values(x.values.clone(), &x.shape, device, DType::F32);
+    let (projected, logits) = target.project(&net, images)?;
+    let values: Vec<f32> = projected.iter().map(|one| one.value).collect();
+    let pixels = projected
+        .iter()
+        .flat_map(|one| one.projection.iter().copied());
+    let mut bundle = Bundle::default();
+    let mut put = |name: &str, shape: Vec<usize>, values: Vec<f32>| {
+        let array = Array::new(shape, values)?;
+        bundle.arrays.insert(name.to_string(), array);
+        Ok::<(), Error>(())
+    };
+    put("projection", x.shape.clone(), pixels.collect())?;
+    put("logits", logits.shape().to_vec(), logits.read()?)?;
+    match values[..] {
+        [value] => drop(bundle.scalars.insert("value".into(), value.into())),
+        _ => put("value", vec![values.len()], values.clone())?,
+    }
+    arrays::write(out, &bundle, overwrite)?;
+    Ok(Arrays {
+        out: out.to_path_buf(),
+        rule: target.walk.rule,
+        values,
+    })
+}
+
+impl fmt::Display for Arrays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let images = self.values.len();
+        writeln!(
+            f,
+            "{}: {} of {images} by the rule {}",
+            self.out.display(),
+            if images == 1 {
+                "projection"
+            } else {
+                "projections"
+            },
+            self.rule
+        )
+    }
+}
+
+/// What was projected from pictures.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The model and how pictures were prepared.
+    #[serde(flatten)]
+    pub prepared: Prepared,
+    /// The layer.
+    pub layer: String,
+    /// How signals went back.
+    pub walk: Walk,
+    /// What they started with.
+    pub start: Start,
+    /// An entry for each picture.
+    pub rows: Vec<Row>,
+    /// The folder with the pictures.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub out: PathBuf,
+}
+
+/// A unit of one picture.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub image: PathBuf,
+    /// Channel, row, column.
+    pub unit: Vec<usize>,
+    /// Its activation.
+    pub value: f32,
+    /// First and last row of the pixels that it sees.
+    pub rows: (usize, usize),
+    /// First and last column.
+    pub columns: (usize, usize),
+}
+
+/// Projects a unit of each picture in a file or folder, and draws it beside the patch that it sees.
+///
+/// # Errors
+/// As [`arrays`], and where a picture cannot be read.
+pub fn pictures(
+    source: &Source,
+    images: &Path,
+    target: &Target,
+    out: &Path,
+    overwrite: bool,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    let paths = find_images(images, &[], callback)?;
+    let ready = source.open(device)?;
+    let value = target.value(&ready.net)?;
+    let layers = ready.net.layers().iter();
+    let layer = layers.clone().find(|layer| layer.value == value);
+    let layer = layer.map_or("the image".into(), |layer| layer.name.clone());
+    let name = format!("{}-{}.png", file_stem(&layer), target.walk.rule);
+    let results = Results::claim(out, &[name.as_str(), ARRAYS], overwrite)?;
+    let mut rows = Vec::new();
+    let mut sheet = Vec::new();
+    let mut bundle = Bundle::default();
+    for (k, path) in paths.iter().enumerate() {
+        let image = ready.picture(path)?;
+        let (projected, _) = target.project(&ready.net, ready.batch([&image]))?;
+        for one in projected {
+            let picture = ready.preprocess.picture(&one.projection);
+            let [rows_seen, columns_seen] = ready.net.patch(value, &one.place);
+            let patch = |image: &Image| {
+                let size = [rows_seen, columns_seen].map(|(first, last)| last - first + 1);
+                resize::crop(image, [rows_seen.0, columns_seen.0], size)
+            };
+            let seen = picture::symmetric(&picture, None);
+            let stem = path.file_name().unwrap_or_default().to_string_lossy();
+            let label = format!(
+                "{stem}: unit {}, {:.3}",
+                Unit::At(one.place.clone()),
+                one.value
+            );
+            sheet.push((
+                label,
+                vec![image.clone(), seen.clone(), patch(&image), patch(&seen)],
+            ));
+            let array = Array::new(picture.shape().to_vec(), picture.values)?;
+            bundle.arrays.insert(format!("image{:05}", k + 1), array);
+            rows.push(Row {
+                image: path.clone(),
+                unit: one.place,
+                value: one.value,
+                rows: rows_seen,
+                columns: columns_seen,
+            });
+        }
+    }
+    let title = format!("{layer}, by the rule {}", target.walk.rule);
+    let headers = ["image", "projection", "what the unit sees", "projected"];
+    results.picture(&name, &picture::table(&title, &headers, &sheet)?)?;
+    arrays::write(results.path(ARRAYS)?, &bundle, overwrite)?;
+    let report = Report {
+        prepared: source.prepared(&ready),
+        layer,
+        walk: target.walk,
+        start: target.start,
+        rows,
+        out: out.to_path_buf(),
+    };
+    results.table(&report.table(), &report)?;
+    Ok(report)
+}
+
+/// The projections as arrays.
+const ARRAYS: &str = "projections.npz";
+
+impl Report {
+    fn table(&self) -> Table {
+        let row = |k: usize| &self.rows[k];
+        Table::of(self.rows.len())
+            .words("image", |k| Cell::text(row(k).image.display()))
+            .words("unit", |k| Cell::text(Unit::At(row(k).unit.clone())))
+            .numbers("activation", |k| {
+                Cell::number(f64::from(row(k).value), Format::Significant(4))
+            })
+            .words("rows", |k| {
+                Cell::text(format!("{} - {}", row(k).rows.0, row(k).rows.1))
+            })
+            .words("columns", |k| {
+                Cell::text(format!("{} - {}", row(k).columns.0, row(k).columns.1))
+            })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.table())?;
+        writeln!(
+            f,
+            "{} by the rule {}: pictures in {}",
+            self.layer,
+            self.walk.rule,
+            self.out.display()
+        )
+    }
+}

@@ -1,0 +1,276 @@
+//! `convnet strongest`: what makes each map strongest over a folder, and the way back from there.
+
+mod mosaic;
+mod search;
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use mosaic::draw;
+use search::{Progress, pass, start};
+use serde::Serialize;
+
+use super::{Prepared, Ready, Source, file_stem};
+use crate::convnet::{Field, Layer, Unit, Walk, Winner};
+use crate::error::{Error, Result};
+use crate::report::{Cell, Format, Results, Table};
+use crate::task::{Callback, Event, find_images};
+
+/// What the pass has seen so far.
+const PROGRESS: &str = "strongest.json";
+const PAGE: &str = "strongest.html";
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The model.
+    pub source: Source,
+    /// A folder of pictures.
+    pub images: PathBuf,
+    /// Layers by name; all rectifiers and the output, if none is given.
+    pub layers: Vec<String>,
+    /// Maps of each layer to draw, spread evenly over those that are ever positive.
+    pub maps: usize,
+    /// Places of each map to keep.
+    pub places: usize,
+    /// Of one image.
+    pub each: usize,
+    /// Images that go through the model together.
+    pub batch: usize,
+    /// How signals go back.
+    pub walk: Walk,
+    /// Folder for pictures, arrays and tables.
+    pub out: PathBuf,
+    /// Whether results in it may be replaced.
+    pub overwrite: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The model and how pictures were prepared.
+    #[serde(flatten)]
+    pub prepared: Prepared,
+    /// How signals went back.
+    pub walk: Walk,
+    /// Pictures looked at.
+    pub images: usize,
+    /// Pictures that could not be read, each with the reason.
+    pub skipped: Vec<String>,
+    /// The strongest places of every map.
+    pub layers: Vec<LayerFound>,
+    /// Whether it was asked to stop before the end; the same command goes on.
+    pub interrupted: bool,
+    /// The folder with the results.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub out: PathBuf,
+}
+
+/// The strongest places of the maps of a layer.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerFound {
+    /// The layer.
+    pub layer: String,
+    /// The pixels that a unit sees.
+    pub receptive_field: [usize; 2],
+    /// For each map its strongest places, strongest first.
+    pub maps: Vec<Vec<Place>>,
+}
+
+/// A unit that a map was strong at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Place {
+    /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub image: PathBuf,
+    /// Row and column of the unit.
+    pub unit: [usize; 2],
+    /// Its activation.
+    pub value: f32,
+}
+
+/// A layer that is looked at.
+struct Looked {
+    layer: Layer,
+    /// Rows and columns of its maps.
+    size: [usize; 2],
+    field: Field,
+}
+
+/// Passes once over all pictures, keeps the strongest places of each map, and takes them back to the
+/// pixels: for each layer a picture, arrays, and for all a table and a page.
+///
+/// A pass that was interrupted goes on where it stopped if called again with the same options.
+///
+/// # Errors
+/// [`Error::Config`] where a layer does not exist, [`Error::Input`] where no picture can be read,
+/// [`Error::Exists`] where results would be replaced.
+pub fn run(
+    options: &Options,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    let paths = find_images(&options.images, &[], callback)?;
+    let ready = options.source.open(device)?;
+    let looked = layers(&ready, &options.layers)?;
+    let mut names = vec![PAGE.to_string()];
+    for one in &looked {
+        let stem = file_stem(&one.layer.name);
+        names.extend([format!("{stem}.png"), format!("{stem}.npz")]);
+    }
+    let results = Results::claim(&options.out, &names, options.overwrite)?;
+    let mut progress = start(options, &ready, &looked, &paths)?;
+    let finished = pass(options, &ready, &looked, &paths, &mut progress, callback)?;
+    let mut report = Report {
+        prepared: options.source.prepared(&ready),
+        walk: options.walk,
+        images: progress.done - progress.skipped.len(),
+        skipped: progress.skipped.clone(),
+        layers: found(&looked, &progress, &paths),
+        interrupted: !finished,
+        out: options.out.clone(),
+    };
+    if report.images == 0 && finished {
+        return Err(Error::Input(format!(
+            "no picture in {} can be read: {}",
+            options.images.display(),
+            progress.skipped.join("; ")
+        )));
+    }
+    if finished {
+        report.interrupted = !draw(
+            options, &ready, &looked, &paths, &progress, &results, callback,
+        )?;
+        results.table(&report.table(), &report)?;
+    }
+    if !report.interrupted {
+        let _ = fs::remove_file(options.out.join(PROGRESS));
+    }
+    Ok(report)
+}
+
+/// The layers by name, or all rectifiers and the output.
+fn layers(ready: &Ready, names: &[String]) -> Result<Vec<Looked>> {
+    let net = &ready.net;
+    let mut layers = match names {
+        [] => {
+            let all = net.layers().iter();
+            let wanted = all.filter(|layer| {
+                let maker = net.maker(layer.value);
+                maker.is_some_and(|step| step.operator.is_rectifier())
+                    || layer.value == net.logits()
+            });
+            wanted.cloned().collect()
+        }
+        names => names
+            .iter()
+            .map(|name| net.layer(name).cloned())
+            .collect::<Result<Vec<_>>>()?,
+    };
+    layers.dedup_by_key(|layer| layer.value);
+    let looked = layers.into_iter().map(|layer| {
+        let size = match net.shape(layer.value)[..] {
+            [_, _, height, width] => [height, width],
+            [_, _] => [1, 1],
+            ref other => {
+                return Err(Error::Config(format!(
+                    "`{}` has the shape {other:?} and no maps to look at",
+                    layer.name
+                )));
+            }
+        };
+        let field = net.field(layer.value);
+        Ok(Looked { layer, size, field })
+    });
+    looked.collect()
+}
+
+fn found(looked: &[Looked], progress: &Progress, paths: &[PathBuf]) -> Vec<LayerFound> {
+    let layers = looked.iter().zip(&progress.layers);
+    let place = |winner: &Winner, columns: usize| Place {
+        image: paths[winner.image].clone(),
+        unit: [winner.place / columns, winner.place % columns],
+        value: winner.value,
+    };
+    let layers = layers.map(|(one, strongest)| LayerFound {
+        layer: one.layer.name.clone(),
+        receptive_field: one.field.size,
+        maps: strongest
+            .maps()
+            .iter()
+            .map(|winners| {
+                winners
+                    .iter()
+                    .map(|winner| place(winner, one.size[1]))
+                    .collect()
+            })
+            .collect(),
+    });
+    layers.collect()
+}
+
+impl Report {
+    fn table(&self) -> Table {
+        let mut rows = Vec::new();
+        for found in &self.layers {
+            for (map, places) in found.maps.iter().enumerate() {
+                rows.extend(
+                    places
+                        .iter()
+                        .enumerate()
+                        .map(|(rank, place)| (found, map, rank, place)),
+                );
+            }
+        }
+        Table::of(rows.len())
+            .words("layer", |k| Cell::text(&rows[k].0.layer))
+            .numbers("map", |k| Cell::Count(rows[k].1))
+            .numbers("rank", |k| Cell::Count(rows[k].2 + 1))
+            .words("image", |k| Cell::text(rows[k].3.image.display()))
+            .words("unit", |k| Cell::text(Unit::At(rows[k].3.unit.to_vec())))
+            .numbers("activation", |k| {
+                Cell::number(f64::from(rows[k].3.value), Format::Significant(4))
+            })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.interrupted {
+            return writeln!(
+                f,
+                "interrupted after {} pictures: the same command goes on from here",
+                self.images
+            );
+        }
+        let layer = |k: usize| &self.layers[k];
+        let dead = |k: usize| {
+            let alive = |places: &Vec<Place>| places.first().is_some_and(|place| place.value > 0.0);
+            layer(k).maps.iter().filter(|places| !alive(places)).count()
+        };
+        let table = Table::of(self.layers.len())
+            .words("layer", |k| Cell::text(&layer(k).layer))
+            .numbers("maps", |k| Cell::Count(layer(k).maps.len()))
+            .numbers("never positive", |k| Cell::Count(dead(k)))
+            .words("sees", |k| {
+                Cell::text(format!(
+                    "{} x {}",
+                    layer(k).receptive_field[0],
+                    layer(k).receptive_field[1]
+                ))
+            });
+        write!(f, "{table}")?;
+        for reason in &self.skipped {
+            writeln!(f, "left out: {reason}")?;
+        }
+        writeln!(
+            f,
+            "{} pictures by the rule {}: mosaics, arrays, table.csv and {PAGE} in {}",
+            self.images,
+            self.walk.rule,
+            self.out.display()
+        )
+    }
+}
