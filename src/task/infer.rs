@@ -14,10 +14,9 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
-pub use self::files::Settings;
 use self::files::{Job, Plan};
 pub use self::problem_file::{ProblemReport, solve_problem};
-pub use self::report::{Failure, Report, Row};
+pub use self::report::{Failure, Report, Row, Settings};
 use super::{Callback, Event, Interrupt};
 use crate::arrays::{self, Array, Bundle};
 use crate::config::Form;

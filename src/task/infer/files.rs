@@ -5,16 +5,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::report::{Failure, Row};
+use super::report::{Failure, Row, Settings};
 use super::{Coder, MapsFormat, Options};
 use crate::backend::is_cpu;
 use crate::data::folder;
 use crate::error::{Error, Result};
 use crate::report::{RECORD, Results};
 use crate::run::{Free, Work, all_usable, checksum, flat_images};
-use crate::solve::Limits;
 use crate::task::{Callback, Event, find_images};
 
 /// One image and its results.
@@ -30,22 +29,6 @@ pub(super) struct Job {
     pub crc32: u32,
     /// Their `[channels, height, width]`.
     pub shape: [usize; 3],
-}
-
-/// What decides the results of an image, beside its pixels: results are added to those of an earlier
-/// call only where all of this is the same.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Checksum of the filters and of all that the checkpoint holds beside them.
-    pub run: u32,
-    /// The solver.
-    pub solver: String,
-    /// Whether all layers were solved for at once.
-    pub joint: bool,
-    /// When the optimisation of one layer ends.
-    pub limits: Limits,
-    /// The kind of file of the maps.
-    pub maps: String,
 }
 
 /// What an earlier call wrote down.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Coder, Options, Settings};
+use super::{Coder, Options};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Table};
-use crate::solve::Reason;
+use crate::solve::{Limits, Reason};
 
 const OBJECTIVE: Format = Format::Decimals(4);
 const SHARE: Format = Format::Percent(Some(2));
@@ -39,6 +39,22 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// Whether somebody asked to stop before the last image was done.
     pub interrupted: bool,
+}
+
+/// What decides the results of an image, beside its pixels: results are added to those of an earlier
+/// call only where all of this is the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Checksum of the filters and of all that the checkpoint holds beside them.
+    pub run: u32,
+    /// The solver.
+    pub solver: String,
+    /// Whether all layers were solved for at once.
+    pub joint: bool,
+    /// When the optimisation of one layer ends.
+    pub limits: Limits,
+    /// The kind of file of the maps.
+    pub maps: String,
 }
 
 /// How well one layer explains one image.
