@@ -19,6 +19,7 @@ impl Convnet {
         let exact = |of: fn(&Layer) -> &str| layers.iter().find(|layer| of(layer) == name);
         let inside = format!("{name}.");
         let below = format!(".{name}");
+        let within = format!(".{name}.");
         let ending = || {
             let mut found = layers.iter().filter(|layer| layer.name.ends_with(&below));
             found.next().filter(|_| found.next().is_none())
@@ -33,6 +34,10 @@ impl Convnet {
                     .find(|layer| layer.name.starts_with(&inside))
             })
             .or_else(ending)
+            .or_else(|| {
+                let mut last_first = layers.iter().rev();
+                last_first.find(|layer| layer.name.contains(&within))
+            })
             .or_else(|| self.numbered(name))
             .ok_or_else(|| self.no_layer(name))
     }

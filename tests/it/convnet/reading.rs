@@ -95,6 +95,7 @@ fn layers_have_the_names_of_modules_nodes_weights_or_numbers() {
         ("/layer2/layer2.0/downsample/downsample.0/Relu", "c"),
         ("downsample.0", "c"),
         ("layer2", "c"),
+        ("downsample", "c"),
         ("block", "y"),
         ("conv1", "d"),
         ("relu2", "b"),
