@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::proto::{AttributeProto, NodeProto, TensorProto, attribute_type};
+use super::proto::{AttributeProto, NodeProto, TensorProto};
 use super::weights::{self, Known};
 
 /// The parts of a graph by the names of what they make.
@@ -133,26 +133,12 @@ impl<'a> Makers<'a> {
             op_type: "LRN".into(),
             input: vec![x.clone()],
             attribute: vec![
-                AttributeProto {
-                    name: "size".into(),
-                    i: size,
-                    r#type: attribute_type::INT,
-                    ..AttributeProto::default()
-                },
-                float("alpha", alpha),
-                float("beta", beta),
-                float("bias", bias),
+                AttributeProto::integer("size", size),
+                AttributeProto::float("alpha", alpha),
+                AttributeProto::float("beta", beta),
+                AttributeProto::float("bias", bias),
             ],
             ..quotient.clone()
         })
-    }
-}
-
-fn float(name: &str, f: f32) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        f,
-        r#type: attribute_type::FLOAT,
-        ..AttributeProto::default()
     }
 }

@@ -90,6 +90,48 @@ pub struct AttributeProto {
     pub r#type: i32,
 }
 
+impl AttributeProto {
+    fn named(name: &str, r#type: i32) -> Self {
+        Self {
+            name: name.into(),
+            r#type,
+            ..Self::default()
+        }
+    }
+
+    /// A whole number.
+    pub fn integer(name: &str, i: i64) -> Self {
+        Self {
+            i,
+            ..Self::named(name, attribute_type::INT)
+        }
+    }
+
+    /// Whole numbers.
+    pub fn integers(name: &str, ints: &[i64]) -> Self {
+        Self {
+            ints: ints.to_vec(),
+            ..Self::named(name, attribute_type::INTS)
+        }
+    }
+
+    /// A number.
+    pub fn float(name: &str, f: f32) -> Self {
+        Self {
+            f,
+            ..Self::named(name, attribute_type::FLOAT)
+        }
+    }
+
+    /// A word.
+    pub fn text(name: &str, s: &str) -> Self {
+        Self {
+            s: s.into(),
+            ..Self::named(name, attribute_type::STRING)
+        }
+    }
+}
+
 /// Which field of an [`AttributeProto`] counts.
 pub mod attribute_type {
     pub const FLOAT: i32 = 1;

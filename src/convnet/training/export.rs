@@ -21,7 +21,7 @@ use crate::backend;
 use crate::convnet::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
-    ValueInfoProto, attribute_type, data_type,
+    ValueInfoProto, data_type,
 };
 use crate::error::Result;
 use crate::files;
@@ -60,21 +60,21 @@ pub fn to_onnx(network: &Network, model: &Model) -> Result<ModelProto> {
         ]
         .map(|n| n as i64);
         let attributes = vec![
-            ints("dilations", &[1, 1]),
-            int("group", 1),
-            ints("kernel_shape", &[side; 2]),
-            ints("pads", &[reach; 4]),
-            ints("strides", &[stride; 2]),
+            AttributeProto::integers("dilations", &[1, 1]),
+            AttributeProto::integer("group", 1),
+            AttributeProto::integers("kernel_shape", &[side; 2]),
+            AttributeProto::integers("pads", &[reach; 4]),
+            AttributeProto::integers("strides", &[stride; 2]),
         ];
         graph.node("Conv", &name, parameters, attributes);
         graph.node("Relu", &format!("features.relu{number}"), vec![], vec![]);
         if convolution.pool {
             let [side, stride] = POOL.map(|n| n as i64);
             let attributes = vec![
-                int("ceil_mode", 0),
-                ints("kernel_shape", &[side; 2]),
-                ints("pads", &[side / 2; 4]),
-                ints("strides", &[stride; 2]),
+                AttributeProto::integer("ceil_mode", 0),
+                AttributeProto::integers("kernel_shape", &[side; 2]),
+                AttributeProto::integers("pads", &[side / 2; 4]),
+                AttributeProto::integers("strides", &[stride; 2]),
             ];
             graph.node(
                 "MaxPool",
@@ -85,21 +85,31 @@ pub fn to_onnx(network: &Network, model: &Model) -> Result<ModelProto> {
         }
         if convolution.normalise {
             let attributes = vec![
-                float("alpha", normalisation::ALPHA),
-                float("beta", normalisation::BETA),
-                float("bias", 1.0),
-                int("size", normalisation::SIZE as i64),
+                AttributeProto::float("alpha", normalisation::ALPHA as f32),
+                AttributeProto::float("beta", normalisation::BETA as f32),
+                AttributeProto::float("bias", 1.0),
+                AttributeProto::integer("size", normalisation::SIZE as i64),
             ];
             graph.node("LRN", &format!("features.norm{number}"), vec![], attributes);
         }
     }
-    graph.node("Flatten", "flatten", vec![], vec![int("axis", 1)]);
+    graph.node(
+        "Flatten",
+        "flatten",
+        vec![],
+        vec![AttributeProto::integer("axis", 1)],
+    );
     let last = network.layers.len();
     for (l, layer) in network.layers.iter().enumerate().skip(CONVOLUTIONS) {
         let number = l + 1;
         let name = format!("classifier.fc{number}");
         let parameters = graph.parameters(&name, &layer.weight.val(), &layer.bias.val(), true)?;
-        graph.node("Gemm", &name, parameters, vec![int("transB", 1)]);
+        graph.node(
+            "Gemm",
+            &name,
+            parameters,
+            vec![AttributeProto::integer("transB", 1)],
+        );
         if number < last {
             graph.node("Relu", &format!("classifier.relu{number}"), vec![], vec![]);
         }
@@ -207,35 +217,6 @@ impl Graph {
             attribute,
             ..NodeProto::default()
         });
-    }
-}
-
-fn attribute(name: &str, r#type: i32) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        r#type,
-        ..AttributeProto::default()
-    }
-}
-
-fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto {
-        i,
-        ..attribute(name, attribute_type::INT)
-    }
-}
-
-fn ints(name: &str, ints: &[i64]) -> AttributeProto {
-    AttributeProto {
-        ints: ints.to_vec(),
-        ..attribute(name, attribute_type::INTS)
-    }
-}
-
-fn float(name: &str, f: f64) -> AttributeProto {
-    AttributeProto {
-        f: f as f32,
-        ..attribute(name, attribute_type::FLOAT)
     }
 }
 

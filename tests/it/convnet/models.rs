@@ -5,47 +5,26 @@ use std::path::Path;
 use burn::tensor::{DType, Device};
 use deconvnet::convnet::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, attribute_type,
-    data_type,
+    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, data_type,
 };
 use deconvnet::convnet::{Convnet, Map, Model};
 use prost::Message;
 
 /// An attribute with its name.
 pub fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        i,
-        r#type: attribute_type::INT,
-        ..Default::default()
-    }
+    AttributeProto::integer(name, i)
 }
 
 pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        ints: ints.to_vec(),
-        r#type: attribute_type::INTS,
-        ..Default::default()
-    }
+    AttributeProto::integers(name, ints)
 }
 
 pub fn float(name: &str, f: f32) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        f,
-        r#type: attribute_type::FLOAT,
-        ..Default::default()
-    }
+    AttributeProto::float(name, f)
 }
 
 pub fn text(name: &str, s: &str) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        s: s.into(),
-        r#type: attribute_type::STRING,
-        ..Default::default()
-    }
+    AttributeProto::text(name, s)
 }
 
 /// A node that makes one value.
