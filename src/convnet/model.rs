@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::fuse;
-use super::operator::{KNOWN, Operand};
+use super::operator::{self, Operand};
 use super::proto::{ModelProto, NodeProto, ValueInfoProto};
 use super::weights::{self, Known};
 use crate::error::{Error, Result};
@@ -178,7 +178,7 @@ fn refuse_unknown(nodes: &[NodeProto]) -> Result<()> {
     let mut unknown: Vec<(&str, Vec<&str>)> = Vec::new();
     for node in nodes {
         let ours = matches!(node.domain.as_str(), "" | "ai.onnx");
-        if ours && KNOWN.contains(&node.op_type.as_str()) {
+        if ours && operator::is_known(&node.op_type) {
             continue;
         }
         match unknown.iter_mut().find(|(name, _)| *name == node.op_type) {

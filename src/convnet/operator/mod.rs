@@ -2,7 +2,7 @@
 //!
 //! A family of operators has a file: how a node of a file becomes the operator (`lower`), forward,
 //! reverse, and from which part of its inputs a part of its output is made (`region`). To add an
-//! operator: its file, and a line in [`Operator`] and [`lower`].
+//! operator: its file, and a line in [`Operator`] and in `LOWERED`.
 
 mod arithmetic;
 mod concatenate;
@@ -177,66 +177,77 @@ pub fn whole(shape: &[usize]) -> Region {
     shape.iter().map(|&n| (0, n as i64 - 1)).collect()
 }
 
-/// The names of the operators that [`lower`] knows.
-pub const KNOWN: &[&str] = &[
-    "Abs",
-    "Add",
-    "AveragePool",
-    "BatchNormalization",
-    "Cast",
-    "Clip",
-    "Concat",
-    "Constant",
-    "ConstantOfShape",
-    "Conv",
-    "ConvTranspose",
-    "Div",
-    "Dropout",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Gelu",
-    "Gemm",
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "LRN",
-    "LeakyRelu",
-    "Log",
-    "LogSoftmax",
-    "MatMul",
-    "MaxPool",
-    "Mish",
-    "Mul",
-    "Neg",
-    "PRelu",
-    "Pad",
-    "Pow",
-    "Reciprocal",
-    "ReduceMean",
-    "ReduceSum",
-    "Relu",
-    "Reshape",
-    "Selu",
-    "Shape",
-    "Sigmoid",
-    "Slice",
-    "Softmax",
-    "Softplus",
-    "Split",
-    "Sqrt",
-    "Squeeze",
-    "Sub",
-    "Sum",
-    "Tanh",
-    "Transpose",
-    "Unsqueeze",
+/// Turns a node into operators or known numbers.
+type Lower = fn(&Site) -> Result<Lowered>;
+
+/// The operators of files, by name, each with what lowers it.
+const LOWERED: &[(&[&str], Lower)] = &[
+    (&["Conv"], convolution::lower),
+    (&["ConvTranspose"], convolution::lower_transposed),
+    (&["Gemm"], linear::lower_gemm),
+    (&["MatMul"], linear::lower_product),
+    (&["MaxPool"], pool::lower_maximum),
+    (&["GlobalMaxPool"], pool::lower_global_maximum),
+    (&["AveragePool"], pool::lower_average),
+    (&["GlobalAveragePool"], reduce::lower_global),
+    (&["ReduceMean", "ReduceSum"], reduce::lower),
+    (&["BatchNormalization"], normalise::lower_batch),
+    (&["LRN"], normalise::lower_response),
+    (&["Softmax", "LogSoftmax"], normalise::lower_softmax),
+    (&["Add", "Sum", "Sub", "Mul", "Div"], arithmetic::lower),
+    (&["Relu", "Clip"], pointwise::lower_rectifier),
+    (&["LeakyRelu", "PRelu"], pointwise::lower_parametric),
+    (
+        &[
+            "Abs",
+            "Elu",
+            "Erf",
+            "Exp",
+            "Gelu",
+            "HardSigmoid",
+            "HardSwish",
+            "Log",
+            "Mish",
+            "Neg",
+            "Pow",
+            "Reciprocal",
+            "Selu",
+            "Sigmoid",
+            "Softplus",
+            "Sqrt",
+            "Tanh",
+        ],
+        pointwise::lower,
+    ),
+    (&["Identity", "Dropout", "Cast"], view::lower_same),
+    (
+        &["Constant", "ConstantOfShape", "Shape"],
+        integers::lower_known,
+    ),
+    (
+        &["Flatten", "Reshape", "Squeeze", "Unsqueeze"],
+        view::lower_shape,
+    ),
+    (&["Transpose"], view::lower_permutation),
+    (&["Concat"], concatenate::lower),
+    (&["Split"], select::lower_split),
+    (&["Slice"], select::lower_slice),
+    (&["Gather"], select::lower_gather),
+    (&["Pad"], pad::lower),
+    (&["Expand"], view::lower_expansion),
 ];
+
+/// What lowers the operator of this name, if it is supported.
+fn lowering(operator: &str) -> Option<Lower> {
+    let mut all = LOWERED.iter();
+    all.find(|(names, _)| names.contains(&operator))
+        .map(|&(_, lower)| lower)
+}
+
+/// Whether the operator of this name is supported.
+pub fn is_known(operator: &str) -> bool {
+    lowering(operator).is_some()
+}
 
 /// Turns a node into operators or known numbers.
 ///
@@ -247,39 +258,10 @@ pub fn lower(site: &Site) -> Result<Lowered> {
     if let Some(known) = integers::fold(site)? {
         return Ok(Lowered::Integers(known));
     }
-    match site.node.op_type.as_str() {
-        "Conv" => convolution::lower(site),
-        "ConvTranspose" => convolution::lower_transposed(site),
-        "Gemm" => linear::lower_gemm(site),
-        "MatMul" => linear::lower_product(site),
-        "MaxPool" => pool::lower_maximum(site),
-        "GlobalMaxPool" => pool::lower_global_maximum(site),
-        "AveragePool" => pool::lower_average(site),
-        "GlobalAveragePool" => reduce::lower_global(site),
-        "ReduceMean" => reduce::lower(site, true),
-        "ReduceSum" => reduce::lower(site, false),
-        "BatchNormalization" => normalise::lower_batch(site),
-        "LRN" => normalise::lower_response(site),
-        "Softmax" => normalise::lower_softmax(site, false),
-        "LogSoftmax" => normalise::lower_softmax(site, true),
-        "Add" | "Sum" | "Sub" | "Mul" | "Div" => arithmetic::lower(site),
-        "Relu" | "Clip" => pointwise::lower_rectifier(site),
-        "LeakyRelu" | "PRelu" => pointwise::lower_parametric(site),
-        "Abs" | "Elu" | "Erf" | "Exp" | "Gelu" | "HardSigmoid" | "HardSwish" | "Log" | "Mish"
-        | "Neg" | "Pow" | "Reciprocal" | "Selu" | "Sigmoid" | "Softplus" | "Sqrt" | "Tanh" => {
-            pointwise::lower(site)
-        }
-        "Identity" | "Dropout" | "Cast" => view::lower_same(site),
-        "Constant" | "ConstantOfShape" | "Shape" => integers::lower_known(site),
-        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => view::lower_shape(site),
-        "Transpose" => view::lower_permutation(site),
-        "Concat" => concatenate::lower(site),
-        "Split" => select::lower_split(site),
-        "Slice" => select::lower_slice(site),
-        "Gather" => select::lower_gather(site),
-        "Pad" => pad::lower(site),
-        "Expand" => view::lower_expansion(site),
-        other => Err(site.error(format!("the operator {other} is not supported"))),
+    let operator = &site.node.op_type;
+    match lowering(operator) {
+        Some(lower) => lower(site),
+        None => Err(site.error(format!("the operator {operator} is not supported"))),
     }
 }
 

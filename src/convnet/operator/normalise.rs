@@ -172,7 +172,8 @@ impl LocalResponse {
     }
 }
 
-pub fn lower_softmax(site: &Site, logarithm: bool) -> Result<Lowered> {
+pub fn lower_softmax(site: &Site) -> Result<Lowered> {
+    let logarithm = site.node.op_type == "LogSoftmax";
     let (value, shape) = site.map(0)?;
     let rank = shape.len();
     // Before version 13 all axes from the given one on were taken as one.

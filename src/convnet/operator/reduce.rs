@@ -28,7 +28,8 @@ pub fn lower_global(site: &Site) -> Result<Lowered> {
     reduce(site, value, shape, (2..shape.len()).collect(), true, true)
 }
 
-pub fn lower(site: &Site, mean: bool) -> Result<Lowered> {
+pub fn lower(site: &Site) -> Result<Lowered> {
+    let mean = site.node.op_type == "ReduceMean";
     let (value, shape) = site.map(0)?;
     let given = site.integers_or_attribute(1, "axes")?.unwrap_or_default();
     let keep = site.attribute_integer("keepdims", 1)? != 0;
