@@ -203,23 +203,13 @@ impl Preprocess {
 
     /// The part of a picture that the model sees, pixels in `[0, 1]`.
     pub fn fit(&self, image: &Image) -> Image {
-        let ([height, width], corner) = self.placed([image.height, image.width]);
-        let resized = resize::resize(image, height, width);
-        resize::crop(&resized, corner, self.crop)
-    }
-
-    /// The size to which a picture of `size` is scaled, and the corner of the middle that is cut out.
-    fn placed(&self, size: [usize; 2]) -> ([usize; 2], [usize; 2]) {
-        let shorter = size[0].min(size[1]).max(1) as f64;
-        let scaled = |side: usize| (side as f64 * self.size as f64 / shorter).round() as usize;
-        let scaled = [0, 1].map(|k| scaled(size[k]).max(self.crop[k]));
-        (scaled, [0, 1].map(|k| (scaled[k] - self.crop[k]) / 2))
+        resize::middle(image, self.size, self.crop)
     }
 
     /// Where a part of a picture of `size`, first and last row or column along each axis, lies in what
     /// [`Self::fit`] makes of it; none where it is cut off.
     pub fn fit_part(&self, part: [Range<usize>; 2], size: [usize; 2]) -> Option<[Range<usize>; 2]> {
-        let (scaled, corner) = self.placed(size);
+        let (scaled, corner) = resize::placed(size, self.size, self.crop);
         let along = |k: usize| {
             let ratio = scaled[k] as f64 / size[k].max(1) as f64;
             let end = |at: usize| {

@@ -38,3 +38,17 @@ pub fn crop(image: &Image, [top, left]: [usize; 2], [height, width]: [usize; 2])
     }
     cropped
 }
+
+/// The size to which an image of `size` is scaled so that its shorter side becomes `shorter`, though no side
+/// less than that of `middle`; and the corner of the middle.
+pub fn placed(size: [usize; 2], shorter: usize, middle: [usize; 2]) -> ([usize; 2], [usize; 2]) {
+    let ratio = |side: usize| side as f64 * shorter as f64 / size[0].min(size[1]).max(1) as f64;
+    let scaled = [0, 1].map(|k| (ratio(size[k]).round() as usize).max(middle[k]));
+    (scaled, [0, 1].map(|k| (scaled[k] - middle[k]) / 2))
+}
+
+/// The middle of an image whose shorter side is scaled to `shorter`.
+pub fn middle(image: &Image, shorter: usize, size: [usize; 2]) -> Image {
+    let ([height, width], corner) = placed([image.height, image.width], shorter, size);
+    crop(&resize(image, height, width), corner, size)
+}

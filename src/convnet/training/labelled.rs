@@ -4,8 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use image::imageops::{self, FilterType};
-use image::{Rgb, Rgb32FImage};
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 
@@ -13,7 +11,7 @@ use super::network::FIRST_FILTER;
 use super::settings::Settings;
 use crate::data::scan::scan;
 use crate::data::scenes::{self, Scene};
-use crate::data::{Image, folder};
+use crate::data::{Image, folder, resize};
 use crate::error::{Error, Result};
 
 /// The largest side that is chosen where none is given.
@@ -292,10 +290,11 @@ fn files_of_classes(
     files.collect()
 }
 
-/// Every tenth image of a class is held out, and the last of a class of fewer than ten, unless it is the
-/// only one.
+/// Files by the label of their class.
 type Files = Vec<(usize, Vec<PathBuf>)>;
 
+/// Every tenth image of a class is held out, and the last of a class of fewer than ten, unless it is the
+/// only one.
 fn split(files: Files) -> (Files, Files) {
     let parts = files.into_iter().map(|(label, files)| {
         let n = files.len();
@@ -324,31 +323,7 @@ fn square(path: &Path, side: usize) -> Result<Vec<u8>> {
             image.width
         )));
     }
-    let mut pixels = Rgb32FImage::from_fn(image.width as u32, image.height as u32, |x, y| {
-        let k = y as usize * image.width + x as usize;
-        Rgb([0, 1, 2].map(|c| image.plane(c)[k]))
-    });
-    if shorter != side {
-        let scaled = |n: usize| {
-            (n as f64 * side as f64 / shorter as f64)
-                .round()
-                .max(side as f64)
-        };
-        let (width, height) = (scaled(image.width) as u32, scaled(image.height) as u32);
-        pixels = imageops::resize(&pixels, width, height, FilterType::Triangle);
-    }
-    let (left, top) = (
-        (pixels.width() as usize - side) / 2,
-        (pixels.height() as usize - side) / 2,
-    );
-    let mut middle = Image::zeros(3, side, side);
-    for c in 0..3 {
-        for (k, value) in middle.plane_mut(c).iter_mut().enumerate() {
-            let (i, j) = (top + k / side, left + k % side);
-            *value = pixels.get_pixel(j as u32, i as u32).0[c];
-        }
-    }
-    Ok(bytes(&middle))
+    Ok(bytes(&resize::middle(&image, side, [side; 2])))
 }
 
 fn bytes(image: &Image) -> Vec<u8> {
