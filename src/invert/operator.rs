@@ -135,11 +135,7 @@ impl Operator {
         padding: Padding,
         input: [usize; 3],
     ) -> Result<Self> {
-        let values: Vec<f64> = filters.to_data().iter::<f64>().collect();
-        check(&values, filters.dims(), stride, input)?;
-        let [.., h, w] = filters.dims();
-        let pad = padding.around([h, w], false);
-        Self::correlation(filters, stride, (padding, pad), input)
+        Self::checked(filters, stride, padding, input, false)
     }
 
     /// The operator that convolves with `filters` images of shape `input`, `[in, H, W]`.
@@ -167,11 +163,26 @@ impl Operator {
         padding: Padding,
         input: [usize; 3],
     ) -> Result<Self> {
+        Self::checked(filters, stride, padding, input, true)
+    }
+
+    /// The operator of filters that are checked first, turned about where it `convolves`.
+    fn checked(
+        filters: Tensor<4>,
+        stride: [usize; 2],
+        padding: Padding,
+        input: [usize; 3],
+        convolves: bool,
+    ) -> Result<Self> {
         let values: Vec<f64> = filters.to_data().iter::<f64>().collect();
         check(&values, filters.dims(), stride, input)?;
         let [.., h, w] = filters.dims();
-        let pad = padding.around([h, w], true);
-        Self::correlation(filters.flip([2, 3]), stride, (padding, pad), input)
+        let pad = padding.around([h, w], convolves);
+        let filters = match convolves {
+            true => filters.flip([2, 3]),
+            false => filters,
+        };
+        Self::correlation(filters, stride, (padding, pad), input)
     }
 
     /// The operator with the margins `pad`, of what was checked.
