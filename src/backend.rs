@@ -172,7 +172,7 @@ pub fn sync(device: &Device) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Backend`] where the device cannot hand them over.
-pub(crate) fn read(tensor: &Tensor<4>) -> Result<Vec<f32>> {
+pub(crate) fn read<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>> {
     tensor
         .clone()
         .try_into_vec_as()

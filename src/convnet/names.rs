@@ -25,8 +25,8 @@ pub fn of(nodes: &[NodeProto]) -> Vec<String> {
     let named = nodes.iter().zip(&paths).map(|(node, path)| {
         let number = numbers.entry(&node.op_type).or_default();
         *number += 1;
-        let path = match path.first().copied() == shared && path.len() > 1 {
-            true if shared.is_some() => &path[1..],
+        let path = match shared {
+            Some(_) if path.len() > 1 => &path[1..],
             _ => path,
         };
         scopes(node)

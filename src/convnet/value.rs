@@ -2,7 +2,8 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::error::{Error, Result};
+use crate::backend;
+use crate::error::Result;
 
 /// A tensor of any number of axes, row-major; the first axis counts images.
 ///
@@ -133,12 +134,9 @@ impl Map {
     /// The numbers, on the host.
     ///
     /// # Errors
-    /// [`Error::Backend`] where the device cannot hand them over.
+    /// [`crate::Error::Backend`] where the device cannot hand them over.
     pub fn read(&self) -> Result<Vec<f32>> {
-        self.flat
-            .clone()
-            .try_into_vec_as()
-            .map_err(|error| Error::Backend(format!("cannot read from the device: {error}")))
+        backend::read(&self.flat)
     }
 }
 
