@@ -69,6 +69,21 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// Puts in an array.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there are not as many values as the shape asks for.
+    pub fn put(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[usize],
+        values: Vec<f32>,
+    ) -> Result<()> {
+        let array = Array::new(shape.to_vec(), values)?;
+        self.arrays.insert(name.into(), array);
+        Ok(())
+    }
+
     /// The array called `name`; `path` is for the message.
     ///
     /// # Errors

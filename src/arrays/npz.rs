@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<Bundle> {
             .read_to_end(&mut bytes)
             .map_err(|error| damaged(format!("`{name}` cannot be unpacked ({error})")))?;
         let entry = npy::decode(&bytes);
-        bundle.put(
+        bundle.put_entry(
             &name,
             entry.map_err(|reason| damaged(format!("`{name}` {reason}")))?,
         );
@@ -60,12 +60,12 @@ pub(super) fn read_single(path: &Path) -> Result<Bundle> {
     })?;
     let mut bundle = Bundle::default();
     let name = path.file_stem().unwrap_or_default();
-    bundle.put(&name.to_string_lossy(), entry);
+    bundle.put_entry(&name.to_string_lossy(), entry);
     Ok(bundle)
 }
 
 impl Bundle {
-    fn put(&mut self, name: &str, entry: Entry) {
+    fn put_entry(&mut self, name: &str, entry: Entry) {
         let name = name.to_owned();
         match entry {
             Entry::Array(array) => drop(self.arrays.insert(name, array)),

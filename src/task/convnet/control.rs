@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::looking::{file_name, show, spread};
 use super::{Prepared, Source};
-use crate::arrays::{self, Array, Bundle};
+use crate::arrays::{self, Bundle};
 use crate::convnet::{Model, Unit, Walk};
 use crate::data::Image;
 use crate::error::{Error, Result};
@@ -53,6 +53,7 @@ pub struct Report {
     #[serde(flatten)]
     pub prepared: Prepared,
     /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// The layer.
     pub layer: String,
@@ -65,6 +66,7 @@ pub struct Report {
     /// An entry for each layer with weights, from the top down.
     pub rows: Vec<Row>,
     /// The folder with the results.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
 }
 
@@ -168,11 +170,7 @@ pub fn run(
     let seen = ready.patch(&picture, layer.value, &unit);
     report.draw(&seen, &original, &pictures, &results)?;
     let mut bundle = Bundle::default();
-    let mut put = |name: String, image: Image| {
-        let array = Array::new(image.shape().to_vec(), image.values)?;
-        bundle.arrays.insert(name, array);
-        Ok::<(), Error>(())
-    };
+    let mut put = |name: String, image: Image| bundle.put(name, &image.shape(), image.values);
     put("original".into(), original)?;
     for (k, [cascading, alone]) in pictures.into_iter().enumerate() {
         put(format!("layer{:03}.cascading", k + 1), cascading)?;

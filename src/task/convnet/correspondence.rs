@@ -88,6 +88,7 @@ pub struct Report {
     /// An entry for each part and layer; random parts last.
     pub rows: Vec<Row>,
     /// The folder with the results.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
 }
 

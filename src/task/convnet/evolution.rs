@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::looking::{show, spread};
 use super::{Prepared, Ready, Source};
-use crate::arrays::{self, Array, Bundle};
+use crate::arrays::{self, Bundle};
 use crate::convnet::{Keep, Layer, Strongest, Unit, Walk, Winner, unravel};
 use crate::data::Image;
 use crate::error::{Error, Result};
@@ -57,6 +57,7 @@ pub struct Report {
     /// An entry for each map and epoch.
     pub rows: Vec<Row>,
     /// The folder with the results.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
 }
 
@@ -68,6 +69,7 @@ pub struct Row {
     /// The number in the name of the model.
     pub epoch: u64,
     /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// Channel, row, column.
     pub unit: Vec<usize>,
@@ -148,9 +150,8 @@ pub fn run(
             let (_, back) = ready.project(&picture, layer.value, &unit, None, &options.walk)?;
             let patch = ready.patch(&back, layer.value, &unit);
             images.push(picture::symmetric(&patch, None));
-            let array = Array::new(patch.shape().to_vec(), patch.values)?;
             let name = format!("map{map:05}.epoch{epoch:05}");
-            bundle.arrays.insert(name, array);
+            bundle.put(name, &patch.shape(), patch.values)?;
             rows.push(Row {
                 map,
                 epoch: *epoch,

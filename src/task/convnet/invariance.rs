@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::looking::{most_probable, show, spread};
 use super::{Prepared, Ready, Source, classify};
-use crate::arrays::{self, Array, Bundle};
+use crate::arrays::{self, Bundle};
 use crate::data::Image;
 use crate::data::warp::{Affine, warp};
 use crate::error::{Error, Result};
@@ -107,6 +107,7 @@ pub struct Report {
     /// An entry for each picture, change and amount.
     pub rows: Vec<Row>,
     /// The folder with the results.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
 }
 
@@ -114,6 +115,7 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize)]
 pub struct Looked {
     /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// Its true class, where known, or else the most probable one.
     pub class: usize,
@@ -307,18 +309,14 @@ impl Report {
 
     fn arrays(&self) -> Result<Bundle> {
         let mut bundle = Bundle::default();
-        let mut put = |name: String, shape: Vec<usize>, values: Vec<f32>| {
-            bundle.arrays.insert(name, Array::new(shape, values)?);
-            Ok::<(), Error>(())
-        };
         let images = 0..self.images.len();
         for change in Change::ALL {
             let amounts = change.amounts();
-            let shape = vec![self.images.len(), amounts.len()];
+            let shape = [self.images.len(), amounts.len()];
             let name = change.name();
-            put(
+            bundle.put(
                 format!("{name}.amount"),
-                vec![amounts.len()],
+                &[amounts.len()],
                 amounts.iter().map(|&amount| amount as f32).collect(),
             )?;
             for (k, (_, measure)) in self.measures().iter().enumerate() {
@@ -330,7 +328,7 @@ impl Report {
                     .clone()
                     .flat_map(|image| self.points(image, change))
                     .map(|row| measure(row) as f32);
-                put(what, shape.clone(), values.collect())?;
+                bundle.put(what, &shape, values.collect())?;
             }
         }
         Ok(bundle)

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use super::looking::Fill;
 use super::looking::{Part, covered, file_name, most_probable, show};
 use super::{Prepared, Ready, Source};
-use crate::arrays::{self, Array, Bundle};
+use crate::arrays::{self, Bundle};
 use crate::convnet::{Unit, Walk};
 use crate::data::Image;
 use crate::error::{Error, Result};
@@ -59,6 +59,7 @@ pub struct Report {
     #[serde(flatten)]
     pub prepared: Prepared,
     /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// The layer.
     pub layer: String,
@@ -83,6 +84,7 @@ pub struct Report {
     /// An entry for each place, row by row.
     pub rows: Vec<Row>,
     /// The folder with the results.
+    #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
 }
 
@@ -305,18 +307,13 @@ impl Report {
 
     fn arrays(&self, picture: &Image, projection: Image) -> Result<Bundle> {
         let mut bundle = Bundle::default();
-        let mut put = |name: &str, shape: &[usize], values: Vec<f32>| {
-            let array = Array::new(shape.to_vec(), values)?;
-            bundle.arrays.insert(name.to_string(), array);
-            Ok::<(), Error>(())
-        };
         let rows = self.rows.iter();
         let activations = rows.clone().map(|row| row.activation as f32).collect();
-        put("activation", &self.places, activations)?;
+        bundle.put("activation", &self.places, activations)?;
         let probabilities = rows.clone().map(|row| row.probability).collect();
-        put("probability", &self.places, probabilities)?;
-        put("image", &picture.shape(), picture.values.clone())?;
-        put("projection", &projection.shape(), projection.values)?;
+        bundle.put("probability", &self.places, probabilities)?;
+        bundle.put("image", &picture.shape(), picture.values.clone())?;
+        bundle.put("projection", &projection.shape(), projection.values)?;
         let classes = rows.map(|row| row.class as u32);
         bundle.indices.insert("class".into(), classes.collect());
         Ok(bundle)

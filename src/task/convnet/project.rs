@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use serde::Serialize;
 
+use super::looking::file_name;
 use super::{Prepared, Source, file_stem};
-use crate::arrays::{self, Array, Bundle};
+use crate::arrays::{self, Bundle};
 use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel, signals};
-use crate::data::{Image, resize};
+use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
@@ -153,16 +154,11 @@ pub fn arrays(
         .iter()
         .flat_map(|one| one.projection.iter().copied());
     let mut bundle = Bundle::default();
-    let mut put = |name: &str, shape: Vec<usize>, values: Vec<f32>| {
-        let array = Array::new(shape, values)?;
-        bundle.arrays.insert(name.to_string(), array);
-        Ok::<(), Error>(())
-    };
-    put("projection", x.shape.clone(), pixels.collect())?;
-    put("logits", logits.shape().to_vec(), logits.read()?)?;
+    bundle.put("projection", &x.shape, pixels.collect())?;
+    bundle.put("logits", logits.shape(), logits.read()?)?;
     match values[..] {
         [value] => drop(bundle.scalars.insert("value".into(), value.into())),
-        _ => put("value", vec![values.len()], values.clone())?,
+        _ => bundle.put("value", &[values.len()], values.clone())?,
     }
     arrays::write(out, &bundle, overwrite)?;
     Ok(Arrays {
@@ -254,14 +250,11 @@ pub fn pictures(
         for one in projected {
             let picture = ready.preprocess.picture(&one.projection);
             let [rows_seen, columns_seen] = ready.net.patch(value, &one.place);
-            let patch = |image: &Image| {
-                let size = [rows_seen, columns_seen].map(|(first, last)| last - first + 1);
-                resize::crop(image, [rows_seen.0, columns_seen.0], size)
-            };
+            let patch = |image: &Image| ready.patch(image, value, &one.place);
             let seen = picture::symmetric(&picture, None);
-            let stem = path.file_name().unwrap_or_default().to_string_lossy();
             let label = format!(
-                "{stem}: unit {}, {:.3}",
+                "{}: unit {}, {:.3}",
+                file_name(path),
                 Unit::At(one.place.clone()),
                 one.value
             );
@@ -269,8 +262,8 @@ pub fn pictures(
                 label,
                 vec![image.clone(), seen.clone(), patch(&image), patch(&seen)],
             ));
-            let array = Array::new(picture.shape().to_vec(), picture.values)?;
-            bundle.arrays.insert(format!("image{:05}", k + 1), array);
+            let name = format!("image{:05}", k + 1);
+            bundle.put(name, &picture.shape(), picture.values)?;
             rows.push(Row {
                 image: path.clone(),
                 unit: one.place,

@@ -171,18 +171,13 @@ fn layers(ready: &Ready, names: &[String]) -> Result<Vec<Looked>> {
     };
     layers.dedup_by_key(|layer| layer.value);
     let looked = layers.into_iter().map(|layer| {
-        let size = match net.shape(layer.value)[..] {
-            [_, _, height, width] => [height, width],
-            [_, _] => [1, 1],
-            ref other => {
-                return Err(Error::Config(format!(
-                    "`{}` has the shape {other:?} and no maps to look at",
-                    layer.name
-                )));
-            }
-        };
+        let [_, height, width] = ready.maps(&layer)?;
         let field = net.field(layer.value);
-        Ok(Looked { layer, size, field })
+        Ok(Looked {
+            layer,
+            size: [height, width],
+            field,
+        })
     });
     looked.collect()
 }

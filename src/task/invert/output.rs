@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 
 use super::input::Given;
 use super::{Experiment, Report, pictures};
-use crate::arrays::{self, Array, Bundle};
-use crate::error::{Error, Result};
+use crate::arrays::{self, Bundle};
+use crate::error::Result;
 use crate::invert::{Inverse, InverseMethod};
 use crate::report::Results;
 
@@ -43,9 +43,7 @@ pub(super) fn arrays(
     let mut put = |name: &str, tensor: &Tensor<4>, axes: usize| {
         let values = tensor.to_data().iter::<f32>().collect();
         let shape = tensor.dims()[4 - axes..].to_vec();
-        let array = Array::new(shape, values)?;
-        bundle.arrays.insert(name.into(), array);
-        Ok::<(), Error>(())
+        bundle.put(name, &shape, values)
     };
     let filters = given
         .taps

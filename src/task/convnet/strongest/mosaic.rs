@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::picture::{self, MosaicOptions, Tile};
 use crate::report::{Page, Results};
 use crate::task::convnet::file_stem;
+use crate::task::convnet::looking::spread;
 use crate::task::{Callback, Event};
 
 /// Units that go back together.
@@ -27,8 +28,7 @@ fn chosen(strongest: &Strongest, count: usize) -> Vec<usize> {
         .filter(|(_, winners)| alive(winners))
         .map(|(map, _)| map)
         .collect();
-    let count = count.min(alive.len());
-    (0..count).map(|k| alive[k * alive.len() / count]).collect()
+    spread(&alive, count)
 }
 
 /// A patch that a unit sees, and the projection into it.
@@ -172,12 +172,8 @@ fn project(
                 together.iter().zip(&starts).zip(back.chunks_exact(pixels))
             {
                 let projection = ready.preprocess.picture(back);
-                let seen = ready.net.patch(value, place);
-                let patch = |image: &Image| {
-                    let size = seen.map(|(first, last)| last - first + 1);
-                    resize::crop(image, [seen[0].0, seen[1].0], size)
-                };
-                pairs.insert(**key, [patch(&picture), patch(&projection)]);
+                let pair = [&picture, &projection].map(|image| ready.patch(image, value, place));
+                pairs.insert(**key, pair);
             }
         }
     }
