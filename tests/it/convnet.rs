@@ -3,5 +3,6 @@
 mod cases;
 mod damage;
 mod models;
+mod operator_cases;
 mod operators;
 mod reading;

@@ -44,6 +44,8 @@ mod state;
 mod trainer;
 
 #[cfg(test)]
+mod export_tests;
+#[cfg(test)]
 mod tests;
 
 pub use labelled::{DataSet, LabelledImages, Standardisation, View};
