@@ -69,6 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => None,
     };
     let learner = Learner {
+        all_layers: true,
         codes: if is_cpu(&device) {
             Method::CoordinateDescent(CoordinateDescent::default())
         } else {

@@ -96,6 +96,7 @@ pub mod model;
 pub mod pass;
 pub mod penalty;
 pub mod picture;
+pub mod pooling;
 pub mod problem;
 pub mod report;
 pub mod run;

@@ -84,14 +84,45 @@ impl Config {
                 ))
             })?;
         }
-        if train.update_filters == Update::Online {
+        if train.update_filters == Update::Online && train.form != Form::Adaptive {
             self.check_online()?;
         }
+        self.check_adaptive()?;
         self.connectivities()?;
         for (l, layer) in self.layers.iter().enumerate() {
             layer.check(l + 1)?;
         }
         Ok(())
+    }
+
+    fn check_adaptive(&self) -> Result<()> {
+        let Train {
+            form,
+            solver,
+            refine,
+            ..
+        } = self.train;
+        let adaptive = form == Form::Adaptive;
+        let pooled = self.layers.iter().position(|layer| !layer.pool.is_none());
+        let complaint = match pooled {
+            Some(l) if !adaptive => format!(
+                "layer {}: pool is for train.form = \"adaptive\"; choose that, or leave pool out",
+                l + 1
+            ),
+            _ if adaptive && solver != SolverName::Ista => {
+                "train.form = \"adaptive\" goes with train.solver = \"ista\"".into()
+            }
+            _ if solver == SolverName::Ista && !adaptive => {
+                "train.solver = \"ista\" goes with train.form = \"adaptive\"; use \"fista\", which is \
+                 the same without pooling"
+                    .into()
+            }
+            _ if refine && !adaptive => {
+                "train.refine is for train.form = \"adaptive\"; leave it out".into()
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::Config(complaint))
     }
 
     fn check_online(&self) -> Result<()> {

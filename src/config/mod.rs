@@ -17,6 +17,7 @@ use crate::data::Preprocess;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::{Constraint, DataTerm, LayerConfig, Network, NetworkConfig, Objective};
+use crate::pooling::Pool;
 use crate::solve::{Adam, FilterStep, HalfQuadratic, Learner, Method, Schedule, SolverName};
 
 /// Everything that decides a run. Every key has a default; unknown keys are refused.
@@ -84,6 +85,9 @@ pub enum Form {
     LayerWise,
     /// Only the top maps are free, and the whole stack reconstructs the image.
     Joint,
+    /// Layer by layer, and every layer explains the image, down through the layers below it at the
+    /// switches of their pooled maps: the adaptive model of 2011.
+    Adaptive,
 }
 
 /// When the filters are updated.
@@ -97,7 +101,7 @@ pub enum Update {
     Epoch,
     /// After each batch, by less and less: filters learnt from many images, each coded from the start
     /// at every visit. No maps are stored; what grows with the images is their list and the trace. For
-    /// one layer.
+    /// one layer; in the adaptive form for any number, with the maps stored.
     Online,
 }
 
@@ -105,7 +109,7 @@ pub enum Update {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Train {
-    /// Layer-wise or joint.
+    /// Layer-wise, joint or adaptive.
     pub form: Form,
     /// The solver.
     pub solver: SolverName,
@@ -139,6 +143,8 @@ pub struct Train {
     pub adam: Adam,
     /// Learning rate of the filters under adam.
     pub filter_rate: f64,
+    /// Adaptive form: whether learning a layer also moves the filters of the layers below it.
+    pub refine: bool,
 }
 
 impl Default for Train {
@@ -160,6 +166,7 @@ impl Default for Train {
             filter_steps: 5,
             adam: Adam::default(),
             filter_rate: 0.003,
+            refine: false,
         }
     }
 }
@@ -199,6 +206,8 @@ pub struct LayerSettings {
     pub sparsity: Sparsity,
     /// Exponent of the penalty.
     pub p: f64,
+    /// Rows, columns and adjacent maps of the windows that the maps are pooled over. Adaptive form only.
+    pub pool: Pool,
     /// Times that every image is visited.
     pub epochs: usize,
 }
@@ -212,6 +221,7 @@ impl Default for LayerSettings {
             data_weight: 1.0,
             sparsity: Sparsity::Weight(1.0),
             p: 1.0,
+            pool: Pool::NONE,
             epochs: 5,
         }
     }
@@ -373,6 +383,7 @@ impl Config {
         let layers = layers.enumerate().map(|(l, (g, settings))| {
             LayerConfig::new(g, [settings.size; 2])
                 .with_constraint(self.train.constraint)
+                .with_pool(settings.pool)
                 .with_seed(self.seed.wrapping_add(l as u64))
         });
         Ok(NetworkConfig {
@@ -382,7 +393,7 @@ impl Config {
 
     /// Whether the maps of every image are stored, for the next visit and the layer above.
     pub fn keeps_maps(&self) -> bool {
-        self.train.update_filters != Update::Online
+        self.train.update_filters != Update::Online || self.train.form == Form::Adaptive
     }
 
     /// The learner that the settings describe.
@@ -407,6 +418,7 @@ impl Config {
             filters,
             filter_rate: train.filter_rate,
             constraint: train.constraint,
+            all_layers: train.form != Form::Adaptive || train.refine,
         }
     }
 
@@ -432,26 +444,24 @@ impl Config {
 
 impl LayerSettings {
     /// The objective of a stage with this layer on top; a share of the largest useful sparsity is worked
-    /// out from its first filters and all that it has to explain, and told in words.
+    /// out from its first filters and all that it has to explain, given as stacks and targets, and told in
+    /// words.
     ///
     /// # Errors
     /// Those of the targets, and of [`Objective::new`].
     pub fn objective(
         &self,
-        stack: &Network,
-        targets: impl IntoIterator<Item = Result<DataTerm>>,
+        targets: impl IntoIterator<Item = Result<(Network, DataTerm)>>,
     ) -> Result<(Objective, Option<String>)> {
         let (sparsity, note) = match self.sparsity {
             Sparsity::Weight(weight) => (weight, None),
             Sparsity::OfMax { of_max } => {
                 let mut most = 0.0_f64;
                 for target in targets {
-                    let target = &target?;
-                    most = most.max(Objective::largest_useful_sparsity(
-                        self.data_weight,
-                        stack,
-                        target,
-                    ));
+                    let (stack, target) = target?;
+                    let largest =
+                        Objective::largest_useful_sparsity(self.data_weight, &stack, &target);
+                    most = most.max(largest);
                 }
                 let sparsity = of_max * most;
                 let note = format!(

@@ -13,6 +13,7 @@ use burn::tensor::{DType, Element, TensorData};
 use super::cpu::{self, Scalar};
 use super::sizes::{Product, Sizes};
 use crate::connectivity::Connectivity;
+use crate::pooling::Switches;
 
 /// The three products on a backend's own tensors.
 #[backend_extension(
@@ -23,16 +24,18 @@ use crate::connectivity::Connectivity;
     Fusion: cfg(feature = "fusion")
 )]
 pub trait ConvolutionOps: Backend {
-    /// [`super::synthesize`], [`super::analyze`] or [`super::filter_gradient`] of `a` and `b`.
+    /// [`super::synthesize`], [`super::analyze`] or [`super::filter_gradient`] of `a` and `b`, or, on the
+    /// CPU, their namesakes in [`super::at`] for maps pooled at switches.
     #[fusion(dtype = a, shape = {
-        let sizes = Sizes::of(*product, [a.dims(), b.dims()], g);
-        burn::tensor::Shape::from(sizes.output(*product, g))
+        let sizes = Sizes::at(*product, [a.dims(), b.dims()], g, at.as_ref());
+        burn::tensor::Shape::from(sizes.output_at(*product, g, at.as_ref()))
     })]
     fn product(
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
         product: Product,
         g: Connectivity,
+        at: Option<Switches>,
     ) -> FloatTensor<Self>;
 }
 
@@ -43,7 +46,9 @@ impl ConvolutionOps for burn_cubecl::CubeBackend {
         b: FloatTensor<Self>,
         product: Product,
         g: Connectivity,
+        at: Option<Switches>,
     ) -> FloatTensor<Self> {
+        assert!(at.is_none(), "pooled maps are written out for a GPU");
         super::gpu::product(product, a, b, &g)
     }
 }
@@ -123,10 +128,11 @@ impl<B: InMemory> ConvolutionOps for B {
         b: FloatTensor<Self>,
         product: Product,
         g: Connectivity,
+        at: Option<Switches>,
     ) -> FloatTensor<Self> {
         match a.dtype() {
-            DType::F32 => in_precision::<B, f32>(product, a, b, &g),
-            DType::F64 => in_precision::<B, f64>(product, a, b, &g),
+            DType::F32 => in_precision::<B, f32>(product, a, b, &g, at.as_ref()),
+            DType::F64 => in_precision::<B, f64>(product, a, b, &g, at.as_ref()),
             other => unreachable!("tensors of type {other:?} go to the plain Burn operations"),
         }
     }
@@ -137,15 +143,17 @@ fn in_precision<B: InMemory, E: Element + bytemuck::Pod + Scalar>(
     a: FloatTensor<B>,
     b: FloatTensor<B>,
     g: &Connectivity,
+    at: Option<&Switches>,
 ) -> FloatTensor<B> {
-    let sizes = Sizes::of(product, [a.shape().dims(), b.shape().dims()], g);
-    let kernel = match product {
-        Product::Synthesize => cpu::synthesize::<E>,
-        Product::Analyze => cpu::analyze::<E>,
-        Product::FilterGradient => cpu::filter_gradient::<E>,
+    let sizes = Sizes::at(product, [a.shape().dims(), b.shape().dims()], g, at);
+    let kernel = |a: &[E], b: &[E]| match (product, at) {
+        (_, Some(switches)) => cpu::at_switches(product, [a, b], g, switches, sizes),
+        (Product::Synthesize, None) => cpu::synthesize(a, b, g, sizes),
+        (Product::Analyze, None) => cpu::analyze(a, b, g, sizes),
+        (Product::FilterGradient, None) => cpu::filter_gradient(a, b, g, sizes),
     };
-    let values = B::with_values(&a, |a| B::with_values(&b, |b| kernel(a, b, g, sizes)));
-    B::from_vec(values, sizes.output(product, g))
+    let values = B::with_values(&a, |a| B::with_values(&b, |b| kernel(a, b)));
+    B::from_vec(values, sizes.output_at(product, g, at))
 }
 
 /// The derivatives of a product are the two others: the node holds the two factors of the trilinear
@@ -154,27 +162,33 @@ fn in_precision<B: InMemory, E: Element + bytemuck::Pod + Scalar>(
 struct Derivatives;
 
 impl<B: ConvolutionOps> Backward<B, 2> for Derivatives {
-    type State = (FloatTensor<B>, FloatTensor<B>, Product, Connectivity);
+    type State = (
+        FloatTensor<B>,
+        FloatTensor<B>,
+        Product,
+        Connectivity,
+        Option<Switches>,
+    );
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         use Product::*;
-        let (a, b, product, g) = ops.state;
+        let (a, b, product, g, at) = ops.state;
         let [node_a, node_b] = ops.parents;
         let grad = grads.consume::<B>(&ops.node);
         if let Some(node) = node_a {
             let (b, grad) = (b, grad.clone());
             let slope = match product {
-                Synthesize => B::product(grad, b, Analyze, g.clone()),
-                Analyze => B::product(grad, b, Synthesize, g.clone()),
-                FilterGradient => B::product(b, grad, Analyze, g.clone()),
+                Synthesize => B::product(grad, b, Analyze, g.clone(), at.clone()),
+                Analyze => B::product(grad, b, Synthesize, g.clone(), at.clone()),
+                FilterGradient => B::product(b, grad, Analyze, g.clone(), at.clone()),
             };
             grads.register::<B>(node.id, slope);
         }
         if let Some(node) = node_b {
             let slope = match product {
-                Synthesize => B::product(a, grad, FilterGradient, g),
-                Analyze => B::product(grad, a, FilterGradient, g),
-                FilterGradient => B::product(a, grad, Synthesize, g),
+                Synthesize => B::product(a, grad, FilterGradient, g, at),
+                Analyze => B::product(grad, a, FilterGradient, g, at),
+                FilterGradient => B::product(a, grad, Synthesize, g, at),
             };
             grads.register::<B>(node.id, slope);
         }
@@ -187,15 +201,16 @@ impl<B: ConvolutionOps, C: CheckpointStrategy> ConvolutionOps for Autodiff<B, C>
         b: FloatTensor<Self>,
         product: Product,
         g: Connectivity,
+        at: Option<Switches>,
     ) -> FloatTensor<Self> {
         let nodes = [a.node(), b.node()];
         let (a, b) = (a.into_primitive(), b.into_primitive());
         match Derivatives.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let state = (a.clone(), b.clone(), product, g.clone());
-                prep.finish(state, B::product(a, b, product, g))
+                let state = (a.clone(), b.clone(), product, g.clone(), at.clone());
+                prep.finish(state, B::product(a, b, product, g, at))
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::product(a, b, product, g)),
+            OpsKind::UnTracked(prep) => prep.finish(B::product(a, b, product, g, at)),
         }
     }
 }

@@ -23,6 +23,7 @@
 //!
 //! Source: Zeiler, Krishnan, Taylor and Fergus, Deconvolutional Networks, CVPR 2010, section 3.
 
+pub mod at;
 pub mod cpu;
 mod extension;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -128,5 +129,5 @@ fn product(product: Product, [a, b]: [Tensor<4>; 2], g: &Connectivity) -> Tensor
         return reference::product(product, [a, b], g);
     }
     let (a, b) = (a.into_dispatch(), b.into_dispatch());
-    Tensor::from_dispatch(Dispatch::product(a, b, product, g.clone()))
+    Tensor::from_dispatch(Dispatch::product(a, b, product, g.clone(), None))
 }

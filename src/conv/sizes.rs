@@ -5,6 +5,7 @@ use std::fmt;
 use burn::tensor::Tensor;
 
 use crate::connectivity::Connectivity;
+use crate::pooling::Switches;
 
 /// Which of the three products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +112,52 @@ impl Sizes {
         sizes
     }
 
+    /// Those of a product of which the maps may have been pooled, see [`super::at`].
+    ///
+    /// # Panics
+    /// As [`Sizes::of`], and where pooled maps do not fit their switches.
+    pub(super) fn at(
+        product: Product,
+        mut inputs: [[usize; 4]; 2],
+        g: &Connectivity,
+        at: Option<&Switches>,
+    ) -> Self {
+        if let Some(switches) = at {
+            let pooled = switches.pooled_shape();
+            for (input, shape) in product.inputs().into_iter().zip(&mut inputs) {
+                if matches!(input, Operand::Maps) {
+                    assert!(
+                        *shape == pooled,
+                        "{product}: pooled maps {shape:?} do not fit switches for {pooled:?}"
+                    );
+                    *shape = switches.maps_shape();
+                }
+            }
+        }
+        let sizes = Self::of(product, inputs, g);
+        if let Some(switches) = at {
+            let (maps, switched) = (sizes.shape(Operand::Maps, g), switches.maps_shape());
+            assert!(
+                maps == switched,
+                "{product}: switches for maps {switched:?} do not fit maps {maps:?}"
+            );
+        }
+        sizes
+    }
+
+    /// The shape of the result of a product of which the maps may have been pooled.
+    pub(super) fn output_at(
+        &self,
+        product: Product,
+        g: &Connectivity,
+        at: Option<&Switches>,
+    ) -> [usize; 4] {
+        match (product.output(), at) {
+            (Operand::Maps, Some(switches)) => switches.pooled_shape(),
+            (other, _) => self.shape(other, g),
+        }
+    }
+
     /// Height and width of the maps: image + filter - 1.
     pub fn map(&self) -> [usize; 2] {
         [0, 1].map(|d| self.image[d] + self.filter[d] - 1)
@@ -141,6 +188,21 @@ pub(super) fn check(product: Product, inputs: [&Tensor<4>; 2], g: &Connectivity)
     let [a, b] = product.inputs();
     check_alike(product, (a, inputs[0]), (b, inputs[1]));
     sizes
+}
+
+/// [`check`] for maps that were pooled.
+///
+/// # Panics
+/// As there.
+pub(super) fn check_at(
+    product: Product,
+    inputs: [&Tensor<4>; 2],
+    g: &Connectivity,
+    switches: &Switches,
+) {
+    Sizes::at(product, inputs.map(|x| x.dims()), g, Some(switches));
+    let [a, b] = product.inputs();
+    check_alike(product, (a, inputs[0]), (b, inputs[1]));
 }
 
 /// Panics unless two tensors have the same type and device.

@@ -1,6 +1,7 @@
 //! Linear maps between feature maps and planes, and the linear algebra that works with any of them.
 //!
-//! A [`Stack`] passes its input through [`Stage`]s in order: convolutions, margins, strides, weights.
+//! A [`Stack`] passes its input through [`Stage`]s in order: convolutions, unpooling at given
+//! switches, margins, strides, weights.
 //! It is applied, transposed, and bounded in norm without ever being written out as a matrix. The
 //! Krylov methods here take a linear map as a function of a tensor.
 //!
@@ -17,6 +18,7 @@ mod pad;
 mod stage;
 mod subsample;
 mod synthesis;
+mod unpool;
 mod weight;
 
 pub use bound::spectral_bound;
@@ -26,6 +28,7 @@ pub use pad::{Border, Pad};
 pub use stage::{Stack, Stage};
 pub use subsample::Subsample;
 pub use synthesis::Synthesis;
+pub use unpool::Unpool;
 pub use weight::Weight;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};

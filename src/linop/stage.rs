@@ -2,10 +2,11 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::{Pad, Subsample, Synthesis, Weight, noise, spectral_bound};
+use super::{Pad, Subsample, Synthesis, Unpool, Weight, noise, spectral_bound};
+use crate::conv::at;
 use crate::error::Result;
 
-/// One linear map from `[n, .., .., ..]` to `[n, .., .., ..]`, the same for every image of a batch.
+/// One linear map from `[n, .., .., ..]` to `[n, .., .., ..]`.
 #[derive(Clone, Debug)]
 pub enum Stage {
     /// Maps to planes by convolution.
@@ -14,6 +15,8 @@ pub enum Stage {
     Pad(Pad),
     /// Some of the pixels.
     Subsample(Subsample),
+    /// Pooled maps to maps, at the switches of each image.
+    Unpool(Unpool),
     /// A factor for every element.
     Weight(Weight),
 }
@@ -25,6 +28,7 @@ impl Stage {
             Self::Synthesis(stage) => stage.apply(x),
             Self::Pad(stage) => stage.apply(x),
             Self::Subsample(stage) => stage.apply(x),
+            Self::Unpool(stage) => stage.apply(x),
             Self::Weight(stage) => stage.apply(x),
         }
     }
@@ -35,6 +39,7 @@ impl Stage {
             Self::Synthesis(stage) => stage.adjoint(r),
             Self::Pad(stage) => stage.adjoint(r),
             Self::Subsample(stage) => stage.adjoint(r),
+            Self::Unpool(stage) => stage.adjoint(r),
             Self::Weight(stage) => stage.adjoint(r),
         }
     }
@@ -48,6 +53,7 @@ impl Stage {
             Self::Synthesis(stage) => stage.output(input),
             Self::Pad(stage) => stage.output(input),
             Self::Subsample(stage) => stage.output(input),
+            Self::Unpool(stage) => stage.output(input),
             Self::Weight(stage) => stage.output(input),
         }
     }
@@ -62,9 +68,15 @@ impl Stage {
             Self::Weight(stage) => Self::Weight(Weight {
                 values: f(&stage.values),
             }),
-            Self::Pad(_) | Self::Subsample(_) => self.clone(),
+            Self::Pad(_) | Self::Subsample(_) | Self::Unpool(_) => self.clone(),
         }
     }
+}
+
+/// Whether two stages are one product of unpooled maps, of which only the elements at the switches are
+/// visited.
+fn unpooled(a: &Stage, b: &Stage) -> bool {
+    matches!((a, b), (Stage::Unpool(_), Stage::Synthesis(_)))
 }
 
 /// The linear map `A = A_m .. A_2 A_1`: its input passes through the stages in order, the first stage
@@ -129,13 +141,32 @@ impl Stack {
 
     /// `A x`. Differentiable in `x` where `x` and the stack are tracked, see [`Stack::train`].
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
-        self.stages.iter().fold(x, |x, stage| stage.apply(x))
+        let groups = self.stages.chunk_by(unpooled);
+        groups.fold(x, |x, group| match group {
+            [Stage::Unpool(Unpool { switches }), Stage::Synthesis(stage)] => {
+                let Synthesis {
+                    filters,
+                    connectivity,
+                } = stage;
+                at::synthesize(x, filters.clone(), connectivity, switches)
+            }
+            group => group.iter().fold(x, |x, stage| stage.apply(x)),
+        })
     }
 
     /// `A' r`, so that `<A' r, x> = <r, A x>`.
     pub fn adjoint(&self, r: Tensor<4>) -> Tensor<4> {
-        let back = self.stages.iter().rev();
-        back.fold(r, |r, stage| stage.adjoint(r))
+        let groups = self.stages.chunk_by(unpooled).rev();
+        groups.fold(r, |r, group| match group {
+            [Stage::Unpool(Unpool { switches }), Stage::Synthesis(stage)] => {
+                let Synthesis {
+                    filters,
+                    connectivity,
+                } = stage;
+                at::analyze(r, filters.clone(), connectivity, switches)
+            }
+            group => group.iter().rev().fold(r, |r, stage| stage.adjoint(r)),
+        })
     }
 
     /// An upper bound of the norm `||A|| = max ||A x|| / ||x||`: the product of the bounds of its
@@ -158,7 +189,7 @@ impl Stack {
                     spectral_bound(&layers.collect::<Vec<_>>(), [h, w]).sqrt()
                 }
                 Stage::Pad(stage) => stage.norm(shape),
-                Stage::Subsample(_) => 1.0,
+                Stage::Subsample(_) | Stage::Unpool(_) => 1.0,
                 Stage::Weight(stage) => stage.norm(),
             };
             shape = [n, c, h, w];

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::connectivity::Connectivity;
 use crate::conv;
 use crate::data::Rescaling;
+use crate::pooling::{Pool, Switches};
 
 /// A layer of the network: filters `f` shared by all images, and the connectivity `g`.
 ///
@@ -25,6 +26,13 @@ pub struct Layer {
     /// What is done to the maps of this layer before the layer above explains them.
     #[module(skip)]
     pub rescaling: Option<Rescaling>,
+    /// The windows over which the maps of this layer are pooled for the layer above.
+    #[module(skip)]
+    pub pool: Pool,
+    /// Where the maps of a batch of images lay before they were pooled, see
+    /// [`Network::at`](super::Network::at).
+    #[module(skip)]
+    pub(super) switches: Option<Switches>,
 }
 
 impl ModuleDisplay for Layer {
@@ -35,6 +43,10 @@ impl ModuleDisplay for Layer {
             .add("maps", &self.connectivity.maps())
             .add("filter_size", &format!("[{h}, {w}]"))
             .add("connected_pairs", &self.connectivity.pairs());
+        let content = match self.pool.is_none() {
+            true => content,
+            false => content.add("pool", &format!("{:?}", <[usize; 3]>::from(self.pool))),
+        };
         content.optional()
     }
 }
@@ -48,6 +60,8 @@ pub enum Constraint {
     UnitPlanes,
     /// Every filter, over all its planes together, has norm at most 1 (the field's later standard).
     UnitBall,
+    /// Every filter, over all its planes together, has norm 1.
+    UnitFilters,
 }
 
 impl Constraint {
@@ -61,6 +75,7 @@ impl Constraint {
             // A plane of zeros, as every unconnected one is, stays zero.
             Self::UnitPlanes => filters / squares.sqrt().clamp_min(1e-12),
             Self::UnitBall => filters / squares.sum_dim(0).sqrt().clamp_min(1.0),
+            Self::UnitFilters => filters / squares.sum_dim(0).sqrt().clamp_min(1e-12),
         }
     }
 }
@@ -86,17 +101,20 @@ pub struct LayerConfig {
     pub filter_size: [usize; 2],
     /// What the filters satisfy.
     pub constraint: Constraint,
+    /// The windows over which its maps are pooled for the layer above.
+    pub pool: Pool,
     /// Seed of the filters.
     pub seed: u64,
 }
 
 impl LayerConfig {
-    /// With unit planes and seed 0.
+    /// With unit planes, no pooling and seed 0.
     pub fn new(connectivity: Connectivity, filter_size: [usize; 2]) -> Self {
         Self {
             connectivity,
             filter_size,
             constraint: Constraint::default(),
+            pool: Pool::NONE,
             seed: 0,
         }
     }
@@ -104,6 +122,11 @@ impl LayerConfig {
     /// The same with another constraint.
     pub fn with_constraint(self, constraint: Constraint) -> Self {
         Self { constraint, ..self }
+    }
+
+    /// The same with its maps pooled for the layer above.
+    pub fn with_pool(self, pool: Pool) -> Self {
+        Self { pool, ..self }
     }
 
     /// The same with another seed.
@@ -123,12 +146,13 @@ impl LayerConfig {
             .collect();
         let taps = Tensor::from_data(TensorData::new(taps, shape), device);
         let filters = conv::reference::masked(taps, g);
-        let norms = filters.clone().square().sum_dim(3).sum_dim(2);
         let filters = match self.constraint {
             Constraint::UnitPlanes => Constraint::UnitPlanes.project(filters),
-            Constraint::UnitBall => filters / norms.sum_dim(0).sqrt().clamp_min(1e-12),
+            Constraint::UnitBall | Constraint::UnitFilters => {
+                Constraint::UnitFilters.project(filters)
+            }
         };
-        Layer::new(filters, g.clone())
+        Layer::new(filters, g.clone()).with_pool(self.pool)
     }
 }
 
@@ -149,7 +173,14 @@ impl Layer {
             filters: Param::from_tensor(filters),
             connectivity,
             rescaling: None,
+            pool: Pool::NONE,
+            switches: None,
         }
+    }
+
+    /// The same layer with its maps pooled for the layer above.
+    pub fn with_pool(self, pool: Pool) -> Self {
+        Self { pool, ..self }
     }
 
     /// The same layer with other filters, which must be zero where unconnected.
@@ -164,6 +195,12 @@ impl Layer {
     pub fn filter_size(&self) -> [usize; 2] {
         let [_, _, h, w] = self.filters.lazy_shape().dims();
         [h, w]
+    }
+
+    /// The shape of the maps that explain planes of a given shape.
+    pub(super) fn maps_shape(&self, [n, _, height, width]: [usize; 4]) -> [usize; 4] {
+        let [h, w] = self.filter_size();
+        [n, self.connectivity.maps(), height + h - 1, width + w - 1]
     }
 
     /// [`Layer::synthesize`], by Burn's name.

@@ -7,13 +7,21 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Layer, LayerConfig};
 use crate::error::{Error, Result};
-use crate::linop::{Stack, Stage, Synthesis, spectral_bound};
+use crate::linop::{Stack, Stage, Synthesis, Unpool, spectral_bound};
+use crate::pooling::Switches;
 
 /// A stack of at least one layer, the image side first; each explains the maps of the layer below.
 ///
 /// With filters alone it is the linear map `R = F_1 F_2 ... F_L` from the maps of the top layer to
 /// the image. In the layer-wise form each layer explains the maps of the layer below after those
 /// were shifted and scaled together; [`Network::synthesize`] undoes that on the way down.
+///
+/// Where the maps of a layer are pooled for the layer above, the map is linear at given switches, those of
+/// the images at hand, see [`Network::at`]:
+///
+/// ```text
+/// R = F_1 U_s1 F_2 U_s2 ... F_L
+/// ```
 #[derive(Module, Debug)]
 pub struct Network {
     layers: Vec<Layer>,
@@ -90,6 +98,13 @@ impl Network {
         &mut self.layers
     }
 
+    /// Takes over the filters of `part`, which is made of these layers.
+    pub(crate) fn take_filters(&mut self, layers: Range<usize>, part: &Self) {
+        for (own, new) in self.layers[layers].iter_mut().zip(&part.layers) {
+            *own = own.with_filters(new.filters.val());
+        }
+    }
+
     /// The part of the stack made of `layers`.
     ///
     /// # Panics
@@ -101,19 +116,100 @@ impl Network {
         }
     }
 
+    /// The same network for images whose maps of each pooled layer below the top, the image side first,
+    /// were pooled at these switches: the linear map that it is for them.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where there is not one for each pooled layer below the top, or windows or maps are
+    /// not those of the layer, or the batches differ.
+    pub fn at(mut self, switches: Vec<Switches>) -> Result<Self> {
+        let below = self.layers.len() - 1;
+        let pooled = self.layers[..below]
+            .iter_mut()
+            .filter(|layer| !layer.pool.is_none());
+        let pooled: Vec<_> = pooled.collect();
+        let batch = |s: &Switches| s.maps_shape()[0];
+        let alike = switches
+            .windows(2)
+            .all(|pair| batch(&pair[0]) == batch(&pair[1]));
+        let fits = |(layer, switches): (&&mut Layer, &Switches)| {
+            let [_, maps, ..] = switches.maps_shape();
+            switches.windows() == layer.pool && maps == layer.connectivity.maps()
+        };
+        if switches.len() != pooled.len() || !alike || !pooled.iter().zip(&switches).all(fits) {
+            let shapes: Vec<_> = switches.iter().map(Switches::maps_shape).collect();
+            return Err(Error::Input(format!(
+                "switches for maps {shapes:?} do not fit the {} pooled layers below the top; give those of \
+                 the same images for each, found with the windows of the layer",
+                pooled.len()
+            )));
+        }
+        for (layer, switches) in pooled.into_iter().zip(switches) {
+            layer.switches = Some(switches);
+        }
+        Ok(self)
+    }
+
+    /// [`Network::part`] at the switches of the maps of its layers, given by the layer's number in the whole
+    /// network; only those of pooled layers below the top of the part are looked at.
+    ///
+    /// # Errors
+    /// As [`Network::at`].
+    pub fn stack<'a>(
+        &self,
+        layers: Range<usize>,
+        maps: impl IntoIterator<Item = (usize, &'a Tensor<4>)>,
+    ) -> Result<Self> {
+        let below = layers.start..layers.end - 1;
+        let pool = |l: usize| self.layers[l].pool;
+        let pooled = maps
+            .into_iter()
+            .filter(|(l, _)| below.contains(l) && !pool(*l).is_none());
+        let switches = pooled.map(|(l, maps)| Switches::of(maps, pool(l)));
+        let switches = switches.collect();
+        self.part(layers).at(switches)
+    }
+
+    /// The same with the switches of the top layer, those of its maps, where it is pooled.
+    pub(crate) fn with_top_of(mut self, maps: &Tensor<4>) -> Self {
+        if let Some(top) = self.layers.last_mut().filter(|top| !top.pool.is_none()) {
+            top.switches = Some(Switches::of(maps, top.pool));
+        }
+        self
+    }
+
+    /// The switches of each pooled layer below the top, as [`Network::at`] was given them.
+    pub fn switches(&self) -> Vec<Switches> {
+        let below = &self.layers[..self.layers.len() - 1];
+        below
+            .iter()
+            .filter_map(|layer| layer.switches.clone())
+            .collect()
+    }
+
+    /// The switches of a layer, where it is pooled and they are known.
+    pub(crate) fn switches_of(&self, layer: usize) -> Option<&Switches> {
+        self.layers[layer].switches.as_ref()
+    }
+
+    /// Whether maps are pooled between layers.
+    pub fn is_pooled(&self) -> bool {
+        let below = &self.layers[..self.layers.len() - 1];
+        below.iter().any(|layer| !layer.pool.is_none())
+    }
+
     /// The top layer.
     pub fn top(&self) -> &Layer {
         &self.layers[self.layers.len() - 1]
     }
 
     /// The shape of the top maps for a batch of planes `[n, C, height, width]` at the bottom.
-    pub fn maps_shape(&self, [n, _, height, width]: [usize; 4]) -> [usize; 4] {
-        let grown = |size: usize, d: usize| {
-            let taps = self.layers.iter().map(|layer| layer.filter_size()[d] - 1);
-            size + taps.sum::<usize>()
-        };
-        let maps = self.top().connectivity.maps();
-        [n, maps, grown(height, 0), grown(width, 1)]
+    pub fn maps_shape(&self, image: [usize; 4]) -> [usize; 4] {
+        let below = &self.layers[..self.layers.len() - 1];
+        let planes = below.iter().fold(image, |shape, layer| {
+            layer.pool.pooled(layer.maps_shape(shape))
+        });
+        self.top().maps_shape(planes)
     }
 
     /// [`Network::project`], by Burn's name.
@@ -145,16 +241,28 @@ impl Network {
         self.operator_of(0..self.layers.len())
     }
 
-    /// [`Network::operator`] of some of the layers, none included.
+    /// [`Network::operator`] of some of the layers, none included: from the maps of the top one of them, or
+    /// its pooled maps where there is a layer above and they are pooled for it.
+    ///
+    /// # Panics
+    /// Where maps are pooled and the switches are not known, see [`Network::at`].
     pub(crate) fn operator_of(&self, layers: Range<usize>) -> Stack {
-        let down = self.layers[layers].iter().rev();
-        let stage = |layer: &Layer| {
-            Stage::Synthesis(Synthesis {
+        let top = self.layers.len() - 1;
+        let down = layers.rev().flat_map(|l| {
+            let layer = &self.layers[l];
+            let unpool = (l < top && !layer.pool.is_none()).then(|| {
+                let switches = layer.switches.clone();
+                let switches =
+                    switches.expect("a pooled network is a linear map at given switches");
+                Stage::Unpool(Unpool { switches })
+            });
+            let synthesis = Stage::Synthesis(Synthesis {
                 filters: layer.filters.val(),
                 connectivity: layer.connectivity.clone(),
-            })
-        };
-        Stack::new(down.map(stage).collect())
+            });
+            unpool.into_iter().chain([synthesis])
+        });
+        Stack::new(down.collect())
     }
 
     /// An upper bound of `||R||^2` for images of a height and width, see [`spectral_bound`].
@@ -174,14 +282,13 @@ impl Network {
     /// # Shapes
     /// As [`Network::project`].
     pub fn synthesize(&self, maps: Tensor<4>) -> Tensor<4> {
-        let mut planes = maps;
-        for (l, layer) in self.layers.iter().enumerate().rev() {
-            planes = layer.synthesize(planes);
-            if l > 0 {
-                planes = self.layers[l - 1].undo_rescaling(planes);
+        (0..self.layers.len()).rev().fold(maps, |maps, l| {
+            let planes = self.operator_of(l..l + 1).apply(maps);
+            match l.checked_sub(1) {
+                Some(below) => self.layers[below].undo_rescaling(planes),
+                None => planes,
             }
-        }
-        planes
+        })
     }
 
     /// The same stack with the rescaling folded into the filters: layer `l` is divided by the scale

@@ -7,6 +7,7 @@ use crate::config::{Config, Form};
 use crate::connectivity::Connectivity;
 use crate::error::{Error, Result};
 use crate::machine;
+use crate::pooling::Pool;
 
 /// A solver's step holds about so many tensors of the size of a batch's maps.
 const TENSORS: u64 = 14;
@@ -18,8 +19,7 @@ const LEAST_SIDE: usize = 16;
 /// Work on images, as far as it decides what it takes.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// Of each layer the number of maps, and by how much they are larger than the image.
-    layers: Vec<[usize; 3]>,
+    layers: Vec<Layer>,
     /// The layer on top of each stage.
     tops: Vec<usize>,
     batch: usize,
@@ -27,6 +27,14 @@ pub struct Work {
     copies: [u64; 2],
     /// How often the maps of all stages of one image are in memory, beside those of the step.
     kept: u64,
+}
+
+/// What decides the size of a layer's maps.
+#[derive(Clone, Copy, Debug)]
+struct Layer {
+    maps: usize,
+    filter: [usize; 2],
+    pool: Pool,
 }
 
 /// Bytes of memory at the peak, and of disk at most.
@@ -66,7 +74,7 @@ impl Work {
     /// [`Error::Config`] where numbers of maps do not fit together.
     pub fn learning(config: &Config) -> Result<Self> {
         let sizes: Vec<_> = config.layers.iter().map(|layer| [layer.size; 2]).collect();
-        let layers = layers(&config.connectivities()?, &sizes);
+        let layers = layers(&config.connectivities()?, &sizes, config);
         let copies = match config.learner().codes.has_separate_maps() {
             _ if !config.keeps_maps() => 0,
             // The sparse copy beside the maps.
@@ -75,7 +83,7 @@ impl Work {
         };
         Ok(Self {
             tops: match config.train.form {
-                Form::LayerWise => (0..layers.len()).collect(),
+                Form::LayerWise | Form::Adaptive => (0..layers.len()).collect(),
                 Form::Joint => vec![layers.len() - 1],
             },
             layers,
@@ -88,7 +96,7 @@ impl Work {
     /// Coding image by image up to each layer of `tops`, from 0; `written` if the maps are.
     pub fn coding(state: &State, tops: Vec<usize>, written: bool) -> Self {
         Self {
-            layers: layers(&state.connectivity, &state.sizes),
+            layers: layers(&state.connectivity, &state.sizes, &state.config),
             tops,
             batch: 1,
             copies: [written.into(); 2],
@@ -99,8 +107,13 @@ impl Work {
     /// What the work takes on prepared images of these shapes, `[channels, height, width]`.
     pub fn estimate(&self, images: &[[usize; 3]]) -> Estimate {
         let maps = |top: usize, &[_, height, width]: &[usize; 3]| {
-            let [maps, down, right] = self.layers[top];
-            NUMBER * maps as u64 * (height + down) as u64 * (width + right) as u64
+            let planes = self.layers[..top]
+                .iter()
+                .fold([1, 1, height, width], |planes, layer| {
+                    layer.pool.pooled(layer.maps(planes))
+                });
+            let maps = self.layers[top].maps(planes);
+            NUMBER * maps.iter().map(|&n| n as u64).product::<u64>()
         };
         let batch = self.batch.min(images.len()) as u64;
         let (mut step, mut disk, mut all) = (0, 0, 0);
@@ -177,12 +190,20 @@ impl Estimate {
     }
 }
 
-/// Of each layer the number of maps, and by how much they are larger than the image.
-fn layers(connectivity: &[Connectivity], sizes: &[[usize; 2]]) -> Vec<[usize; 3]> {
-    let (mut down, mut right) = (0, 0);
-    let layers = connectivity.iter().zip(sizes).map(|(g, [h, w])| {
-        (down, right) = (down + h - 1, right + w - 1);
-        [g.maps(), down, right]
+impl Layer {
+    /// The shape of its maps, given that of the planes below.
+    fn maps(self, [n, _, height, width]: [usize; 4]) -> [usize; 4] {
+        let [h, w] = self.filter;
+        [n, self.maps, height + h - 1, width + w - 1]
+    }
+}
+
+fn layers(connectivity: &[Connectivity], sizes: &[[usize; 2]], config: &Config) -> Vec<Layer> {
+    let layers = connectivity.iter().zip(sizes).zip(&config.layers);
+    let layers = layers.map(|((g, &filter), settings)| Layer {
+        maps: g.maps(),
+        filter,
+        pool: settings.pool,
     });
     layers.collect()
 }

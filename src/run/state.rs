@@ -17,7 +17,7 @@ use crate::model::{Evaluation, Layer, Network, Objective};
 /// Where learning has come to: what is to be done next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The stage: the layer in the layer-wise form; the joint form has one stage only.
+    /// The stage: the layer in the layer-wise and the adaptive form; the joint form has one stage only.
     pub stage: usize,
     /// The epoch within the stage, from 0.
     pub epoch: usize,
@@ -208,10 +208,10 @@ impl State {
         })
     }
 
-    /// Number of stages: one a layer in the layer-wise form, one in the joint form.
+    /// Number of stages: one a layer in the layer-wise and the adaptive form, one in the joint form.
     pub fn stages(&self) -> usize {
         match self.config.train.form {
-            Form::LayerWise => self.config.layers.len(),
+            Form::LayerWise | Form::Adaptive => self.config.layers.len(),
             Form::Joint => 1,
         }
     }
@@ -220,6 +220,7 @@ impl State {
     pub fn layers_of(&self, stage: usize) -> Range<usize> {
         match self.config.train.form {
             Form::LayerWise => stage..stage + 1,
+            Form::Adaptive => 0..stage + 1,
             Form::Joint => 0..self.config.layers.len(),
         }
     }
@@ -238,17 +239,22 @@ impl State {
     pub fn learnt_layers(&self) -> usize {
         match self.config.train.form {
             Form::Joint => self.config.layers.len(),
-            Form::LayerWise => self.objectives.len(),
+            Form::LayerWise | Form::Adaptive => self.objectives.len(),
         }
     }
 
     /// A network of the right shapes, all zero, to be filled from a record.
     pub(super) fn blank(&self, device: &Device) -> Result<Network> {
         let layers = self.connectivity.iter().zip(&self.sizes);
-        let layers = layers.map(|(g, &[h, w])| {
-            let filters = Tensor::zeros([g.planes(), g.maps(), h, w], device);
-            Layer::new(filters, g.clone())
-        });
+        let layers = layers
+            .zip(&self.config.layers)
+            .map(|((g, &[h, w]), settings)| {
+                let filters = Tensor::zeros([g.planes(), g.maps(), h, w], device);
+                Layer {
+                    pool: settings.pool,
+                    ..Layer::new(filters, g.clone())
+                }
+            });
         let mut network = Network::new(layers.collect())?;
         for (layer, rescaling) in network.layers_mut().iter_mut().zip(&self.rescaling) {
             layer.rescaling = *rescaling;

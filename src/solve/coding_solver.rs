@@ -11,6 +11,8 @@ use crate::model::{Constraint, Network};
 pub trait CodingSolver: Solver + Sized {
     /// Whether it works on several layers together.
     const STACKS: bool = true;
+    /// Whether it pools the maps of the top layer, where that has windows.
+    const POOLS: bool = false;
     /// Whether the maps that go on are others than the codes, see [`Solver::maps`].
     const SEPARATE_MAPS: bool = false;
     /// Whether every visit of an image begins its schedule anew, so that a second one adds nothing.

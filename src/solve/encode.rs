@@ -29,7 +29,8 @@ pub enum Budget {
     Limits(Limits),
 }
 
-/// Finds the maps of images stage by stage: the first stage explains the image, each other one the
+/// Finds the maps of images stage by stage. A stage that begins at the first layer explains the image, at
+/// the switches that the stages before it have set where maps are pooled; each other one explains the
 /// rescaled maps of the stage below.
 ///
 /// # Examples
@@ -101,10 +102,16 @@ impl Encoder<'_> {
         images: impl Into<DataTerm>,
         callback: &mut dyn Callback<Point>,
     ) -> Result<Vec<Encoded>> {
-        let mut target = images.into();
-        let mut all = Vec::new();
+        let images = images.into();
+        let mut target = images.clone();
+        let mut all: Vec<Encoded> = Vec::new();
         for stage in &self.stages {
-            let solved = self.solve(stage, target, callback)?;
+            if stage.layers.start == 0 {
+                target = images.clone();
+            }
+            let codes = all.iter().map(|one| (one.layer, &one.solved.codes));
+            let stack = self.network.stack(stage.layers.clone(), codes)?;
+            let solved = self.solve(stage, stack, target, callback)?;
             let layer = stage.layers.end - 1;
             let interrupted = solved.reason == Reason::Interrupted;
             target = self.network.layers()[layer]
@@ -121,10 +128,10 @@ impl Encoder<'_> {
     fn solve(
         &self,
         stage: &Stage,
+        stack: Network,
         target: DataTerm,
         callback: &mut dyn Callback<Point>,
     ) -> Result<Solved> {
-        let stack = self.network.part(stage.layers.clone());
         let device = target.images().device();
         let shape = stack.maps_shape(target.dims());
         // What the shifts between layers add does not depend on the maps.

@@ -11,9 +11,33 @@ use crate::conv;
 use crate::error::Result;
 use crate::linop::{Dot, conjugate_gradients, largest_eigenvalue};
 use crate::model::{Constraint, DataTerm, FeatureMaps, Network};
+use crate::pooling::Switches;
 
-/// Hands every batch of top maps and images, one after the other, to the function given.
-pub type Batches<'a> = dyn Fn(&mut dyn FnMut(Tensor<4>, DataTerm) -> Result<()>) -> Result<()> + 'a;
+/// Top maps and images of a batch, with the switches of the layers below where maps are pooled between
+/// layers, see [`Network::at`].
+pub struct CodedBatch {
+    /// The maps of the top layer, `[n, K, ..]`; where that is pooled, with at most one element that is not
+    /// zero in each window.
+    pub maps: Tensor<4>,
+    /// The images.
+    pub data: DataTerm,
+    /// Of each pooled layer below the top, the image side first.
+    pub switches: Vec<Switches>,
+}
+
+impl From<(Tensor<4>, DataTerm)> for CodedBatch {
+    /// Of a stack without pooling.
+    fn from((maps, data): (Tensor<4>, DataTerm)) -> Self {
+        Self {
+            maps,
+            data,
+            switches: Vec::new(),
+        }
+    }
+}
+
+/// Hands every batch, one after the other, to the function given.
+pub type Batches<'a> = dyn Fn(&mut dyn FnMut(CodedBatch) -> Result<()>) -> Result<()> + 'a;
 
 /// Find the filters of layer `layer` of a stack with all maps and the other layers fixed:
 /// `min_f 1/2 sum over images of sum m (R(f) z - y)^2`, linear in `f`; for an online learner plus the
@@ -120,8 +144,8 @@ impl FilterProblem<'_> {
         let filters = self.network.layers()[self.layer].filters.val();
         let data = match self.sparse {
             Some(sparse) => sparse.data(),
-            None => self.sum(filters.zeros_like(), |maps, data| {
-                self.gradient(maps, data.weighted(data.images().clone()))
+            None => self.sum(filters.zeros_like(), |network, maps, data| {
+                self.gradient(network, maps, data.weighted(data.images().clone()))
             })?,
         };
         let data = self.with_statistics(data, |h| h * filters.clone());
@@ -204,10 +228,14 @@ impl FilterProblem<'_> {
             Some(sparse) => sparse.normal(filters),
             None => {
                 let g = &self.network.layers()[self.layer].connectivity;
-                self.sum(filters.zeros_like(), |maps, data| {
-                    let planes = conv::synthesize(self.own(maps.clone()), filters.clone(), g);
-                    let planes = self.network.operator_of(0..self.layer).apply(planes);
-                    self.gradient(maps, data.weighted(planes))
+                self.sum(filters.zeros_like(), |network, maps, data| {
+                    let own = self.own(network, maps.clone());
+                    let planes = match network.switches_of(self.layer) {
+                        Some(at) => conv::at::synthesize(own, filters.clone(), g, at),
+                        None => conv::synthesize(own, filters.clone(), g),
+                    };
+                    let planes = network.operator_of(0..self.layer).apply(planes);
+                    self.gradient(network, maps, data.weighted(planes))
                 })?
             }
         };
@@ -239,33 +267,49 @@ impl FilterProblem<'_> {
             [1, filters.dims()[1], 1, 1],
             (&filters.device(), filters.dtype()),
         );
-        self.sum(zeros, |maps, _| {
-            let squares = self.own(maps).square();
+        self.sum(zeros, |network, maps, _| {
+            let own = self.own(network, maps);
+            let own = match network.switches_of(self.layer) {
+                Some(at) => at.unpool(own),
+                None => own,
+            };
+            let squares = own.square();
             squares.sum_dim(3).sum_dim(2).sum_dim(0)
         })
     }
 
     /// `A' r`.
-    fn gradient(&self, maps: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
-        let g = &self.network.layers()[self.layer].connectivity;
-        let residual = self.network.operator_of(0..self.layer).adjoint(residual);
-        conv::filter_gradient(self.own(maps), residual, g)
+    fn gradient(&self, network: &Network, maps: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        let g = &network.layers()[self.layer].connectivity;
+        let residual = network.operator_of(0..self.layer).adjoint(residual);
+        let own = self.own(network, maps);
+        match network.switches_of(self.layer) {
+            Some(at) => conv::at::filter_gradient(own, residual, g, at),
+            None => conv::filter_gradient(own, residual, g),
+        }
     }
 
-    /// The maps of the layer itself, from those of the top.
-    fn own(&self, top: Tensor<4>) -> Tensor<4> {
-        let layers = self.network.layers().len();
-        let above = self.network.operator_of(self.layer + 1..layers);
-        above.apply(top)
+    /// The maps of the layer itself, from those of the top; those at its switches where it is pooled.
+    fn own(&self, network: &Network, top: Tensor<4>) -> Tensor<4> {
+        let layers = network.layers().len();
+        match network.switches_of(self.layer) {
+            Some(at) if self.layer + 1 == layers => at.pool(top),
+            _ => network.operator_of(self.layer + 1..layers).apply(top),
+        }
     }
 
     fn sum(
         &self,
         mut sum: Tensor<4>,
-        term: impl Fn(Tensor<4>, DataTerm) -> Tensor<4>,
+        term: impl Fn(&Network, Tensor<4>, DataTerm) -> Tensor<4>,
     ) -> Result<Tensor<4>> {
-        (self.batches)(&mut |maps, data| {
-            sum = sum.clone() + term(maps, data);
+        (self.batches)(&mut |batch| {
+            let network = self
+                .network
+                .clone()
+                .at(batch.switches)?
+                .with_top_of(&batch.maps);
+            sum = sum.clone() + term(&network, batch.maps, batch.data);
             Ok(())
         })?;
         Ok(sum)

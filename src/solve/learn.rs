@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::coding_solver::LearnTogether;
-use super::filters::Batches;
+use super::filters::{Batches, CodedBatch};
 use super::method::Coded;
 use super::moments::Moments;
 use super::{
@@ -25,6 +25,8 @@ pub struct Learner {
     pub filter_rate: f64,
     /// What the filters have to satisfy.
     pub constraint: Constraint,
+    /// Whether the filters of all layers of a stack are updated, or those of the top layer alone.
+    pub all_layers: bool,
 }
 
 /// What a visit of one batch gives.
@@ -127,9 +129,19 @@ impl Learner {
         };
         let after_codes = measure(&network, &codes)?;
         let (network, after_filters) = if waits {
-            let batches: &Batches = &|visit| visit(maps.clone(), data.clone());
-            let network =
-                self.update_filters(network, batches, sparse.as_ref(), &mut memory.statistics)?;
+            let batches: &Batches = &|visit| {
+                visit(CodedBatch {
+                    maps: maps.clone(),
+                    data: data.clone(),
+                    switches: network.switches(),
+                })
+            };
+            let network = self.update_filters(
+                network.clone(),
+                batches,
+                sparse.as_ref(),
+                &mut memory.statistics,
+            )?;
             let after_filters = measure(&network, &codes)?;
             (network, after_filters)
         } else {
@@ -150,7 +162,7 @@ impl Learner {
         })
     }
 
-    /// Updates the filters of every layer of the stack in turn, the image side first. `sparse` holds
+    /// Updates the filters of the layers of the stack in turn, the image side first. `sparse` holds
     /// the same as `batches`, where that is one sparse batch of one layer; `statistics` is an online
     /// learner's, or empty.
     ///
@@ -163,7 +175,9 @@ impl Learner {
         sparse: Option<&SparseBatch>,
         statistics: &mut [OnlineStatistics],
     ) -> Result<Network> {
-        for layer in 0..network.layers().len() {
+        let top = network.layers().len() - 1;
+        let first = if self.all_layers { 0 } else { top };
+        for layer in first..=top {
             let problem = FilterProblem {
                 network: &network,
                 layer,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::coding_solver::{CodingSolver, LearnTogether};
 use super::moments::Moments;
 use super::{
-    Adam, Callback, CoordinateDescent, Fista, HalfQuadratic, Limits, Point, Problem, Solved,
+    Adam, Callback, CoordinateDescent, Fista, HalfQuadratic, Ista, Limits, Point, Problem, Solved,
     Solver, SparseBatch, advance, drive,
 };
 use crate::error::{Error, Result};
@@ -88,6 +88,8 @@ solvers! { $
     Fista = "fista",
     /// Coordinate descent on a working set, for one layer: the fastest.
     CoordinateDescent = "descent",
+    /// Proximal gradient with 3-D pooling, for the adaptive form.
+    Ista = "ista",
 }
 
 /// The solver of the paper.
@@ -143,6 +145,27 @@ impl Method {
         }
     }
 
+    /// Whether the solver pools the maps of the top layer of a stack.
+    pub fn pools(&self) -> bool {
+        with_solver!(self, |_solver: S| S::POOLS)
+    }
+
+    /// Whether the solver can work on this network.
+    ///
+    /// # Errors
+    /// As [`Method::check`], and for a solver that does not pool the maps of the top layer where that
+    /// has windows.
+    fn check_network(&self, network: &Network) -> Result<()> {
+        self.check(network.layers().len())?;
+        match self.pools() || network.top().pool.is_none() {
+            true => Ok(()),
+            false => Err(Error::Config(format!(
+                "{} does not pool the maps that it finds; for layers with pool use ista",
+                self.name()
+            ))),
+        }
+    }
+
     /// See [`CodingSolver::SEPARATE_MAPS`].
     pub fn has_separate_maps(&self) -> bool {
         with_solver!(self, |_solver: S| S::SEPARATE_MAPS)
@@ -179,7 +202,7 @@ impl Method {
         limits: &Limits,
         callback: &mut dyn Callback<Point>,
     ) -> Result<Solved> {
-        self.check(problem.network.layers().len())?;
+        self.check_network(&problem.network)?;
         with_solver!(self, |solver: S| drive(
             solver, problem, start, limits, callback
         ))
@@ -193,7 +216,7 @@ impl Method {
         rounds: usize,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Coded> {
-        self.check(problem.network.layers().len())?;
+        self.check_network(&problem.network)?;
         Ok(with_solver!(self, |solver: S| {
             let state = advance(solver, problem, start, rounds, interrupted);
             let codes = solver.codes(&state);

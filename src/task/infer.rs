@@ -22,6 +22,7 @@ use crate::arrays::{self, Array, Bundle};
 use crate::config::Form;
 use crate::data::{Image, Undo, psnr, snr};
 use crate::error::{Error, Result};
+use crate::model::Network;
 use crate::picture;
 use crate::report::Results;
 use crate::run::{Run, State, nothing_learnt, to_image, to_tensor};
@@ -236,7 +237,7 @@ impl<'a> Coder<'a> {
             vec![stage(0..layers, top)]
         } else {
             let each = state.objectives.iter().enumerate();
-            each.map(|(l, &objective)| stage(l..l + 1, objective))
+            each.map(|(l, &objective)| stage(state.layers_of(l), objective))
                 .collect()
         };
         let without_gap = stages.iter().find(|stage| !stage.objective.is_convex());
@@ -316,7 +317,9 @@ impl<'a> Coder<'a> {
             if solved.reason == Reason::Interrupted {
                 return Ok(None);
             }
-            layers.push(self.result(job, *layer, solved, &prepared, (&undo, &original))?);
+            let codes = coded.iter().map(|one| (one.layer, &one.solved.codes));
+            let stack = self.encoder.network.stack(0..layer + 1, codes)?;
+            layers.push(self.result(job, &stack, solved, &prepared, (&undo, &original))?);
         }
         Ok(Some(Inferred { original, layers }))
     }
@@ -324,22 +327,18 @@ impl<'a> Coder<'a> {
     fn result(
         &self,
         job: &Job,
-        top: usize,
+        stack: &Network,
         solved: &Solved,
         prepared: &Image,
         (undo, original): (&Undo, &Image),
     ) -> Result<InferredLayer> {
-        let planes = self
-            .encoder
-            .network
-            .part(0..top + 1)
-            .synthesize(solved.codes.clone());
+        let planes = stack.synthesize(solved.codes.clone());
         let planes = to_image(&planes, 0)?;
         let reconstruction = undo.invert(&planes)?;
         let last = solved.last();
         let row = Row {
             image: job.name.clone(),
-            layer: top + 1,
+            layer: stack.layers().len(),
             objective: last.at.objective,
             data: last.at.data,
             penalty: last.at.penalty,

@@ -1,5 +1,6 @@
 //! The trainer: stage by stage, epoch by epoch, saved as it goes.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 use super::{Event, check_sizes};
 use crate::backend::is_cpu;
 use crate::config::{Config, Form, Update};
-use crate::data::{Image, Range};
+use crate::data::{self, Image};
 use crate::error::{Error, Result};
 use crate::model::Network;
 use crate::run::{
@@ -255,10 +256,10 @@ impl Trainer {
         if self.run.state.objectives.len() == stage {
             let layers = self.run.state.layers_of(stage);
             let settings = self.run.state.config.layers[layers.end - 1].clone();
-            let stack = self.run.network.part(layers);
             let count = self.run.state.images.len();
-            let targets = (0..count).map(|i| Ok(self.target(i)?.into()));
-            let (objective, note) = settings.objective(&stack, targets)?;
+            let targets =
+                (0..count).map(|i| Ok((self.stack(layers.clone(), &[i])?, self.target(i)?.into())));
+            let (objective, note) = settings.objective(targets)?;
             note.into_iter()
                 .for_each(|note| callback.event(Event::Note(note)));
             self.run.state.objectives.push(objective);
@@ -309,11 +310,38 @@ impl Trainer {
         Ok(self.run.network.layers()[below - 1].rescale(maps))
     }
 
-    /// The batches of the epoch: images in random order, neighbours of equal size together.
+    /// Those of the layers of a stage, at the switches of some images, of equal size, where maps are pooled.
+    pub(super) fn stack(&mut self, layers: Range<usize>, images: &[usize]) -> Result<Network> {
+        let mut maps = Vec::new();
+        for l in layers.start..layers.end - 1 {
+            if !self.run.network.layers()[l].pool.is_none() {
+                let device = self.device.clone();
+                maps.push((
+                    l,
+                    self.gather(images, |trainer, i| trainer.run.maps(l, i, &device))?,
+                ));
+            }
+        }
+        self.run
+            .network
+            .stack(layers, maps.iter().map(|(l, maps)| (*l, maps)))
+    }
+
+    /// The batches of the epoch: images in random order, neighbours of equal size together; in the
+    /// adaptive form, which is slow on single images, all of equal size.
     fn batches(&self) -> Vec<Vec<usize>> {
         let state = &self.run.state;
         let mut order: Vec<usize> = (0..state.images.len()).collect();
-        order.shuffle(&mut random_stream(state, ORDER, 0));
+        let rng = &mut random_stream(state, ORDER, 0);
+        order.shuffle(rng);
+        if state.config.train.form == Form::Adaptive {
+            order.sort_by_key(|&i| state.images[i].shape);
+            let alike = order.chunk_by(|&a, &b| state.images[a].shape == state.images[b].shape);
+            let batches = alike.flat_map(|alike| alike.chunks(state.config.train.batch));
+            let mut batches: Vec<_> = batches.map(<[usize]>::to_vec).collect();
+            batches.shuffle(rng);
+            return batches;
+        }
         order
             .chunk_by(|&a, &b| state.images[a].shape == state.images[b].shape)
             .flat_map(|alike| alike.chunks(state.config.train.batch))
@@ -354,7 +382,7 @@ impl Trainer {
         let last = stage + 1 == self.run.state.stages();
         let layer_wise = self.run.state.config.train.form == Form::LayerWise;
         let rescaling = if layer_wise && !last && range > 0.0 {
-            let mut seen = Range::new();
+            let mut seen = data::Range::new();
             for i in 0..self.run.state.images.len() {
                 let maps = self.run.maps(stage, i, &self.device)?;
                 seen.add(&to_image(&maps, 0)?.values);

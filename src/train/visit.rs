@@ -12,7 +12,7 @@ use crate::config::Update;
 use crate::error::{Error, Result};
 use crate::model::{DataTerm, Evaluation, FeatureMaps, Network};
 use crate::run::{EpochSums, TraceLine};
-use crate::solve::{Batches, Callback, Problem};
+use crate::solve::{Batches, Callback, CodedBatch, Problem};
 
 impl Trainer {
     /// Codes a batch, updates the filters if it is their turn, and stores the maps.
@@ -20,7 +20,7 @@ impl Trainer {
         let stage = self.run.state.position.stage;
         let layers = self.run.state.layers_of(stage);
         let top = layers.end - 1;
-        let stack = self.run.network.part(layers.clone());
+        let stack = self.stack(layers.clone(), batch)?;
         let images = self.gather(batch, |trainer, i| trainer.target(i))?;
         let maps = self.gather(batch, |trainer, i| trainer.maps_or_start(&stack, top, i))?;
         let problem = Problem::new(stack, images, self.run.state.objectives[stage])?;
@@ -36,7 +36,7 @@ impl Trainer {
                 return Err(self.save_before(error)?);
             }
         };
-        self.run.network.layers_mut()[layers].clone_from_slice(learnt.network.layers());
+        self.run.network.take_filters(layers, &learnt.network);
         if self.run.state.keeps_maps() {
             let separate = self.learner.codes.has_separate_maps();
             for (n, &i) in batch.iter().enumerate() {
@@ -69,7 +69,7 @@ impl Trainer {
             .collect()
     }
 
-    fn gather(
+    pub(super) fn gather(
         &mut self,
         batch: &[usize],
         mut one: impl FnMut(&mut Self, usize) -> Result<Tensor<4>>,
@@ -144,7 +144,12 @@ impl Trainer {
                 let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
                 let device = trainer.device.clone();
                 let maps = trainer.gather(batch, |trainer, i| trainer.run.maps(top, i, &device))?;
-                visit(maps, images.into())?;
+                let switches = trainer.stack(layers.clone(), batch)?.switches();
+                visit(CodedBatch {
+                    maps,
+                    data: images.into(),
+                    switches,
+                })?;
             }
             Ok(())
         };
@@ -158,6 +163,9 @@ impl Trainer {
             let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
             let codes = trainer.gather(batch, |trainer, i| trainer.run.codes(top, i, &device))?;
             let data = DataTerm::new(images);
+            let network = network
+                .clone()
+                .at(trainer.stack(layers.clone(), batch)?.switches())?;
             let codes = objective.measure(&network, codes, &data);
             after += Evaluation::total(&codes).objective;
             let maps = match separate {
@@ -178,7 +186,7 @@ impl Trainer {
                     .into(),
             ))?);
         }
-        trainer.run.network.layers_mut()[layers].clone_from_slice(network.layers());
+        trainer.run.network.take_filters(layers, &network);
         trainer.run.state.epoch.after_filters = after;
         snr.retain(|snr| snr.is_finite());
         let epoch = &mut trainer.run.state.epoch;

@@ -11,6 +11,7 @@ mod linop;
 mod model;
 mod passes;
 mod penalty;
+mod pooling;
 mod reference;
 mod resume;
 #[path = "../support/skipped.rs"]

@@ -61,6 +61,7 @@ impl Fixture {
             objective: Objective::new(1.0, 1.0, p).expect("a sound objective"),
         };
         let learner = Learner {
+            all_layers: true,
             codes: Method::HalfQuadratic(HalfQuadratic::default()),
             steps: 6,
             filters: FilterStep::LeastSquares { cg: 2 },

@@ -5,4 +5,5 @@ mod drive;
 mod filters;
 mod learn;
 mod maps;
+mod pooled;
 mod weights;

@@ -19,8 +19,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["files"]),
     ("picture", &["data", "files"]),
     ("report", &["data", "files", "picture"]),
-    ("conv", &["connectivity", "backend", "penalty"]),
-    ("linop", &["conv", "connectivity", "pass"]),
+    ("pooling", &["backend"]),
+    ("conv", &["connectivity", "backend", "penalty", "pooling"]),
+    ("linop", &["conv", "connectivity", "pass", "pooling"]),
     (
         "model",
         &[
@@ -30,11 +31,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "connectivity",
             "backend",
             "data",
+            "pooling",
         ],
     ),
     (
         "solve",
         &[
+            "pooling",
             "model",
             "linop",
             "conv",
@@ -50,7 +53,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["backend", "connectivity", "data", "model", "solve", "files"],
+        &[
+            "backend",
+            "connectivity",
+            "data",
+            "model",
+            "solve",
+            "files",
+            "pooling",
+        ],
     ),
     (
         "run",
@@ -66,6 +77,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "connectivity",
             "backend",
             "arrays",
+            "pooling",
         ],
     ),
     (

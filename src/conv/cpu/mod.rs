@@ -14,6 +14,7 @@ mod scalar;
 mod shared_inputs;
 mod spectral;
 mod taps;
+mod winners;
 
 use std::borrow::Cow;
 
@@ -25,6 +26,7 @@ pub use super::sizes::Sizes;
 #[doc(hidden)]
 pub use planner::Algorithm;
 pub use scalar::Scalar;
+pub use winners::product as at_switches;
 
 use operands::{Connection, Input};
 use scalar::MAX_LANES;

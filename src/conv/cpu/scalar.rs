@@ -9,7 +9,14 @@ pub(super) const MAX_LANES: usize = 16;
 
 /// A real number that fits the vector unit: `f32` or `f64`.
 pub trait Scalar:
-    Copy + Send + Sync + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + 'static
+    Copy
+    + PartialEq
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + 'static
 {
     /// Nought.
     const ZERO: Self;

@@ -234,8 +234,9 @@ impl Options {
 
     /// The weights of layer 1, with a relative sparsity worked out from these filters and images.
     fn objective(&self, network: &Network, images: &[Tensor<4>]) -> Result<Objective> {
-        let targets = images.iter().map(|images| Ok(images.clone().into()));
-        let (objective, _) = self.config.layers[0].objective(network, targets)?;
+        let targets = images.iter();
+        let targets = targets.map(|images| Ok((network.clone(), images.clone().into())));
+        let (objective, _) = self.config.layers[0].objective(targets)?;
         Ok(objective)
     }
 }

@@ -228,7 +228,7 @@ impl Source<'_> {
             let g = &layer.connectivity;
             let base = config.layers.get(l).cloned().unwrap_or_default();
             // In the joint form only the top layer has an objective.
-            let objective = if config.train.form == Form::LayerWise || l + 1 == layers.len() {
+            let objective = if config.train.form != Form::Joint || l + 1 == layers.len() {
                 let objective = self.objective(l, &base)?;
                 objectives.push(objective);
                 Some(objective)
@@ -248,6 +248,7 @@ impl Source<'_> {
                 .map(|l| self.rescaling(l))
                 .collect::<Result<_>>()?,
             Form::Joint => vec![None],
+            Form::Adaptive => vec![None; stages],
         };
         Ok(State {
             connectivity: layers.iter().map(|l| l.connectivity.clone()).collect(),

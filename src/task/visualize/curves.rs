@@ -28,7 +28,7 @@ pub(super) fn draw(run: &Run) -> Result<Option<Image>> {
 
 fn stage_name(run: &Run, stage: usize) -> String {
     match run.state.config.train.form {
-        Form::LayerWise => format!("Layer {}", stage + 1),
+        Form::LayerWise | Form::Adaptive => format!("Layer {}", stage + 1),
         Form::Joint => "All layers".into(),
     }
 }

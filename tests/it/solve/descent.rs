@@ -177,7 +177,7 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
         assert_eq!(energies.dims(), squares.dims());
         assert_near(&values(&energies), &values(&squares), 1e-6, "energies");
         let batches = |visit: &mut dyn FnMut(Tensor<4>, DataTerm) -> deconvnet::Result<()>| {
-            visit(maps.clone(), problem.data.clone())
+            visit((maps.clone(), problem.data.clone()).into())
         };
         for step in [
             FilterStep::LeastSquares { cg: 4 },
@@ -271,6 +271,7 @@ fn dense_maps_stacks_and_double_precision_have_no_sparse_batch() {
 /// Three rounds a visit, and so many projected gradients.
 fn learner(gradients: usize) -> Learner {
     Learner {
+        all_layers: true,
         codes: Method::CoordinateDescent(CoordinateDescent::default()),
         steps: 3,
         filters: FilterStep::ProjectedGradient { steps: gradients },

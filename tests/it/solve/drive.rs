@@ -208,6 +208,7 @@ fn it_stops_when_interrupted_with_the_answer_so_far() {
 fn a_visit_that_is_interrupted_has_the_maps_so_far() {
     let visit = |codes: Method, steps, watch: &Impatient| {
         let learner = Learner {
+            all_layers: true,
             codes,
             steps,
             filters: FilterStep::LeastSquares { cg: 1 },
@@ -252,6 +253,7 @@ fn images_that_are_not_finite_are_a_numeric_error_for_every_solver() {
                 let error = result.map(|solved| solved.last()).expect_err("no answer");
                 assert!(matches!(error, Error::Numeric(_)), "{error:?}");
                 let learner = Learner {
+                    all_layers: true,
                     codes: method.clone(),
                     steps: 2,
                     filters: FilterStep::LeastSquares { cg: 1 },

@@ -16,6 +16,7 @@ use crate::support::*;
 
 fn learners() -> [Learner; 3] {
     let learner = |codes, steps, filters| Learner {
+        all_layers: true,
         codes,
         steps,
         filters,
@@ -304,6 +305,7 @@ fn an_online_learner_serves_images_that_it_has_not_seen() {
     let first = Network::new(vec![first.init(&device)]).expect("a layer");
     let objective = Objective::new(1.0, 2.0, 1.0).expect("a sound objective");
     let learner = Learner {
+        all_layers: true,
         codes: Method::CoordinateDescent(CoordinateDescent::default()),
         steps: 8,
         filters: FilterStep::ProjectedGradient { steps: 5 },

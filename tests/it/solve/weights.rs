@@ -130,6 +130,7 @@ fn pixels_of_weight_zero_do_not_count_for_maps_or_filters() {
             for method in methods(stack) {
                 let what = format!("{stack:?} {}", method.name());
                 let learner = Learner {
+                    all_layers: true,
                     filters: match method {
                         Method::HalfQuadratic(_) => FilterStep::LeastSquares { cg: 3 },
                         _ => FilterStep::ProjectedGradient { steps: 4 },
@@ -166,7 +167,7 @@ fn filters_solve_the_least_squares_masked_by_hand_sparse_and_dense() {
         let few = sparse(shape.iter().product(), 0.07, &mut rng(88));
         let maps = tensor_as(&few, shape, DType::F32, &Device::flex());
         let batches = |visit: &mut dyn FnMut(Tensor<4>, DataTerm) -> deconvnet::Result<()>| {
-            visit(maps.clone(), problem.data.clone())
+            visit((maps.clone(), problem.data.clone()).into())
         };
         let layer = problem.network.top();
         let dims = layer.filters.dims();

@@ -1,0 +1,278 @@
+//! 3-D max pooling with switches: over rows, columns and adjacent maps.
+//!
+//! The windows do not overlap and are clipped at the border. Of each, the element of largest magnitude
+//! is kept with its sign, and the switch says which one it was; unpooling puts it back there:
+//!
+//! ```text
+//! pool:    p[w] = z[s[w]],   s[w] = argmax |z[i]| over the elements i of window w
+//! unpool:  (U_s p)[s[w]] = p[w], zeros elsewhere
+//! adjoint: (U_s' z)[w] = z[s[w]]
+//! ```
+//!
+//! Of equal magnitudes the first one wins, along a column first, then over the columns, then over the
+//! maps. A window of zeros has no switch: its value is 0, and what is unpooled there is dropped.
+//!
+//! # Shapes
+//! maps `[n, K, H, W]` <-> pooled `[n, ceil(K / maps), ceil(H / rows), ceil(W / columns)]`
+//!
+//! Source: Zeiler, Taylor and Fergus, Adaptive Deconvolutional Networks for Mid and High Level Feature
+//! Learning, ICCV 2011, section 2.1, and the authors' helper toolbox.
+
+mod kernel;
+pub mod reference;
+
+use std::sync::Arc;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::backend::is_cpu;
+use crate::error::{Error, Result};
+
+/// The size of the windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "[usize; 3]", into = "[usize; 3]")]
+pub struct Pool {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+    /// Adjacent maps.
+    pub maps: usize,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl From<Pool> for [usize; 3] {
+    fn from(pool: Pool) -> Self {
+        [pool.rows, pool.columns, pool.maps]
+    }
+}
+
+impl TryFrom<[usize; 3]> for Pool {
+    type Error = Error;
+
+    fn try_from([rows, columns, maps]: [usize; 3]) -> Result<Self> {
+        match [rows, columns, maps].contains(&0) {
+            true => Err(Error::Config(format!(
+                "a pooling window of {rows} rows, {columns} columns and {maps} maps is empty; each must \
+                 be at least 1"
+            ))),
+            false => Ok(Self {
+                rows,
+                columns,
+                maps,
+            }),
+        }
+    }
+}
+
+impl Pool {
+    /// Windows of one element: nothing is pooled.
+    pub const NONE: Self = Self {
+        rows: 1,
+        columns: 1,
+        maps: 1,
+    };
+
+    /// Whether the windows are of one element.
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
+    /// The shape of the pooled maps.
+    pub fn pooled(self, [n, k, height, width]: [usize; 4]) -> [usize; 4] {
+        [
+            n,
+            k.div_ceil(self.maps),
+            height.div_ceil(self.rows),
+            width.div_ceil(self.columns),
+        ]
+    }
+}
+
+/// Where the kept element of each window lies, for each image of a batch. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switches {
+    pool: Pool,
+    maps: [usize; 4],
+    places: Arc<[i32]>,
+}
+
+/// The place of a window without a switch.
+const NOWHERE: i32 = -1;
+
+/// Pools maps: the kept values, and where they lay.
+///
+/// Differentiable in the maps at the switches found.
+///
+/// # Shapes
+/// `[n, K, H, W]` -> `[n, ceil(K / maps), ceil(H / rows), ceil(W / columns)]`
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use deconvnet::pooling::{Pool, pool};
+///
+/// let device = Device::flex();
+/// let maps = Tensor::<4>::from_data([[[[1.0, -3.0, 0.5], [2.0, 0.0, 0.0]]]], &device);
+/// let (values, switches) = pool(maps.clone(), Pool { rows: 2, columns: 2, maps: 1 });
+/// assert_eq!(values.to_data().to_vec::<f32>().unwrap(), [-3.0, 0.5]);
+/// assert_eq!(switches.places(), [1, 2]);
+/// let back = switches.unpool(values);
+/// assert_eq!(back.to_data().to_vec::<f32>().unwrap(), [0.0, -3.0, 0.5, 0.0, 0.0, 0.0]);
+/// ```
+pub fn pool(maps: Tensor<4>, pool: Pool) -> (Tensor<4>, Switches) {
+    let switches = Switches::of(&maps, pool);
+    (switches.pool(maps), switches)
+}
+
+impl Switches {
+    /// Those of the largest magnitudes of maps.
+    pub fn of(maps: &Tensor<4>, pool: Pool) -> Self {
+        let shape = maps.dims();
+        let places = match is_cpu(&maps.device()) {
+            true => kernel::switches(maps.clone().detach(), pool),
+            false => reference::switches(maps.clone().detach(), pool),
+        };
+        Self {
+            pool,
+            maps: shape,
+            places: places.into(),
+        }
+    }
+
+    /// From the place of each window, row-major, in the order of [`Switches::places`].
+    ///
+    /// # Errors
+    /// [`Error::Input`] where there is not one for each window, or one lies outside its window.
+    pub fn from_places(pool: Pool, maps: [usize; 4], places: Vec<i32>) -> Result<Self> {
+        let switches = Self {
+            pool,
+            maps,
+            places: places.into(),
+        };
+        let pooled @ [n, k, height, width] = switches.pooled_shape();
+        let windows: usize = pooled.iter().product();
+        let fits = |(w, &place): (usize, &i32)| {
+            let Ok(place) = usize::try_from(place) else {
+                return place == NOWHERE;
+            };
+            let window = [w / (height * width) % k, w / width % height, w % width];
+            let [_, all, rows, columns] = maps;
+            let at = [
+                place / (rows * columns),
+                place / columns % rows,
+                place % columns,
+            ];
+            let sizes = [pool.maps, pool.rows, pool.columns];
+            at[0] < all && (0..3).all(|d| at[d] / sizes[d] == window[d])
+        };
+        if switches.places.len() != windows || !switches.places.iter().enumerate().all(fits) {
+            return Err(Error::Input(format!(
+                "{} switches do not fit {windows} windows of {n} images with maps {maps:?}; give the \
+                 place of one element of each window, or -1",
+                switches.places.len()
+            )));
+        }
+        Ok(switches)
+    }
+
+    /// The windows.
+    pub fn windows(&self) -> Pool {
+        self.pool
+    }
+
+    /// The shape of the maps that were pooled, `[n, K, H, W]`.
+    pub fn maps_shape(&self) -> [usize; 4] {
+        self.maps
+    }
+
+    /// The shape of the pooled maps.
+    pub fn pooled_shape(&self) -> [usize; 4] {
+        self.pool.pooled(self.maps)
+    }
+
+    /// For each window, row-major as the pooled maps, the place of its element among the `K H W` of its
+    /// image, row-major; -1 for a window without one.
+    pub fn places(&self) -> &[i32] {
+        &self.places
+    }
+
+    /// Those of image `i` alone.
+    ///
+    /// # Panics
+    /// Where there is no such image.
+    pub fn image(&self, i: usize) -> Self {
+        let [n, k, h, w] = self.maps;
+        let each = self.places.len() / n;
+        Self {
+            pool: self.pool,
+            maps: [1, k, h, w],
+            places: self.places[i * each..][..each].into(),
+        }
+    }
+
+    /// Those of several batches as one batch.
+    ///
+    /// # Panics
+    /// Where there is none, or windows or maps differ.
+    pub fn cat(all: &[Self]) -> Self {
+        let [_, k, h, w] = all[0].maps;
+        let alike = |s: &Self| s.pool == all[0].pool && s.maps[1..] == [k, h, w];
+        assert!(all.iter().all(alike), "switches of a batch are alike");
+        let places: Vec<i32> = all.iter().flat_map(|s| s.places.iter().copied()).collect();
+        Self {
+            pool: all[0].pool,
+            maps: [all.iter().map(|s| s.maps[0]).sum(), k, h, w],
+            places: places.into(),
+        }
+    }
+
+    /// The elements at the switches, `U_s' z`: the adjoint of [`Switches::unpool`].
+    ///
+    /// # Panics
+    /// Where the maps are not of the shape of [`Switches::maps_shape`].
+    pub fn pool(&self, maps: Tensor<4>) -> Tensor<4> {
+        assert_eq!(maps.dims(), self.maps, "maps must fit their switches");
+        let [n, k, h, w] = self.maps;
+        let (places, used) = self.tensors(&maps);
+        let kept = maps.reshape([n, k * h * w]).gather(1, places) * used;
+        kept.reshape(self.pooled_shape())
+    }
+
+    /// The values at their switches, zeros elsewhere, `U_s p`.
+    ///
+    /// # Panics
+    /// Where the values are not of the shape of [`Switches::pooled_shape`].
+    pub fn unpool(&self, values: Tensor<4>) -> Tensor<4> {
+        let pooled @ [n, ..] = self.pooled_shape();
+        assert_eq!(values.dims(), pooled, "values must fit their switches");
+        let [_, k, h, w] = self.maps;
+        let (places, used) = self.tensors(&values);
+        let windows = self.places.len() / n;
+        let values = values.reshape([n, windows]) * used;
+        let zeros = Tensor::<2>::zeros([n, k * h * w], (&values.device(), values.dtype()));
+        let maps = zeros.scatter(1, places, values, burn::tensor::IndexingUpdateOp::Add);
+        maps.reshape(self.maps)
+    }
+
+    /// Where to read and write, and what counts: windows without a switch point at the first element
+    /// with a factor of 0.
+    fn tensors(&self, like: &Tensor<4>) -> (Tensor<2, Int>, Tensor<2>) {
+        let n = self.maps[0];
+        let shape = [n, self.places.len() / n.max(1)];
+        let device = like.device();
+        let places: Vec<i32> = self.places.iter().map(|&p| p.max(0)).collect();
+        let used: Vec<f32> = self.places.iter().map(|&p| f32::from(p >= 0)).collect();
+        (
+            Tensor::from_data(TensorData::new(places, shape), &device),
+            Tensor::from_data(TensorData::new(used, shape), (&device, like.dtype())),
+        )
+    }
+}
