@@ -250,10 +250,7 @@ impl State {
             .zip(&self.config.layers)
             .map(|((g, &[h, w]), settings)| {
                 let filters = Tensor::zeros([g.planes(), g.maps(), h, w], device);
-                Layer {
-                    pool: settings.pool,
-                    ..Layer::new(filters, g.clone())
-                }
+                Layer::new(filters, g.clone()).with_pool(settings.pool)
             });
         let mut network = Network::new(layers.collect())?;
         for (layer, rescaling) in network.layers_mut().iter_mut().zip(&self.rescaling) {

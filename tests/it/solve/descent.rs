@@ -5,8 +5,8 @@ use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::model::{Constraint, DataTerm, Evaluation, Layer, Network, Objective};
 use deconvnet::solve::{
-    CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista, Learner, Limits, Method,
-    OnlineStatistics, Problem, Reason, Solved, SparseBatch,
+    CodedBatch, CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista, Learner, Limits,
+    Method, OnlineStatistics, Problem, Reason, Solved, SparseBatch,
 };
 use rayon::ThreadPoolBuilder;
 
@@ -176,7 +176,7 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
         let energies = batch.energies();
         assert_eq!(energies.dims(), squares.dims());
         assert_near(&values(&energies), &values(&squares), 1e-6, "energies");
-        let batches = |visit: &mut dyn FnMut(Tensor<4>, DataTerm) -> deconvnet::Result<()>| {
+        let batches = |visit: &mut dyn FnMut(CodedBatch) -> deconvnet::Result<()>| {
             visit((maps.clone(), problem.data.clone()).into())
         };
         for step in [

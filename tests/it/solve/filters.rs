@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::model::{Constraint, DataTerm, Network};
-use deconvnet::solve::{FilterProblem, FilterStep, OnlineStatistics};
+use deconvnet::solve::{CodedBatch, FilterProblem, FilterStep, OnlineStatistics};
 
 use crate::support::dense::Dense;
 use crate::support::scenario::Stack;
@@ -43,7 +43,7 @@ impl Setting {
         step: FilterStep,
         constraint: Constraint,
     ) -> Tensor<4> {
-        let batches = |visit: &mut dyn FnMut(Tensor<4>, DataTerm) -> deconvnet::Result<()>| {
+        let batches = |visit: &mut dyn FnMut(CodedBatch) -> deconvnet::Result<()>| {
             for (maps, images) in &self.batches {
                 visit(maps.clone(), images.clone().into())?;
             }

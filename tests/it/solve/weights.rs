@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::model::{Constraint, DataTerm, Objective};
 use deconvnet::solve::{
-    Adam, CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista, HalfQuadratic,
-    Learner, Method, Problem, SparseBatch,
+    Adam, CodedBatch, CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista,
+    HalfQuadratic, Learner, Method, Problem, SparseBatch,
 };
 
 use crate::support::dense::Dense;
@@ -166,7 +166,7 @@ fn filters_solve_the_least_squares_masked_by_hand_sparse_and_dense() {
         let shape = problem.maps_shape();
         let few = sparse(shape.iter().product(), 0.07, &mut rng(88));
         let maps = tensor_as(&few, shape, DType::F32, &Device::flex());
-        let batches = |visit: &mut dyn FnMut(Tensor<4>, DataTerm) -> deconvnet::Result<()>| {
+        let batches = |visit: &mut dyn FnMut(CodedBatch) -> deconvnet::Result<()>| {
             visit((maps.clone(), problem.data.clone()).into())
         };
         let layer = problem.network.top();
