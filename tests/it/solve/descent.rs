@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
-use deconvnet::model::{Constraint, DataTerm, Evaluation, Layer, Network, Objective};
+use deconvnet::model::{Constraint, Evaluation, Layer, Network, Objective};
 use deconvnet::solve::{
     CodedBatch, CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista, Learner, Limits,
     Method, OnlineStatistics, Problem, Reason, Solved, SparseBatch,

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use deconvnet::connectivity::Connectivity;
-use deconvnet::model::{Constraint, DataTerm, Network};
+use deconvnet::model::{Constraint, Network};
 use deconvnet::solve::{CodedBatch, FilterProblem, FilterStep, OnlineStatistics};
 
 use crate::support::dense::Dense;
@@ -45,7 +45,7 @@ impl Setting {
     ) -> Tensor<4> {
         let batches = |visit: &mut dyn FnMut(CodedBatch) -> deconvnet::Result<()>| {
             for (maps, images) in &self.batches {
-                visit(maps.clone(), images.clone().into())?;
+                visit((maps.clone(), images.clone().into()).into())?;
             }
             Ok(())
         };
