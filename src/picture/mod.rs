@@ -5,6 +5,7 @@
 //!
 //! - [`mosaic()`]: a sheet of filters, feature maps or patches;
 //! - [`table()`]: labelled rows of images under headers, such as an input beside its reconstructions;
+//! - [`pairs()`]: patches beside projections, nine by nine;
 //! - [`matrix()`]: which map of one layer is connected to which of the next;
 //! - [`groups()`] and [`with_legend()`]: a map of groups in colours, and their names;
 //! - [`curves()`] and [`panels()`]: line plots;
@@ -19,6 +20,7 @@ mod layout;
 mod legend;
 mod matrix;
 mod mosaic;
+mod pairs;
 mod png;
 mod table;
 mod text;
@@ -27,6 +29,7 @@ pub use colour::{diverging, heat, limit, peak, symmetric, unit_range};
 pub use curves::{Axes, Panel, Series, curves, panels};
 pub use legend::{GROUPS, groups, with_legend};
 pub use matrix::matrix;
+pub use pairs::pairs;
 pub use mosaic::{MosaicOptions, Tile, mosaic};
 pub use png::{png_bytes, save_png};
 pub use table::table;

@@ -7,7 +7,7 @@ use super::search::Progress;
 use super::{Looked, Options, PAGE, Ready};
 use crate::arrays::{self, Array, Bundle};
 use crate::convnet::{Strongest, Winner, signals, unravel};
-use crate::data::{Image, resize};
+use crate::data::Image;
 use crate::error::Result;
 use crate::picture::{self, MosaicOptions, Tile};
 use crate::report::{Page, Results};
@@ -17,8 +17,6 @@ use crate::task::{Callback, Event};
 
 /// Units that go back together.
 const TOGETHER: usize = 24;
-/// The longest side of a patch in a picture, in pixels.
-const PATCH: usize = 96;
 
 /// So many maps, spread evenly over those that are ever positive.
 fn chosen(strongest: &Strongest, count: usize) -> Vec<usize> {
@@ -106,7 +104,7 @@ pub(super) fn draw(
                 [1, 1] => ready.class(map),
                 _ => format!("map {map}"),
             };
-            tiles.push(Tile::new(sheet(&found, one.field.size), caption));
+            tiles.push(Tile::new(picture::pairs(&found, one.field.size), caption));
             for (name, k) in [("patches", 0), ("projections", 1)] {
                 let images: Vec<&Image> = found.iter().map(|pair| &pair[k]).collect();
                 bundle
@@ -195,44 +193,4 @@ fn stacked(images: &[&Image]) -> Result<Array> {
         }
     }
     Array::new(vec![images.len(), channels, height, width], values)
-}
-
-/// Projections to the left, patches to the right, three in a row.
-fn sheet(pairs: &[&Pair], field: [usize; 2]) -> Image {
-    const ROW: usize = 3;
-    const GAP: usize = 2;
-    // Between projections and patches, and to the next map.
-    const MARGIN: usize = 8;
-    let longest = field[0].max(field[1]).max(1);
-    let shrink = (PATCH as f64 / longest as f64).min(1.0);
-    let cell = field.map(|side| ((side as f64 * shrink).round() as usize).max(1));
-    let rows = pairs.len().div_ceil(ROW).max(1);
-    let step = cell.map(|side| side + GAP);
-    let half = ROW * step[1] + MARGIN;
-    let mut sheet = Image::zeros(3, rows * step[0] - GAP, 2 * half + MARGIN);
-    sheet.values.fill(1.0);
-    for (k, [patch, projection]) in pairs.iter().enumerate() {
-        let shown = picture::symmetric(projection, Some(picture::limit([projection])));
-        for (side, image) in [(0, &shown), (half, patch)] {
-            let fitted =
-                |n: usize, most: usize| ((n as f64 * shrink).round() as usize).clamp(1, most);
-            let [height, width] = [fitted(image.height, cell[0]), fitted(image.width, cell[1])];
-            let small = resize::resize(image, height, width);
-            let corner = [k / ROW * step[0], side + k % ROW * step[1]];
-            paste(&mut sheet, &small, corner);
-        }
-    }
-    sheet
-}
-
-fn paste(sheet: &mut Image, image: &Image, [top, left]: [usize; 2]) {
-    let width = sheet.width;
-    for c in 0..3 {
-        let plane = image.plane(c.min(image.channels - 1)).to_vec();
-        let to = sheet.plane_mut(c);
-        for (row, line) in plane.chunks_exact(image.width).enumerate() {
-            let start = (top + row) * width + left;
-            to[start..start + line.len()].copy_from_slice(line);
-        }
-    }
 }
