@@ -66,6 +66,13 @@ impl Config {
                 return fail(format!("{key} is {value}; it must lie from 0 to below 1"));
             }
         }
+        if let Some(norm) = train
+            .ista
+            .norm
+            .filter(|norm| !(norm.is_finite() && *norm > 0.0))
+        {
+            return fail(format!("train.ista.norm is {norm}; it must be above 0"));
+        }
         if self.layers.is_empty() {
             return fail("there is no [[layer]]; describe at least one".into());
         }

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::model::{Constraint, DataTerm, LayerConfig, Network, NetworkConfig, Objective};
 use crate::pooling::Pool;
-use crate::solve::{Adam, FilterStep, HalfQuadratic, Learner, Method, Schedule, SolverName};
+use crate::solve::{Adam, FilterStep, HalfQuadratic, Ista, Learner, Method, Schedule, SolverName};
 
 /// Everything that decides a run. Every key has a default; unknown keys are refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,6 +143,8 @@ pub struct Train {
     pub adam: Adam,
     /// Learning rate of the filters under adam.
     pub filter_rate: f64,
+    /// Momentum, switches and step of ista.
+    pub ista: Ista,
     /// Adaptive form: whether learning a layer also moves the filters of the layers below it.
     pub refine: bool,
 }
@@ -166,6 +168,7 @@ impl Default for Train {
             filter_steps: 5,
             adam: Adam::default(),
             filter_rate: 0.003,
+            ista: Ista::default(),
             refine: false,
         }
     }
@@ -308,6 +311,7 @@ const TABLES: &[Table] = &[
     ("under [train]", "[train]"),
     ("under [train.beta]", "[train.beta]"),
     ("under [train.adam]", "[train.adam]"),
+    ("under [train.ista]", "[train.ista]"),
     ("under [checkpoint]", "[checkpoint]"),
     ("under [[layer]]", "[[layer]]"),
 ];
@@ -368,7 +372,7 @@ impl Config {
             let g = layer
                 .connectivity(planes, self.seed.wrapping_add(1000 + l as u64))
                 .map_err(|error| Error::Config(format!("layer {}: {error}", l + 1)))?;
-            planes = g.maps();
+            planes = layer.pool.pooled_maps(g.maps());
             all.push(g);
         }
         Ok(all)
@@ -437,6 +441,7 @@ impl Config {
                 cg: train.cg,
             }),
             Method::Adam(_) => Method::Adam(train.adam),
+            Method::Ista(_) => Method::Ista(train.ista),
             usual => usual,
         }
     }

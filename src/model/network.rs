@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Layer, LayerConfig};
 use crate::error::{Error, Result};
 use crate::linop::{Stack, Stage, Synthesis, Unpool, spectral_bound};
-use crate::pooling::Switches;
+use crate::pooling::{Pool, Switches};
 
 /// A stack of at least one layer, the image side first; each explains the maps of the layer below.
 ///
@@ -76,10 +76,18 @@ impl Network {
             ));
         }
         for (l, pair) in layers.windows(2).enumerate() {
-            let [maps, planes] = [pair[0].connectivity.maps(), pair[1].connectivity.planes()];
-            if maps != planes {
+            let maps = pair[0].connectivity.maps();
+            let [pooled, planes] = [
+                pair[0].pool.pooled_maps(maps),
+                pair[1].connectivity.planes(),
+            ];
+            if pooled != planes {
+                let after = match pair[0].pool.maps {
+                    1 => String::new(),
+                    adjacent => format!(", which windows of {adjacent} make {pooled}"),
+                };
                 return Err(Error::Config(format!(
-                    "layer {} explains {planes} planes, but layer {} has {maps} maps",
+                    "layer {} explains {planes} planes, but layer {} has {maps} maps{after}",
                     l + 2,
                     l + 1
                 )));
@@ -201,6 +209,24 @@ impl Network {
     /// The top layer.
     pub fn top(&self) -> &Layer {
         &self.layers[self.layers.len() - 1]
+    }
+
+    /// The rows and the columns of the image, of a height and width, that an element of the top maps at
+    /// a row and a column can reach, whatever the switches.
+    pub fn reach(&self, place: [usize; 2], image: [usize; 2]) -> [Range<usize>; 2] {
+        [0, 1].map(|d| {
+            let [mut first, mut last] = [place[d] as isize; 2];
+            for l in (0..self.layers.len()).rev() {
+                first -= self.layers[l].filter_size()[d] as isize - 1;
+                if let Some(below) = l.checked_sub(1) {
+                    let Pool { rows, columns, .. } = self.layers[below].pool;
+                    let size = [rows, columns][d] as isize;
+                    (first, last) = (first * size, last * size + size - 1);
+                }
+            }
+            let inside = |at: isize| at.clamp(0, image[d] as isize) as usize;
+            inside(first)..inside(last + 1)
+        })
     }
 
     /// The shape of the top maps for a batch of planes `[n, C, height, width]` at the bottom.

@@ -29,7 +29,7 @@ pub use colour::{diverging, heat, limit, peak, symmetric, unit_range};
 pub use curves::{Axes, Panel, Series, curves, panels};
 pub use legend::{GROUPS, groups, with_legend};
 pub use matrix::matrix;
-pub use pairs::pairs;
 pub use mosaic::{MosaicOptions, Tile, mosaic};
+pub use pairs::pairs;
 pub use png::{png_bytes, save_png};
 pub use table::table;

@@ -24,6 +24,7 @@ pub mod reference;
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::is_cpu;
@@ -84,11 +85,16 @@ impl Pool {
         self == Self::NONE
     }
 
+    /// How many maps so many become.
+    pub fn pooled_maps(self, maps: usize) -> usize {
+        maps.div_ceil(self.maps)
+    }
+
     /// The shape of the pooled maps.
     pub fn pooled(self, [n, k, height, width]: [usize; 4]) -> [usize; 4] {
         [
             n,
-            k.div_ceil(self.maps),
+            self.pooled_maps(k),
             height.div_ceil(self.rows),
             width.div_ceil(self.columns),
         ]
@@ -181,6 +187,37 @@ impl Switches {
             )));
         }
         Ok(switches)
+    }
+
+    /// Switches drawn at random: in each window that has one, any of its elements.
+    pub fn random(&self, rng: &mut impl Rng) -> Self {
+        let [_, k, height, width] = self.maps;
+        let Pool {
+            rows,
+            columns,
+            maps,
+        } = self.pool;
+        let draw = |&place: &i32| {
+            let Ok(place) = usize::try_from(place) else {
+                return NOWHERE;
+            };
+            let at = [
+                place / (height * width),
+                place / width % height,
+                place % width,
+            ];
+            let bounds = [(maps, k), (rows, height), (columns, width)];
+            let mut drawn = at.iter().zip(bounds).map(|(&at, (size, most))| {
+                let first = at / size * size;
+                rng.random_range(first..(first + size).min(most))
+            });
+            let [map, row, column] = [(); 3].map(|()| drawn.next().unwrap_or_default());
+            ((map * height + row) * width + column) as i32
+        };
+        Self {
+            places: self.places.iter().map(draw).collect(),
+            ..self.clone()
+        }
     }
 
     /// The windows.

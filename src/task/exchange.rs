@@ -158,6 +158,11 @@ fn put_filters(run: &Run, bundle: &mut Bundle) -> Result<usize> {
         let connectivity = Array::new(vec![g.planes(), g.maps()], g.values())?;
         bundle.arrays.insert(key(l, "filters"), filters);
         bundle.arrays.insert(key(l, "connectivity"), connectivity);
+        if !layer.pool.is_none() {
+            let sizes = <[usize; 3]>::from(layer.pool).map(|size| size as f32);
+            let pool = Array::new(vec![3], sizes.to_vec())?;
+            bundle.arrays.insert(key(l, "pool"), pool);
+        }
         if let Some(rescaling) = layer.rescaling {
             for (name, value) in RESCALING
                 .into_iter()

@@ -86,7 +86,8 @@ fn check_sizes(config: &Config, images: &Images) -> Result<()> {
                     l + 1
                 )));
             }
-            (height, width) = (height + h - 1, width + w - 1);
+            let [.., rows, columns] = layer.pool.pooled([1, 1, height + h - 1, width + w - 1]);
+            (height, width) = (rows, columns);
         }
         None
     });

@@ -115,6 +115,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "connectivity",
             "files",
             "backend",
+            "pooling",
         ],
     ),
     (

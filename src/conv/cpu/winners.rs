@@ -27,8 +27,8 @@ pub fn product<T: Scalar>(
         sizes,
     };
     match product {
-        Product::Synthesize => layout.synthesize(a, &layout.inner_filters(b), switches),
-        Product::Analyze => layout.analyze(a, &layout.inner_filters(b), switches),
+        Product::Synthesize => layout.synthesize(a, &layout.inner_filters(b, g), switches),
+        Product::Analyze => layout.analyze(a, &layout.inner_filters(b, g), switches),
         Product::FilterGradient => layout.filter_gradient(a, b, g, switches),
     }
 }
@@ -56,12 +56,13 @@ impl Layout {
     }
 
     /// `[C, K, h, w]` as `[K, h, w, C]`.
-    fn inner_filters<T: Scalar>(self, filters: &[T]) -> Vec<T> {
+    fn inner_filters<T: Scalar>(self, filters: &[T], g: &Connectivity) -> Vec<T> {
         let taps: usize = self.sizes.filter.iter().product();
         let mut out = vec![T::ZERO; filters.len()];
         let each = out.par_chunks_exact_mut(self.filter()).enumerate();
         each.for_each(|(k, out)| {
-            for c in 0..self.planes {
+            // What lies in unconnected planes is not read.
+            for c in (0..self.planes).filter(|&c| g.connects(c, k)) {
                 let from = &filters[(c * self.maps + k) * taps..][..taps];
                 for (out, &x) in out[c..].iter_mut().step_by(self.planes).zip(from) {
                     *out = x;

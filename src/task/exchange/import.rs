@@ -13,6 +13,7 @@ use crate::connectivity::Connectivity;
 use crate::data::{Prepare, Preprocess, Rescaling};
 use crate::error::{Error, Result};
 use crate::model::{Layer, Network, Objective};
+use crate::pooling::Pool;
 use crate::problem::{filters_first, four_axes};
 use crate::run::{Position, State, save};
 use crate::store::RunFolder;
@@ -135,7 +136,7 @@ impl Source<'_> {
                         l + 1
                     ));
                 }
-                _ => below = Some(layer.connectivity.maps()),
+                _ => below = Some(layer.pool.pooled_maps(layer.connectivity.maps())),
             }
         }
         Ok(layers)
@@ -157,7 +158,27 @@ impl Source<'_> {
             }
         }
         let filters = Tensor::from_data(TensorData::new(values, shape), device);
-        Ok(Layer::new(filters, g))
+        Ok(Layer::new(filters, g).with_pool(self.pool(l)?))
+    }
+
+    /// The windows of a layer; none where the file does not name them.
+    fn pool(&self, l: usize) -> Result<Pool> {
+        let name = key(l, "pool");
+        let Some(array) = self.bundle.arrays.get(&name) else {
+            return Ok(Pool::NONE);
+        };
+        let sizes: Vec<usize> = array.values.iter().map(|&size| size as usize).collect();
+        let whole = array
+            .values
+            .iter()
+            .zip(&sizes)
+            .all(|(&v, &size)| v == size as f32);
+        match <[usize; 3]>::try_from(sizes) {
+            Ok(sizes) if whole => Pool::try_from(sizes),
+            _ => self.fail(format!(
+                "`{name}` must hold three whole numbers: rows, columns and maps"
+            )),
+        }
     }
 
     fn connectivity(&self, l: usize, [planes, maps, ..]: [usize; 4]) -> Result<Connectivity> {
@@ -324,6 +345,7 @@ fn describe(base: LayerSettings, layer: &Layer, objective: Option<Objective>) ->
         } else {
             Connect::Matrix(g.clone().into())
         },
+        pool: layer.pool,
         ..base
     };
     if let Some(objective) = objective {

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::data::{Image, Undo};
 use crate::error::Result;
+use crate::model::Network;
 use crate::run::{Images, Run, to_tensor};
 use crate::task::{Callback, Event, Interrupt};
 
@@ -66,6 +67,13 @@ impl Coded {
             prepared,
             undo,
         })
+    }
+
+    /// The layers up to `layer` as the linear map that they are for this image: at its switches, where
+    /// maps are pooled.
+    pub(super) fn stack(&self, run: &Run, layer: usize) -> Result<Network> {
+        let codes = self.codes.iter().map(|(l, codes)| (*l, codes));
+        run.network.stack(0..layer + 1, codes)
     }
 
     /// The pixels that were prepared.

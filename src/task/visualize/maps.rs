@@ -18,7 +18,7 @@ const COLUMNS: usize = 6;
 /// Draws `maps-layerN.png` for each layer that `coded` has maps of.
 pub(super) fn draw(run: &Run, coded: &Coded, gallery: &mut Gallery) -> Result<()> {
     for (layer, codes) in &coded.codes {
-        let network = run.network.part(0..layer + 1);
+        let network = coded.stack(run, *layer)?;
         let picture = sheet(&network, coded, codes)?;
         gallery.save(&format!("maps-layer{}.png", layer + 1), &picture)?;
     }

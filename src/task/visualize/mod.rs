@@ -8,6 +8,8 @@
 //! | `maps-layerN.png` | the strongest maps of an image, and what each adds to it |
 //! | `reconstructions.png` | images beside what each layer makes of them |
 //! | `patches-layerN.png` | the places of many images where a map is strongest |
+//! | `parts-layerN.png` | with pooling: such activations projected alone, each through its own switches |
+//! | `switches.png` | with pooling: what the switches carry, and what the maps carry |
 //!
 //! A run that was imported has no images and no curves; of it the last three are drawn from the
 //! images that are given, if any are.
@@ -18,8 +20,10 @@ mod display;
 mod filters;
 mod gallery;
 mod maps;
+mod parts;
 mod patches;
 mod reconstructions;
+mod switches;
 #[cfg(test)]
 mod tests;
 
@@ -275,7 +279,9 @@ impl Artist<'_> {
             reconstructed.push(first);
         }
 
+        let pooled = run.network.is_pooled();
         let mut search = patches::Search::new(run, patches_per_map);
+        let mut parts = parts::Search::new(run, patches_per_map);
         let trained_on = self.run.state.images.len();
         if matches!(searched.first(), Some(Source::Training(_))) && searched.len() < trained_on {
             observer.event(Event::Note(format!(
@@ -295,7 +301,10 @@ impl Artist<'_> {
                 .then(|| self.coded(source, observer))
                 .transpose()?;
             let coded = other.as_ref().unwrap_or_else(|| &reconstructed[0]);
-            search.add(coded)?;
+            match pooled {
+                true => parts.add(done, coded)?,
+                false => search.add(coded)?,
+            }
             observer.event(Event::Item {
                 name: coded.name.clone(),
                 done: done + 1,
@@ -305,7 +314,23 @@ impl Artist<'_> {
                 reconstructed.extend(other);
             }
         }
-        search.draw(&filters, &mut self.gallery)?;
+        if pooled {
+            let Self {
+                run,
+                images,
+                device,
+                gallery,
+            } = self;
+            let again = &mut |i: usize| match &searched[i] {
+                Source::Training(i) => Coded::of_training(run, images, *i, device, observer),
+                Source::File(path) => Coded::from_file(run, path, device, observer),
+            };
+            parts.draw(run, again, gallery)?;
+            let picture = switches::draw(run, &reconstructed)?;
+            self.gallery.save("switches.png", &picture)?;
+        } else {
+            search.draw(&filters, &mut self.gallery)?;
+        }
         if reconstructed.is_empty() {
             return Ok(());
         }

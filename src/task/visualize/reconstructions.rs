@@ -29,7 +29,7 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
         let mut prepared = vec![symmetric(&seen, shown)];
         let mut ratios = Vec::new();
         for (layer, codes) in &coded.codes {
-            let network = run.network.part(0..layer + 1);
+            let network = coded.stack(run, *layer)?;
             let sum = to_image(&network.synthesize(codes.clone()), 0)?;
             ratios.extend(match snr(&coded.prepared, &sum) {
                 snr if snr.is_nan() => None,

@@ -92,8 +92,10 @@ fn the_bound_that_it_finds_leads_to_the_optimum() {
             });
             let at = run(&ista, &problem, 8000).each[0].objective;
             let above = (at - least) / least;
+            // Without momentum the distance falls as 1 over the number of steps only.
+            let tolerance = if accelerated { 1e-6 } else { 1e-3 };
             assert!(
-                (-1e-12..1e-6).contains(&above),
+                (-1e-12..tolerance).contains(&above),
                 "{stack:?} {accelerated}: {above:e}"
             );
         }

@@ -1,0 +1,232 @@
+//! The parts that the maps of a pooled network stand for: their strongest activations, each projected to
+//! the pixels alone, through the switches of its own image.
+//!
+//! What an activation stands for differs from image to image by the switches below it, so that no single
+//! projection shows a map as a filter shows a map of the first layer.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::coded::{Coded, top_layers};
+use super::gallery::Gallery;
+use super::maps::ranked;
+use crate::data::Image;
+use crate::error::Result;
+use crate::model::Network;
+use crate::picture::{self, MosaicOptions, Tile};
+use crate::run::{Run, to_image};
+
+/// Maps of which the strongest places are shown; all of them are shown by one projection.
+const SHOWN: usize = 36;
+
+/// The strongest places of each map so far, one for each image and sign.
+pub(super) struct Search {
+    layers: Vec<LayerSearch>,
+    per_map: usize,
+}
+
+struct LayerSearch {
+    layer: usize,
+    maps: Vec<MapSearch>,
+}
+
+#[derive(Clone, Default)]
+struct MapSearch {
+    strength: f64,
+    signs: [Vec<Place>; 2],
+}
+
+/// An activation of an image.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Which of the images searched, from 0.
+    image: usize,
+    map: usize,
+    /// Row-major in the map.
+    at: usize,
+    value: f32,
+}
+
+impl Search {
+    /// To find `per_map` images for each map.
+    pub(super) fn new(run: &Run, per_map: usize) -> Self {
+        let layer = |layer: usize| LayerSearch {
+            layer,
+            maps: vec![MapSearch::default(); run.network.layers()[layer].connectivity.maps()],
+        };
+        Self {
+            layers: top_layers(run).into_iter().map(layer).collect(),
+            per_map,
+        }
+    }
+
+    /// Looks at one more image, the `image`-th.
+    pub(super) fn add(&mut self, image: usize, coded: &Coded) -> Result<()> {
+        for (layer, codes) in &coded.codes {
+            let maps = to_image(codes, 0)?;
+            let searches = self.layers.iter_mut();
+            let Some(search) = searches.into_iter().find(|search| search.layer == *layer) else {
+                continue;
+            };
+            for (map, found) in search.maps.iter_mut().enumerate() {
+                found.add(image, map, maps.plane(map), self.per_map);
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws `filters-layerN.png` of the layers above the first, every map by its strongest place, and
+    /// `parts-layerN.png`, the places of the maps used most beside the patches that were seen there. `again`
+    /// gives an image searched once more.
+    pub(super) fn draw(
+        self,
+        run: &Run,
+        again: &mut dyn FnMut(usize) -> Result<Coded>,
+        gallery: &mut Gallery,
+    ) -> Result<()> {
+        for LayerSearch { layer, maps } in self.layers {
+            let strength: Vec<f64> = maps.iter().map(|map| map.strength).collect();
+            let used = ranked(&strength).into_iter().filter(|&k| strength[k] > 0.0);
+            let shown: Vec<usize> = used.take(SHOWN).collect();
+            let wanted = maps.iter().enumerate().flat_map(|(k, map)| {
+                let count = if shown.contains(&k) { usize::MAX } else { 1 };
+                map.places().iter().copied().take(count)
+            });
+            let mut by_image: BTreeMap<usize, Vec<Place>> = BTreeMap::new();
+            for place in wanted {
+                by_image.entry(place.image).or_default().push(place);
+            }
+            let mut pairs: BTreeMap<(usize, usize), [Image; 2]> = BTreeMap::new();
+            for (image, places) in by_image {
+                let coded = again(image)?;
+                let network = coded.stack(run, layer)?;
+                let pixels = coded.pixels()?;
+                for place in places {
+                    pairs.insert((place.map, image), project(&network, &pixels, place)?);
+                }
+            }
+            let found = |k: usize| -> Vec<&[Image; 2]> {
+                let places = maps[k].places().iter();
+                places
+                    .filter_map(|place| pairs.get(&(k, place.image)))
+                    .collect()
+            };
+            let field = pairs.values().fold([1, 1], |[h, w], [patch, _]| {
+                [h.max(patch.height), w.max(patch.width)]
+            });
+            let number = layer + 1;
+            if layer > 0 {
+                let tiles: Vec<Tile> = (0..maps.len())
+                    .filter_map(|k| {
+                        let [_, projection] = found(k).first()?;
+                        let limit = Some(picture::limit([projection]));
+                        Some(Tile::new(
+                            picture::symmetric(projection, limit),
+                            k.to_string(),
+                        ))
+                    })
+                    .collect();
+                let options = MosaicOptions {
+                    title: format!(
+                        "Layer {number}: {} of {} maps, each by its strongest activation through its own \
+                         switches",
+                        tiles.len(),
+                        maps.len()
+                    ),
+                    zoom: Some((48 / field[0].max(1)).max(1)),
+                    ..MosaicOptions::default()
+                };
+                if !tiles.is_empty() {
+                    let picture = picture::mosaic(&tiles, &options)?;
+                    gallery.save(&format!("filters-layer{number}.png"), &picture)?;
+                }
+            }
+            let tiles: Vec<Tile> = shown
+                .iter()
+                .map(|&k| Tile::new(picture::pairs(&found(k), field), format!("map {k}")))
+                .collect();
+            if tiles.is_empty() {
+                continue;
+            }
+            let options = MosaicOptions {
+                title: format!(
+                    "Layer {number}: the strongest activations of {} maps, projected alone, and what was \
+                     seen there",
+                    tiles.len()
+                ),
+                zoom: Some(1),
+                ..MosaicOptions::default()
+            };
+            let picture = picture::mosaic(&tiles, &options)?;
+            gallery.save(&format!("parts-layer{number}.png"), &picture)?;
+        }
+        Ok(())
+    }
+}
+
+impl MapSearch {
+    /// Takes in the map `values` of one image.
+    fn add(&mut self, image: usize, map: usize, values: &[f32], count: usize) {
+        self.strength += values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+        for (sign, places) in [1.0, -1.0].into_iter().zip(&mut self.signs) {
+            let strongest = (0..values.len()).max_by(|&a, &b| {
+                let [a, b] = [a, b].map(|i| sign * values[i]);
+                a.total_cmp(&b)
+            });
+            let Some(at) = strongest.filter(|&at| sign * values[at] > 0.0) else {
+                continue;
+            };
+            let value = values[at];
+            let rank = places.partition_point(|place: &Place| place.value.abs() >= value.abs());
+            places.insert(
+                rank,
+                Place {
+                    image,
+                    map,
+                    at,
+                    value,
+                },
+            );
+            places.truncate(count);
+        }
+    }
+
+    /// The places of the sign that matters more: a map and what it explains may both be turned round.
+    fn places(&self) -> &[Place] {
+        let [above, below] = &self.signs;
+        let sum = |places: &[Place]| places.iter().map(|place| place.value.abs()).sum::<f32>();
+        match sum(above) >= sum(below) {
+            true => above,
+            false => below,
+        }
+    }
+}
+
+/// The patch of the image that an activation reaches, and the activation alone projected into it.
+fn project(network: &Network, pixels: &Image, place: Place) -> Result<[Image; 2]> {
+    let image = [1, 1, pixels.height, pixels.width];
+    let shape @ [_, _, height, width] = network.maps_shape(image);
+    let mut values = vec![0.0_f32; shape.iter().product()];
+    values[place.map * height * width + place.at] = place.value;
+    let device = network.top().filters.val().device();
+    let alone = Tensor::from_data(TensorData::new(values, shape), &device);
+    let projection = to_image(&network.project(alone), 0)?;
+    let field = network.reach(
+        [place.at / width, place.at % width],
+        [pixels.height, pixels.width],
+    );
+    Ok([pixels, &projection].map(|image| cut(image, &field)))
+}
+
+fn cut(image: &Image, [rows, columns]: &[Range<usize>; 2]) -> Image {
+    let mut part = Image::zeros(image.channels, rows.len(), columns.len());
+    for c in 0..image.channels {
+        let lines = image.plane(c).chunks(image.width).skip(rows.start);
+        for (to, line) in part.plane_mut(c).chunks_mut(columns.len()).zip(lines) {
+            to.copy_from_slice(&line[columns.clone()]);
+        }
+    }
+    part
+}
