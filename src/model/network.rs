@@ -125,17 +125,17 @@ impl Network {
     }
 
     /// The same network for images whose maps of each pooled layer below the top, the image side first,
-    /// were pooled at these switches: the linear map that it is for them.
+    /// were pooled at these switches: the linear map that it is for them. Those of the top layer, which the
+    /// linear map does not need, may follow.
     ///
     /// # Errors
     /// [`Error::Input`] where there is not one for each pooled layer below the top, or windows or maps are
     /// not those of the layer, or the batches differ.
     pub fn at(mut self, switches: Vec<Switches>) -> Result<Self> {
-        let below = self.layers.len() - 1;
-        let pooled = self.layers[..below]
-            .iter_mut()
-            .filter(|layer| !layer.pool.is_none());
-        let pooled: Vec<_> = pooled.collect();
+        let top_is_pooled = !self.top().pool.is_none();
+        let pooled = self.layers.iter_mut();
+        let pooled: Vec<_> = pooled.filter(|layer| !layer.pool.is_none()).collect();
+        let below = pooled.len() - usize::from(top_is_pooled);
         let batch = |s: &Switches| s.maps_shape()[0];
         let alike = switches
             .windows(2)
@@ -144,12 +144,12 @@ impl Network {
             let [_, maps, ..] = switches.maps_shape();
             switches.windows() == layer.pool && maps == layer.connectivity.maps()
         };
-        if switches.len() != pooled.len() || !alike || !pooled.iter().zip(&switches).all(fits) {
+        let count = (below..=pooled.len()).contains(&switches.len());
+        if !count || !alike || !pooled.iter().zip(&switches).all(fits) {
             let shapes: Vec<_> = switches.iter().map(Switches::maps_shape).collect();
             return Err(Error::Input(format!(
-                "switches for maps {shapes:?} do not fit the {} pooled layers below the top; give those of \
-                 the same images for each, found with the windows of the layer",
-                pooled.len()
+                "switches for maps {shapes:?} do not fit the {below} pooled layers below the top; give those \
+                 of the same images for each, found with the windows of the layer"
             )));
         }
         for (layer, switches) in pooled.into_iter().zip(switches) {
@@ -180,16 +180,20 @@ impl Network {
 
     /// The same with the switches of the top layer, those of its maps, where it is pooled.
     pub(crate) fn with_top_of(mut self, maps: &Tensor<4>) -> Self {
-        if let Some(top) = self.layers.last_mut().filter(|top| !top.pool.is_none()) {
+        let shape = maps.dims();
+        let wanted = |top: &&mut Layer| {
+            let known = top.switches.as_ref();
+            !top.pool.is_none() && known.is_none_or(|known| known.maps_shape() != shape)
+        };
+        if let Some(top) = self.layers.last_mut().filter(wanted) {
             top.switches = Some(Switches::of(maps, top.pool));
         }
         self
     }
 
-    /// The switches of each pooled layer below the top, as [`Network::at`] was given them.
+    /// The switches of each pooled layer, as [`Network::at`] was given them.
     pub fn switches(&self) -> Vec<Switches> {
-        let below = &self.layers[..self.layers.len() - 1];
-        below
+        self.layers
             .iter()
             .filter_map(|layer| layer.switches.clone())
             .collect()

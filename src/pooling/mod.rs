@@ -241,6 +241,14 @@ impl Switches {
         &self.places
     }
 
+    /// Other ones for the same maps.
+    pub(crate) fn with_places(&self, places: Vec<i32>) -> Self {
+        Self {
+            places: places.into(),
+            ..self.clone()
+        }
+    }
+
     /// Those of image `i` alone.
     ///
     /// # Panics

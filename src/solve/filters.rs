@@ -21,7 +21,7 @@ pub struct CodedBatch {
     pub maps: Tensor<4>,
     /// The images.
     pub data: DataTerm,
-    /// Of each pooled layer below the top, the image side first.
+    /// Of each pooled layer below the top, the image side first, and of the top where they are known.
     pub switches: Vec<Switches>,
 }
 

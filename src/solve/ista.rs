@@ -1,15 +1,15 @@
 //! ISTA with 3-D pooling: of each window one element survives a step.
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::coding_solver::CodingSolver;
+use super::pooled_step::{Pooled, Step, Stepped};
 use super::{Problem, Solver};
 use crate::conv::at;
 use crate::error::{Error, Result};
 use crate::linop::Dot;
-use crate::penalty;
-use crate::pooling::Switches;
+use crate::pooling::{Switches, pool};
 
 /// Proximal gradient steps, each followed by pooling and unpooling over the windows of the top layer:
 ///
@@ -53,55 +53,63 @@ impl Default for Ista {
 /// The present maps and those before, their planes, the momentum and the bound.
 #[derive(Clone, Debug)]
 pub struct IstaState {
-    x: Tensor<4>,
-    before: Tensor<4>,
+    x: Pooled,
+    before: Pooled,
     /// `R x` and `R before`.
     planes: [Tensor<4>; 2],
-    /// `[n, 1, 1, 1]`, as the next two.
-    t: Tensor<4>,
-    momentum: Tensor<4>,
-    norm: Tensor<4>,
+    /// For each image, as the next two.
+    t: Vec<f64>,
+    momentum: Vec<f64>,
+    norm: Vec<f64>,
     /// Those of the first step, where they are kept.
     switches: Option<Switches>,
 }
 
 impl Ista {
     /// The curvature of the data term along the maps that the data alone would make.
-    fn curvature(problem: &Problem) -> Tensor<4> {
+    fn curvature(problem: &Problem) -> Vec<f64> {
         let images = problem.data.images().clone();
         let lifted = problem.network.lift(problem.data.weighted(images));
-        let (lifted, planes) = pooled(problem, lifted, None);
-        let moved = Dot::EachImage.of(lifted.clone(), lifted);
+        let lifted = pooled(problem, lifted);
+        let planes = planes(problem, &lifted);
+        let moved = Dot::EachImage.of(lifted.values.clone(), lifted.values);
         let bent = Dot::EachImage.of(problem.data.weighted(planes.clone()), planes);
-        let flat = moved.clone().lower_equal_elem(0.0);
-        (bent / moved.clamp_min(1e-30)).mask_fill(flat, 1.0)
+        let ratios = numbers(bent).into_iter().zip(numbers(moved));
+        ratios
+            .map(|(bent, moved)| if bent > 0.0 { bent / moved } else { 1.0 })
+            .collect()
     }
 }
 
-/// Of each window of the top layer the largest element, or that at the switches, and the planes that these
-/// make. The switches found are left in `kept` where it has room for them.
-fn pooled(
-    problem: &Problem,
-    maps: Tensor<4>,
-    kept: Option<&mut Option<Switches>>,
-) -> (Tensor<4>, Tensor<4>) {
+/// Of each window of the top layer the element of largest magnitude.
+fn pooled(problem: &Problem, maps: Tensor<4>) -> Pooled {
+    let (values, switches) = pool(maps, problem.network.top().pool);
+    Pooled { values, switches }
+}
+
+/// `R U_s p`.
+fn planes(problem: &Problem, maps: &Pooled) -> Tensor<4> {
     let network = &problem.network;
+    let Pooled { values, switches } = maps;
     let top = network.top();
-    if top.pool.is_none() {
-        let planes = network.project(maps.clone());
-        return (maps, planes);
-    }
-    let switches = match kept {
-        Some(kept) => kept
-            .get_or_insert_with(|| Switches::of(&maps, top.pool))
-            .clone(),
-        None => Switches::of(&maps, top.pool),
-    };
-    let values = switches.pool(maps);
-    let filters = top.filters.val();
-    let planes = at::synthesize(values.clone(), filters, &top.connectivity, &switches);
+    let planes = at::synthesize(
+        values.clone(),
+        top.filters.val(),
+        &top.connectivity,
+        switches,
+    );
     let below = network.operator_of(0..network.layers().len() - 1);
-    (switches.unpool(values), below.apply(planes))
+    below.apply(planes)
+}
+
+fn numbers(x: Tensor<4>) -> Vec<f64> {
+    x.into_data().iter().collect()
+}
+
+/// Numbers for each image as a tensor.
+fn each(values: &[f64], like: &Tensor<4>) -> Tensor<4> {
+    let data = TensorData::new(values.to_vec(), [values.len(), 1, 1, 1]);
+    Tensor::from_data(data, (&like.device(), like.dtype()))
 }
 
 impl Solver for Ista {
@@ -109,15 +117,13 @@ impl Solver for Ista {
 
     fn init(&self, problem: &Problem, start: Tensor<4>) -> IstaState {
         let [n, ..] = start.dims();
-        let like = (&start.device(), start.dtype());
-        let (x, planes) = pooled(problem, start, None);
+        let x = pooled(problem, start);
+        let planes = planes(problem, &x);
         IstaState {
-            t: Tensor::ones([n, 1, 1, 1], like),
-            momentum: Tensor::zeros([n, 1, 1, 1], like),
+            t: vec![1.0; n],
+            momentum: vec![0.0; n],
             norm: match self.norm {
-                Some(norm) => {
-                    Tensor::full([n, 1, 1, 1], norm, like) * problem.data.largest_weight()
-                }
+                Some(norm) => vec![norm * problem.data.largest_weight(); n],
                 None => Self::curvature(problem),
             },
             planes: [planes.clone(), planes],
@@ -133,75 +139,101 @@ impl Solver for Ista {
             data,
             objective,
         } = problem;
-        let [at, at_before] = &state.planes;
-        let momentum = state.momentum.clone();
-        let v = state.x.clone() + (state.x.clone() - state.before.clone()) * momentum.clone();
-        let ahead = at.clone() + (at.clone() - at_before.clone()) * momentum;
-        let gradient = network.lift(data.residual(ahead.clone()));
-        let length = state.norm.clone().recip();
-        let weight = length.clone() * (objective.sparsity() / objective.data_weight());
-        let shrunk = penalty::shrink_by(v.clone() - gradient * length, weight, objective.p());
-        let kept = (!self.refresh).then_some(&mut state.switches);
-        let (next, planes) = pooled(problem, shrunk, kept);
-        let moved = next.clone() - v.clone();
-        let wrong = match self.norm {
-            Some(_) => None,
+        let [present, before] = &state.planes;
+        let momentum = each(&state.momentum, present);
+        let ahead = present.clone() + (present.clone() - before.clone()) * momentum;
+        let step = Step {
+            gradient: network.lift(data.residual(ahead.clone())),
+            maps: [&state.x, &state.before],
+            momentum: state.momentum.clone(),
+            length: state.norm.iter().map(|norm| 1.0 / norm).collect(),
+            weight: objective.sparsity() / objective.data_weight(),
+            p: objective.p(),
+            kept: state.switches.as_ref(),
+        };
+        let Stepped {
+            next,
+            moved,
+            uphill,
+        } = step.take();
+        let planes = planes(problem, &next);
+        let n = moved.len();
+        let wrong: Vec<bool> = match self.norm {
+            Some(_) => vec![false; n],
             None => {
                 let bent = planes.clone() - ahead;
-                let bent = Dot::EachImage.of(data.weighted(bent.clone()), bent);
-                let bound = Dot::EachImage.of(moved.clone(), moved.clone()) * state.norm.clone();
+                let bent = numbers(Dot::EachImage.of(data.weighted(bent.clone()), bent));
                 // Rounding must not pass for curvature.
-                Some(bent.greater(bound * (1.0 + 1e-4)))
+                let bound = |i: usize| moved[i] * state.norm[i] * (1.0 + 1e-4);
+                (0..n).map(|i| bent[i] > bound(i)).collect()
             }
         };
-        let uphill = Dot::EachImage.of(moved.neg(), next.clone() - state.x.clone());
-        let uphill = uphill.greater_elem(0.0);
-        let t = state.t.clone().mask_fill(uphill.clone(), 1.0);
-        let next_t = ((t.clone().square() * 4.0 + 1.0).sqrt() + 1.0) / 2.0;
-        // After a restart t = 1, so the momentum (t - 1) / t' is zero.
-        let momentum = match self.accelerated {
-            true => (t - 1.0) / next_t.clone(),
-            false => state.momentum.zeros_like(),
-        };
-        let taken = IstaState {
-            x: next,
-            before: state.x.clone(),
-            planes: [planes, state.planes[0].clone()],
-            t: next_t.mask_fill(uphill, 1.0),
-            momentum,
-            norm: state.norm.clone(),
-            switches: state.switches.clone(),
-        };
-        *state = match wrong {
-            None => taken,
-            Some(wrong) => taken.unless(wrong, state),
-        };
+        if !self.refresh && state.switches.is_none() && !wrong.contains(&true) {
+            state.switches = Some(next.switches.clone());
+        }
+        for i in 0..n {
+            let t = if uphill[i] > 0.0 || wrong[i] {
+                1.0
+            } else {
+                state.t[i]
+            };
+            let next = ((t * t * 4.0 + 1.0).sqrt() + 1.0) / 2.0;
+            // After a restart t = 1, so the momentum (t - 1) / t' is zero.
+            state.momentum[i] = if self.accelerated {
+                (t - 1.0) / next
+            } else {
+                0.0
+            };
+            state.t[i] = if t == 1.0 && (uphill[i] > 0.0 || wrong[i]) {
+                1.0
+            } else {
+                next
+            };
+            if wrong[i] {
+                state.norm[i] *= 2.0;
+            }
+        }
+        let [present, _] = state.planes.clone();
+        let old = state.x.clone();
+        state.planes = [chosen(&wrong, planes, &present), present];
+        state.x = next.unless(&wrong, &old);
+        state.before = old;
     }
 
     fn codes(&self, state: &IstaState) -> Tensor<4> {
-        state.x.clone()
+        state.x.switches.unpool(state.x.values.clone())
     }
 }
 
-impl IstaState {
-    /// For the images where the step was wrong, `old` with twice the bound and no momentum.
-    fn unless(self, wrong: Tensor<4, Bool>, old: &Self) -> Self {
-        let choose = |new: Tensor<4>, old: &Tensor<4>| {
-            let wrong = wrong.clone().expand(new.dims());
-            new.mask_where(wrong, old.clone())
+/// `new`, but `old` for the images where the step was wrong.
+fn chosen(wrong: &[bool], new: Tensor<4>, old: &Tensor<4>) -> Tensor<4> {
+    if !wrong.contains(&true) {
+        return new;
+    }
+    let wrong: Vec<f64> = wrong
+        .iter()
+        .map(|&wrong| f64::from(u8::from(wrong)))
+        .collect();
+    let wrong = each(&wrong, &new).greater_elem(0.5).expand(new.dims());
+    new.mask_where(wrong, old.clone())
+}
+
+impl Pooled {
+    fn unless(self, wrong: &[bool], old: &Self) -> Self {
+        if !wrong.contains(&true) {
+            return self;
+        }
+        let part = |i: usize| {
+            if wrong[i] {
+                &old.switches
+            } else {
+                &self.switches
+            }
         };
-        let [planes, planes_before] = self.planes;
+        let switches: Vec<_> = (0..wrong.len()).map(|i| part(i).image(i)).collect();
         Self {
-            x: choose(self.x, &old.x),
-            before: choose(self.before, &old.x),
-            planes: [
-                choose(planes, &old.planes[0]),
-                choose(planes_before, &old.planes[0]),
-            ],
-            t: self.t.mask_fill(wrong.clone(), 1.0),
-            momentum: self.momentum.mask_fill(wrong.clone(), 0.0),
-            norm: choose(self.norm, &(old.norm.clone() * 2.0)),
-            switches: self.switches,
+            switches: Switches::cat(&switches),
+            values: chosen(wrong, self.values, &old.values),
         }
     }
 }

@@ -18,6 +18,7 @@ mod ista;
 mod learn;
 mod method;
 mod moments;
+mod pooled_step;
 
 pub use adam::{Adam, AdamPass};
 pub use coding_solver::{CodingSolver, LearnTogether};
