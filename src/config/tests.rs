@@ -103,6 +103,18 @@ fn contradictions_are_named() {
             "[train]\nsolver = \"descent\"\nform = \"joint\"\n[[layer]]\nmaps = 2\n[[layer]]\nmaps = 2",
             "one layer at a time",
         ),
+        (
+            "[[layer]]\nmaps = 2\npool = [2, 2, 1]",
+            "layer 1: pool is for train.form",
+        ),
+        ("[train]\nform = \"adaptive\"", "train.solver = \"ista\""),
+        ("[train]\nsolver = \"ista\"", "train.form = \"adaptive\""),
+        ("[train]\nrefine = true", "train.refine"),
+        (
+            "[train]\nform = \"adaptive\"\nsolver = \"ista\"\n[[layer]]\nmaps = 2\npool = [0, 2, 1]",
+            "window of 0 rows",
+        ),
+        ("[train.ista]\nnorm = 0.0", "train.ista.norm"),
         ("[train]\nbatch = 0", "train.batch"),
         ("layer = []", "[[layer]]"),
     ] {

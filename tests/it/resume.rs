@@ -6,6 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deconvnet::config::{Config, Form, LayerSettings, Sparsity, Update};
+use deconvnet::pooling::Pool;
 use deconvnet::run::{Run, TraceLine};
 use deconvnet::solve::SolverName;
 use deconvnet::store::{CheckpointSelector, RunFolder};
@@ -56,8 +57,16 @@ impl Settings {
     }
 
     fn all() -> Vec<Self> {
-        use SolverName::{Adam, CoordinateDescent, Fista, HalfQuadratic};
+        use SolverName::{Adam, CoordinateDescent, Fista, HalfQuadratic, Ista};
         let two = |config: &mut Config| config.layers.push(LayerSettings::default());
+        let adaptive = |config: &mut Config| {
+            config.train.form = Form::Adaptive;
+            config.layers[0].pool = Pool {
+                rows: 2,
+                columns: 3,
+                maps: 2,
+            };
+        };
         vec![
             Self::new("split", HalfQuadratic, |_| ()),
             Self::new("split p", HalfQuadratic, |c| c.layers[0].p = 0.8),
@@ -95,6 +104,22 @@ impl Settings {
             }),
             Self::new("fista, two layers, epoch", Fista, |c| {
                 two(c);
+                c.train.update_filters = Update::Epoch;
+            }),
+            Self::new("ista, adaptive, online, pairs", Ista, |c| {
+                two(c);
+                adaptive(c);
+                c.train.update_filters = Update::Online;
+                c.train.batch = 2;
+            }),
+            Self::new("ista, adaptive, refined", Ista, |c| {
+                two(c);
+                adaptive(c);
+                c.train.refine = true;
+            }),
+            Self::new("ista, adaptive, epoch", Ista, |c| {
+                two(c);
+                adaptive(c);
                 c.train.update_filters = Update::Epoch;
             }),
             Self::new("fista, joint, pairs", Fista, |c| {

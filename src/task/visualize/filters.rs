@@ -54,7 +54,7 @@ pub fn projected_filters(network: &Network) -> Result<Vec<Image>> {
     Ok(filters)
 }
 
-/// Draws the filters of every learnt layer, of a network with pooling those of the first, and its
+/// Draws the filters of every learnt layer, of a network with pooling that of the first, and its
 /// connectivity unless it is full. Returns the projected filters, layer by layer.
 pub(super) fn draw(run: &Run, gallery: &mut Gallery) -> Result<Vec<Vec<Image>>> {
     let mut all = Vec::new();
@@ -62,10 +62,6 @@ pub(super) fn draw(run: &Run, gallery: &mut Gallery) -> Result<Vec<Vec<Image>>> 
         let network = run.network.part(0..layer + 1);
         let g = &network.top().connectivity;
         let number = layer + 1;
-        if !g.is_full() {
-            let name = format!("connectivity-layer{number}.png");
-            gallery.save(&name, &connectivity(g, layer)?)?;
-        }
         if network.is_pooled() {
             continue;
         }
@@ -87,6 +83,10 @@ pub(super) fn draw(run: &Run, gallery: &mut Gallery) -> Result<Vec<Vec<Image>>> 
             &format!("filters-layer{number}.png"),
             &mosaic(&tiles, &options)?,
         )?;
+        if !g.is_full() {
+            let name = format!("connectivity-layer{number}.png");
+            gallery.save(&name, &connectivity(g, layer)?)?;
+        }
         all.push(filters);
     }
     Ok(all)

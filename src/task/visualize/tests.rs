@@ -237,3 +237,70 @@ fn what_cannot_be_drawn_is_told_before_anything_is() {
     );
     assert!(!path.join(PICTURES).exists());
 }
+
+const ADAPTIVE: &str = "
+    [preprocess]
+    kind = \"contrast-normalize\"
+    [data]
+    sample_count = 3
+    sample_size = 24
+    [train]
+    form = \"adaptive\"
+    solver = \"ista\"
+    batch = 2
+    steps = 5
+    [[layer]]
+    maps = 5
+    size = 3
+    pool = [2, 2, 2]
+    sparsity = { of_max = 0.1 }
+    epochs = 1
+    [[layer]]
+    maps = 6
+    size = 3
+    pool = [3, 2, 1]
+    sparsity = { of_max = 0.1 }
+    epochs = 1";
+
+#[test]
+fn a_pooled_run_is_drawn_by_its_parts() {
+    let (folder, path, device) = trained(ADAPTIVE);
+    let report = super::run(&Options::new(&path), &device, &mut ()).unwrap();
+    let wanted = [
+        "curves.png",
+        "filters-layer1.png",
+        "maps-layer1.png",
+        "maps-layer2.png",
+        "parts-layer1.png",
+        "filters-layer2.png",
+        "parts-layer2.png",
+        "switches.png",
+        "reconstructions.png",
+    ];
+    assert_eq!(names(&report), wanted);
+    // A run that was exported and imported again reconstructs a new image to the bit.
+    let file = folder.path().join("run.safetensors");
+    exchange::export(
+        &path,
+        CheckpointSelector::Last,
+        &file,
+        crate::task::exchange::ExportMaps::None,
+        false,
+        &device,
+    )
+    .unwrap();
+    let copy = folder.path().join("copy");
+    exchange::import(&file, None, &copy, &device).unwrap();
+    let coded = |path: &Path| {
+        let run = Run::read(path, CheckpointSelector::Last, &device).unwrap();
+        let (image, _) = run.state.prepare.apply(&scenes::sample(7, 30, 1)).unwrap();
+        let image = crate::run::to_tensor(&image, &device);
+        let coded = run.encoder().encode(image, &mut ()).unwrap();
+        let maps = coded.iter().map(|one| (one.layer, &one.solved.codes));
+        let stack = run.network.stack(0..2, maps).unwrap();
+        stack.synthesize(coded[1].solved.codes.clone()).to_data()
+    };
+    let (own, copied) = (coded(&path), coded(&copy));
+    assert!(own.iter::<f32>().any(|x| x != 0.0));
+    assert_eq!(own, copied);
+}
