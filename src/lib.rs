@@ -56,6 +56,7 @@
 //! |---|---|
 //! | [`backend`] | the choice of who computes |
 //! | [`connectivity`], [`conv`], [`penalty`] | the parts of the equation: `g`, `*`, `\|z\|^p` |
+//! | [`pooling`] | 3-D pooling with switches between layers: the adaptive model |
 //! | [`pass`] | elementwise work as single passes over memory |
 //! | [`linop`] | linear maps in stages with adjoints and norms; conjugate gradients, Lanczos steps |
 //! | [`model`] | layers, networks, maps (dense and sparse), the data term and the objective |
@@ -74,6 +75,8 @@
 //! - M. D. Zeiler, D. Krishnan, G. W. Taylor and R. Fergus, Deconvolutional Networks, CVPR 2010.
 //! - T. Moreau, L. Oudre and N. Vayatis, DICOD: Distributed Convolutional Coordinate Descent for
 //!   Convolutional Sparse Coding, ICML 2018.
+//! - M. D. Zeiler, G. W. Taylor and R. Fergus, Adaptive Deconvolutional Networks for Mid and High Level
+//!   Feature Learning, ICCV 2011.
 //! - A. Beck and M. Teboulle, A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse
 //!   Problems, SIAM J. Imaging Sciences, 2009.
 #![warn(missing_docs)]
