@@ -272,9 +272,9 @@ impl Trainer {
         }
         let state = &self.run.state;
         callback.event(Event::Stage {
-            name: match state.layers_of(stage) {
-                layers if layers.len() > 1 => format!("layers 1 to {} together", layers.end),
-                layers => format!("layer {}/{}", layers.end, state.stages()),
+            name: match (state.config.train.form, state.layers_of(stage).end) {
+                (Form::Joint, layers) if layers > 1 => format!("layers 1 to {layers} together"),
+                (_, layer) => format!("layer {layer}/{}", state.stages()),
             },
             epochs: self.epochs(),
             images: state.images.len(),

@@ -40,6 +40,23 @@ pub(super) fn shrunk_map(maps: &Image, k: usize) -> Image {
     })
 }
 
+/// A map that pooling below made much smaller than the image beside it, every element drawn as a square.
+pub(super) fn enlarged(map: Image, beside: &Image) -> Image {
+    let times = (beside.height / map.height)
+        .min(beside.width / map.width)
+        .max(1);
+    let [channels, height, width] = map.shape();
+    let mut large = Image::zeros(channels, height * times, width * times);
+    for c in 0..channels {
+        let plane = map.plane(c).to_vec();
+        for (at, out) in large.plane_mut(c).iter_mut().enumerate() {
+            let [row, column] = [at / (width * times), at % (width * times)];
+            *out = plane[row / times * width + column / times];
+        }
+    }
+    large
+}
+
 /// The side of the blocks that `image` is shrunk by.
 fn block(image: &Image) -> usize {
     image.height.max(image.width).div_ceil(SIDE).max(1)

@@ -54,7 +54,7 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
     let strongest_added = Some(limit(&adds));
     let mut pairs = strongest.iter().zip(&adds).map(|(&k, added)| {
         let share = 100.0 * strength[k] / all.max(f64::MIN_POSITIVE);
-        let map = display::shrunk_map(&maps, k);
+        let map = display::enlarged(display::shrunk_map(&maps, k), &prepared);
         [
             Tile::new(diverging(&map, None), format!("map {k}: {share:.1} %")),
             Tile::new(symmetric(added, strongest_added), "adds"),
@@ -77,7 +77,7 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
             network.layers().len()
         ),
         columns: Some(1 + COLUMNS),
-        zoom: Some(display::zoom(&maps)),
+        zoom: Some(display::zoom(&maps).min(display::zoom(&coded.prepared))),
     };
     mosaic(&tiles, &options)
 }

@@ -19,7 +19,7 @@ use crate::picture::{self, MosaicOptions, Tile};
 use crate::run::{Run, to_image};
 
 /// Maps of which the strongest places are shown; all of them are shown by one projection.
-const SHOWN: usize = 36;
+const SHOWN: usize = 24;
 
 /// The strongest places of each map so far, one for each image and sign.
 pub(super) struct Search {

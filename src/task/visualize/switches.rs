@@ -55,12 +55,7 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
             let ratios = made
                 .each_ref()
                 .map(|image| format!("{:.1}", snr(&coded.prepared, image)));
-            let label = format!(
-                "{}, layer {}: SNR {} dB",
-                coded.name,
-                layer + 1,
-                ratios.join(", ")
-            );
+            let label = format!("layer {}, SNR {} dB", layer + 1, ratios.join(", "));
             let made = made.iter().map(|image| symmetric(&shrunk(image), shown));
             rows.push((
                 label,
