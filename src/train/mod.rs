@@ -70,14 +70,15 @@ pub enum Event {
 }
 
 /// Every image, and the maps of every layer below the top, must be at least as large as the filters
-/// that are to explain them.
+/// that are to explain them; pooled maps, which shrink from layer to layer, need not be.
 fn check_sizes(config: &Config, images: &Images) -> Result<()> {
     let sources = images.sources();
     let too_small = sources.iter().enumerate().filter_map(|(i, source)| {
         let [_, mut height, mut width] = source.shape;
         for (l, layer) in config.layers.iter().enumerate() {
             let [h, w] = [layer.size; 2];
-            if height < h || width < w {
+            let pooled = l > 0 && !config.layers[l - 1].pool.is_none();
+            if !pooled && (height < h || width < w) {
                 return Some(Error::Input(format!(
                     "{}: what layer {} has to explain is {height} x {width} after preprocessing, \
                      smaller than its {h} x {w} filters; remove the image, or choose smaller \
