@@ -135,7 +135,7 @@ impl Search {
                         tiles.len(),
                         maps.len()
                     ),
-                    zoom: Some((48 / field[0].max(1)).max(1)),
+                    zoom: Some((96 / field[0].max(1)).max(1)),
                     ..MosaicOptions::default()
                 };
                 if !tiles.is_empty() {
