@@ -7,6 +7,7 @@ mod saved;
 pub use predict::{Prediction, Predictions, predict};
 pub use report::{ClassRow, Report, SplitRow};
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::features::{Descriptors, Recipe};
 use crate::report::Results;
 use crate::task::features::{
-    Extractor, Labelled, MapOptions, all_features, described, learn_words,
+    Descriptions, Extractor, Labelled, MapOptions, all_features, learn_words, none_usable,
 };
 use crate::task::{Callback, Event};
 
@@ -114,7 +115,7 @@ fn from_images(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let mut images = Labelled::by_class(&options.input, &options.exclude, callback)?;
+    let images = Labelled::by_class(&options.input, &options.exclude, callback)?;
     // What is wrong with the numbers of images is told before the work.
     options.splits.draw(&images.labels, &images.classes)?;
     let results = claim(options)?;
@@ -134,25 +135,36 @@ fn from_images(
     (report.maps, report.layers) = (source.name(), source.layers());
     let began = Instant::now();
     let kept = options.out.join(DESCRIPTORS);
-    let described = described(
-        &source,
-        &options.recipe,
-        &mut images,
-        &kept,
-        options.force,
-        callback,
-    )?;
+    let cells = &options.recipe.cells;
+    let mut descriptions = Descriptions::open(&source, cells, &images.paths, &kept, options.force)?;
+    let splits = loop {
+        let before = descriptions.unusable.len();
+        let splits = usable(options, &images, &descriptions)?;
+        let rows = splits
+            .iter()
+            .flat_map(|split| split.training.iter().chain(&split.test));
+        let wanted: BTreeSet<usize> = rows.copied().collect();
+        let wanted: Vec<usize> = wanted.into_iter().collect();
+        if !descriptions.add(&wanted, callback)? {
+            return Ok(report.kept(&kept));
+        }
+        if descriptions.unusable.len() == wanted.len() {
+            let _ = fs::remove_file(&kept);
+            return Err(none_usable(&descriptions));
+        }
+        if descriptions.unusable.len() == before {
+            break splits;
+        }
+    };
     report.seconds.maps = began.elapsed().as_secs_f64();
-    report.images = images.paths.len();
-    report.skipped = described.skipped;
-    if !described.finished {
-        return Ok(report.kept(&kept));
-    }
-    let splits = options.splits.draw(&images.labels, &images.classes)?;
+    report.images = images.paths.len() - descriptions.unusable.len();
+    report.skipped = descriptions.unusable.values().cloned().collect();
     for (number, split) in splits.iter().enumerate() {
         let began = Instant::now();
         let of = |rows: &[usize]| -> Vec<&Vec<Descriptors>> {
-            rows.iter().map(|&row| &described.layers[row]).collect()
+            rows.iter()
+                .filter_map(|&row| descriptions.each[row].as_ref())
+                .collect()
         };
         let (training, test) = (of(&split.training), of(&split.test));
         let words = learn_words(
@@ -194,6 +206,21 @@ fn from_images(
         let _ = fs::remove_file(&kept);
     }
     Ok(report)
+}
+
+/// The splits of the images that can be used.
+fn usable(options: &Options, images: &Labelled, descriptions: &Descriptions) -> Result<Vec<Split>> {
+    let all = 0..images.paths.len();
+    let rows: Vec<usize> = all
+        .filter(|row| !descriptions.unusable.contains_key(row))
+        .collect();
+    let labels: Vec<usize> = rows.iter().map(|&row| images.labels[row]).collect();
+    let mut splits = options.splits.draw(&labels, &images.classes)?;
+    for split in &mut splits {
+        let places = split.training.iter_mut().chain(&mut split.test);
+        places.for_each(|place| *place = rows[*place]);
+    }
+    Ok(splits)
 }
 
 /// Tells that a split is done. Whether to stop before the next.

@@ -1,6 +1,7 @@
 //! The descriptors of many images: on all cores, one image a core in memory, kept as they come so that an
 //! interrupted pass goes on.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,80 +20,95 @@ pub(super) const CHUNK: usize = 32;
 /// Marks the beginning of a file of descriptors.
 const MAGIC: &str = "deconvnet-descriptors 1 ";
 
-/// What became of the images.
-pub(super) struct Pass {
-    /// For each image the descriptors of each layer; none where it could not be used, or was not reached.
-    pub described: Vec<Option<Vec<Descriptors>>>,
-    /// Images that could not be used, each with the reason.
-    pub skipped: Vec<String>,
-    pub finished: bool,
+/// Descriptors of images, in memory and in a file.
+pub(crate) struct Descriptions<'a> {
+    source: &'a MapSource,
+    cells: Cells,
+    paths: Vec<PathBuf>,
+    kept: PathBuf,
+    file: File,
+    force: bool,
+    /// For each image the descriptors of each layer; none where it was not asked for or cannot be used.
+    pub each: Vec<Option<Vec<Descriptors>>>,
+    /// Images that cannot be used, each with the reason.
+    pub unusable: BTreeMap<usize, String>,
 }
 
-/// Descriptors of the images, from the file `kept` as far as they are there; others are added to it.
-///
-/// # Errors
-/// [`Error::Resources`] where they will not fit into memory, [`Error::Io`] for the file, [`Error::Backend`].
-/// An image that cannot be used is told in [`Pass::skipped`].
-pub(super) fn describe(
-    source: &MapSource,
-    cells: &Cells,
-    paths: &[PathBuf],
-    kept: &Path,
-    force: bool,
-    callback: &mut dyn Callback<Event>,
-) -> Result<Pass> {
-    let mut pass = Pass {
-        described: vec![None; paths.len()],
-        skipped: Vec::new(),
-        finished: false,
-    };
-    let of = checksum(source, cells, paths)?;
-    let mut file = open(kept, &of, &mut pass.described)?;
-    let before = pass.described.iter().flatten().count();
-    if before > 0 {
-        callback.event(Event::Note(format!(
-            "going on where an earlier call stopped: {before} of {} images are described",
-            paths.len()
-        )));
+impl<'a> Descriptions<'a> {
+    /// None yet, but for those that an earlier call left in the file `kept`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the file; those of [`MapSource::put`].
+    pub fn open(
+        source: &'a MapSource,
+        cells: &Cells,
+        paths: &[PathBuf],
+        kept: &Path,
+        force: bool,
+    ) -> Result<Self> {
+        let mut each = vec![None; paths.len()];
+        let file = open(kept, &checksum(source, cells, paths)?, &mut each)?;
+        Ok(Self {
+            source,
+            cells: *cells,
+            paths: paths.to_vec(),
+            kept: kept.to_path_buf(),
+            file,
+            force,
+            each,
+            unusable: BTreeMap::new(),
+        })
     }
-    let todo: Vec<usize> = (0..paths.len())
-        .filter(|&i| pass.described[i].is_none())
-        .collect();
-    let (mut done, mut bytes) = (before, 0);
-    for chunk in todo.chunks(CHUNK) {
-        let made: Vec<Result<Vec<Descriptors>>> = chunk
-            .par_iter()
-            .map(|&i| one(source, cells, &paths[i]))
-            .collect();
-        let mut records = Vec::new();
-        for (&i, made) in chunk.iter().zip(made) {
-            match made {
-                Ok(layers) => {
-                    record(&mut records, i, &layers);
-                    pass.described[i] = Some(layers);
+
+    /// Describes the images `wanted` that are not described yet. Whether it came to the end.
+    ///
+    /// # Errors
+    /// [`Error::Resources`] where the descriptors will not fit into memory, [`Error::Io`] for the file,
+    /// [`Error::Backend`]. An image that cannot be used is told in [`Self::unusable`].
+    pub fn add(&mut self, wanted: &[usize], callback: &mut dyn Callback<Event>) -> Result<bool> {
+        let of = wanted.len();
+        let is_new = |i: &&usize| self.each[**i].is_none() && !self.unusable.contains_key(i);
+        let todo: Vec<usize> = wanted.iter().filter(is_new).copied().collect();
+        let mut done = of - todo.len();
+        if done > 0 && !todo.is_empty() && self.unusable.is_empty() {
+            callback.event(Event::Note(format!(
+                "going on where an earlier call stopped: {done} of {of} images are described"
+            )));
+        }
+        for (number, chunk) in todo.chunks(CHUNK).enumerate() {
+            let describe = |&i: &usize| one(self.source, &self.cells, &self.paths[i]);
+            let made: Vec<Result<Vec<Descriptors>>> = chunk.par_iter().map(describe).collect();
+            let mut records = Vec::new();
+            for (&i, made) in chunk.iter().zip(made) {
+                match made {
+                    Ok(layers) => {
+                        record(&mut records, i, &layers);
+                        self.each[i] = Some(layers);
+                    }
+                    Err(Error::Backend(message)) => return Err(Error::Backend(message)),
+                    Err(error) => {
+                        let why = error.to_string();
+                        callback.event(Event::Note(format!("warning: {why}; it is left out")));
+                        self.unusable.insert(i, why);
+                    }
                 }
-                Err(Error::Backend(message)) => return Err(Error::Backend(message)),
-                Err(error) => pass.skipped.push(error.to_string()),
+            }
+            self.file
+                .write_all(&records)
+                .map_err(Error::io("write", &self.kept))?;
+            done += chunk.len();
+            let name = "describing images".into();
+            callback.event(Event::Item { name, done, of });
+            if callback.interrupted() {
+                return Ok(false);
+            }
+            if number == 0 && !self.force {
+                let each = records.len() as u64 / chunk.len() as u64;
+                fits((of - done) as u64 * each, &self.kept)?;
             }
         }
-        file.write_all(&records).map_err(Error::io("write", kept))?;
-        bytes += records.len() as u64;
-        done += chunk.len();
-        callback.event(Event::Item {
-            name: "describing images".into(),
-            done,
-            of: paths.len(),
-        });
-        if callback.interrupted() {
-            return Ok(pass);
-        }
-        let left = (paths.len() - done) as u64 * (bytes / (done - before) as u64);
-        if !force && bytes == records.len() as u64 {
-            fits(left, kept)?;
-        }
+        Ok(true)
     }
-    pass.finished = true;
-    Ok(pass)
 }
 
 /// Stops work whose results have no room.

@@ -5,9 +5,9 @@ mod extractor;
 mod images;
 mod source;
 
+pub(crate) use describe::Descriptions;
 pub(crate) use extractor::{Extracted, Extractor, Restored, all_features, learn_words};
 pub(crate) use images::Labelled;
-pub(crate) use source::MapSource;
 pub use source::{MapOptions, Wanted};
 
 use std::ffi::OsString;
@@ -136,23 +136,29 @@ pub fn run(
     };
     (report.maps, report.layers) = (source.name(), source.layers());
     let kept = beside(&options.out);
-    let described = described(
-        &source,
-        &options.recipe,
-        &mut images,
-        &kept,
-        options.force,
-        callback,
-    )?;
-    report.skipped = described.skipped;
-    report.seconds[0] = began.elapsed().as_secs_f64();
-    report.interrupted = (!described.finished).then(|| kept.clone());
-    if !described.finished {
+    let cells = &options.recipe.cells;
+    let mut descriptions = Descriptions::open(&source, cells, &images.paths, &kept, options.force)?;
+    let all: Vec<usize> = (0..images.paths.len()).collect();
+    if !descriptions.add(&all, callback)? {
+        report.interrupted = Some(kept);
         return Ok(report);
     }
+    if descriptions.unusable.len() == all.len() {
+        let _ = fs::remove_file(&kept);
+        return Err(none_usable(&descriptions));
+    }
+    report.seconds[0] = began.elapsed().as_secs_f64();
     let began = Instant::now();
+    images.keep(
+        &descriptions
+            .each
+            .iter()
+            .map(Option::is_some)
+            .collect::<Vec<_>>(),
+    );
+    report.skipped = descriptions.unusable.values().cloned().collect();
     let training = rows_of(&images)?;
-    let layers: Vec<&Vec<Descriptors>> = described.layers.iter().collect();
+    let layers: Vec<&Vec<Descriptors>> = descriptions.each.iter().flatten().collect();
     let learnt_from: Vec<_> = training.iter().map(|&row| layers[row]).collect();
     let words = learn_words(&options.recipe, &learnt_from, options.seed)?;
     let values = all_features(&options.recipe, &words, &layers);
@@ -171,6 +177,7 @@ pub fn run(
     put_features(&mut bundle, &images, &options.images, values)?;
     arrays::write(&options.out, &bundle, options.overwrite)?;
     let _ = fs::remove_file(&kept);
+    report.interrupted = None;
     report.seconds[1] = began.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -255,47 +262,15 @@ fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// The descriptors of the images that can be used.
-pub(crate) struct AllDescribed {
-    /// For each image those of each layer.
-    pub layers: Vec<Vec<Descriptors>>,
-    pub skipped: Vec<String>,
-    pub finished: bool,
-}
-
-/// The descriptors of the images; those that cannot be used are taken out of `images` and told.
-///
-/// # Errors
-/// [`Error::Input`] where none can be used; those of the pass.
-pub(crate) fn described(
-    source: &MapSource,
-    recipe: &Recipe,
-    images: &mut Labelled,
-    kept: &Path,
-    force: bool,
-    callback: &mut dyn Callback<Event>,
-) -> Result<AllDescribed> {
-    let pass = describe::describe(source, &recipe.cells, &images.paths, kept, force, callback)?;
-    if pass.finished {
-        for reason in &pass.skipped {
-            callback.event(Event::Note(format!("warning: {reason}; it is left out")));
-        }
-        let keep: Vec<bool> = pass.described.iter().map(Option::is_some).collect();
-        if !keep.contains(&true) {
-            let _ = fs::remove_file(kept);
-            let first = pass.skipped.first().map_or("", String::as_str);
-            return Err(Error::Input(format!(
-                "none of {} images can be used: {first}",
-                keep.len()
-            )));
-        }
-        images.keep(&keep);
-    }
-    Ok(AllDescribed {
-        layers: pass.described.into_iter().flatten().collect(),
-        skipped: pass.skipped,
-        finished: pass.finished,
-    })
+/// None of the images can be used, for this reason above all.
+pub(crate) fn none_usable(descriptions: &Descriptions) -> Error {
+    let count = descriptions.each.len();
+    let first = descriptions
+        .unusable
+        .values()
+        .next()
+        .map_or("", String::as_str);
+    Error::Input(format!("none of {count} images can be used: {first}"))
 }
 
 impl Report {
