@@ -35,10 +35,11 @@ fn it_learns_measures_and_tells_the_classes_of_new_images() {
     let folder = folder.path();
     photos(folder, "photos", 10, 1);
     photos(folder, "new", 5, 2);
+    super::support::config(folder, "solver = \"descent\"");
     for (maps, recipe) in [
         ("gradients", "2010"),
-        ("learnt", "soft"),
-        ("random", "2010"),
+        ("learnt", "soft --config small.toml"),
+        ("random", "2010 --config small.toml"),
     ] {
         let line = format!(
             "classify photos {SMALL} --maps {maps} --recipe {recipe} --splits 2 --out {maps}"
@@ -75,10 +76,9 @@ fn features_go_to_a_file_and_on_from_there() {
     photos(folder, "photos", 10, 1);
     photos(folder, "new", 3, 2);
     let few = "--train-per-class 6 --words 10 --step 4";
-    succeeds(
-        folder,
-        &format!("features photos --maps learnt --layers 1,2 {few}"),
-    );
+    super::support::config(folder, "solver = \"descent\"");
+    let line = format!("features photos --config small.toml --layers 1,2 {few}");
+    succeeds(folder, &line);
     let made = arrays::read(folder.join("features.npz")).unwrap();
     assert_eq!(made.arrays["features"].shape, [20, 2 * 21 * 10]);
     assert_eq!(made.arrays["labels"].shape, [20]);
@@ -122,6 +122,22 @@ fn layers_of_a_run_are_taken_by_number() {
     let report = json(&succeeds(folder, &line).0);
     assert_eq!(report["layers"], serde_json::json!(["layer 2"]));
     assert!(report["deviation"].is_null());
+    // Those of a convnet, by name; where none is named, the last rectifier.
+    succeeds(
+        folder,
+        "convnet train --samples 30 --size 32 --width 0.06 --epochs 1 --run net",
+    );
+    let onnx = "--convnet checkpoints/net/model-epoch001.onnx";
+    for (layers, out) in [("", "last"), ("--layers conv2", "second")] {
+        let line = format!("classify photos {SMALL} {onnx} {layers} --splits 1 --out {out} --json");
+        let line = line.replace("--step 4", "");
+        let report = json(&succeeds(folder, &line).0);
+        assert!(report["mean"].as_f64().unwrap() > 0.4, "{report}");
+        succeeds(
+            folder,
+            &format!("classify --model {out}/classifier.npz photos"),
+        );
+    }
     let line = format!("classify photos {SMALL} --run mine --layers 3 --out other");
     let arguments: Vec<&str> = line.split_whitespace().collect();
     let (code, _, err) = run(folder, &arguments);
@@ -261,7 +277,7 @@ fn bad_input_is_told_in_one_line() {
         (format!("classify photos {small} --step 0"), 2, "1 or more"),
         (format!("classify photos {small} --c -1"), 2, "-1"),
         (
-            format!("classify photos {small} --maps gradients --words 100000"),
+            "classify photos --train-per-class 4 --out o --maps gradients --words 100000".into(),
             3,
             "fewer words",
         ),

@@ -159,6 +159,7 @@ fn from_images(
     report.seconds.maps = began.elapsed().as_secs_f64();
     report.images = images.paths.len() - descriptions.unusable.len();
     report.skipped = descriptions.unusable.values().cloned().collect();
+    let mut first = None;
     for (number, split) in splits.iter().enumerate() {
         let began = Instant::now();
         let of = |rows: &[usize]| -> Vec<&Vec<Descriptors>> {
@@ -182,24 +183,20 @@ fn from_images(
         let material = Material::new(vectors(&training)?, vectors(&test)?, split, &images.labels);
         report.seconds.features += began.elapsed().as_secs_f64();
         let outcome = measure(options, &material, images.classes.len(), &mut report)?;
-        if number == 0 {
-            let extractor = Extractor {
-                source: &source,
-                recipe: &options.recipe,
-                words,
-            };
-            let file = results.path(CLASSIFIER)?;
-            saved::write(
-                &file,
-                &outcome.classifier,
-                &images.classes,
-                Some(&extractor),
-            )?;
-        }
         report.add(&outcome, material.training.dimension());
+        first.get_or_insert((outcome.classifier, words));
         if told(number, options, callback) {
             return Ok(report.kept(&kept));
         }
+    }
+    if let Some((classifier, words)) = first {
+        let extractor = Extractor {
+            source: &source,
+            recipe: &options.recipe,
+            words,
+        };
+        let file = results.path(CLASSIFIER)?;
+        saved::write(&file, &classifier, &images.classes, Some(&extractor))?;
     }
     report.finish(&results)?;
     if !options.keep {
@@ -251,6 +248,7 @@ fn from_features(options: &Options, callback: &mut dyn Callback<Event>) -> Resul
     let mut report = Report::new(options, &classes);
     report.maps = format!("features in {}", path.display());
     report.images = vectors.len();
+    let mut first = None;
     for (number, split) in splits.iter().enumerate() {
         let material = Material::new(
             vectors.rows(&split.training),
@@ -259,18 +257,14 @@ fn from_features(options: &Options, callback: &mut dyn Callback<Event>) -> Resul
             &labels,
         );
         let outcome = measure(options, &material, classes.len(), &mut report)?;
-        if number == 0 {
-            saved::write(
-                &results.path(CLASSIFIER)?,
-                &outcome.classifier,
-                &classes,
-                None,
-            )?;
-        }
         report.add(&outcome, dimension);
+        first.get_or_insert(outcome.classifier);
         if told(number, options, callback) && number + 1 < splits.len() {
             return Ok(report);
         }
+    }
+    if let Some(classifier) = first {
+        saved::write(&results.path(CLASSIFIER)?, &classifier, &classes, None)?;
     }
     report.finish(&results)?;
     Ok(report)

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::arrays::Bundle;
-use crate::config::Config;
+use crate::config::{Config, Form};
 use crate::convnet::{Convnet, Layer, Model, Preprocess};
 use crate::data::{Image, folder};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::features::gradient;
 use crate::files;
 use crate::model::{self, Network};
 use crate::run::{Images, Run, State, Store, nothing_learnt, to_image, to_tensor};
-use crate::solve::{Budget, Encoder};
+use crate::solve::{Budget, Encoder, SolverName};
 use crate::store::CheckpointSelector;
 use crate::task::convnet::{Ready, Source};
 use crate::task::{Callback, Event};
@@ -163,8 +163,12 @@ impl MapOptions {
                 };
                 config.data.max_side = self.max_side.or(config.data.max_side);
                 if *random {
+                    // The one kind of step that can be left out.
                     config.train.filter_steps = 0;
-                    config.train.cg_filters = 0;
+                    config.train.solver = match config.train.form {
+                        Form::LayerWise => SolverName::CoordinateDescent,
+                        Form::Joint => SolverName::Fista,
+                    };
                     config.train.resample_dead = false;
                     config.layers.iter_mut().for_each(|layer| layer.epochs = 1);
                 }
