@@ -25,8 +25,9 @@ def rows(options):
     """Name, folder of descriptors, arguments of maps, and the recipes."""
     both = [("200 words", HARD), ("1024 soft words", SOFT)]
     for layers, words in LAYERS.items():
-        yield f"2010, {words}", f"learnt-{layers}", ["--layers", layers], both
-    yield "random filters, layers 1 and 2", "random", ["--maps", "random"], both
+        yield f"2010, {words}", f"learnt-{layers}", ["--layers", layers, "--rounds", options.rounds], both
+    random = ["--maps", "random", "--rounds", options.rounds]
+    yield "random filters, layers 1 and 2", "random", random, both
     yield "dense SIFT", "sift", ["--maps", "gradients"], both
     if options.squeezenet:
         for layer in options.squeezenet_layers:
@@ -41,6 +42,7 @@ def main():
     parser.add_argument("--deconvnet", default="target/release/deconvnet")
     parser.add_argument("--squeezenet")
     parser.add_argument("--squeezenet-layers", nargs="*", default=["fire5", "fire9"])
+    parser.add_argument("--rounds", default="5", help="of the solver, for each layer")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--only", default="", help="rows whose names match this pattern")
     options = parser.parse_args()

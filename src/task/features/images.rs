@@ -18,7 +18,7 @@ pub(crate) struct Labelled {
 }
 
 impl Labelled {
-    /// Finds the images of a folder: by class where it has folders, else without.
+    /// Finds the images of a folder: by class where it has two folders or more, else without.
     ///
     /// # Errors
     /// [`crate::Error::Input`] where there are none, or a class has none; [`crate::Error::Io`].
@@ -27,7 +27,7 @@ impl Labelled {
         exclude: &[String],
         callback: &mut dyn Callback<Event>,
     ) -> Result<Self> {
-        if folder.is_dir() && !folders(folder)?.is_empty() {
+        if folder.is_dir() && folders(folder)?.len() > 1 {
             return Self::by_class(folder, exclude, callback);
         }
         let paths = find_images(folder, exclude, callback)?;
