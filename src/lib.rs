@@ -63,6 +63,7 @@
 //! | [`solve`] | the solvers for maps and filters, the loop that runs them, coding layer by layer |
 //! | [`invert`] | the ways to invert a convolution |
 //! | [`convnet`] | trained convnets: read, run forward, and back to the pixels |
+//! | [`features`], [`classify`] | maps to feature vectors by words and a pyramid; support vector machines on them |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
 //! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |
 //! | [`train`] | the trainer, over memory or a run folder |
@@ -83,6 +84,7 @@
 
 pub mod arrays;
 pub mod backend;
+pub mod classify;
 #[cfg(feature = "command")]
 pub mod cli;
 pub mod config;
@@ -91,6 +93,7 @@ pub mod conv;
 pub mod convnet;
 pub mod data;
 pub mod error;
+pub mod features;
 mod files;
 pub mod invert;
 pub mod linop;

@@ -1,17 +1,20 @@
 //! The command line: what was typed, what it means, and what is printed.
 
 mod allocator;
+mod classify;
 mod compare;
 mod console;
 mod convnet;
 mod exit;
 mod export;
+mod features;
 mod import;
 mod infer;
 mod invert;
 mod output;
 mod panics;
 mod progress;
+mod recipe;
 mod runs;
 mod train;
 mod visualize;
@@ -94,6 +97,22 @@ pub enum Command {
     #[command(after_help = "Examples:\n  deconvnet convnet info model.onnx\n  \
         deconvnet convnet strongest --model model.onnx --images photos --layers conv3")]
     Convnet(convnet::ConvnetArgs),
+    /// Make a feature vector of each image of a folder, for whatever is done with them.
+    #[command(
+        after_help = "Examples:\n  deconvnet features photos --out photos.npz\n  \
+        deconvnet features photos --run mine --layers 1,2 --recipe soft\n  \
+        deconvnet features photos --convnet squeezenet.onnx --preset caffe --layers fire9\n  \
+        deconvnet features others --like photos.npz --out others.npz"
+    )]
+    Features(Box<features::FeaturesArgs>),
+    /// Learn to tell classes of images apart, a folder each, measure how well, and tell those of new images.
+    #[command(
+        after_help = "Examples:\n  deconvnet classify photos --recipe 2010\n  \
+        deconvnet classify photos --run mine --recipe soft --out told\n  \
+        deconvnet classify photos.npz --kernel linear\n  \
+        deconvnet classify --model classified/classifier.npz new.jpg others"
+    )]
+    Classify(Box<classify::ClassifyArgs>),
     /// List the backends that are compiled in and the devices that answer.
     #[command(after_help = "Example:\n  deconvnet backends --json")]
     Backends,
@@ -121,6 +140,8 @@ pub fn run(arguments: Arguments) -> Result<bool> {
         Command::Export(args) => export::run(&args, console),
         Command::Import(args) => import::run(&args, console),
         Command::Convnet(args) => convnet::run(&args, console),
+        Command::Features(args) => features::run(&args, console),
+        Command::Classify(args) => classify::run(&args, console),
         Command::Backends => console.report(&backend::survey()).map(|()| true),
         Command::Completions { shell } => {
             let mut script = Vec::new();

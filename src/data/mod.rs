@@ -1,5 +1,6 @@
 //! Images: reading a folder of them, preparing them, and drawing the sample scenes.
 
+pub mod classes;
 pub mod folder;
 mod image;
 mod jpeg;

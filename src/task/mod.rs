@@ -1,9 +1,11 @@
 //! What the commands do, one file each. They read and write through [`crate::run`], tell an
 //! [`Callback`] how far they are, and return a report; nothing here prints.
 
+pub mod classify;
 pub mod compare;
 pub mod convnet;
 pub mod exchange;
+pub mod features;
 pub mod infer;
 pub mod invert;
 pub mod train;

@@ -1,6 +1,7 @@
 //! The command itself, as a person runs it: exit codes, messages, Ctrl-C, kill -9.
 
 mod bad_input;
+mod classify;
 mod convnet_train;
 mod exit;
 mod folders;

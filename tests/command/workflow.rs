@@ -161,7 +161,7 @@ fn backends_completions_and_help() {
     }
 }
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "train",
     "infer",
     "invert",
@@ -170,6 +170,8 @@ const COMMANDS: [&str; 10] = [
     "export",
     "import",
     "convnet",
+    "features",
+    "classify",
     "backends",
     "completions",
 ];

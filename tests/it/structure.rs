@@ -16,6 +16,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("penalty", &["pass"]),
     ("data", &["files"]),
     ("arrays", &["files"]),
+    ("features", &["data"]),
+    ("classify", &["features"]),
     ("store", &["files"]),
     ("picture", &["data", "files"]),
     ("report", &["data", "files", "picture"]),
@@ -104,6 +106,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "convnet",
             "invert",
+            "features",
+            "classify",
             "solve",
             "store",
             "data",
@@ -121,8 +125,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "convnet", "invert", "solve", "store", "data",
-            "picture", "arrays", "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "convnet", "invert", "features", "classify", "solve",
+            "store", "data", "picture", "arrays", "problem", "model", "files", "backend",
         ],
     ),
 ];

@@ -1,6 +1,5 @@
 //! Labelled images: read from class folders or drawn, and put together to batches.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -9,6 +8,7 @@ use rayon::prelude::*;
 
 use super::network::FIRST_FILTER;
 use super::settings::Settings;
+use crate::data::classes::{class_folders, folders};
 use crate::data::scan::scan;
 use crate::data::scenes::{self, Scene};
 use crate::data::{Image, folder, resize};
@@ -232,35 +232,6 @@ impl LabelledImages {
 fn reflected(i: i64, n: usize) -> usize {
     let last = n as i64 - 1;
     (last - (last - i.abs()).abs()) as usize
-}
-
-/// The names of the folders in a folder, sorted.
-fn folders(path: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
-        let entry = entry.map_err(Error::io("read", path))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_dir() && !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// The names of the classes that a folder holds: at least two.
-fn class_folders(path: &Path) -> Result<Vec<String>> {
-    let names = folders(path)?;
-    let found = match &names[..] {
-        [] => "no folder".into(),
-        [name] => format!("one folder ({name})"),
-        _ => return Ok(names),
-    };
-    Err(Error::Input(format!(
-        "{} holds {found} of images, and at least two classes are needed to learn to tell them apart: \
-         put the images of each class into a folder of its own there",
-        path.display()
-    )))
 }
 
 /// The images of a folder of held-out images, which must have the classes of the other.

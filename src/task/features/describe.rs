@@ -1,0 +1,280 @@
+//! The descriptors of many images: on all cores, one image a core in memory, kept as they come so that an
+//! interrupted pass goes on.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::source::MapSource;
+use crate::error::{Error, Result};
+use crate::features::{Cells, Descriptors};
+use crate::files;
+use crate::run::Free;
+use crate::task::{Callback, Event};
+
+/// Images between two looks at the callback.
+pub(super) const CHUNK: usize = 32;
+/// Marks the beginning of a file of descriptors.
+const MAGIC: &str = "deconvnet-descriptors 1 ";
+
+/// Descriptors of images, in memory and in a file.
+pub(crate) struct Descriptions<'a> {
+    source: &'a MapSource,
+    cells: Cells,
+    paths: Vec<PathBuf>,
+    kept: PathBuf,
+    file: File,
+    force: bool,
+    /// For each image the descriptors of each layer; none where it was not asked for or cannot be used.
+    pub each: Vec<Option<Vec<Descriptors>>>,
+    /// Images that cannot be used, each with the reason.
+    pub unusable: BTreeMap<usize, String>,
+}
+
+impl<'a> Descriptions<'a> {
+    /// None yet, but for those that an earlier call left in the file `kept`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the file; those of [`MapSource::put`].
+    pub fn open(
+        source: &'a MapSource,
+        cells: &Cells,
+        paths: &[PathBuf],
+        kept: &Path,
+        force: bool,
+    ) -> Result<Self> {
+        let mut each = vec![None; paths.len()];
+        let file = open(kept, &checksum(source, cells, paths)?, &mut each)?;
+        Ok(Self {
+            source,
+            cells: *cells,
+            paths: paths.to_vec(),
+            kept: kept.to_path_buf(),
+            file,
+            force,
+            each,
+            unusable: BTreeMap::new(),
+        })
+    }
+
+    /// Describes the images `wanted` that are not described yet. Whether it came to the end.
+    ///
+    /// # Errors
+    /// [`Error::Resources`] where the descriptors will not fit into memory, [`Error::Io`] for the file,
+    /// [`Error::Backend`]. An image that cannot be used is told in [`Self::unusable`].
+    pub fn add(&mut self, wanted: &[usize], callback: &mut dyn Callback<Event>) -> Result<bool> {
+        let of = wanted.len();
+        let is_new = |i: &&usize| self.each[**i].is_none() && !self.unusable.contains_key(i);
+        let todo: Vec<usize> = wanted.iter().filter(is_new).copied().collect();
+        let mut done = of - todo.len();
+        if done > 0 && !todo.is_empty() && self.unusable.is_empty() {
+            callback.event(Event::Note(format!(
+                "going on where an earlier call stopped: {done} of {of} images are described"
+            )));
+        }
+        for (number, chunk) in todo.chunks(CHUNK).enumerate() {
+            let describe = |&i: &usize| one(self.source, &self.cells, &self.paths[i]);
+            let made: Vec<Result<Vec<Descriptors>>> = chunk.par_iter().map(describe).collect();
+            let mut records = Vec::new();
+            for (&i, made) in chunk.iter().zip(made) {
+                match made {
+                    Ok(layers) => {
+                        record(&mut records, i, &layers);
+                        self.each[i] = Some(layers);
+                    }
+                    Err(Error::Backend(message)) => return Err(Error::Backend(message)),
+                    Err(error) => {
+                        let why = error.to_string();
+                        callback.event(Event::Note(format!("warning: {why}; it is left out")));
+                        self.unusable.insert(i, why);
+                    }
+                }
+            }
+            self.file
+                .write_all(&records)
+                .map_err(Error::io("write", &self.kept))?;
+            done += chunk.len();
+            let name = "describing images".into();
+            callback.event(Event::Item { name, done, of });
+            if callback.interrupted() {
+                return Ok(false);
+            }
+            if number == 0 && !self.force {
+                let each = records.len() as u64 / chunk.len() as u64;
+                fits((of - done) as u64 * each, &self.kept)?;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Stops work whose results have no room.
+fn fits(bytes: u64, kept: &Path) -> Result<()> {
+    let free = Free::here(true, kept);
+    for (what, free) in [("memory", free.memory), ("disk", free.disk)] {
+        if let Some(free) = free.filter(|free| *free < bytes) {
+            return Err(Error::Resources {
+                message: format!(
+                    "the descriptors of all images are estimated to take {} MiB of {what}, and {} MiB are left: \
+                     take a larger step between descriptors, fewer layers or fewer images",
+                    bytes >> 20,
+                    free >> 20
+                ),
+                max_side: None,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The descriptors of an image, for each layer.
+pub(super) fn one(source: &MapSource, cells: &Cells, path: &Path) -> Result<Vec<Descriptors>> {
+    let layers = source
+        .maps(path)?
+        .into_iter()
+        .map(|maps| cells.describe(&maps));
+    layers.collect::<Result<_>>().map_err(|error| match error {
+        Error::Input(why) => Error::Input(format!("{}: {why}", path.display())),
+        other => other,
+    })
+}
+
+/// What must be the same for kept descriptors to be used.
+fn checksum(source: &MapSource, cells: &Cells, paths: &[PathBuf]) -> Result<String> {
+    let mut bundle = crate::arrays::Bundle::default();
+    source.put(&mut bundle)?;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(bundle.text("maps", Path::new(""))?.as_bytes());
+    for (name, array) in &bundle.arrays {
+        hasher.update(name.as_bytes());
+        array
+            .values
+            .iter()
+            .for_each(|v| hasher.update(&v.to_le_bytes()));
+    }
+    hasher.update(format!("{cells:?}").as_bytes());
+    for path in paths {
+        hasher.update(path.as_os_str().as_encoded_bytes());
+        let size = fs::metadata(path).map_or(0, |file| file.len());
+        hasher.update(&size.to_le_bytes());
+    }
+    Ok(format!(
+        "{MAGIC}{:08x} {}\n",
+        hasher.finalize(),
+        paths.len()
+    ))
+}
+
+/// Opens the file for adding to it; takes out of it what an earlier pass of the same kind has left, but for a
+/// record that was cut short.
+fn open(path: &Path, of: &str, described: &mut [Option<Vec<Descriptors>>]) -> Result<File> {
+    let earlier = if path.exists() {
+        files::read(path)?
+    } else {
+        Vec::new()
+    };
+    let mut whole = 0;
+    if let Some(mut rest) = earlier.strip_prefix(of.as_bytes()) {
+        while let Some((image, layers, more)) = parse(rest) {
+            if let Some(place) = described.get_mut(image) {
+                *place = Some(layers);
+            }
+            rest = more;
+        }
+        whole = earlier.len() - rest.len();
+    }
+    if whole == 0 {
+        files::replace(path, false, |file| file.write_all(of.as_bytes()))?;
+        whole = of.len();
+    }
+    let file = OpenOptions::new().append(true).open(path);
+    let cut = file.and_then(|file| file.set_len(whole as u64).map(|()| file));
+    cut.map_err(Error::io("write", path))
+}
+
+/// Adds a record: its length, a checksum, the image, and for each layer the dimension, the number of
+/// descriptors, places, scales and bytes; numbers of 32 bits, little-endian.
+fn record(into: &mut Vec<u8>, image: usize, layers: &[Descriptors]) {
+    let mut content = (image as u32).to_le_bytes().to_vec();
+    for layer in layers {
+        for number in [layer.dimension, layer.len()] {
+            content.extend((number as u32).to_le_bytes());
+        }
+        let numbers = layer.places.as_flattened().iter().chain(&layer.scales);
+        content.extend(numbers.flat_map(|v| v.to_le_bytes()));
+        content.extend(&layer.bytes);
+    }
+    into.extend((content.len() as u32).to_le_bytes());
+    into.extend(crc32fast::hash(&content).to_le_bytes());
+    into.extend(content);
+}
+
+/// The first record, and what follows it.
+fn parse(bytes: &[u8]) -> Option<(usize, Vec<Descriptors>, &[u8])> {
+    let (length, rest) = word(bytes)?;
+    let (crc32, rest) = word(rest)?;
+    let (content, rest) = rest.split_at_checked(length as usize)?;
+    if crc32fast::hash(content) != crc32 {
+        return None;
+    }
+    let (image, mut content) = word(content)?;
+    let mut layers = Vec::new();
+    while !content.is_empty() {
+        let (dimension, after) = word(content)?;
+        let (count, after) = word(after)?;
+        let (dimension, count) = (dimension as usize, count as usize);
+        let (numbers, after) = after.split_at_checked(count.checked_mul(12)?)?;
+        let (bytes, after) = after.split_at_checked(count.checked_mul(dimension)?)?;
+        let numbers: Vec<f32> = numbers
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect();
+        let (places, scales) = numbers.split_at(2 * count);
+        layers.push(Descriptors {
+            dimension,
+            places: places.as_chunks().0.to_vec(),
+            scales: scales.to_vec(),
+            bytes: bytes.to_vec(),
+        });
+        content = after;
+    }
+    Some((image as usize, layers, rest))
+}
+
+fn word(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (word, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*word), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_and_what_is_cut_short_does_not() {
+        let layer = |n: usize| Descriptors {
+            dimension: 3,
+            places: vec![[0.25, 0.5]; n],
+            scales: vec![0.1; n],
+            bytes: (0..3 * n as u8).collect(),
+        };
+        let mut bytes = Vec::new();
+        record(&mut bytes, 7, &[layer(2), layer(1)]);
+        let first = bytes.len();
+        record(&mut bytes, 8, &[layer(0)]);
+        let (image, layers, rest) = parse(&bytes).unwrap();
+        assert_eq!((image, layers), (7, vec![layer(2), layer(1)]));
+        let (image, layers, rest) = parse(rest).unwrap();
+        assert!(image == 8 && layers == [layer(0)] && rest.is_empty());
+        for length in 0..first {
+            assert!(parse(&bytes[..length]).is_none(), "{length}");
+        }
+        bytes[20] ^= 1;
+        assert!(parse(&bytes).is_none());
+    }
+}

@@ -1,0 +1,219 @@
+//! From image files to feature vectors: maps, descriptors, words, pyramid; to a file and back.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
+use rayon::prelude::*;
+
+use super::describe::{CHUNK, one};
+use super::source::MapSource;
+use crate::arrays::Bundle;
+use crate::error::{Error, Result};
+use crate::features::{Descriptors, Recipe, Words};
+use crate::task::{Callback, Event};
+
+/// Descriptors that each word is learnt from.
+const SAMPLES: usize = 60;
+
+/// All that makes features of an image.
+pub(crate) struct Extractor<'a> {
+    pub source: &'a MapSource,
+    pub recipe: &'a Recipe,
+    /// For each layer; none where the recipe has no words.
+    pub words: Vec<Words>,
+}
+
+/// Learns the words of each layer from the descriptors of training images: as many of each image, drawn at
+/// random.
+///
+/// # Errors
+/// Those of [`Words::learn`].
+pub(crate) fn learn_words(
+    recipe: &Recipe,
+    training: &[&Vec<Descriptors>],
+    seed: u64,
+) -> Result<Vec<Words>> {
+    let layers = training.first().map_or(0, |image| image.len());
+    if !recipe.has_words() {
+        return Ok(Vec::new());
+    }
+    let each = (SAMPLES * recipe.word_count).div_ceil(training.len().max(1));
+    let layer = |layer: usize| {
+        let samples = training.iter().enumerate().flat_map(|(number, image)| {
+            let descriptors = &image[layer];
+            let mut order: Vec<usize> = (0..descriptors.len()).collect();
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(number as u64);
+            let (chosen, _) = order.partial_shuffle(&mut rng, each);
+            let rows = chosen.iter().flat_map(|&k| descriptors.row(k));
+            rows.collect::<Vec<f32>>()
+        });
+        let samples: Vec<f32> = samples.collect();
+        let dimension = training[0][layer].dimension;
+        Words::learn(&samples, dimension, recipe.word_count, seed)
+    };
+    (0..layers).map(layer).collect()
+}
+
+/// The features of an image, of all layers one after the other.
+pub(crate) fn features(recipe: &Recipe, words: &[Words], layers: &[Descriptors]) -> Vec<f32> {
+    let each = layers.iter().enumerate();
+    each.flat_map(|(l, descriptors)| recipe.features(descriptors, words.get(l)))
+        .collect()
+}
+
+/// The features of many images, `[n, dimension]`.
+pub(crate) fn all_features(
+    recipe: &Recipe,
+    words: &[Words],
+    images: &[&Vec<Descriptors>],
+) -> Vec<f32> {
+    let each = images
+        .par_iter()
+        .map(|layers| features(recipe, words, layers));
+    let each: Vec<Vec<f32>> = each.collect();
+    each.concat()
+}
+
+impl Extractor<'_> {
+    /// Puts it into a file.
+    ///
+    /// # Errors
+    /// As [`MapSource::put`].
+    pub fn put(&self, bundle: &mut Bundle) -> Result<()> {
+        self.source.put(bundle)?;
+        let recipe = serde_json::to_string(self.recipe)
+            .map_err(|error| Error::Numeric(format!("the recipe cannot be written: {error}")))?;
+        bundle.texts.insert("recipe".into(), recipe);
+        for (l, words) in self.words.iter().enumerate() {
+            let shape = [words.count(), words.dimension];
+            bundle.put(format!("words{}", l + 1), &shape, words.values.clone())?;
+            let spread = f64::from(words.spread);
+            bundle
+                .scalars
+                .insert(format!("words{}.spread", l + 1), spread);
+        }
+        Ok(())
+    }
+}
+
+/// An extractor from a file, with what it is made of.
+pub(crate) struct Restored {
+    pub source: MapSource,
+    recipe: Recipe,
+    words: Vec<Words>,
+}
+
+/// The features of many images.
+pub(crate) struct Extracted {
+    /// None of an image that could not be used.
+    pub rows: Vec<Option<Vec<f32>>>,
+    /// Why.
+    pub skipped: Vec<String>,
+}
+
+impl Restored {
+    /// Takes it out of a file.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the file does not hold it.
+    pub fn get(bundle: &Bundle, path: &Path, device: &Device) -> Result<Self> {
+        let told = |why: String| Error::Input(format!("{}: {why}", path.display()));
+        let source = MapSource::get(bundle, path, device)?;
+        let recipe: Recipe = serde_json::from_str(bundle.text("recipe", path)?)
+            .map_err(|error| told(format!("`recipe` is not what was written: {error}")))?;
+        recipe.check()?;
+        let mut words = Vec::new();
+        if recipe.has_words() {
+            for l in 1..=source.layers().len() {
+                let array = bundle.array(&format!("words{l}"), path)?;
+                let [count, dimension] = array.shape[..] else {
+                    return Err(told(format!(
+                        "`words{l}` has the shape {:?}, no matrix",
+                        array.shape
+                    )));
+                };
+                if count == 0 || dimension == 0 {
+                    return Err(told(format!("`words{l}` is empty")));
+                }
+                words.push(Words {
+                    dimension,
+                    values: array.values.clone(),
+                    spread: bundle.scalar(&format!("words{l}.spread"), path)? as f32,
+                });
+            }
+        }
+        Ok(Self {
+            source,
+            recipe,
+            words,
+        })
+    }
+
+    /// The features of an image file.
+    ///
+    /// # Errors
+    /// Those of [`MapSource::maps`], and [`Error::Input`] where words are of other descriptors.
+    pub fn extract(&self, path: &Path) -> Result<Vec<f32>> {
+        let layers = one(&self.source, &self.recipe.cells, path)?;
+        for (descriptors, words) in layers.iter().zip(&self.words) {
+            if descriptors.dimension != words.dimension {
+                return Err(Error::Input(format!(
+                    "words of {} numbers are not of descriptors of {}: the file is damaged",
+                    words.dimension, descriptors.dimension
+                )));
+            }
+        }
+        Ok(features(&self.recipe, &self.words, &layers))
+    }
+    /// As it was.
+    pub fn extractor(&self) -> Extractor<'_> {
+        Extractor {
+            source: &self.source,
+            recipe: &self.recipe,
+            words: self.words.clone(),
+        }
+    }
+
+    /// The features of many image files, on all cores; none where it was interrupted.
+    ///
+    /// # Errors
+    /// [`Error::Backend`]; [`Error::Input`] where no image can be used.
+    pub fn extract_all(
+        &self,
+        paths: &[PathBuf],
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Option<Extracted>> {
+        let (mut rows, mut skipped) = (Vec::new(), Vec::new());
+        for chunk in paths.chunks(CHUNK) {
+            let made: Vec<_> = chunk.par_iter().map(|path| self.extract(path)).collect();
+            for made in made {
+                match made {
+                    Ok(features) => rows.push(Some(features)),
+                    Err(Error::Backend(message)) => return Err(Error::Backend(message)),
+                    Err(error) => {
+                        skipped.push(error.to_string());
+                        rows.push(None);
+                    }
+                }
+            }
+            let name = "describing images".into();
+            callback.event(Event::Item {
+                name,
+                done: rows.len(),
+                of: paths.len(),
+            });
+            if callback.interrupted() {
+                return Ok(None);
+            }
+        }
+        match skipped.first() {
+            Some(first) if skipped.len() == paths.len() => Err(Error::Input(format!(
+                "none of {} images can be used: {first}",
+                paths.len()
+            ))),
+            _ => Ok(Some(Extracted { rows, skipped })),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The images of a folder, with their classes where it has a folder for each.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::classes::{class_folders, folders};
+use crate::data::scan::scan;
+use crate::error::Result;
+use crate::task::{Callback, Event, find_images};
+
+/// Images and what is known of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Labelled {
+    pub paths: Vec<PathBuf>,
+    /// The class of each; empty where none are known.
+    pub labels: Vec<usize>,
+    /// The names of the classes, sorted.
+    pub classes: Vec<String>,
+}
+
+impl Labelled {
+    /// Finds the images of a folder: by class where it has two folders or more, else without.
+    ///
+    /// # Errors
+    /// [`crate::Error::Input`] where there are none, or a class has none; [`crate::Error::Io`].
+    pub fn find(
+        folder: &Path,
+        exclude: &[String],
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Self> {
+        if folder.is_dir() && folders(folder)?.len() > 1 {
+            return Self::by_class(folder, exclude, callback);
+        }
+        let paths = find_images(folder, exclude, callback)?;
+        Ok(Self {
+            paths,
+            ..Self::default()
+        })
+    }
+
+    /// Finds the images of each class.
+    ///
+    /// # Errors
+    /// As [`Labelled::find`], and for fewer than two classes.
+    pub fn by_class(
+        folder: &Path,
+        exclude: &[String],
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Self> {
+        let mut found = Self {
+            classes: class_folders(folder)?,
+            ..Self::default()
+        };
+        for (label, class) in found.classes.iter().enumerate() {
+            let images = scan(&folder.join(class), exclude)?;
+            images
+                .remarks
+                .into_iter()
+                .for_each(|remark| callback.event(Event::Note(remark)));
+            found.labels.extend(vec![label; images.images.len()]);
+            found.paths.extend(images.images);
+        }
+        Ok(found)
+    }
+
+    /// Only the images that `keep` says, in their order.
+    pub fn keep(&mut self, keep: &[bool]) {
+        let mut each = keep.iter();
+        self.paths.retain(|_| *each.next().unwrap_or(&true));
+        let mut each = keep.iter();
+        self.labels.retain(|_| *each.next().unwrap_or(&true));
+    }
+}

@@ -1,0 +1,314 @@
+//! `features`: one vector for each image of a folder, for whatever is done with them.
+
+mod describe;
+mod extractor;
+mod images;
+mod source;
+
+pub(crate) use describe::Descriptions;
+pub(crate) use extractor::{Extracted, Extractor, Restored, all_features, learn_words};
+pub(crate) use images::Labelled;
+pub use source::{MapOptions, Wanted};
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use crate::arrays::{self, Bundle};
+use crate::classify::Splits;
+use crate::error::{Error, Result};
+use crate::features::{Descriptors, Recipe};
+use crate::report::{Format, Table};
+use crate::task::{Callback, Event};
+
+/// What is made of which images.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A folder of images, with a folder for each class if they have any.
+    pub images: PathBuf,
+    /// Patterns of names to leave out.
+    pub exclude: Vec<String>,
+    /// The maps.
+    pub maps: MapOptions,
+    /// What is made of them.
+    pub recipe: Recipe,
+    /// Where there are classes, so many images of each are what words, and filters, are learnt from; without
+    /// classes it is all images.
+    pub training: usize,
+    /// What they are drawn by, and all else that is random.
+    pub seed: u64,
+    /// A file of features or a classifier: maps, recipe and words are those of it, and nothing is learnt.
+    pub like: Option<PathBuf>,
+    /// The file, `.npz` or `.safetensors`.
+    pub out: PathBuf,
+    /// Whether it may be replaced.
+    pub overwrite: bool,
+    /// Go on where it is estimated to take more memory or disk than there is.
+    pub force: bool,
+}
+
+/// What was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The file.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub out: PathBuf,
+    /// What maps.
+    pub maps: String,
+    /// Of which layers.
+    pub layers: Vec<String>,
+    /// Images in the file.
+    pub images: usize,
+    /// Numbers of each vector.
+    pub dimension: usize,
+    /// Images, among those, that words were learnt from.
+    pub training: usize,
+    /// The classes, if there are any.
+    pub classes: Vec<String>,
+    /// Images that could not be used, each with the reason.
+    pub skipped: Vec<String>,
+    /// Where what was done lies, if it was interrupted: the same command goes on from there.
+    #[serde(serialize_with = "crate::files::option_lossily")]
+    pub interrupted: Option<PathBuf>,
+    /// Seconds for filters, maps and descriptors, and for words and vectors.
+    pub seconds: [f64; 2],
+}
+
+/// Makes a vector of each image and writes them all to a file:
+///
+/// ```text
+/// features  [n, dimension]      labels  [n], with classes     training  rows that words were learnt from
+/// texts:    names, a line each; classes, a line each; maps, recipe (JSON)
+/// layer1.filters.., words1..    all that makes the same features of other images
+/// ```
+///
+/// An interrupted call leaves the descriptors that it has in a file beside it, and the same call goes on there.
+///
+/// # Errors
+/// [`Error::Input`] for images that cannot be used, [`Error::Config`] for choices that do not fit,
+/// [`Error::Exists`], [`Error::Resources`].
+pub fn run(
+    options: &Options,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    arrays::check_path(&options.out, options.overwrite)?;
+    options.recipe.check()?;
+    let mut images = Labelled::find(&options.images, &options.exclude, callback)?;
+    if let Some(like) = &options.like {
+        return as_in(like, options, images, device, callback);
+    }
+    let began = Instant::now();
+    let splits = Splits {
+        training: options.training,
+        test: 1,
+        count: 1,
+        seed: options.seed,
+        shared: 1,
+    };
+    let rows_of = |images: &Labelled| match images.classes.is_empty() {
+        true => Ok((0..images.paths.len()).collect()),
+        false => splits
+            .draw(&images.labels, &images.classes)
+            .map(|drawn| drawn[0].training.clone()),
+    };
+    let training = rows_of(&images)?;
+    let mut report = Report {
+        out: options.out.clone(),
+        maps: String::new(),
+        layers: Vec::new(),
+        images: images.paths.len(),
+        dimension: 0,
+        training: training.len(),
+        classes: images.classes.clone(),
+        skipped: Vec::new(),
+        interrupted: Some(options.out.clone()),
+        seconds: [0.0; 2],
+    };
+    let paths = few(&images, &training);
+    let Some(source) = options.maps.open(&paths, device, callback)? else {
+        return Ok(report);
+    };
+    (report.maps, report.layers) = (source.name(), source.layers());
+    let kept = beside(&options.out);
+    let cells = &options.recipe.cells;
+    let mut descriptions = Descriptions::open(&source, cells, &images.paths, &kept, options.force)?;
+    let all: Vec<usize> = (0..images.paths.len()).collect();
+    if !descriptions.add(&all, callback)? {
+        report.interrupted = Some(kept);
+        return Ok(report);
+    }
+    if descriptions.unusable.len() == all.len() {
+        let _ = fs::remove_file(&kept);
+        return Err(none_usable(&descriptions));
+    }
+    report.seconds[0] = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    images.keep(
+        &descriptions
+            .each
+            .iter()
+            .map(Option::is_some)
+            .collect::<Vec<_>>(),
+    );
+    report.skipped = descriptions.unusable.values().cloned().collect();
+    let training = rows_of(&images)?;
+    let layers: Vec<&Vec<Descriptors>> = descriptions.each.iter().flatten().collect();
+    let learnt_from: Vec<_> = training.iter().map(|&row| layers[row]).collect();
+    let words = learn_words(&options.recipe, &learnt_from, options.seed)?;
+    let values = all_features(&options.recipe, &words, &layers);
+    report.images = layers.len();
+    report.dimension = values.len() / layers.len().max(1);
+    report.training = training.len();
+    let extractor = Extractor {
+        source: &source,
+        recipe: &options.recipe,
+        words,
+    };
+    let mut bundle = Bundle::default();
+    extractor.put(&mut bundle)?;
+    let training = training.iter().map(|&row| row as u32).collect();
+    bundle.indices.insert("training".into(), training);
+    put_features(&mut bundle, &images, &options.images, values)?;
+    arrays::write(&options.out, &bundle, options.overwrite)?;
+    let _ = fs::remove_file(&kept);
+    report.interrupted = None;
+    report.seconds[1] = began.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Features by the words and maps of a file.
+fn as_in(
+    like: &Path,
+    options: &Options,
+    mut images: Labelled,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    let began = Instant::now();
+    let restored = Restored::get(&arrays::read(like)?, like, device)?;
+    let mut report = Report {
+        out: options.out.clone(),
+        maps: restored.source.name(),
+        layers: restored.source.layers(),
+        images: 0,
+        dimension: 0,
+        training: 0,
+        classes: images.classes.clone(),
+        skipped: Vec::new(),
+        interrupted: Some(options.out.clone()),
+        seconds: [0.0; 2],
+    };
+    let Some(Extracted { rows, skipped }) = restored.extract_all(&images.paths, callback)? else {
+        return Ok(report);
+    };
+    images.keep(&rows.iter().map(Option::is_some).collect::<Vec<_>>());
+    let rows: Vec<Vec<f32>> = rows.into_iter().flatten().collect();
+    let mut bundle = Bundle::default();
+    restored.extractor().put(&mut bundle)?;
+    put_features(&mut bundle, &images, &options.images, rows.concat())?;
+    arrays::write(&options.out, &bundle, options.overwrite)?;
+    report.images = rows.len();
+    report.dimension = rows.first().map_or(0, Vec::len);
+    report.skipped = skipped;
+    report.interrupted = None;
+    report.seconds[0] = began.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn put_features(
+    bundle: &mut Bundle,
+    images: &Labelled,
+    folder: &Path,
+    values: Vec<f32>,
+) -> Result<()> {
+    let n = images.paths.len();
+    bundle.put("features", &[n, values.len() / n.max(1)], values)?;
+    let below = |path: &PathBuf| match path.strip_prefix(folder) {
+        Ok(below) if below.file_name().is_some() => below.to_string_lossy().into_owned(),
+        _ => path.to_string_lossy().into_owned(),
+    };
+    let names: Vec<String> = images.paths.iter().map(below).collect();
+    bundle.texts.insert("names".into(), names.join("\n"));
+    if !images.classes.is_empty() {
+        let labels = images.labels.iter().map(|&label| label as u32).collect();
+        bundle.indices.insert("labels".into(), labels);
+        bundle
+            .texts
+            .insert("classes".into(), images.classes.join("\n"));
+    }
+    Ok(())
+}
+
+/// Images that filters are learnt from are few: the first of each class, at most 100.
+const FEW: usize = 100;
+
+/// Some of the training images, evenly.
+fn few(images: &Labelled, training: &[usize]) -> Vec<PathBuf> {
+    let step = training.len().div_ceil(FEW).max(1);
+    let rows = training.iter().step_by(step);
+    rows.map(|&row| images.paths[row].clone()).collect()
+}
+
+/// The file of descriptors beside a file of features.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".descriptors");
+    name.into()
+}
+
+/// None of the images can be used, for this reason above all.
+pub(crate) fn none_usable(descriptions: &Descriptions) -> Error {
+    let count = descriptions.each.len();
+    let first = descriptions
+        .unusable
+        .values()
+        .next()
+        .map_or("", String::as_str);
+    Error::Input(format!("none of {count} images can be used: {first}"))
+}
+
+impl Report {
+    fn table(&self) -> Table {
+        let what = |count: usize, what: &str| format!("{count} {what}");
+        let mut lines = vec![
+            ("maps", format!("{}: {}", self.maps, self.layers.join(", "))),
+            (
+                "features",
+                format!("{} of {} numbers", self.images, self.dimension),
+            ),
+        ];
+        if !self.classes.is_empty() {
+            lines.push(("classes", self.classes.len().to_string()));
+        }
+        if self.training > 0 {
+            lines.push(("learnt from", what(self.training, "images")));
+        }
+        lines.push((
+            "seconds",
+            self.seconds
+                .map(|s| Format::Decimals(1).write(s))
+                .join(" and "),
+        ));
+        Table::pairs(&lines)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.interrupted {
+            Some(kept) if kept.exists() => writeln!(
+                f,
+                "interrupted: the descriptors so far are in {}; the same command goes on from there",
+                kept.display()
+            ),
+            Some(_) => writeln!(f, "interrupted before anything was made"),
+            None => write!(f, "{}in {}", self.table(), self.out.display()),
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! Where maps come from: filters of a run, filters learnt for the purpose, gradients, a convnet.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::arrays::Bundle;
+use crate::config::{Config, Form};
+use crate::convnet::{Convnet, Layer, Model, Preprocess};
+use crate::data::{Image, folder};
+use crate::error::{Error, Result};
+use crate::features::gradient;
+use crate::files;
+use crate::model::{self, Network};
+use crate::run::{Images, Run, State, Store, nothing_learnt, to_image, to_tensor};
+use crate::solve::{Budget, Encoder, SolverName};
+use crate::store::CheckpointSelector;
+use crate::task::convnet::{Ready, Source};
+use crate::task::{Callback, Event};
+use crate::train::{Ended, Trainer};
+
+/// Orientations of gradients, as in SIFT.
+const ORIENTATIONS: usize = 8;
+/// The settings by which filters are learnt where none are given.
+const LEARNING: &str = include_str!("../../../configs/features.toml");
+/// The longer side of images whose gradients are taken, where none is said.
+const MAX_SIDE: usize = 150;
+
+/// What maps are wanted.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// Those of a run.
+    Run {
+        /// Its folder.
+        path: PathBuf,
+        /// Which of its checkpoints.
+        which: CheckpointSelector,
+    },
+    /// Those of filters that are learnt from training images by the settings of a file, or the built-in
+    /// ones; or, `random`, that are left as they begin.
+    Learnt {
+        /// The settings.
+        config: Option<PathBuf>,
+        /// Whether the filters are left as they begin.
+        random: bool,
+    },
+    /// Gradients by orientation, which make SIFT.
+    Gradients,
+    /// Those of a convnet.
+    Convnet(Source),
+}
+
+/// What maps are wanted of which images.
+#[derive(Clone, Debug)]
+pub struct MapOptions {
+    /// Where they come from.
+    pub from: Wanted,
+    /// Layers: by number from 1 up, of a convnet by name; all that are learnt, of a convnet the last
+    /// rectifier, where none is given.
+    pub layers: Vec<String>,
+    /// Scale images down to this many pixels along the longer side, instead of what the settings say.
+    pub max_side: Option<usize>,
+    /// Rounds of the solver for each layer at most.
+    pub rounds: Option<usize>,
+}
+
+/// Maps of images, ready to be made.
+pub(crate) enum MapSource {
+    Coded(Box<Coded>),
+    Gradients {
+        max_side: usize,
+    },
+    Convnet {
+        model: PathBuf,
+        ready: Box<Ready>,
+        layers: Vec<Layer>,
+    },
+}
+
+/// Maps of a deconvolutional network.
+pub(crate) struct Coded {
+    run: Run,
+    /// From 0.
+    layers: Vec<usize>,
+    rounds: Option<usize>,
+    device: Device,
+}
+
+/// A source as a file has it; filters lie beside it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stored {
+    Coded {
+        state: Box<State>,
+        layers: Vec<usize>,
+        rounds: Option<usize>,
+    },
+    Gradients {
+        max_side: usize,
+    },
+    Convnet {
+        #[serde(with = "files::stored")]
+        model: PathBuf,
+        crc32: u32,
+        preprocess: Preprocess,
+        layers: Vec<String>,
+    },
+}
+
+impl MapOptions {
+    /// Makes ready what is wanted; filters, where they are to be learnt, from `training` images. None where
+    /// that was interrupted.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for layers that there are not; those of runs, models, learning.
+    pub(crate) fn open(
+        &self,
+        training: &[PathBuf],
+        device: &Device,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Option<MapSource>> {
+        if self.max_side == Some(0) || self.rounds == Some(0) {
+            return Err(Error::Config(
+                "images of 0 pixels and 0 rounds of a solver give no maps; give at least 1".into(),
+            ));
+        }
+        let mut run = match &self.from {
+            Wanted::Gradients => {
+                let max_side = self.max_side.unwrap_or(MAX_SIDE);
+                return Ok(Some(MapSource::Gradients { max_side }));
+            }
+            Wanted::Convnet(source) => {
+                let ready = source.open(device)?;
+                let layers = match &self.layers[..] {
+                    [] => vec![ready.layer_or(None, true)?.clone()],
+                    names => names
+                        .iter()
+                        .map(|name| ready.net.layer(name).cloned())
+                        .collect::<Result<_>>()?,
+                };
+                for layer in &layers {
+                    ready.maps(layer)?;
+                }
+                let (model, ready) = (source.model.clone(), Box::new(ready));
+                return Ok(Some(MapSource::Convnet {
+                    model,
+                    ready,
+                    layers,
+                }));
+            }
+            Wanted::Run { path, which } => {
+                let run = Run::read(path, *which, device)?;
+                if run.state.objectives.is_empty() {
+                    return Err(nothing_learnt(path));
+                }
+                run
+            }
+            Wanted::Learnt { config, random } => {
+                let mut config = match config {
+                    Some(path) => Config::read(path)?,
+                    None => Config::parse(LEARNING)?,
+                };
+                config.data.max_side = self.max_side.or(config.data.max_side);
+                if *random {
+                    // The one kind of step that can be left out.
+                    config.train.filter_steps = 0;
+                    config.train.solver = match config.train.form {
+                        Form::LayerWise => SolverName::CoordinateDescent,
+                        Form::Joint => SolverName::Fista,
+                    };
+                    config.train.resample_dead = false;
+                    config.layers.iter_mut().for_each(|layer| layer.epochs = 1);
+                }
+                match learn(config, training, device, callback)? {
+                    Some(run) => run,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let max_side = &mut run.state.config.data.max_side;
+        *max_side = self.max_side.or(*max_side);
+        let layers = layers_of(&run, &self.layers)?;
+        let coded = Coded {
+            run,
+            layers,
+            rounds: self.rounds,
+            device: device.clone(),
+        };
+        Ok(Some(MapSource::Coded(Box::new(coded))))
+    }
+}
+
+/// Learns filters in memory.
+fn learn(
+    config: Config,
+    training: &[PathBuf],
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Option<Run>> {
+    let mut images = Vec::new();
+    for path in training {
+        images.push(folder::read(
+            path,
+            config.data.colour,
+            config.data.max_side,
+        )?);
+    }
+    let images = Images::given(&config, images)?;
+    let mut trainer = Trainer::new(config, images, Store::in_memory(), device)?;
+    if trainer.train(callback)? == Ended::Interrupted {
+        return Ok(None);
+    }
+    let mut state = trainer.run().state.clone();
+    state.images.clear();
+    let network = trainer.network().clone();
+    Ok(Some(Run {
+        store: Store::in_memory(),
+        state,
+        network,
+    }))
+}
+
+/// The numbers of the layers asked for, from 0.
+fn layers_of(run: &Run, names: &[String]) -> Result<Vec<usize>> {
+    let stages = 0..run.state.objectives.len();
+    let known: Vec<usize> = stages
+        .map(|stage| run.state.layers_of(stage).end - 1)
+        .collect();
+    if names.is_empty() {
+        return Ok(known);
+    }
+    let each = names.iter().map(|name| {
+        let number = name.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        number.filter(|layer| known.contains(layer)).ok_or_else(|| {
+            let known: Vec<_> = known.iter().map(|l| (l + 1).to_string()).collect();
+            Error::Config(format!(
+                "there are no maps of a layer '{name}'; there are those of layer {}",
+                known.join(", ")
+            ))
+        })
+    });
+    each.collect()
+}
+
+impl MapSource {
+    /// What it is, in words.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Coded(_) => "deconvolutional network".into(),
+            Self::Gradients { .. } => format!("gradients in {ORIENTATIONS} orientations"),
+            Self::Convnet { model, .. } => format!("convnet {}", model.display()),
+        }
+    }
+
+    /// The layers that maps are made of.
+    pub fn layers(&self) -> Vec<String> {
+        match self {
+            Self::Coded(coded) => coded
+                .layers
+                .iter()
+                .map(|l| format!("layer {}", l + 1))
+                .collect(),
+            Self::Gradients { .. } => vec!["gradients".into()],
+            Self::Convnet { layers, .. } => layers.iter().map(|layer| layer.name.clone()).collect(),
+        }
+    }
+
+    /// The maps of an image file, `[K, H, W]` for each layer; those of deconvolutional networks cropped to
+    /// the image, so that each element lies in the middle of what it stands for.
+    ///
+    /// # Errors
+    /// Those of reading the file, naming it; [`Error::Numeric`].
+    pub fn maps(&self, path: &Path) -> Result<Vec<Image>> {
+        match self {
+            Self::Gradients { max_side } => {
+                let image = folder::read(path, false, Some(*max_side))?;
+                Ok(vec![gradient::orientations(&image, ORIENTATIONS)])
+            }
+            Self::Coded(coded) => coded.maps(path),
+            Self::Convnet { ready, layers, .. } => {
+                let batch = ready.batch([&ready.picture(path)?]);
+                let mut maps = vec![Image::zeros(0, 0, 0); layers.len()];
+                ready.net.run(batch, |value, map| {
+                    for (layer, maps) in layers.iter().zip(&mut maps) {
+                        if layer.value == value {
+                            let [channels, height, width] = ready.maps(layer)?;
+                            *maps = Image {
+                                channels,
+                                height,
+                                width,
+                                values: map.read()?,
+                            };
+                        }
+                    }
+                    Ok(())
+                })?;
+                Ok(maps)
+            }
+        }
+    }
+
+    /// Puts all that is needed to make the same maps again into a file.
+    ///
+    /// # Errors
+    /// [`Error::Backend`], [`Error::Io`].
+    pub fn put(&self, bundle: &mut Bundle) -> Result<()> {
+        let stored = match self {
+            Self::Gradients { max_side } => Stored::Gradients {
+                max_side: *max_side,
+            },
+            Self::Coded(coded) => {
+                for (l, layer) in coded.run.network.layers().iter().enumerate() {
+                    let filters = layer.filters.val();
+                    let values = crate::backend::read(&filters)?;
+                    bundle.put(filters_name(l), &filters.dims(), values)?;
+                }
+                // How it was learnt does not matter for maps.
+                let mut state = coded.run.state.clone();
+                state.images.clear();
+                state.metrics.clear();
+                state.seconds = 0.0;
+                Stored::Coded {
+                    state: Box::new(state),
+                    layers: coded.layers.clone(),
+                    rounds: coded.rounds,
+                }
+            }
+            Self::Convnet {
+                model,
+                ready,
+                layers,
+            } => Stored::Convnet {
+                model: std::path::absolute(model).map_err(Error::io("find", model))?,
+                crc32: crc32fast::hash(&files::read(model)?),
+                preprocess: ready.preprocess.clone(),
+                layers: layers.iter().map(|layer| layer.tensor.clone()).collect(),
+            },
+        };
+        let text = serde_json::to_string(&stored).map_err(|error| {
+            Error::Numeric(format!("the source of maps cannot be written: {error}"))
+        })?;
+        bundle.texts.insert("maps".into(), text);
+        Ok(())
+    }
+
+    /// Takes it out of a file again.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the file does not hold it, or a convnet is no longer the one it was.
+    pub fn get(bundle: &Bundle, path: &Path, device: &Device) -> Result<Self> {
+        let text = bundle.text("maps", path)?;
+        let stored = serde_json::from_str(text).map_err(|error| {
+            Error::Input(format!(
+                "{}: `maps` is not what was written: {error}",
+                path.display()
+            ))
+        })?;
+        Ok(match stored {
+            Stored::Gradients { max_side } => Self::Gradients { max_side },
+            Stored::Coded {
+                state,
+                layers,
+                rounds,
+            } => {
+                let network = network(&state, bundle, path, device)?;
+                let run = Run {
+                    store: Store::in_memory(),
+                    state: *state,
+                    network,
+                };
+                Self::Coded(Box::new(Coded {
+                    run,
+                    layers,
+                    rounds,
+                    device: device.clone(),
+                }))
+            }
+            Stored::Convnet {
+                model,
+                crc32,
+                preprocess,
+                layers,
+            } => {
+                if crc32fast::hash(&files::read(&model)?) != crc32 {
+                    return Err(Error::Input(format!(
+                        "{} is no longer the convnet that {} was made with; put the old file back",
+                        model.display(),
+                        path.display()
+                    )));
+                }
+                let net = Convnet::new(
+                    &Model::read(&model)?,
+                    &preprocess.shape(),
+                    device,
+                    DType::F32,
+                )?;
+                let layers = layers
+                    .iter()
+                    .map(|name| net.layer(name).cloned())
+                    .collect::<Result<_>>()?;
+                let ready = Box::new(Ready {
+                    net,
+                    preprocess,
+                    labels: Vec::new(),
+                });
+                Self::Convnet {
+                    model,
+                    ready,
+                    layers,
+                }
+            }
+        })
+    }
+}
+
+fn filters_name(l: usize) -> String {
+    format!("layer{}.filters", l + 1)
+}
+
+/// The network of a file.
+fn network(state: &State, bundle: &Bundle, path: &Path, device: &Device) -> Result<Network> {
+    let mut layers = Vec::new();
+    for (l, g) in state.connectivity.iter().enumerate() {
+        let array = bundle.array(&filters_name(l), path)?;
+        let fits = |shape: &[usize]| shape.len() == 4 && shape[..2] == [g.planes(), g.maps()];
+        if !fits(&array.shape) {
+            return Err(Error::Input(format!(
+                "{}: `{}` has the shape {:?}, and its connectivity is {} x {}",
+                path.display(),
+                filters_name(l),
+                array.shape,
+                g.planes(),
+                g.maps()
+            )));
+        }
+        let shape = [0, 1, 2, 3].map(|k| array.shape[k]);
+        let data = TensorData::new(array.values.clone(), shape);
+        let mut layer = model::Layer::new(Tensor::from_data(data, device), g.clone());
+        layer.rescaling = state.rescaling.get(l).copied().flatten();
+        layers.push(layer);
+    }
+    Network::new(layers)
+}
+
+impl Coded {
+    /// As many rounds as asked for at most, and no layer above the last that is wanted.
+    fn encoder(&self) -> Encoder<'_> {
+        let mut encoder = self.run.encoder();
+        let last = self.layers.iter().max().copied().unwrap_or(0);
+        encoder.stages.retain(|stage| stage.layers.end - 1 <= last);
+        for stage in &mut encoder.stages {
+            if let (Budget::Rounds(rounds), Some(most)) = (&mut stage.budget, self.rounds) {
+                *rounds = most.min(*rounds);
+            }
+        }
+        encoder
+    }
+
+    fn maps(&self, path: &Path) -> Result<Vec<Image>> {
+        let (prepared, _) = self.run.state.prepare_file(path)?;
+        let coded = self
+            .encoder()
+            .encode(to_tensor(&prepared, &self.device), &mut ())?;
+        let layer = |layer: &usize| {
+            let found = coded.iter().find(|coded| coded.layer == *layer);
+            let codes = &found
+                .expect("a stage for each layer asked for")
+                .solved
+                .codes;
+            let maps = to_image(codes, 0)?;
+            let size = [prepared.height, prepared.width];
+            let corner = [(maps.height - size[0]) / 2, (maps.width - size[1]) / 2];
+            Ok(crate::data::resize::crop(&maps, corner, size))
+        };
+        self.layers.iter().map(layer).collect()
+    }
+}
