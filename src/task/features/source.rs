@@ -168,6 +168,7 @@ impl MapOptions {
                     config.train.solver = match config.train.form {
                         Form::LayerWise => SolverName::CoordinateDescent,
                         Form::Joint => SolverName::Fista,
+                        Form::Adaptive => SolverName::Ista,
                     };
                     config.train.resample_dead = false;
                     config.layers.iter_mut().for_each(|layer| layer.epochs = 1);
@@ -438,6 +439,7 @@ fn network(state: &State, bundle: &Bundle, path: &Path, device: &Device) -> Resu
         let data = TensorData::new(array.values.clone(), shape);
         let mut layer = model::Layer::new(Tensor::from_data(data, device), g.clone());
         layer.rescaling = state.rescaling.get(l).copied().flatten();
+        layer.pool = state.config.layers[l].pool;
         layers.push(layer);
     }
     Network::new(layers)
@@ -469,8 +471,16 @@ impl Coded {
                 .solved
                 .codes;
             let maps = to_image(codes, 0)?;
-            let size = [prepared.height, prepared.width];
-            let corner = [(maps.height - size[0]) / 2, (maps.width - size[1]) / 2];
+            let whole = [maps.height, maps.width];
+            let size = match self.run.network.part(0..layer + 1).is_pooled() {
+                // Maps over pooled ones are smaller than the image: only their own margin is cut off.
+                true => {
+                    let filter = self.run.network.layers()[*layer].filter_size();
+                    [0, 1].map(|d| whole[d] + 1 - filter[d])
+                }
+                false => [prepared.height, prepared.width],
+            };
+            let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
             Ok(crate::data::resize::crop(&maps, corner, size))
         };
         self.layers.iter().map(layer).collect()
