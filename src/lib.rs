@@ -98,6 +98,7 @@ pub mod penalty;
 pub mod picture;
 pub mod problem;
 pub mod report;
+pub mod restore;
 pub mod run;
 pub mod solve;
 pub mod store;

@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::patches::{Sums, places};
+use super::patches::{Region, Sums, places};
 
 /// Side of the patches.
 pub(super) const SIDE: usize = 8;
@@ -13,27 +13,29 @@ const MOST: usize = 64;
 /// How far the patches of a group lie from the first, in pixels.
 const REACH: usize = 14;
 /// Between the patches that groups are made around.
-const STEP: usize = 4;
+const STEP: usize = 5;
 
 type Row = [f32; MOST];
 
 /// Estimates a plane from noise of standard deviation `sigma` and a first estimate of it.
 ///
-/// Around every fourth pixel the patches that look most alike in the `guide` make a group. With `m` and
-/// `C` the mean and the covariance of the group in the first estimate each noisy patch `y` becomes
+/// Around every fifth pixel the patches that look most alike make a group. With `m` and
+/// `C` the mean and the covariance of the group in the `guide`, a first estimate, each noisy patch `y` becomes
 ///
 /// ```text
 /// x = m + C (C + sigma^2 I)^-1 (y - m)
 /// ```
 ///
 /// the codes of `y` along the principal components of the group, each weighted as by Wiener; the
-/// estimates are averaged where patches overlap. Both planes are at least as large as a patch.
+/// estimates are averaged where patches overlap. Patches are compared in `matched`, and only groups around patches that
+/// touch the region are made. All planes are at least as large as a patch.
 pub(super) fn refine(
     noisy: &[f32],
     guide: &[f32],
     matched: &[f32],
     [height, width]: [usize; 2],
     sigma: f32,
+    region: &Region,
 ) -> Vec<f32> {
     let (rows, columns) = (places(height - SIDE, STEP), places(width - SIDE, STEP));
     let parts = rows.par_chunks(4).map(|rows| {
@@ -45,6 +47,7 @@ pub(super) fn refine(
             matched,
             size: [height, width],
             sigma,
+            region,
             sums: Sums::new(first, last + SIDE - first, width),
         };
         for &row in rows {
@@ -66,6 +69,7 @@ struct Band<'a> {
     matched: &'a [f32],
     size: [usize; 2],
     sigma: f32,
+    region: &'a Region,
     sums: Sums,
 }
 
@@ -84,6 +88,9 @@ impl WithSimd for Line<'_, '_> {
         let mut found = Vec::new();
         let mut group = Box::new(Group::new());
         for &column in self.columns {
+            if !self.band.region.touches([self.row, column], [SIDE; 2]) {
+                continue;
+            }
             self.band.search([self.row, column], &mut found);
             let members = &found[..found.len().min(MOST)];
             group.gather(self.band, members);
@@ -168,7 +175,11 @@ impl Group {
     #[inline(always)]
     fn estimate(&mut self, members: usize, sigma: f32) {
         let count = members as f32;
-        for ((mean, guide), noisy) in self.mean.iter_mut().zip(&mut self.guide).zip(&mut self.noisy)
+        for ((mean, guide), noisy) in self
+            .mean
+            .iter_mut()
+            .zip(&mut self.guide)
+            .zip(&mut self.noisy)
         {
             *mean = guide[..members].iter().sum::<f32>() / count;
             guide[..members].iter_mut().for_each(|v| *v -= *mean);
@@ -183,7 +194,7 @@ impl Group {
             }
             self.covariance[i][i] += sigma * sigma;
         }
-        self.factor();
+        self.factor(sigma * sigma);
         self.solved = self.noisy;
         self.solve();
         for ((y, s), mean) in self.noisy.iter_mut().zip(&self.solved).zip(&self.mean) {
@@ -193,9 +204,10 @@ impl Group {
         }
     }
 
-    /// The Cholesky factor of the covariance in its lower triangle, the reciprocals on its diagonal.
+    /// The Cholesky factor of the covariance in its lower triangle, the reciprocals on its diagonal. No pivot is
+    /// below the noise but by rounding.
     #[inline(always)]
-    fn factor(&mut self) {
+    fn factor(&mut self, least: f32) {
         for i in 0..LENGTH {
             let (above, rest) = self.covariance.split_at_mut(i);
             let row = &mut rest[0];
@@ -204,7 +216,7 @@ impl Group {
                 row[j] = (row[j] - product) * before[j];
             }
             let product = dot_up_to(row, row, i);
-            row[i] = 1.0 / (row[i] - product).max(f32::MIN_POSITIVE).sqrt();
+            row[i] = 1.0 / (row[i] - product).max(least).sqrt();
         }
     }
 

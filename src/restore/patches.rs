@@ -2,12 +2,53 @@
 
 use rayon::prelude::*;
 
+use super::filters::Filters;
 use crate::error::Result;
-use crate::solve::Pursuit;
 
 /// Rows of patches that are worked on together; a matter of the sizes alone, so that the bits do not
 /// depend on the number of threads.
 const BAND: usize = 16;
+
+/// Some pixels of a plane, or all.
+pub(super) struct Region {
+    /// How many lie above and left of each corner of a pixel.
+    counts: Option<Vec<u32>>,
+    width: usize,
+}
+
+impl Region {
+    pub fn everywhere() -> Self {
+        Self {
+            counts: None,
+            width: 0,
+        }
+    }
+
+    /// The pixels that are `true`.
+    pub fn of(pixels: &[bool], width: usize) -> Self {
+        let stride = width + 1;
+        let mut counts = vec![0; stride * (pixels.len() / width + 1)];
+        for (i, row) in pixels.chunks_exact(width).enumerate() {
+            let mut before = 0;
+            for (j, &inside) in row.iter().enumerate() {
+                before += u32::from(inside);
+                counts[(i + 1) * stride + j + 1] = counts[i * stride + j + 1] + before;
+            }
+        }
+        Self {
+            counts: Some(counts),
+            width: stride,
+        }
+    }
+
+    /// Whether a pixel of it lies in a patch.
+    pub fn touches(&self, [row, column]: [usize; 2], [h, w]: [usize; 2]) -> bool {
+        self.counts.as_ref().is_none_or(|counts| {
+            let at = |i: usize, j: usize| counts[i * self.width + j];
+            at(row + h, column + w) + at(row, column) > at(row + h, column) + at(row, column + w)
+        })
+    }
+}
 
 /// The places from 0 to `last` in steps, and `last`.
 pub(super) fn places(last: usize, step: usize) -> Vec<usize> {
@@ -77,43 +118,45 @@ pub(super) struct Stop {
     pub most: usize,
 }
 
-/// Codes all patches of a plane at every `step`-th place without their means, and averages.
+/// Codes the patches of a plane that touch a region, without their means, and averages.
 pub(super) fn approximate(
     plane: &[f32],
     [height, width]: [usize; 2],
-    pursuit: &Pursuit,
-    [h, w]: [usize; 2],
-    step: usize,
+    filters: &Filters,
     stop: Stop,
+    region: &Region,
 ) -> Result<Vec<f32>> {
-    let (rows, columns) = (places(height - h, step), places(width - w, step));
+    let [h, w] = filters.size();
+    let pursuit = &filters.pursuit;
+    let rows: Vec<usize> = (0..=height - h).collect();
     let parts = rows.par_chunks(BAND).map(|rows| {
-        let first = rows[0];
-        let mut sums = Sums::new(first, rows[rows.len() - 1] + h - first, width);
-        let mut patches = vec![0.0; columns.len() * h * w];
-        let mut means = vec![0.0; columns.len()];
+        let mut sums = Sums::new(rows[0], rows.len() + h - 1, width);
+        let mut patches = Vec::with_capacity((width - w + 1) * h * w);
+        let mut places = Vec::with_capacity(width - w + 1);
         let mut estimate = vec![0.0; h * w];
         for &row in rows {
-            for ((patch, mean), &column) in
-                patches.chunks_exact_mut(h * w).zip(&mut means).zip(&columns)
-            {
-                for (i, to) in patch.chunks_exact_mut(w).enumerate() {
-                    let at = (row + i) * width + column;
-                    to.copy_from_slice(&plane[at..at + w]);
+            patches.clear();
+            places.clear();
+            for column in (0..=width - w).filter(|j| region.touches([row, *j], [h, w])) {
+                let start = patches.len();
+                for i in row..row + h {
+                    patches.extend_from_slice(&plane[i * width + column..][..w]);
                 }
-                *mean = patch.iter().sum::<f32>() / (h * w) as f32;
-                patch.iter_mut().for_each(|v| *v -= *mean);
+                let patch = &mut patches[start..];
+                let mean = patch.iter().sum::<f32>() / (h * w) as f32;
+                patch.iter_mut().for_each(|v| *v -= mean);
+                places.push((column, mean));
             }
             pursuit.code(&patches, stop.tolerance, stop.most, |n, atoms, values| {
-                estimate.fill(means[n]);
+                let (column, mean) = places[n];
+                estimate.fill(mean);
                 for (&atom, value) in atoms.iter().zip(values) {
-                    let atom = pursuit.atom(atom).iter();
-                    let to = estimate.iter_mut().zip(atom);
+                    let to = estimate.iter_mut().zip(pursuit.atom(atom));
                     to.for_each(|(to, atom)| *to += value * atom);
                 }
                 let weight = 1.0 / (1.0 + atoms.len() as f32);
                 for (i, values) in estimate.chunks_exact(w).enumerate() {
-                    sums.add(row + i, columns[n], values, weight);
+                    sums.add(row + i, column, values, weight);
                 }
             })?;
         }

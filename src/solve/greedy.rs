@@ -185,8 +185,16 @@ impl Largest {
     fn see(&mut self, block: usize, values: &[f32; BLOCK]) {
         for (lane, value) in values.iter().enumerate() {
             let larger = value.abs() > self.values[lane];
-            self.values[lane] = if larger { value.abs() } else { self.values[lane] };
-            self.blocks[lane] = if larger { block as u32 } else { self.blocks[lane] };
+            self.values[lane] = if larger {
+                value.abs()
+            } else {
+                self.values[lane]
+            };
+            self.blocks[lane] = if larger {
+                block as u32
+            } else {
+                self.blocks[lane]
+            };
         }
     }
 
@@ -235,8 +243,7 @@ impl Pursuit {
         work.support.clear();
         work.values.clear();
         let mut energy: f32 = signal.iter().map(|v| v * v).sum();
-        // Also where it is not a number.
-        if !(energy > tolerance) || most == 0 {
+        if energy <= tolerance || most == 0 {
             return;
         }
         self.correlate(signal, work);

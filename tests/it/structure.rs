@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "invert",
         &["solve", "linop", "connectivity", "backend", "pass"],
     ),
+    ("restore", &["solve", "data"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve", "files"],
@@ -92,6 +93,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "convnet",
             "invert",
+            "restore",
             "solve",
             "store",
             "data",
@@ -108,8 +110,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "convnet", "invert", "solve", "store", "data",
-            "picture", "arrays", "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "convnet", "invert", "restore", "solve", "store",
+            "data", "picture", "arrays", "problem", "model", "files", "backend",
         ],
     ),
 ];
