@@ -6,6 +6,7 @@ pub mod convnet;
 pub mod exchange;
 pub mod infer;
 pub mod invert;
+pub mod restore;
 pub mod train;
 pub mod visualize;
 
