@@ -71,14 +71,15 @@ impl Filters {
             return Self::whole(values, size);
         }
         let enough = (ENOUGH * h * w).min(MOST);
+        let energy = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>();
+        let centred = without_means(values, h * w);
         let mut shifted = Vec::new();
         for [down, right] in shifts(size) {
             if shifted.len() >= enough * h * w {
                 break;
             }
-            for filter in values.chunks_exact(h * w) {
+            for filter in centred.chunks_exact(h * w) {
                 let moved = shift(filter, size, down, right);
-                let energy = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>();
                 if energy(&moved) >= KEPT * energy(filter) {
                     shifted.extend(moved);
                 }
@@ -90,15 +91,7 @@ impl Filters {
     /// Filters as they are but for their means.
     fn whole(values: &[f32], size: [usize; 2]) -> Result<Self> {
         let n = size[0] * size[1];
-        let mut atoms = Vec::with_capacity(values.len());
-        for filter in values.chunks_exact(n) {
-            let mean = filter.iter().sum::<f32>() / n as f32;
-            let rest: Vec<f32> = filter.iter().map(|v| v - mean).collect();
-            let energy = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>();
-            if energy(&rest) > 1e-6 * energy(filter) {
-                atoms.extend(rest);
-            }
-        }
+        let atoms = without_means(values, n);
         if atoms.is_empty() {
             let [h, w] = size;
             return Err(Error::Input(format!(
@@ -205,6 +198,21 @@ impl Filters {
     pub fn values(&self) -> &[f32] {
         self.pursuit.atoms()
     }
+}
+
+/// Filters of `n` values without their means; those that hold nothing else are left out.
+fn without_means(values: &[f32], n: usize) -> Vec<f32> {
+    let energy = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>();
+    let mut rest = Vec::with_capacity(values.len());
+    for filter in values.chunks_exact(n) {
+        let mean = filter.iter().sum::<f32>() / n as f32;
+        let start = rest.len();
+        rest.extend(filter.iter().map(|v| v - mean));
+        if energy(&rest[start..]) <= 1e-6 * energy(filter) {
+            rest.truncate(start);
+        }
+    }
+    rest
 }
 
 /// Shifts by up to half of a filter, the nearest first.

@@ -8,10 +8,12 @@ const SWEEPS: usize = 40;
 /// Over-relaxation: Gauss and Seidel's step is overdone by so much.
 const RELAXATION: f32 = 1.6;
 
-/// Fills in missing pixels by a harmonic surface: each is the mean of its neighbours.
+/// Fills in missing pixels by a biharmonic surface: the sum of squared differences between each pixel and its
+/// neighbours' mean is least. No pixel leaves the range of those known.
 ///
-/// Solved from coarse to fine: at half the size a pixel is the mean of the known ones among its four, and what it
-/// lacks is filled in likewise; then Gauss and Seidel's steps, over-relaxed.
+/// Found from coarse to fine: at half the size a pixel is the mean of the known ones among its four, and what is
+/// missing there is filled in likewise; then some of Gauss and Seidel's steps, over-relaxed: far from what is known the
+/// surface is no more than near the least.
 ///
 /// # Errors
 /// [`Error::Input`] where the image is not finite, the mask is of another size, no pixel is missing or all are.
@@ -44,7 +46,12 @@ pub fn interpolate(image: &Image, missing: &[bool]) -> Result<Image> {
         _ => {
             let mut filled = image.clone();
             for c in 0..image.channels {
-                fill(filled.plane_mut(c), missing, [height, width]);
+                let plane = filled.plane_mut(c);
+                let known = || plane.iter().zip(missing).filter(|(_, missing)| !**missing);
+                let low = known().fold(f32::INFINITY, |low, (v, _)| low.min(*v));
+                let high = known().fold(f32::NEG_INFINITY, |high, (v, _)| high.max(*v));
+                fill(plane, missing, [height, width]);
+                plane.iter_mut().for_each(|v| *v = v.clamp(low, high));
             }
             Ok(filled)
         }
@@ -78,21 +85,32 @@ fn fill(plane: &mut [f32], missing: &[bool], size: [usize; 2]) {
             *v = sums[k / width / 2 * half[1] + k % width / 2];
         }
     }
+    relax(plane, missing, size);
+}
+
+/// Gauss and Seidel's steps, over-relaxed, for the least sum of squared Laplacians.
+fn relax(plane: &mut [f32], missing: &[bool], [height, width]: [usize; 2]) {
+    let around = |k: usize| {
+        let (i, j) = (k / width, k % width);
+        let all = [
+            (i > 0).then(|| k - width),
+            (i + 1 < height).then(|| k + width),
+            (j > 0).then(|| k - 1),
+            (j + 1 < width).then(|| k + 1),
+        ];
+        all.into_iter().flatten()
+    };
+    let laplacian = |k: usize| around(k).map(|n| plane[k] - plane[n]).sum::<f32>();
+    let mut laplacians: Vec<f32> = (0..plane.len()).map(laplacian).collect();
+    let unknown: Vec<usize> = (0..plane.len()).filter(|k| missing[*k]).collect();
     for _ in 0..SWEEPS {
-        for k in (0..plane.len()).filter(|k| missing[*k]) {
-            let (i, j) = (k / width, k % width);
-            let neighbours = [
-                (i > 0).then(|| k - width),
-                (i + 1 < height).then(|| k + width),
-                (j > 0).then(|| k - 1),
-                (j + 1 < width).then(|| k + 1),
-            ];
-            let (mut sum, mut count) = (0.0, 0.0);
-            for at in neighbours.into_iter().flatten() {
-                sum += plane[at];
-                count += 1.0;
-            }
-            plane[k] += RELAXATION * (sum / f32::max(count, 1.0) - plane[k]);
+        for &k in &unknown {
+            let degree = around(k).count() as f32;
+            let slope = degree * laplacians[k] - around(k).map(|n| laplacians[n]).sum::<f32>();
+            let change = -RELAXATION * slope / (degree * degree + degree).max(1.0);
+            plane[k] += change;
+            laplacians[k] += degree * change;
+            around(k).for_each(|n| laplacians[n] -= change);
         }
     }
 }

@@ -24,3 +24,6 @@ pub use filters::Filters;
 pub use inpaint::Inpainter;
 pub use interpolate::interpolate;
 pub use noise::{anscombe, anscombe_mean, estimate_sigma, impulses};
+
+#[cfg(test)]
+mod tests;

@@ -340,3 +340,126 @@ impl Pursuit {
         Some(gain)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use faer::Mat;
+    use faer::linalg::solvers::SolveLstsq;
+    use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+
+    use super::*;
+
+    fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+    }
+
+    /// The coefficients of least squares on a support, and what is left, in double precision.
+    fn least_squares(pursuit: &Pursuit, support: &[usize], y: &[f32]) -> (Vec<f64>, Vec<f64>) {
+        let n = y.len();
+        let atom = |i: usize, k: usize| f64::from(pursuit.atom(support[k])[i]);
+        let d = Mat::from_fn(n, support.len(), atom);
+        let target = Mat::from_fn(n, 1, |i, _| f64::from(y[i]));
+        let a = d.qr().solve_lstsq(&target);
+        let left = target - &d * &a;
+        let column = |m: &Mat<f64>, rows: usize| (0..rows).map(|i| m[(i, 0)]).collect();
+        (column(&a, support.len()), column(&left, n))
+    }
+
+    /// Pursuit as it is written down: correlations, the largest, least squares anew.
+    fn plain(pursuit: &Pursuit, y: &[f32], tolerance: f64, most: usize) -> (Vec<usize>, Vec<f64>) {
+        let mut support = Vec::new();
+        let mut values = Vec::new();
+        let mut left: Vec<f64> = y.iter().map(|v| f64::from(*v)).collect();
+        while left.iter().map(|v| v * v).sum::<f64>() > tolerance && support.len() < most {
+            let correlation = |k: usize| {
+                let pairs = pursuit.atom(k).iter().zip(&left);
+                pairs.map(|(a, b)| f64::from(*a) * b).sum::<f64>().abs()
+            };
+            let best =
+                (0..pursuit.count()).max_by(|&a, &b| correlation(a).total_cmp(&correlation(b)));
+            support.push(best.unwrap());
+            (values, left) = least_squares(pursuit, &support, y);
+        }
+        (support, values)
+    }
+
+    #[test]
+    fn codes_are_those_of_the_plain_way() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for (n, count, most) in [(16, 40, 6), (64, 129, 12), (9, 3, 3), (5, 64, 5), (1, 1, 1)] {
+            let pursuit = Pursuit::new(&random(n * count, &mut rng), n).unwrap();
+            let signals = random(20 * n, &mut rng);
+            let mut seen = 0;
+            let check = |s: usize, support: &[usize], values: &[f32]| {
+                let y = &signals[s * n..][..n];
+                let (wanted, coefficients) = plain(&pursuit, y, 0.01, most);
+                assert_eq!(support, wanted, "{n} {count} {s}");
+                for (a, b) in values.iter().zip(&coefficients) {
+                    assert!(
+                        (f64::from(*a) - b).abs() < 1e-3 * (1.0 + b.abs()),
+                        "{a} {b}"
+                    );
+                }
+                seen += 1;
+            };
+            pursuit.code(&signals, 0.01, most, check).unwrap();
+            assert_eq!(seen, 20);
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_within_the_tolerance_and_orthogonal_to_the_support() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let pursuit = Pursuit::new(&random(24 * 60, &mut rng), 24).unwrap();
+        let signals = random(24 * 30, &mut rng);
+        pursuit
+            .code(&signals, 0.5, 24, |s, support, values| {
+                let mut left = signals[s * 24..][..24].to_vec();
+                for (&k, value) in support.iter().zip(values) {
+                    let pairs = left.iter_mut().zip(pursuit.atom(k));
+                    pairs.for_each(|(left, atom)| *left -= value * atom);
+                }
+                assert!(left.iter().map(|v| v * v).sum::<f32>() <= 0.5 + 1e-4);
+                for &k in support {
+                    let product: f32 = left.iter().zip(pursuit.atom(k)).map(|(a, b)| a * b).sum();
+                    assert!(product.abs() < 1e-4, "{product}");
+                }
+            })
+            .unwrap();
+    }
+
+    /// A sum of two atoms of three orthogonal ones is found exactly, and no pair is better.
+    #[test]
+    fn orthogonal_atoms_give_the_best_code_there_is() {
+        let pursuit = Pursuit::new(&[1., 1., 0., 0., 1., -1., 0., 0., 0., 0., 3., 0.], 4).unwrap();
+        let mut codes = Vec::new();
+        let code = |_: usize, support: &[usize], values: &[f32]| {
+            codes.push((support.to_vec(), values.to_vec()));
+        };
+        pursuit.code(&[3.0, 1.0, 0.1, 0.0], 0.02, 4, code).unwrap();
+        assert_eq!(codes[0].0, [0, 1]);
+        let root = 2.0_f32.sqrt();
+        assert!((codes[0].1[0] - 2.0 * root).abs() < 1e-6);
+        assert!((codes[0].1[1] - root).abs() < 1e-6);
+    }
+
+    #[test]
+    fn signals_of_nothing_and_atoms_that_repeat_end() {
+        let pursuit = Pursuit::new(&[1.0, 0.0, 1.0, 0.0], 2).unwrap();
+        let mut sizes = Vec::new();
+        let signals = [0.0, 0.0, 1.0, 1.0, f32::NAN, 1.0];
+        pursuit
+            .code(&signals, 0.0, 9, |_, support, _| sizes.push(support.len()))
+            .unwrap();
+        assert_eq!(sizes[..2], [0, 1]);
+        for (atoms, n) in [
+            (vec![], 2),
+            (vec![1.0], 2),
+            (vec![0.0; 2], 2),
+            (vec![f32::NAN], 1),
+        ] {
+            assert!(Pursuit::new(&atoms, n).is_err());
+        }
+        assert!(pursuit.code(&[1.0], 0.0, 1, |_, _, _| {}).is_err());
+    }
+}
