@@ -13,10 +13,11 @@ use crate::task::restore::{self, DenoiseOptions, Files, FilterSource, InpaintOpt
 /// Images, results and filters.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// An image, or a folder of them (searched recursively).
+    /// An image, or a folder of them (searched recursively); or the array `y` of a .npz, .npy or .safetensors file,
+    /// [channels, height, width] with white as 1.
     #[arg(value_name = "IMAGE|DIR")]
     pub input: PathBuf,
-    /// The picture to write, a .png; of a folder, the folder for pictures of the same names. A comparison is written
+    /// The picture to write, a .png, or a .npz for the array `x` without rounding; of a folder, the folder for pictures of the same names. A comparison is written
     /// beside each.
     #[arg(long, value_name = "PATH")]
     pub out: PathBuf,

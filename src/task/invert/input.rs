@@ -220,7 +220,7 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
 
 /// Channels, height and width of an array: `[height, width]` is one channel, and a batch of one image
 /// is that image.
-fn sides(shape: &[usize]) -> Result<[usize; 3], &'static str> {
+pub(in crate::task) fn sides(shape: &[usize]) -> Result<[usize; 3], &'static str> {
     /// A side from which on an axis cannot be meant as that of the channels.
     const SIDE: usize = 16;
     match *shape {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::report::{Fidelity, Report, Row};
 use super::{Files, Steps};
+use crate::arrays::{self, Bundle};
 use crate::data::{Image, folder, psnr, snr};
 use crate::error::{Error, Result};
 use crate::files::{Written, refuse_existing};
 use crate::picture;
 use crate::report::Results;
+use crate::task::invert::sides;
 use crate::task::{Callback, Event, find_images};
 
 /// Comparisons show at most so many pixels a side, from the middle.
@@ -115,15 +117,18 @@ fn one(
     steps: &mut Steps,
     restore: &mut dyn FnMut(&Image, &mut Steps) -> Result<Restored>,
 ) -> Result<Row> {
-    let image = folder::read(&job.image, true, None)?.without_colour();
+    let image = read(&job.image)?;
     let reference = job.reference.as_ref().map(|path| reference(path, &image));
     let reference = reference.transpose()?;
     let started = std::time::Instant::now();
     let mut restored = restore(&image, steps)?;
     let seconds = started.elapsed().as_secs_f64();
-    // As the file will hold them.
-    for v in &mut restored.image.values {
-        *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+    let pixels = !arrays::is_bundle(&job.out);
+    if pixels {
+        // As the file will hold them.
+        for v in &mut restored.image.values {
+            *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+        }
     }
     let of = |x: &Image| {
         reference.as_ref().map(|y| Fidelity {
@@ -149,9 +154,36 @@ fn one(
         _ => Path::new("."),
     };
     Written::in_folder(folder)?.add(Path::new(&file_name(&job.compared)))?;
-    picture::save_png(&restored.image, &job.out)?;
+    match pixels {
+        true => picture::save_png(&restored.image, &job.out)?,
+        false => {
+            let mut bundle = Bundle::default();
+            bundle.put("x", &restored.image.shape(), restored.image.values)?;
+            arrays::write(&job.out, &bundle, true)?;
+        }
+    }
     picture::save_png(&compared, &job.compared)?;
     Ok(row)
+}
+
+/// A picture, in one channel where it has no colour, or the array `y` of a file of arrays.
+fn read(path: &Path) -> Result<Image> {
+    if !arrays::is_bundle(path) {
+        return Ok(folder::read(path, true, None)?.without_colour());
+    }
+    let bundle = arrays::read(path)?;
+    let array = bundle.array("y", path)?;
+    let place = |reason: String| Error::Input(format!("{}: {reason}", path.display()));
+    let [channels, height, width] = sides(&array.shape)
+        .map_err(|reason| place(format!("`y` has shape {:?}; {reason}", array.shape)))?;
+    let image = Image {
+        channels,
+        height,
+        width,
+        values: array.values.clone(),
+    };
+    image.check().map_err(|error| place(error.to_string()))?;
+    Ok(image)
 }
 
 /// The image without the fault, of as many channels as the other.
@@ -206,12 +238,13 @@ fn compare(
     picture::table(&title, &headers, &[(String::new(), images)])
 }
 
-/// The middle of an image, as much as is shown.
+/// The middle of an image, as much as is shown; of other than three channels, the first.
 fn middle(image: &Image) -> Image {
+    let channels = if image.channels == 3 { 3 } else { 1 };
     let [height, width] = [image.height, image.width].map(|side| side.min(SHOWN));
     let (top, left) = ((image.height - height) / 2, (image.width - width) / 2);
-    let mut out = Image::zeros(image.channels, height, width);
-    for c in 0..image.channels {
+    let mut out = Image::zeros(channels, height, width);
+    for c in 0..channels {
         let rows = image.plane(c).chunks_exact(image.width).skip(top);
         for (to, from) in out.plane_mut(c).chunks_exact_mut(width).zip(rows) {
             to.copy_from_slice(&from[left..left + width]);
@@ -221,15 +254,15 @@ fn middle(image: &Image) -> Image {
 }
 
 fn job_of_file(files: &Files) -> Result<Job> {
-    if files
-        .out
-        .extension()
-        .is_none_or(|end| !end.eq_ignore_ascii_case("png"))
-    {
+    let is_png = |end: &OsStr| end.eq_ignore_ascii_case("png");
+    if !arrays::is_bundle(&files.out) && !files.out.extension().is_some_and(is_png) {
         return Err(Error::Config(format!(
-            "{} is no name of a picture that can be written; let it end in .png",
+            "{} is no name of a picture that can be written; let it end in .png, or in .npz for an array",
             files.out.display()
         )));
+    }
+    if arrays::is_bundle(&files.out) {
+        arrays::check_path(&files.out, files.overwrite)?;
     }
     if let Some(reference) = files.reference.as_ref().filter(|path| path.is_dir()) {
         return Err(Error::Input(format!(

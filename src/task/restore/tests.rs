@@ -192,6 +192,24 @@ fn masks_are_checked_before_any_work() {
 }
 
 #[test]
+fn arrays_are_denoised_without_rounding() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut bundle = crate::arrays::Bundle::default();
+    let values: Vec<f32> = (0..2 * 12 * 14).map(|k| (k % 3) as f32 - 0.7).collect();
+    bundle.put("y", &[2, 12, 14], values).unwrap();
+    crate::arrays::write(folder.join("in.npz"), &bundle, false).unwrap();
+    let options = white(files(folder, "in.npz", "out.npz"), Some(20.0));
+    denoise(&options, &mut ()).unwrap();
+    let x = crate::arrays::read(folder.join("out.npz")).unwrap();
+    let x = &x.arrays["x"];
+    assert_eq!(x.shape, [2, 12, 14]);
+    assert!(x.values.iter().any(|v| *v < 0.0) && x.values.iter().any(|v| *v > 1.0));
+    let error = denoise(&white(files(folder, "in.npz", "out.jpg"), None), &mut ()).unwrap_err();
+    assert!(error.to_string().contains(".png"), "{error}");
+}
+
+#[test]
 fn filters_of_a_run_are_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = crate::task::test_runs::run(folder.path(), "steps = 2");
