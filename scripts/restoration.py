@@ -227,7 +227,7 @@ def table(args, results):
         lines += ["", "| image | mask | tool | PSNR, dB | s | times as long |", "|---|---|---|---|---|---|"]
     for key in rows:
         decibel, seconds = results["|".join(key)]
-        own = results["|".join([*key[:3], "deconvnet"])][1]
+        own = results.get("|".join([*key[:3], "deconvnet"]), [0, np.nan])[1]
         lines.append(f"| {key[1]} | {key[2]} | {key[3]} | {decibel:.2f} | {seconds:.2f} | {seconds / own:.1f} |")
     (args.out / "table.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

@@ -61,6 +61,7 @@
 //! | [`model`] | layers, networks, maps (dense and sparse), the data term and the objective |
 //! | [`solve`] | the solvers for maps and filters, the loop that runs them, coding layer by layer |
 //! | [`invert`] | the ways to invert a convolution |
+//! | [`restore`] | images restored by greedy codes of patches |
 //! | [`convnet`] | trained convnets: read, run forward, and back to the pixels |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
 //! | [`config`], [`store`], [`run`] | settings, the run folder, and what a checkpoint holds |
