@@ -259,7 +259,7 @@ def main():
     parser.add_argument("--sigmas", default="15,25,50")
     parser.add_argument("--rivals-every", type=int, default=1)
     parser.add_argument("--skip", default="", type=lambda text: set(filter(None, text.split(","))))
-    parser.add_argument("--shown", type=int, default=5, help="the image of Set12 that is shown, from 0")
+    parser.add_argument("--shown", type=int, default=0, help="the image of Set12 that is shown, from 0")
     args = parser.parse_args()
     work = args.out / "work"
     work.mkdir(parents=True, exist_ok=True)

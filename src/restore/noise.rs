@@ -59,7 +59,6 @@ fn of_plane(plane: &[f32], [height, width]: [usize; 2]) -> Result<f64> {
     let mut means = [0.0; N];
     let mut count = 0.0;
     let mut patch = [0.0; N];
-    // Steps in one direction only move along the grid of an image that was coded in blocks.
     for row in (0..=height - SIDE).step_by(step) {
         for column in (0..=width - SIDE).step_by(step) {
             for (i, to) in patch.chunks_exact_mut(SIDE).enumerate() {
