@@ -34,7 +34,7 @@ pub struct Step {
 ///
 /// ```
 /// use deconvnet::data::{psnr, scenes};
-/// /// use deconvnet::restore::{Denoiser, Filters};
+/// use deconvnet::restore::{Denoiser, Filters};
 ///
 /// let clean = scenes::sample(0, 48, 1).grey();
 /// let mut noisy = clean.clone();

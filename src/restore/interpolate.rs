@@ -21,9 +21,9 @@ const RELAXATION: f32 = 1.6;
 /// ```
 /// use deconvnet::{data::Image, restore::interpolate};
 ///
-/// let ramp = Image { channels: 1, height: 1, width: 5, values: vec![0.0, 0.25, 0.0, 0.0, 1.0] };
-/// let filled = interpolate(&ramp, &[false, false, true, true, false])?;
-/// assert!((filled.values[2] - 0.5).abs() < 1e-3 && (filled.values[3] - 0.75).abs() < 1e-3);
+/// let ramp = Image { channels: 1, height: 1, width: 6, values: vec![0.0, 0.2, 0.0, 0.0, 0.8, 1.0] };
+/// let filled = interpolate(&ramp, &[false, false, true, true, false, false])?;
+/// assert!((filled.values[2] - 0.4).abs() < 1e-3 && (filled.values[3] - 0.6).abs() < 1e-3);
 /// # Ok::<(), deconvnet::Error>(())
 /// ```
 pub fn interpolate(image: &Image, missing: &[bool]) -> Result<Image> {
