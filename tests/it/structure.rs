@@ -50,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "invert",
         &["solve", "linop", "connectivity", "backend", "pass"],
     ),
+    ("restore", &["solve", "data"]),
     (
         "config",
         &["backend", "connectivity", "data", "model", "solve", "files"],
@@ -96,6 +97,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "invert",
             "features",
             "classify",
+            "restore",
             "solve",
             "store",
             "data",
@@ -112,8 +114,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "convnet", "invert", "features", "classify", "solve",
-            "store", "data", "picture", "arrays", "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "convnet", "invert", "restore", "features",
+            "classify", "solve", "store", "data", "picture", "arrays", "problem", "model", "files",
+            "backend",
         ],
     ),
 ];
