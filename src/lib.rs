@@ -62,6 +62,7 @@
 //! | [`model`] | layers, networks, maps (dense and sparse), the data term and the objective |
 //! | [`solve`] | the solvers for maps and filters, the loop that runs them, coding layer by layer |
 //! | [`invert`] | the ways to invert a convolution |
+//! | [`restore`] | images restored by greedy codes of patches |
 //! | [`convnet`] | trained convnets: read, run forward, and back to the pixels |
 //! | [`features`], [`classify`] | maps to feature vectors by words and a pyramid; support vector machines on them |
 //! | [`data`], [`arrays`], [`picture`] | images in, arrays in and out, pictures out |
@@ -105,6 +106,7 @@ pub mod picture;
 pub mod pooling;
 pub mod problem;
 pub mod report;
+pub mod restore;
 pub mod run;
 pub mod solve;
 pub mod store;

@@ -15,6 +15,7 @@ mod output;
 mod panics;
 mod progress;
 mod recipe;
+mod restore;
 mod runs;
 mod train;
 mod visualize;
@@ -79,6 +80,17 @@ pub enum Command {
         deconvnet invert --observed blurred.png --kernel gaussian:2x9 --padding none --methods total-variation\n  \
         deconvnet invert --random 1x1x64 --kernel taps:0.25,1,0.25 --padding none --methods adam,lbfgs")]
     Invert(Box<invert::InvertArgs>),
+    /// Take noise away from images: white noise, that of counts, salt and pepper.
+    #[command(
+        after_help = "Examples:\n  deconvnet denoise noisy.png --sigma 25 --out clean.png\n  \
+        deconvnet denoise photos --out denoised\n  \
+        deconvnet denoise counts.png --noise poisson --peak 30 --out clean.png"
+    )]
+    Denoise(restore::DenoiseArgs),
+    /// Fill in missing pixels: black in the mask.
+    #[command(after_help = "Example:\n  \
+        deconvnet inpaint scratched.png --mask mask.png --out whole.png")]
+    Inpaint(restore::InpaintArgs),
     /// Draw a run: filters projected to pixels, connectivity, maps, patches, curves.
     #[command(
         after_help = "Examples:\n  deconvnet visualize --checkpoint sample\n  \
@@ -136,6 +148,8 @@ pub fn run(arguments: Arguments) -> Result<bool> {
         Command::Infer(args) => infer::run(&args, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Invert(args) => invert::run(&args, console),
+        Command::Denoise(args) => restore::denoise(&args, console),
+        Command::Inpaint(args) => restore::inpaint(&args, console),
         Command::Visualize(args) => visualize::run(&args, console),
         Command::Export(args) => export::run(&args, console),
         Command::Import(args) => import::run(&args, console),

@@ -55,6 +55,16 @@ impl Image {
         grey
     }
 
+    /// One plane of an image whose three are the same; another image as it is.
+    pub fn without_colour(mut self) -> Self {
+        let n = self.height * self.width;
+        if self.channels == 3 && self.plane(0) == self.plane(1) && self.plane(0) == self.plane(2) {
+            self.channels = 1;
+            self.values.truncate(n);
+        }
+        self
+    }
+
     /// Whether every plane has one value all over, to the rounding of a change of size: there is nothing
     /// to learn from, and a ratio of signal to noise has no meaning.
     pub fn is_flat(&self) -> bool {

@@ -13,6 +13,7 @@ mod drive;
 mod encode;
 mod filters;
 mod fista;
+mod greedy;
 mod half_quadratic;
 mod ista;
 mod learn;
@@ -28,6 +29,7 @@ pub use drive::{Callback, Evaluate, Limits, Point, Quality, Reason, Solved, driv
 pub use encode::{Budget, Encoded, Encoder, Stage};
 pub use filters::{Batches, CodedBatch, FilterProblem, FilterStep, OnlineStatistics};
 pub use fista::{Fista, FistaPass};
+pub use greedy::Pursuit;
 pub use half_quadratic::{DirectionPass, HalfQuadratic, LastPass, Schedule, ShrinkPass};
 pub use ista::{Ista, IstaState};
 pub use learn::{FilterMemory, Learner, Learnt};

@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod features;
 pub mod infer;
 pub mod invert;
+pub mod restore;
 pub mod train;
 pub mod visualize;
 

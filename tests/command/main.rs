@@ -6,6 +6,7 @@ mod convnet_train;
 mod exit;
 mod folders;
 mod invert;
+mod restore;
 mod stopping;
 mod streams;
 mod support;

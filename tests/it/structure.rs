@@ -53,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "invert",
         &["solve", "linop", "connectivity", "backend", "pass"],
     ),
+    ("restore", &["solve", "data"]),
     (
         "config",
         &[
@@ -108,6 +109,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "invert",
             "features",
             "classify",
+            "restore",
             "solve",
             "store",
             "data",
@@ -125,8 +127,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "convnet", "invert", "features", "classify", "solve",
-            "store", "data", "picture", "arrays", "problem", "model", "files", "backend",
+            "task", "train", "run", "config", "convnet", "invert", "restore", "features",
+            "classify", "solve", "store", "data", "picture", "arrays", "problem", "model", "files",
+            "backend",
         ],
     ),
 ];

@@ -63,7 +63,7 @@ impl Given {
         let mut chosen = match elsewhere {
             Some(mut chosen) => {
                 if chosen.is_single() {
-                    image = without_colour(image);
+                    image = image.without_colour();
                     let [.., h, w] = chosen.filters.shape;
                     chosen.filters = Filters::each(image.channels, [h, w], &chosen.filters.values);
                 }
@@ -129,20 +129,6 @@ fn built_in(experiment: &Experiment, channels: usize) -> Result<Chosen> {
         name: plain(&name),
         convolved: !experiment.correlate,
     })
-}
-
-/// One plane of an image whose three are the same.
-fn without_colour(image: Image) -> Image {
-    let grey =
-        image.channels == 3 && image.plane(0) == image.plane(1) && image.plane(0) == image.plane(2);
-    match grey {
-        true => Image {
-            channels: 1,
-            values: image.plane(0).to_vec(),
-            ..image
-        },
-        false => image,
-    }
 }
 
 /// The shape of the image that gives one of shape `y`.
@@ -234,7 +220,7 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
 
 /// Channels, height and width of an array: `[height, width]` is one channel, and a batch of one image
 /// is that image.
-fn sides(shape: &[usize]) -> Result<[usize; 3], &'static str> {
+pub(in crate::task) fn sides(shape: &[usize]) -> Result<[usize; 3], &'static str> {
     /// A side from which on an axis cannot be meant as that of the channels.
     const SIDE: usize = 16;
     match *shape {

@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::invert::{Analysis, Decomposition, Inverse, InverseMethod, Recovery, Settings, noise};
 use crate::report::Results;
 use crate::solve::{Limits, Reason};
+pub(super) use input::sides;
 use input::{Given, Known};
 
 /// What to invert, and where to.

@@ -1,0 +1,262 @@
+//! The passes against plain references, and what they must keep.
+
+use faer::Mat;
+use faer::linalg::solvers::Solve;
+
+use super::denoise::Denoiser;
+use super::filters::Filters;
+use super::patches::{Region, Stop, approximate};
+use super::planes::{Planes, cropped, mirrored};
+use super::*;
+use crate::data::{Image, psnr, scenes};
+
+/// Numbers without a pattern from 0 to 1.
+fn hashed(k: usize) -> f32 {
+    let hash = (k as u32).wrapping_mul(2_654_435_761) ^ 0x9e37;
+    let hash = (hash ^ (hash >> 15)).wrapping_mul(0x85eb_ca6b);
+    (hash ^ (hash >> 13)) as f32 / u32::MAX as f32
+}
+
+/// A scene, and the same with uniform noise of deviation `sigma`.
+fn scene(side: usize, sigma: f32) -> (Image, Image) {
+    let clean = scenes::sample(0, side, 5).grey();
+    let mut noisy = clean.clone();
+    for (k, v) in noisy.values.iter_mut().enumerate() {
+        *v += 12.0_f32.sqrt() * sigma * (hashed(k) - 0.5);
+    }
+    (clean, noisy)
+}
+
+#[test]
+fn the_first_pass_is_that_of_patch_after_patch() {
+    let (_, noisy) = scene(21, 0.1);
+    let size = [21, 21];
+    let filters = Filters::built_in();
+    let stop = Stop {
+        tolerance: 0.64,
+        most: 32,
+    };
+    let everywhere = Region::everywhere();
+    let found = approximate(&noisy.values, size, &filters, stop, &everywhere).unwrap();
+    let planes = Planes::new(&noisy);
+    let (mut sums, mut weights) = (vec![0.0f64; 441], vec![0.0f64; 441]);
+    for row in 0..14 {
+        for column in 0..14 {
+            let patch = planes.patch([row, column], [8, 8]);
+            let at = |k: usize| (row + k / 8) * 21 + column + k % 8;
+            let mean = noisy.values[at(0)] - patch[0];
+            let code = |_: usize, atoms: &[usize], values: &[f32]| {
+                let weight = 1.0 / (1.0 + atoms.len() as f64);
+                for k in 0..64 {
+                    let atoms = atoms.iter().zip(values);
+                    let sum: f32 = atoms.map(|(&a, v)| v * filters.pursuit.atom(a)[k]).sum();
+                    sums[at(k)] += weight * f64::from(mean + sum);
+                    weights[at(k)] += weight;
+                }
+            };
+            filters.pursuit.code(&patch, 0.64, 32, code).unwrap();
+        }
+    }
+    for (k, v) in found.iter().enumerate() {
+        assert!((f64::from(*v) - sums[k] / weights[k]).abs() < 1e-4, "{k}");
+    }
+}
+
+/// One group of all patches of a small image, by inverses in double precision.
+#[test]
+fn the_second_pass_is_the_wiener_estimate_of_a_group() {
+    let (clean, noisy) = scene(12, 0.1);
+    let size = [12, 12];
+    let sigma = 0.1_f64;
+    let all: Vec<[usize; 2]> = (0..25).map(|k| [k / 5, k % 5]).collect();
+    let column = |image: &Image, [row, column]: [usize; 2]| {
+        Mat::from_fn(64, 1, |k, _| {
+            f64::from(image.values[(row + k / 8) * 12 + column + k % 8])
+        })
+    };
+    let mut mean = Mat::<f64>::zeros(64, 1);
+    for &at in &all {
+        mean += column(&clean, at) * faer::Scale(1.0 / 25.0);
+    }
+    let mut covariance = Mat::<f64>::zeros(64, 64);
+    for &at in &all {
+        let d = column(&clean, at) - &mean;
+        covariance += &d * d.transpose() * faer::Scale(1.0 / 24.0);
+    }
+    let mut with_noise = covariance.clone();
+    (0..64).for_each(|k| with_noise[(k, k)] += sigma * sigma);
+    let solver = with_noise.partial_piv_lu();
+    let (mut sums, mut counts) = (vec![0.0; 144], vec![0.0; 144]);
+    for &at in &all {
+        let d = column(&noisy, at) - &mean;
+        let x = &mean + &covariance * solver.solve(&d);
+        for k in 0..64 {
+            let pixel = (at[0] + k / 8) * 12 + at[1] + k % 8;
+            sums[pixel] += x[(k, 0)];
+            counts[pixel] += 1.0;
+        }
+    }
+    let (y, x) = (&noisy.values, &clean.values);
+    let found = groups::refine(y, x, x, size, sigma as f32, &Region::everywhere());
+    for (k, v) in found.iter().enumerate() {
+        let wanted = sums[k] / counts[k];
+        assert!((f64::from(*v) - wanted).abs() < 1e-4, "{k}: {v} {wanted}");
+    }
+}
+
+#[test]
+fn a_region_is_where_its_pixels_are() {
+    let mut pixels = vec![false; 12];
+    pixels[6] = true;
+    let region = Region::of(&pixels, 4);
+    assert!(region.touches([0, 0], [3, 4]) && region.touches([1, 2], [1, 1]));
+    assert!(!region.touches([0, 0], [1, 4]) && !region.touches([1, 3], [2, 1]));
+}
+
+#[test]
+fn colours_come_back_and_white_noise_stays_white() {
+    let image = scenes::sample(0, 9, 2);
+    let planes = Planes::new(&image);
+    let back = planes.image();
+    for (a, b) in image.values.iter().zip(&back.values) {
+        assert!((a - b).abs() < 1e-6);
+    }
+    let energy = |values: &[f32]| values.iter().map(|v| f64::from(v * v)).sum::<f64>();
+    let parts: f64 = planes.values.iter().map(|plane| energy(plane)).sum();
+    assert!((parts - energy(&image.values)).abs() < 1e-3);
+}
+
+#[test]
+fn small_images_are_mirrored_as_often_as_needed() {
+    let image = Image {
+        values: vec![1.0, 2.0],
+        ..Image::zeros(1, 1, 2)
+    };
+    let large = mirrored(&image, [2, 7]);
+    assert_eq!(large.values[..7], [1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
+    assert_eq!(cropped(&large, [1, 2]), image);
+}
+
+#[test]
+fn both_passes_gain_in_grey_and_in_colour() {
+    let (clean, noisy) = scene(64, 0.1);
+    let both = Denoiser::new(Filters::built_in());
+    let first = Denoiser {
+        groups: false,
+        ..both.clone()
+    };
+    let [a, b] = [&first, &both].map(|d| psnr(&clean, &d.denoise(&noisy, 0.1, &mut ()).unwrap()));
+    let before = psnr(&clean, &noisy);
+    assert!(a > before + 7.0 && b > a, "{before} {a} {b}");
+    // Three times the same channel: what one is told of, all are.
+    let colour = |image: &Image| Image {
+        channels: 3,
+        values: image.values.repeat(3),
+        ..*image
+    };
+    let tinted = both.denoise(&colour(&noisy), 0.1, &mut ()).unwrap();
+    let plane = |c: usize| tinted.plane(c).iter().zip(tinted.plane(0));
+    assert!(plane(2).all(|(a, b)| (a - b).abs() < 1e-4));
+}
+
+#[test]
+fn filters_are_learnt_and_adapted() {
+    let images: Vec<Image> = (0..3).map(|k| scenes::sample(k, 64, 1)).collect();
+    let few = Filters::learn(&images, 40, [5, 5], 6, 1).unwrap();
+    assert_eq!((few.count(), few.size()), (40, [5, 5]));
+    let again = Filters::learn(&images, 40, [5, 5], 6, 1).unwrap();
+    assert_eq!(few.values(), again.values(), "the same seed, the same bits");
+    let (clean, noisy) = scene(64, 0.1);
+    let quality = |filters: Filters| {
+        let denoiser = Denoiser {
+            filters,
+            groups: false,
+        };
+        psnr(&clean, &denoiser.denoise(&noisy, 0.1, &mut ()).unwrap())
+    };
+    let start = Filters::learn(&images, 40, [5, 5], 0, 1).unwrap();
+    let adapted = few.adapted(&noisy, 0.1, 5).unwrap();
+    let [unlearnt, learnt, adapted] = [start, few.clone(), adapted].map(quality);
+    assert!(
+        learnt > unlearnt && adapted > learnt - 0.1,
+        "{unlearnt} {learnt} {adapted}"
+    );
+    assert!(few.adapted(&Image::zeros(1, 4, 9), 0.1, 1).is_err());
+    assert!(Filters::learn(&images[..0], 4, [5, 5], 1, 1).is_err());
+}
+
+#[test]
+fn filters_that_are_none_are_refused() {
+    for values in [vec![], vec![1.0; 9], vec![f32::NAN; 9], vec![1.0; 4]] {
+        assert!(Filters::new(&values, [3, 3]).is_err(), "{values:?}");
+    }
+}
+
+#[test]
+fn missing_pixels_are_filled_in_and_the_others_kept() {
+    let (clean, _) = scene(48, 0.0);
+    let missing: Vec<bool> = (0..48 * 48).map(|k| hashed(k) < 0.5).collect();
+    let mut holed = clean.clone();
+    let pixels = holed.values.iter_mut().zip(&missing);
+    pixels.for_each(|(v, missing)| *v = if *missing { 0.5 } else { *v });
+    let start = interpolate(&holed, &missing).unwrap();
+    let filled = Inpainter::new(Filters::built_in())
+        .inpaint(&holed, &missing, &mut ())
+        .unwrap();
+    let [before, after] = [&start, &filled].map(|image| psnr(&clean, image));
+    assert!(before > 25.0 && after > before + 0.1, "{before} {after}");
+    for ((a, b), missing) in filled.values.iter().zip(&clean.values).zip(&missing) {
+        assert!(*missing || a == b);
+    }
+}
+
+/// A plane through the known pixels is the surface of least curvature inside of them.
+#[test]
+fn a_ramp_is_interpolated_exactly() {
+    let mut ramp = Image::zeros(1, 9, 9);
+    let pixels = ramp.values.iter_mut().enumerate();
+    pixels.for_each(|(k, v)| *v = 0.05 * (k / 9) as f32 + 0.03 * (k % 9) as f32);
+    let inside = |k: usize| (3..6).contains(&(k / 9)) && (3..6).contains(&(k % 9));
+    let missing: Vec<bool> = (0..81).map(inside).collect();
+    let mut holed = ramp.clone();
+    let pixels = holed.values.iter_mut().zip(&missing);
+    pixels.for_each(|(v, missing)| *v = if *missing { 9.0 } else { *v });
+    let filled = interpolate(&holed, &missing).unwrap();
+    for (a, b) in filled.values.iter().zip(&ramp.values) {
+        assert!((a - b).abs() < 1e-3, "{a} {b}");
+    }
+}
+
+#[test]
+fn counts_keep_their_mean() {
+    // The mean of the transform under a Poisson law, summed up, goes back to the mean of the law.
+    for mean in [1.0, 4.0, 30.0] {
+        let (mut probability, mut sum) = (f64::exp(-mean), 0.0);
+        for count in 0..200 {
+            sum += probability * 2.0 * (f64::from(count) + 0.375).sqrt();
+            probability *= mean / f64::from(count + 1);
+        }
+        let image = Image {
+            values: vec![sum as f32],
+            ..Image::zeros(1, 1, 1)
+        };
+        let back = f64::from(anscombe_mean(&image, 1.0).unwrap().values[0]);
+        assert!((back - mean).abs() < 0.02 * mean, "{mean}: {back}");
+    }
+    assert!(anscombe(&Image::zeros(1, 1, 1), 0.0).is_err());
+    let below = Image {
+        values: vec![-0.1],
+        ..Image::zeros(1, 1, 1)
+    };
+    assert!(anscombe(&below, 9.0).is_err());
+}
+
+#[test]
+fn values_that_are_no_numbers_are_refused() {
+    let (_, mut noisy) = scene(24, 0.1);
+    noisy.values[30] = f32::NAN;
+    let denoiser = Denoiser::new(Filters::built_in());
+    assert!(denoiser.denoise(&noisy, 0.1, &mut ()).is_err());
+    assert!(estimate_sigma(&noisy).is_err());
+    assert!(interpolate(&noisy, &[true; 576]).is_err());
+}

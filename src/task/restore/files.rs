@@ -1,0 +1,322 @@
+//! The images of a restoration, and what is written of each.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::report::{Fidelity, Report, Row};
+use super::{Files, Steps};
+use crate::arrays::{self, Bundle};
+use crate::data::{Image, folder, psnr, snr};
+use crate::error::{Error, Result};
+use crate::files::{Written, refuse_existing};
+use crate::picture;
+use crate::report::Results;
+use crate::task::invert::sides;
+use crate::task::{Callback, Event, find_images};
+
+/// Comparisons show at most so many pixels a side, from the middle.
+const SHOWN: usize = 512;
+/// An error of so much of the range is drawn black or white.
+const LARGEST_ERROR: f32 = 0.1;
+
+/// What became of one image.
+pub(super) struct Restored {
+    pub image: Image,
+    /// Standard deviation of the noise taken away, in grey levels of 255.
+    pub sigma: Option<f64>,
+    /// Pixels filled in.
+    pub missing: Option<usize>,
+}
+
+/// One image to be restored.
+struct Job {
+    image: PathBuf,
+    out: PathBuf,
+    compared: PathBuf,
+    reference: Option<PathBuf>,
+}
+
+/// Restores each image by `restore`, which gets the image, in one channel where it has no colour.
+pub(super) fn each(
+    files: &Files,
+    mut report: Report,
+    headers: [&str; 3],
+    callback: &mut dyn Callback<Event>,
+    restore: &mut dyn FnMut(&Image, &mut Steps) -> Result<Restored>,
+) -> Result<Report> {
+    let is_folder = files.input.is_dir();
+    let jobs = match is_folder {
+        true => jobs_of_folder(files, callback)?,
+        false => vec![job_of_file(files)?],
+    };
+    for job in &jobs {
+        for path in [&job.out, &job.compared] {
+            refuse_existing(path, files.overwrite)?;
+        }
+        let same = std::fs::canonicalize(&job.out).ok();
+        if same.is_some() && same == std::fs::canonicalize(&job.image).ok() {
+            return Err(Error::Config(format!(
+                "the result {} would replace the image; choose another name",
+                job.out.display()
+            )));
+        }
+    }
+    let results = match is_folder {
+        true => Some(Results::claim(&files.out, &[""; 0], files.overwrite)?),
+        false => None,
+    };
+    report.images = jobs.len();
+    for (k, job) in jobs.iter().enumerate() {
+        if k > 0 && callback.interrupted() {
+            report.interrupted = true;
+            break;
+        }
+        let name = file_name(&job.image);
+        let done = match is_folder {
+            true => one(
+                job,
+                headers,
+                &mut Steps {
+                    name: name.clone(),
+                    callback: &mut (),
+                },
+                restore,
+            ),
+            false => one(
+                job,
+                headers,
+                &mut Steps {
+                    name: name.clone(),
+                    callback,
+                },
+                restore,
+            ),
+        };
+        match done {
+            Ok(row) => report.rows.push(row),
+            Err(error) if !is_folder => return Err(error),
+            Err(error) => report
+                .failures
+                .push(format!("{}: {error}", job.image.display())),
+        }
+        if is_folder {
+            let (done, of) = (k + 1, jobs.len());
+            callback.event(Event::Item { name, done, of });
+        }
+    }
+    if let Some(results) = results {
+        results.table(&report.table(), &report)?;
+    }
+    Ok(report)
+}
+
+/// Restores one image and writes what came of it.
+fn one(
+    job: &Job,
+    headers: [&str; 3],
+    steps: &mut Steps,
+    restore: &mut dyn FnMut(&Image, &mut Steps) -> Result<Restored>,
+) -> Result<Row> {
+    let image = read(&job.image)?;
+    let reference = job.reference.as_ref().map(|path| reference(path, &image));
+    let reference = reference.transpose()?;
+    let started = std::time::Instant::now();
+    let mut restored = restore(&image, steps)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let pixels = !arrays::is_bundle(&job.out);
+    if pixels {
+        // As the file will hold them.
+        for v in &mut restored.image.values {
+            *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+        }
+    }
+    let of = |x: &Image| {
+        reference.as_ref().map(|y| Fidelity {
+            psnr: psnr(y, x),
+            snr: Some(snr(y, x)).filter(|snr| snr.is_finite()),
+        })
+    };
+    let row = Row {
+        image: job.image.clone(),
+        out: job.out.clone(),
+        channels: image.channels,
+        height: image.height,
+        width: image.width,
+        sigma: restored.sigma,
+        missing: restored.missing,
+        before: of(&image),
+        after: of(&restored.image),
+        seconds,
+    };
+    let compared = compare(&row, headers, &image, &restored.image, reference.as_ref())?;
+    let folder = match job.compared.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    Written::in_folder(folder)?.add(Path::new(&file_name(&job.compared)))?;
+    match pixels {
+        true => picture::save_png(&restored.image, &job.out)?,
+        false => {
+            let mut bundle = Bundle::default();
+            bundle.put("x", &restored.image.shape(), restored.image.values)?;
+            arrays::write(&job.out, &bundle, true)?;
+        }
+    }
+    picture::save_png(&compared, &job.compared)?;
+    Ok(row)
+}
+
+/// A picture, in one channel where it has no colour, or the array `y` of a file of arrays.
+fn read(path: &Path) -> Result<Image> {
+    if !arrays::is_bundle(path) {
+        return Ok(folder::read(path, true, None)?.without_colour());
+    }
+    let bundle = arrays::read(path)?;
+    let array = bundle.array("y", path)?;
+    let place = |reason: String| Error::Input(format!("{}: {reason}", path.display()));
+    let [channels, height, width] = sides(&array.shape)
+        .map_err(|reason| place(format!("`y` has shape {:?}; {reason}", array.shape)))?;
+    let image = Image {
+        channels,
+        height,
+        width,
+        values: array.values.clone(),
+    };
+    image.check().map_err(|error| place(error.to_string()))?;
+    Ok(image)
+}
+
+/// The image without the fault, of as many channels as the other.
+fn reference(path: &Path, image: &Image) -> Result<Image> {
+    let clean = folder::read(path, image.channels == 3, None)?;
+    let [_, h, w] = image.shape();
+    match clean.height == h && clean.width == w {
+        true => Ok(clean),
+        false => Err(Error::Input(format!(
+            "the reference {} has {} x {} pixels and the image {h} x {w}; both must be of one size",
+            path.display(),
+            clean.height,
+            clean.width
+        ))),
+    }
+}
+
+/// The image before and after, side by side, and what changed; the truth and the error, where it is known.
+fn compare(
+    row: &Row,
+    [title, before, after]: [&str; 3],
+    image: &Image,
+    restored: &Image,
+    reference: Option<&Image>,
+) -> Result<Image> {
+    let difference = |a: &Image, b: &Image| {
+        let values = a.values.iter().zip(&b.values).map(|(a, b)| a - b);
+        let difference = Image {
+            values: values.collect(),
+            ..*a
+        };
+        picture::symmetric(&middle(&difference), Some(LARGEST_ERROR))
+    };
+    let label = |name: &str, of: Option<Fidelity>| match of {
+        Some(Fidelity { psnr, .. }) => format!("{name}, {psnr:.2} dB"),
+        None => name.to_owned(),
+    };
+    let mut headers = vec![label(before, row.before), label(after, row.after)];
+    let mut images = vec![middle(image), middle(restored)];
+    match reference {
+        None => {
+            headers.push("difference".into());
+            images.push(difference(image, restored));
+        }
+        Some(clean) => {
+            headers.extend(["reference".into(), "error".into()]);
+            images.extend([middle(clean), difference(restored, clean)]);
+        }
+    }
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let title = format!("{}: {title}", file_name(&row.image));
+    picture::table(&title, &headers, &[(String::new(), images)])
+}
+
+/// The middle of an image, as much as is shown; of other than three channels, the first.
+fn middle(image: &Image) -> Image {
+    let channels = if image.channels == 3 { 3 } else { 1 };
+    let [height, width] = [image.height, image.width].map(|side| side.min(SHOWN));
+    let (top, left) = ((image.height - height) / 2, (image.width - width) / 2);
+    let mut out = Image::zeros(channels, height, width);
+    for c in 0..channels {
+        let rows = image.plane(c).chunks_exact(image.width).skip(top);
+        for (to, from) in out.plane_mut(c).chunks_exact_mut(width).zip(rows) {
+            to.copy_from_slice(&from[left..left + width]);
+        }
+    }
+    out
+}
+
+fn job_of_file(files: &Files) -> Result<Job> {
+    let is_png = |end: &OsStr| end.eq_ignore_ascii_case("png");
+    if !arrays::is_bundle(&files.out) && !files.out.extension().is_some_and(is_png) {
+        return Err(Error::Config(format!(
+            "{} is no name of a picture that can be written; let it end in .png, or in .npz for an array",
+            files.out.display()
+        )));
+    }
+    if arrays::is_bundle(&files.out) {
+        arrays::check_path(&files.out, files.overwrite)?;
+    }
+    if let Some(reference) = files.reference.as_ref().filter(|path| path.is_dir()) {
+        return Err(Error::Input(format!(
+            "the reference {} is a folder, and the image a file; give a file",
+            reference.display()
+        )));
+    }
+    Ok(Job {
+        image: files.input.clone(),
+        out: files.out.clone(),
+        compared: compared(&files.out),
+        reference: files.reference.clone(),
+    })
+}
+
+/// The images of a folder, each with a name of its own.
+fn jobs_of_folder(files: &Files, callback: &mut dyn Callback<Event>) -> Result<Vec<Job>> {
+    if files.out.is_file() {
+        return Err(Error::Config(format!(
+            "{} is a file, and the results of a folder need a folder",
+            files.out.display()
+        )));
+    }
+    let mut jobs: Vec<Job> = Vec::new();
+    for image in find_images(&files.input, &[], callback)? {
+        let below = image.strip_prefix(&files.input).unwrap_or(&image);
+        let reference = files.reference.as_ref().map(|folder| folder.join(below));
+        let mut out = files.out.join(below).with_extension("png");
+        // `a.jpg` beside `a.png`.
+        let mut number = 2;
+        while jobs.iter().any(|job| job.out == out) {
+            let stem = below.file_stem().unwrap_or(OsStr::new("image"));
+            let name = format!("{}-{number}.png", stem.to_string_lossy());
+            out = files.out.join(below).with_file_name(name);
+            number += 1;
+        }
+        jobs.push(Job {
+            compared: compared(&out),
+            image,
+            out,
+            reference,
+        });
+    }
+    Ok(jobs)
+}
+
+/// The name of the comparison beside a result.
+fn compared(out: &Path) -> PathBuf {
+    let mut name = out.file_stem().unwrap_or(OsStr::new("image")).to_owned();
+    name.push("-compared.png");
+    out.with_file_name(name)
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}

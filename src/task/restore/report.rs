@@ -1,0 +1,165 @@
+//! What became of each image.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Files;
+use crate::error::{Error, Result};
+use crate::report::{Cell, Format, Table};
+
+/// The result of a restoration.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What was done.
+    pub task: &'static str,
+    /// What was wrong with the images, in words.
+    pub fault: String,
+    /// What patches were coded with, in words.
+    pub filters: String,
+    /// How many images there are.
+    pub images: usize,
+    /// A row for each that is done.
+    pub rows: Vec<Row>,
+    /// What went wrong with the others of a folder.
+    pub failures: Vec<String>,
+    /// Whether somebody asked to stop before the end.
+    pub interrupted: bool,
+    /// The picture, or the folder of pictures, written.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub out: PathBuf,
+}
+
+/// One image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The file.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub image: PathBuf,
+    /// The file written.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub out: PathBuf,
+    /// 1, or 3 of an image in colour.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Standard deviation of the noise in grey levels of 255, given or estimated.
+    pub sigma: Option<f64>,
+    /// Pixels that were filled in.
+    pub missing: Option<usize>,
+    /// How near the given image is to the reference.
+    pub before: Option<Fidelity>,
+    /// How near the restored image is to the reference.
+    pub after: Option<Fidelity>,
+    /// Seconds, without reading and writing.
+    pub seconds: f64,
+}
+
+/// How near an image is to the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Fidelity {
+    /// PSNR in dB, see [`crate::data::psnr`].
+    pub psnr: f64,
+    /// SNR in dB, see [`crate::data::snr`]; none where the reference is flat.
+    pub snr: Option<f64>,
+}
+
+impl Report {
+    pub(super) fn new(task: &'static str, fault: String, filters: String, files: &Files) -> Self {
+        Self {
+            task,
+            fault,
+            filters,
+            images: 0,
+            rows: Vec::new(),
+            failures: Vec::new(),
+            interrupted: false,
+            out: files.out.clone(),
+        }
+    }
+
+    /// Whether every image that was worked on has its result.
+    ///
+    /// # Errors
+    /// [`Error::Input`] about all that failed.
+    pub fn complete(&self) -> Result<()> {
+        match self.failures.len() {
+            0 => Ok(()),
+            failed => Err(Error::Input(format!(
+                "{failed} of {} images failed, the results of the others are in {}:\n{}",
+                self.images,
+                self.out.display(),
+                self.failures.join("\n")
+            ))),
+        }
+    }
+
+    /// A row for each image, and the means.
+    pub fn table(&self) -> Table {
+        let rows = &self.rows;
+        let decibel = |of: Option<f64>| Cell::number(of, Format::Decibels);
+        let psnr = |of: Option<Fidelity>| of.map(|of| of.psnr);
+        let snr = |of: Option<Fidelity>| of.and_then(|of| of.snr);
+        let mut table = Table::of(rows.len())
+            .words("image", |k| Cell::text(rows[k].image.display()))
+            .words("size", |k| {
+                let Row {
+                    height,
+                    width,
+                    channels,
+                    ..
+                } = rows[k];
+                Cell::text(format!("{width} x {height} x {channels}"))
+            })
+            .numbers("sigma", |k| decibel(rows[k].sigma))
+            .numbers("missing", |k| {
+                rows[k].missing.map_or(Cell::Absent, Cell::from)
+            })
+            .numbers("PSNR before", |k| decibel(psnr(rows[k].before)))
+            .numbers("after", |k| decibel(psnr(rows[k].after)))
+            .named("psnr_after")
+            .numbers("SNR before", |k| decibel(snr(rows[k].before)))
+            .numbers("after", |k| decibel(snr(rows[k].after)))
+            .named("snr_after")
+            .numbers("seconds", |k| {
+                Cell::number(rows[k].seconds, Format::Seconds)
+            });
+        if rows.len() > 1 {
+            let mean = |of: &dyn Fn(&Row) -> Option<f64>| {
+                let values: Vec<f64> = rows.iter().filter_map(of).collect();
+                let sum: f64 = values.iter().sum();
+                (!values.is_empty()).then(|| sum / values.len() as f64)
+            };
+            table.push([
+                Cell::text("mean"),
+                Cell::text(""),
+                decibel(mean(&|row| row.sigma)),
+                Cell::Absent,
+                decibel(mean(&|row| psnr(row.before))),
+                decibel(mean(&|row| psnr(row.after))),
+                decibel(mean(&|row| snr(row.before))),
+                decibel(mean(&|row| snr(row.after))),
+                Cell::number(mean(&|row| Some(row.seconds)), Format::Seconds),
+            ]);
+        }
+        table
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}; filters: {}\n", self.fault, self.filters)?;
+        writeln!(f, "{}", self.table())?;
+        if self.interrupted {
+            writeln!(f, "It was interrupted.")?;
+        }
+        write!(
+            f,
+            "Written: {}, with a comparison beside",
+            self.out.display()
+        )
+    }
+}

@@ -1,0 +1,229 @@
+//! Restorations in small.
+
+use std::path::Path;
+
+use super::*;
+use crate::data::{Image, scenes};
+use crate::picture::save_png;
+
+/// A scene with noise of about 25 grey levels, beside it as it should be.
+fn noisy(folder: &Path, name: &str, channels: usize) {
+    let mut image = scenes::sample(0, 40, 3);
+    if channels == 1 {
+        image = image.grey();
+    }
+    save_png(&image, folder.join(format!("clean-{name}"))).unwrap();
+    for (k, v) in image.values.iter_mut().enumerate() {
+        let hash = (k as u32).wrapping_mul(2_654_435_761) ^ 0x9e37;
+        let hash = (hash ^ (hash >> 15)).wrapping_mul(0x85eb_ca6b);
+        *v += 0.34 * ((hash ^ (hash >> 13)) as f32 / u32::MAX as f32 - 0.5);
+    }
+    save_png(&image, folder.join(name)).unwrap();
+}
+
+fn files(folder: &Path, input: &str, out: &str) -> Files {
+    Files {
+        input: folder.join(input),
+        out: folder.join(out),
+        reference: None,
+        overwrite: false,
+    }
+}
+
+fn white(files: Files, sigma: Option<f64>) -> DenoiseOptions {
+    DenoiseOptions {
+        files,
+        noise: Noise::White { sigma },
+        filters: FilterSource::BuiltIn,
+        adapt: false,
+    }
+}
+
+#[test]
+fn an_image_is_denoised_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (name, channels) in [("a.png", 1), ("b.png", 3)] {
+        noisy(folder, name, channels);
+        let out = format!("out-{name}");
+        let mut options = white(files(folder, name, &out), None);
+        options.files.reference = Some(folder.join(format!("clean-{name}")));
+        let report = denoise(&options, &mut ()).unwrap();
+        let row = &report.rows[0];
+        assert_eq!((row.channels, row.height, row.width), (channels, 40, 40));
+        let sigma = row.sigma.unwrap();
+        assert!((18.0..30.0).contains(&sigma), "{sigma}");
+        let [before, after] = [row.before, row.after].map(|of| of.unwrap().psnr);
+        assert!(after > before + 4.0, "{before} {after}");
+        assert!(
+            folder
+                .join(format!("out-{}-compared.png", &name[..1]))
+                .exists()
+        );
+        assert!(report.to_string().contains("PSNR before"));
+        // Nothing is replaced unasked.
+        let error = denoise(&options, &mut ()).unwrap_err();
+        assert!(matches!(error, crate::Error::Exists(_)), "{error}");
+    }
+    // The comparisons are left out of searches, the results are not.
+    let found = crate::data::scan::scan(folder, &[]).unwrap().images;
+    assert_eq!(found.len(), 6);
+}
+
+#[test]
+fn a_folder_is_denoised_and_one_broken_image_stops_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir_all(folder.join("in/below")).unwrap();
+    noisy(&folder.join("in"), "a.png", 1);
+    noisy(&folder.join("in/below"), "b.png", 1);
+    std::fs::write(folder.join("in/broken.png"), b"\x89PNG").unwrap();
+    let report = denoise(&white(files(folder, "in", "out"), Some(25.0)), &mut ()).unwrap();
+    assert_eq!((report.images, report.rows.len()), (5, 4));
+    let error = report.complete().unwrap_err().to_string();
+    assert!(
+        error.contains("1 of 5") && error.contains("broken.png"),
+        "{error}"
+    );
+    for name in ["a.png", "below/b.png", "below/b-compared.png", "table.csv"] {
+        assert!(folder.join("out").join(name).exists(), "{name}");
+    }
+    assert!(report.table().csv().contains("mean"));
+}
+
+#[test]
+fn images_smaller_than_a_filter_and_noise_that_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (h, w) in [(1, 1), (3, 20), (8, 7)] {
+        let mut image = Image::zeros(1, h, w);
+        image
+            .values
+            .iter_mut()
+            .enumerate()
+            .for_each(|(k, v)| *v = (k % 5) as f32 / 5.0);
+        let name = format!("{h}x{w}.png");
+        save_png(&image, folder.join(&name)).unwrap();
+        let given = white(files(folder, &name, &format!("out-{name}")), Some(10.0));
+        let report = denoise(&given, &mut ()).unwrap();
+        assert_eq!((report.rows[0].height, report.rows[0].width), (h, w));
+        let unknown = white(files(folder, &name, "other.png"), None);
+        let error = denoise(&unknown, &mut ()).unwrap_err().to_string();
+        assert!(error.contains("cannot be estimated"), "{error}");
+    }
+    for sigma in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e4] {
+        let options = white(files(folder, "8x7.png", "never.png"), Some(sigma));
+        let error = denoise(&options, &mut ()).unwrap_err().to_string();
+        assert!(error.contains("sigma is"), "{error}");
+    }
+}
+
+#[test]
+fn counts_and_impulses() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let clean = scenes::sample(0, 40, 3).grey();
+    save_png(&clean, folder.join("clean.png")).unwrap();
+    let mut salted = clean.clone();
+    for (k, v) in salted.values.iter_mut().enumerate() {
+        match k * 7919 % 31 {
+            0..3 => *v = 0.0,
+            3..6 => *v = 1.0,
+            _ => {}
+        }
+    }
+    save_png(&salted, folder.join("salted.png")).unwrap();
+    noisy(folder, "noisy.png", 1);
+    for (name, noise, gain) in [
+        ("salted.png", Noise::Impulse, 12.0),
+        ("noisy.png", Noise::Poisson { peak: 50.0 }, 3.0),
+    ] {
+        let mut options = white(files(folder, name, &format!("out-{name}")), None);
+        options.noise = noise;
+        options.files.reference = Some(folder.join("clean.png"));
+        let report = denoise(&options, &mut ()).unwrap();
+        let row = &report.rows[0];
+        let [before, after] = [row.before, row.after].map(|of| of.unwrap().psnr);
+        assert!(after > before + gain, "{name}: {before} {after}");
+    }
+}
+
+#[test]
+fn masks_are_checked_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    noisy(folder, "a.png", 3);
+    let mask = |name: &str, side: usize, black: &dyn Fn(usize) -> bool| {
+        let mut mask = Image::zeros(1, side, side);
+        let pixels = mask.values.iter_mut().enumerate();
+        pixels.for_each(|(k, v)| *v = f32::from(u8::from(!black(k))));
+        save_png(&mask, folder.join(name)).unwrap();
+    };
+    mask("none.png", 40, &|_| false);
+    mask("all.png", 40, &|_| true);
+    mask("other.png", 39, &|k| k == 3);
+    mask("good.png", 40, &|k| k * 7919 % 13 < 6);
+    let options = |mask: &str| InpaintOptions {
+        files: files(folder, "clean-a.png", "out.png"),
+        mask: folder.join(mask),
+        filters: FilterSource::BuiltIn,
+    };
+    for (name, word) in [
+        ("none.png", "nothing is missing"),
+        ("all.png", "every pixel is missing"),
+        ("other.png", "39 x 39"),
+        ("gone.png", "gone.png"),
+    ] {
+        let error = inpaint(&options(name), &mut ()).unwrap_err().to_string();
+        assert!(error.contains(word), "{name}: {error}");
+        assert!(!folder.join("out.png").exists());
+    }
+    let mut good = options("good.png");
+    good.files.reference = Some(folder.join("clean-a.png"));
+    let report = inpaint(&good, &mut ()).unwrap();
+    let row = &report.rows[0];
+    assert!(row.after.unwrap().psnr > 25.0, "{:?}", row.after);
+    // What is known stays as it is.
+    let [before, after] = ["clean-a.png", "out.png"]
+        .map(|name| crate::data::folder::read(&folder.join(name), true, None).unwrap());
+    for (k, (a, b)) in before.values.iter().zip(&after.values).enumerate() {
+        assert!(a == b || (k % 1600) * 7919 % 13 < 6, "{k}");
+    }
+}
+
+#[test]
+fn arrays_are_denoised_without_rounding() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut bundle = crate::arrays::Bundle::default();
+    let values: Vec<f32> = (0..2 * 12 * 14).map(|k| (k % 3) as f32 - 0.7).collect();
+    bundle.put("y", &[2, 12, 14], values).unwrap();
+    crate::arrays::write(folder.join("in.npz"), &bundle, false).unwrap();
+    let options = white(files(folder, "in.npz", "out.npz"), Some(20.0));
+    denoise(&options, &mut ()).unwrap();
+    let x = crate::arrays::read(folder.join("out.npz")).unwrap();
+    let x = &x.arrays["x"];
+    assert_eq!(x.shape, [2, 12, 14]);
+    assert!(x.values.iter().any(|v| *v < 0.0) && x.values.iter().any(|v| *v > 1.0));
+    let error = denoise(&white(files(folder, "in.npz", "out.jpg"), None), &mut ()).unwrap_err();
+    assert!(error.to_string().contains(".png"), "{error}");
+}
+
+#[test]
+fn filters_of_a_run_are_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = crate::task::test_runs::run(folder.path(), "steps = 2");
+    let at = CheckpointSelector::Last;
+    let mut options = white(files(folder.path(), "a.png", "out.png"), Some(25.0));
+    options.filters = FilterSource::Run { path, at };
+    options.files.reference = Some(folder.path().join("clean-a.png"));
+    noisy(folder.path(), "a.png", 1);
+    let report = denoise(&options, &mut ()).unwrap();
+    assert!(
+        report.filters.contains("of 3 x 3, layer 1 of"),
+        "{}",
+        report.filters
+    );
+    let [before, after] = [report.rows[0].before, report.rows[0].after].map(|of| of.unwrap().psnr);
+    assert!(after > before + 3.0, "{before} {after}");
+}
