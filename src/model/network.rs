@@ -295,8 +295,18 @@ impl Network {
         Stack::new(down.collect())
     }
 
-    /// An upper bound of `||R||^2` for images of a height and width, see [`spectral_bound`].
+    /// An upper bound of `||R||^2` for images of a height and width, see [`spectral_bound`]; with pooling
+    /// the product of those of the layers, which holds for all switches, see [`Stack::norm_bound`].
     pub fn squared_norm_bound(&self, image: [usize; 2]) -> f64 {
+        if self.is_pooled() {
+            let n = self
+                .switches()
+                .first()
+                .map_or(1, |switches| switches.maps_shape()[0]);
+            let planes = [n, self.layers[0].connectivity.planes(), image[0], image[1]];
+            let bound = self.operator().norm_bound(self.maps_shape(planes));
+            return bound.expect("switches of these images").powi(2);
+        }
         let filters: Vec<_> = self.layers.iter().map(|l| l.filters.val()).collect();
         let layers: Vec<_> = filters
             .iter()
