@@ -84,13 +84,15 @@ impl Step<'_> {
     }
 
     fn fused<T: Float + Element + Sync>(self) -> Stepped {
-        let numbers = |x: &Tensor<4>| -> Vec<T> {
-            let data = x.clone().into_data().convert::<T>();
+        let numbers = |x: Tensor<4>| -> Vec<T> {
+            let data = x.into_data().convert::<T>();
             data.try_into_vec().expect("numbers of this type")
         };
         let shape @ [n, k, height, width] = self.gradient.dims();
-        let gradient = numbers(&self.gradient);
-        let of = self.maps.map(|maps| numbers(&maps.values));
+        let (device, dtype) = (self.gradient.device(), self.gradient.dtype());
+        // Not copied: it is the only handle.
+        let gradient = numbers(self.gradient);
+        let of = self.maps.map(|maps| numbers(maps.values.clone()));
         let windows = self.maps[0].switches.windows();
         let pooled @ [_, groups, down, across] = windows.pooled(shape);
         let group = down * across;
@@ -130,7 +132,7 @@ impl Step<'_> {
             .iter()
             .flat_map(|group| group.values.iter().copied())
             .collect();
-        let like = (&self.gradient.device(), self.gradient.dtype());
+        let like = (&device, dtype);
         Stepped {
             moved: sums(0),
             uphill: sums(1),
