@@ -216,9 +216,21 @@ fn used(places: &[i32]) -> impl Iterator<Item = Option<usize>> {
     places.iter().map(|&place| usize::try_from(place).ok())
 }
 
+/// Rows of so many numbers, those of filters of 7 columns over one plane, are worked on without a loop.
+const SHORT: usize = 7;
+
 /// `to += by * from`.
 #[inline(always)]
 fn add<T: Scalar>(to: &mut [T], by: T, from: &[T]) {
+    if let (Ok(to), Ok(from)) = (
+        <&mut [T; SHORT]>::try_from(&mut *to),
+        <&[T; SHORT]>::try_from(from),
+    ) {
+        for i in 0..SHORT {
+            to[i] = to[i] + by * from[i];
+        }
+        return;
+    }
     for (to, &from) in to.iter_mut().zip(from) {
         *to = *to + by * from;
     }
@@ -226,6 +238,9 @@ fn add<T: Scalar>(to: &mut [T], by: T, from: &[T]) {
 
 #[inline(always)]
 fn dot<T: Scalar>(a: &[T], b: &[T]) -> T {
+    if let (Ok(a), Ok(b)) = (<&[T; SHORT]>::try_from(a), <&[T; SHORT]>::try_from(b)) {
+        return (0..SHORT).fold(T::ZERO, |sum, i| sum + a[i] * b[i]);
+    }
     const LANES: usize = 16;
     let (a_whole, a_rest) = a.as_chunks::<LANES>();
     let (b_whole, b_rest) = b.as_chunks::<LANES>();

@@ -13,9 +13,9 @@ use crate::run::{Run, to_image};
 
 const HEADERS: [&str; 4] = [
     "prepared",
-    "own switches, own maps",
-    "random switches, own maps",
-    "own switches, maps shuffled",
+    "own switches",
+    "random switches",
+    "shuffled maps",
 ];
 
 /// For each layer above the first the reconstruction of an image from its maps, at its own switches, at
