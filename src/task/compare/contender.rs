@@ -132,8 +132,8 @@ mod tests {
     #[test]
     fn wrong_names_say_what_is_right() {
         for (name, hint) in [
-            ("lbfgs", "choose split, adam, fista or descent"),
-            ("", "choose split, adam, fista or descent"),
+            ("lbfgs", "choose split, adam, fista, descent or ista"),
+            ("", "choose split, adam, fista, descent or ista"),
             ("split:1x10", "split:1x10x6"),
             ("split:1x10x0", "split:1x10x6"),
             ("split:1x-2x6", "split:1x10x6"),
