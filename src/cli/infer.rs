@@ -40,7 +40,7 @@ pub struct InferArgs {
     /// Folder for the results; the same command goes on there where it was interrupted. With --problem, a file for the maps.
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
-    /// split, adam, fista or descent; by default the run's own, or descent with --problem.
+    /// split, adam, fista, descent or ista; by default the run's own, or descent with --problem.
     #[arg(long)]
     pub solver: Option<SolverName>,
     /// All layers together instead of one after the other.

@@ -35,7 +35,7 @@ pub struct TrainArgs {
     /// Grey instead of colour.
     #[arg(long)]
     pub grey: bool,
-    /// split, adam, fista or descent.
+    /// split, adam, fista, descent or ista.
     #[arg(long)]
     pub solver: Option<SolverName>,
     /// Epochs of every layer.

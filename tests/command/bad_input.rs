@@ -127,7 +127,7 @@ fn settings() {
         folder,
         &["train", "--solver", "newton"],
         2,
-        &["newton", "split, adam, fista or descent"],
+        &["newton", "split, adam, fista, descent or ista"],
     );
     refused(folder, &["train", "--backend", "tpu"], 2, &["tpu", "flex"]);
     refused(
