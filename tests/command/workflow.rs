@@ -161,10 +161,12 @@ fn backends_completions_and_help() {
     }
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "train",
     "infer",
     "invert",
+    "denoise",
+    "inpaint",
     "compare",
     "visualize",
     "export",
