@@ -77,7 +77,7 @@ impl Sums {
         let mut maps = zeros(problem);
         self.start += at(problem, &maps).objective;
         for step in &mut self.steps {
-            // A step whose guess of the curvature was wrong is not taken: two are enough for most.
+            // A step whose guess of the curvature was wrong is not taken.
             let shrunk = code(&plain.into(), &unpooled, maps.clone(), 1)?;
             step[0] += at(problem, &shrunk).objective;
             let switches = Switches::of(&shrunk, windows);

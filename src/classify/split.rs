@@ -49,7 +49,7 @@ impl Splits {
     /// # Errors
     /// As [`Splits::draw`].
     pub fn shared_rows(&self, labels: &[usize], classes: &[String]) -> Result<Vec<usize>> {
-        let each = self.classes(labels, classes)?;
+        let each = self.classes(labels, classes, &|_| true)?;
         Ok(each
             .into_iter()
             .flat_map(|rows| rows[..self.shared.min(self.training)].to_vec())
@@ -62,7 +62,21 @@ impl Splits {
     /// [`Error::Input`] naming the classes that have too few vectors to learn from any and measure by
     /// another, [`Error::Config`] where nothing is asked for.
     pub fn draw(&self, labels: &[usize], classes: &[String]) -> Result<Vec<Split>> {
-        let each = self.classes(labels, classes)?;
+        self.draw_among(labels, classes, &|_| true)
+    }
+
+    /// [`Splits::draw`] of the rows that can be used. Those that cannot leave the order of the others as it
+    /// was, so that what all splits share stays in what is learnt from.
+    ///
+    /// # Errors
+    /// As [`Splits::draw`].
+    pub fn draw_among(
+        &self,
+        labels: &[usize],
+        classes: &[String],
+        usable: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<Split>> {
+        let each = self.classes(labels, classes, usable)?;
         let shared = self.shared.min(self.training);
         let splits = (0..self.count).map(|number| {
             let mut split = Split {
@@ -90,7 +104,12 @@ impl Splits {
     }
 
     /// The rows of each class, in an order drawn for all splits.
-    fn classes(&self, labels: &[usize], classes: &[String]) -> Result<Vec<Vec<usize>>> {
+    fn classes(
+        &self,
+        labels: &[usize],
+        classes: &[String],
+        usable: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<Vec<usize>>> {
         if self.count == 0 || self.training == 0 || self.test == 0 {
             return Err(Error::Config(
                 "there must be at least one split, and in each at least one image of a class to learn from \
@@ -107,6 +126,10 @@ impl Splits {
         let mut each = vec![Vec::new(); classes.len()];
         for (row, &label) in labels.iter().enumerate() {
             each[label].push(row);
+        }
+        for (class, rows) in each.iter_mut().enumerate() {
+            rows.shuffle(&mut self.stream(0, class));
+            rows.retain(|&row| usable(row));
         }
         let few: Vec<String> = each
             .iter()
@@ -133,9 +156,6 @@ impl Splits {
                 self.training,
                 few[..few.len().min(SHOWN)].join(", ")
             )));
-        }
-        for (class, rows) in each.iter_mut().enumerate() {
-            rows.shuffle(&mut self.stream(0, class));
         }
         Ok(each)
     }
@@ -173,6 +193,24 @@ mod tests {
         assert_ne!(drawn[0], drawn[1]);
         let other = Splits { seed: 8, ..splits };
         assert_ne!(other.draw(&labels, &names(3)).unwrap(), drawn);
+    }
+
+    #[test]
+    fn what_cannot_be_used_leaves_what_is_shared_in_place() {
+        let labels: Vec<usize> = (0..90).map(|k| k % 3).collect();
+        let splits = Splits {
+            training: 10,
+            test: 15,
+            ..Splits::default()
+        };
+        let shared = splits.shared_rows(&labels, &names(3)).unwrap();
+        for lost in (0..90).filter(|row| !shared.contains(row)) {
+            let usable = |row| row != lost;
+            for split in splits.draw_among(&labels, &names(3), &usable).unwrap() {
+                assert!(shared.iter().all(|row| split.training.contains(row)));
+                assert!(!split.training.contains(&lost) && !split.test.contains(&lost));
+            }
+        }
     }
 
     #[test]

@@ -105,6 +105,9 @@ pub fn denoise(args: &DenoiseArgs, console: &mut Console) -> Result<bool> {
                 "--noise poisson needs --peak, the counts that white stands for: 255 where grey levels are counts",
             );
         }
+        (Noise::White { .. }, _, Some(_)) => {
+            return fail("--peak is for --noise poisson; leave it out");
+        }
         (_, Some(_), _) => return fail("--sigma is for white noise; leave it out"),
         (_, _, Some(_)) => return fail("--peak is for --noise poisson; leave it out"),
         (Noise::Impulse, ..) => {

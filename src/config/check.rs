@@ -127,6 +127,11 @@ impl Config {
             _ if refine && !adaptive => {
                 "train.refine is for train.form = \"adaptive\"; leave it out".into()
             }
+            _ if refine && self.train.update_filters == Update::Online => {
+                "train.refine with train.update_filters = \"online\" would learn the layers below anew from \
+                 the first batch; use \"batch\" or \"epoch\""
+                    .into()
+            }
             _ => return Ok(()),
         };
         Err(Error::Config(complaint))

@@ -132,12 +132,12 @@ pub struct Train {
     pub cg: usize,
     /// Conjugate gradient steps of the split solver on the filters.
     pub cg_filters: usize,
-    /// Steps on each visit of a batch by fista and adam.
+    /// Steps on each visit of a batch by fista, adam and ista.
     pub steps: usize,
     /// Rounds on each visit of a batch by descent. From maps of zeros, as online, the weight of the
     /// penalty falls by half from round to round: take a few more than bring it to its value.
     pub rounds: usize,
-    /// Gradient steps of fista and descent on the filters; 0 leaves them as they began.
+    /// Gradient steps of fista, descent and ista on the filters; 0 leaves them as they began.
     pub filter_steps: usize,
     /// Learning rates and decays of adam.
     pub adam: Adam,

@@ -112,7 +112,7 @@ fn contradictions_are_named() {
         ("[train]\nrefine = true", "train.refine"),
         (
             "[train]\nform = \"adaptive\"\nsolver = \"ista\"\n[[layer]]\nmaps = 2\npool = [0, 2, 1]",
-            "window of 0 rows",
+            "a pooling window of 0 rows",
         ),
         ("[train.ista]\nnorm = 0.0", "train.ista.norm"),
         ("[train]\nbatch = 0", "train.batch"),

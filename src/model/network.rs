@@ -152,8 +152,9 @@ impl Network {
                  of the same images for each, found with the windows of the layer"
             )));
         }
-        for (layer, switches) in pooled.into_iter().zip(switches) {
-            layer.switches = Some(switches);
+        let mut switches = switches.into_iter();
+        for layer in pooled {
+            layer.switches = switches.next();
         }
         Ok(self)
     }
@@ -197,6 +198,13 @@ impl Network {
             .iter()
             .filter_map(|layer| layer.switches.clone())
             .collect()
+    }
+
+    /// [`Network::switches`] without those of the top layer.
+    pub(crate) fn switches_below(&self) -> Vec<Switches> {
+        let below = &self.layers[..self.layers.len() - 1];
+        let known = below.iter().filter_map(|layer| layer.switches.clone());
+        known.collect()
     }
 
     /// The switches of a layer, where it is pooled and they are known.

@@ -42,6 +42,9 @@ pub struct Pool {
     pub maps: usize,
 }
 
+/// The largest window along an axis; a larger one is surely a typing error.
+const MOST: usize = 1024;
+
 impl Default for Pool {
     fn default() -> Self {
         Self::NONE
@@ -58,16 +61,17 @@ impl TryFrom<[usize; 3]> for Pool {
     type Error = Error;
 
     fn try_from([rows, columns, maps]: [usize; 3]) -> Result<Self> {
-        match [rows, columns, maps].contains(&0) {
-            true => Err(Error::Config(format!(
-                "a pooling window of {rows} rows, {columns} columns and {maps} maps is empty; each must \
-                 be at least 1"
-            ))),
-            false => Ok(Self {
+        let sound = |size: usize| (1..=MOST).contains(&size);
+        match [rows, columns, maps].into_iter().all(sound) {
+            true => Ok(Self {
                 rows,
                 columns,
                 maps,
             }),
+            false => Err(Error::Config(format!(
+                "a pooling window of {rows} rows, {columns} columns and {maps} maps cannot be; each must be \
+                 from 1 to {MOST}"
+            ))),
         }
     }
 }

@@ -132,10 +132,13 @@ impl Denoiser {
 /// # Errors
 /// [`Error::Config`].
 fn check_sigma(sigma: f64) -> Result<()> {
-    match sigma.is_finite() && sigma > 0.0 {
+    // Squares of it are divided by in single precision.
+    let square = (sigma as f32) * (sigma as f32);
+    match sigma > 0.0 && square.is_normal() {
         true => Ok(()),
         false => Err(Error::Config(format!(
-            "the standard deviation of the noise is {sigma}; it must be above 0"
+            "the standard deviation of the noise is {sigma}; it must be above 0, and neither so small nor so \
+             large that its square is no number of single precision"
         ))),
     }
 }

@@ -1,6 +1,6 @@
 //! ISTA with 3-D pooling: of each window one element survives a step.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::coding_solver::CodingSolver;
@@ -161,10 +161,18 @@ impl Solver for Ista {
         let wrong: Vec<bool> = match self.norm {
             Some(_) => vec![false; n],
             None => {
+                let squares_of = ahead.clone();
                 let bent = planes.clone() - ahead;
                 let bent = numbers(Dot::EachImage.of(data.weighted(bent.clone()), bent));
-                // Rounding must not pass for curvature.
-                let bound = |i: usize| moved[i] * state.norm[i] * (1.0 + 1e-4);
+                // Rounding must not pass for curvature: neither of the sums nor of the planes.
+                let rounding = match squares_of.dtype() {
+                    DType::F64 => 8.0 * f64::EPSILON,
+                    _ => 8.0 * f64::from(f32::EPSILON),
+                };
+                let squares = numbers(Dot::EachImage.of(squares_of.clone(), squares_of));
+                let bound = |i: usize| {
+                    moved[i] * state.norm[i] * (1.0 + 1e-4) + rounding * rounding * squares[i]
+                };
                 (0..n).map(|i| bent[i] > bound(i)).collect()
             }
         };

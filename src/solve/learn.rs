@@ -129,7 +129,8 @@ impl Learner {
         };
         let after_codes = measure(&network, &codes)?;
         let (network, after_filters) = if waits {
-            let network = network.with_top_of(&maps);
+            let below = network.switches_below();
+            let network = network.at(below)?.with_top_of(&maps);
             let batches: &Batches = &|visit| {
                 visit(CodedBatch {
                     maps: maps.clone(),

@@ -155,7 +155,7 @@ impl Method {
     /// # Errors
     /// As [`Method::check`], and for a solver that does not pool the maps of the top layer where that
     /// has windows.
-    fn check_network(&self, network: &Network) -> Result<()> {
+    pub(crate) fn check_network(&self, network: &Network) -> Result<()> {
         self.check(network.layers().len())?;
         match self.pools() || network.top().pool.is_none() {
             true => Ok(()),

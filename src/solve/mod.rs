@@ -125,7 +125,7 @@ pub trait Solver<P = Problem> {
     /// The state at `start`: maps `[n, K, ..]` for the coding problem.
     fn init(&self, problem: &P, start: Tensor<4>) -> Self::State;
 
-    /// One step. Never reads a number back from the device.
+    /// One step. Only [`Ista`] reads numbers back from the device.
     fn step(&self, problem: &P, state: &mut Self::State);
 
     /// Steps that belong together, which learning counts as one: by default a single one.

@@ -219,8 +219,12 @@ impl<T: Float> Group<'_, T> {
             let mut next = T::zero();
             if let Ok(at) = usize::try_from(place) {
                 let exact = descended(at).to_f64().unwrap_or(f64::NAN);
-                next =
-                    T::from(penalty::shrink_number(exact, self.weight, self.p)).unwrap_or(T::nan());
+                // What is not a number must not look like a zero.
+                let shrunk = match exact.is_nan() {
+                    true => exact,
+                    false => penalty::shrink_number(exact, self.weight, self.p),
+                };
+                next = T::from(shrunk).unwrap_or(T::nan());
             }
             if next == T::zero() && self.kept.is_none() {
                 place = -1;

@@ -228,6 +228,13 @@ impl<'a> Coder<'a> {
         let top = top.ok_or_else(|| nothing_learnt(&options.checkpoint))?;
         let layers = state.learnt_layers();
         let joint = options.joint || state.config.train.form == Form::Joint;
+        if joint && run.learnt().is_pooled() {
+            return Err(Error::Config(
+                "an adaptive run is inferred layer by layer, each at the switches of those below; it has \
+                 no joint form"
+                    .into(),
+            ));
+        }
         let stage = |layers, objective| Stage {
             layers,
             objective,
@@ -252,7 +259,7 @@ impl<'a> Coder<'a> {
         let solver = options.solver.unwrap_or(state.config.train.solver);
         let method = state.config.method(solver);
         for stage in &stages {
-            method.check(stage.layers.len())?;
+            method.check_network(&run.network.part(stage.layers.clone()))?;
         }
         Ok(Self {
             state,

@@ -207,17 +207,9 @@ fn from_images(
 
 /// The splits of the images that can be used.
 fn usable(options: &Options, images: &Labelled, descriptions: &Descriptions) -> Result<Vec<Split>> {
-    let all = 0..images.paths.len();
-    let rows: Vec<usize> = all
-        .filter(|row| !descriptions.unusable.contains_key(row))
-        .collect();
-    let labels: Vec<usize> = rows.iter().map(|&row| images.labels[row]).collect();
-    let mut splits = options.splits.draw(&labels, &images.classes)?;
-    for split in &mut splits {
-        let places = split.training.iter_mut().chain(&mut split.test);
-        places.for_each(|place| *place = rows[*place]);
-    }
-    Ok(splits)
+    let usable = |row: usize| !descriptions.unusable.contains_key(&row);
+    let splits = &options.splits;
+    splits.draw_among(&images.labels, &images.classes, &usable)
 }
 
 /// Tells that a split is done. Whether to stop before the next.

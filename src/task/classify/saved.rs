@@ -46,11 +46,17 @@ pub(super) fn read(bundle: &Bundle, path: &Path) -> Result<(Classifier, Vec<Stri
         ))
     };
     let classes = names(bundle.text("classes", path)?);
+    if classes.len() < 2 {
+        return Err(told("it tells fewer than two classes apart"));
+    }
     let kernel: Kernel = bundle.text("kernel", path)?.parse()?;
     let support = bundle.array("support", path)?;
     let [n, d] = support.shape[..] else {
         return Err(told("`support` is no matrix"));
     };
+    if n == 0 || d == 0 {
+        return Err(told("`support` is empty"));
+    }
     let weights = bundle.array("weights", path)?;
     let thresholds = bundle.array("thresholds", path)?;
     if weights.shape != [classes.len(), n] || thresholds.shape != [classes.len()] {
@@ -94,21 +100,27 @@ pub(super) fn labels(
 ) -> Result<(Vec<usize>, Vec<String>)> {
     let told = |why: String| Error::Input(format!("{}: {why}", path.display()));
     let array = bundle.array("labels", path)?;
-    let classes = match bundle.texts.get("classes") {
-        Some(text) => names(text),
-        None => {
-            let most = array.values.iter().copied().fold(-1.0, f32::max);
-            (0..(most + 1.0) as usize)
-                .map(|k| format!("class {k}"))
-                .collect()
-        }
-    };
     if array.values.len() != count {
         return Err(told(format!(
             "{} labels do not fit {count} vectors",
             array.values.len()
         )));
     }
+    let classes = match bundle.texts.get("classes") {
+        Some(text) => names(text),
+        None => {
+            let most = array.values.iter().copied().fold(-1.0, f32::max);
+            // Every class has a vector.
+            if most >= count as f32 {
+                return Err(told(format!(
+                    "`labels` go up to {most}, and there are {count} vectors; number the classes from 0"
+                )));
+            }
+            (0..(most + 1.0) as usize)
+                .map(|k| format!("class {k}"))
+                .collect()
+        }
+    };
     let label = |&value: &f32| {
         let class = value as usize;
         (class as f32 == value && class < classes.len()).then_some(class)
@@ -130,9 +142,16 @@ pub(super) fn own_split(
     classes: &[String],
     path: &Path,
 ) -> Result<Split> {
+    if classes.len() < 2 {
+        return Err(Error::Input(format!(
+            "{}: there is one class only: at least two are needed to learn to tell them apart",
+            path.display()
+        )));
+    }
     let mut is_training = vec![false; labels.len()];
     for &row in rows {
-        match is_training.get_mut(row as usize) {
+        let whole = (row >= 0.0 && row.fract() == 0.0).then_some(row as usize);
+        match whole.and_then(|row| is_training.get_mut(row)) {
             Some(place) => *place = true,
             None => {
                 return Err(Error::Input(format!(

@@ -26,9 +26,10 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Callback, Event, Interrupt};
-use crate::config::Config;
+use crate::config::{Config, Form};
 use crate::error::{Error, Result};
 use crate::model::{Network, Objective};
+use crate::pooling::Pool;
 use crate::report::Results;
 use crate::run::{Images, Run, nothing_learnt, to_tensor};
 use crate::solve::Limits;
@@ -148,6 +149,12 @@ impl Options {
     fn check(&self) -> Result<()> {
         let fail = |message: String| Err(Error::Config(message));
         self.config.check()?;
+        if self.config.train.form == Form::Adaptive {
+            return fail(
+                "solvers are compared on a layer that is not pooled; use settings of another form"
+                    .into(),
+            );
+        }
         if self.contenders.is_empty() {
             return fail("there is nothing to compare; name at least one solver".into());
         }
@@ -229,7 +236,9 @@ impl Options {
             config.data.limit = self.config.data.limit;
         }
         let images = Images::prepared_by(&config, state.prepare)?;
-        Ok((images, network.part(0..1), objective))
+        // Of the first layer alone nothing is pooled.
+        let layer = network.layers()[0].clone().with_pool(Pool::NONE);
+        Ok((images, Network::new(vec![layer])?, objective))
     }
 
     /// The weights of layer 1, with a relative sparsity worked out from these filters and images.

@@ -111,13 +111,14 @@ pub fn run(
         seed: options.seed,
         shared: 1,
     };
-    let rows_of = |images: &Labelled| match images.classes.is_empty() {
-        true => Ok((0..images.paths.len()).collect()),
-        false => splits
-            .draw(&images.labels, &images.classes)
-            .map(|drawn| drawn[0].training.clone()),
-    };
-    let training = rows_of(&images)?;
+    let rows_of =
+        |images: &Labelled, usable: &dyn Fn(usize) -> bool| match images.classes.is_empty() {
+            true => Ok((0..images.paths.len()).filter(|&row| usable(row)).collect()),
+            false => splits
+                .draw_among(&images.labels, &images.classes, usable)
+                .map(|drawn| drawn[0].training.clone()),
+        };
+    let training: Vec<usize> = rows_of(&images, &|_| true)?;
     let mut report = Report {
         out: options.out.clone(),
         maps: String::new(),
@@ -149,15 +150,20 @@ pub fn run(
     }
     report.seconds[0] = began.elapsed().as_secs_f64();
     let began = Instant::now();
-    images.keep(
-        &descriptions
-            .each
-            .iter()
-            .map(Option::is_some)
-            .collect::<Vec<_>>(),
-    );
+    let usable: Vec<bool> = descriptions.each.iter().map(Option::is_some).collect();
+    // Numbered among the images that are kept.
+    let numbers: Vec<usize> = usable
+        .iter()
+        .scan(0, |next, &usable| {
+            let number = *next;
+            *next += usize::from(usable);
+            Some(number)
+        })
+        .collect();
+    let training = rows_of(&images, &|row| usable[row])?;
+    let training: Vec<usize> = training.into_iter().map(|row| numbers[row]).collect();
+    images.keep(&usable);
     report.skipped = descriptions.unusable.values().cloned().collect();
-    let training = rows_of(&images)?;
     let layers: Vec<&Vec<Descriptors>> = descriptions.each.iter().flatten().collect();
     let learnt_from: Vec<_> = training.iter().map(|&row| layers[row]).collect();
     let words = learn_words(&options.recipe, &learnt_from, options.seed)?;

@@ -120,6 +120,7 @@ pub fn denoise(options: &DenoiseOptions, callback: &mut dyn Callback<Event>) -> 
     let headers = ["denoised", "given", "denoised"];
     each(
         &options.files,
+        None,
         report,
         headers,
         callback,
@@ -154,7 +155,14 @@ fn one(
                 }
             };
             let image = match sigma < LEAST {
-                true => image.clone(),
+                true => {
+                    let name = &steps.name;
+                    let text = format!(
+                        "{name}: sigma {sigma:.2} is no noise to take away; it is left as it is"
+                    );
+                    steps.callback.event(Event::Note(text));
+                    image.clone()
+                }
                 false => coded(image, sigma / LEVELS, steps)?,
             };
             Ok(Restored {

@@ -36,9 +36,10 @@ struct Job {
     reference: Option<PathBuf>,
 }
 
-/// Restores each image by `restore`, which gets the image, in one channel where it has no colour.
+/// Restores each image by `restore`, perhaps with a mask for all of them; it gets the image, in one channel where it has no colour.
 pub(super) fn each(
     files: &Files,
+    mask: Option<&PathBuf>,
     mut report: Report,
     headers: [&str; 3],
     callback: &mut dyn Callback<Event>,
@@ -53,12 +54,17 @@ pub(super) fn each(
         for path in [&job.out, &job.compared] {
             refuse_existing(path, files.overwrite)?;
         }
-        let same = std::fs::canonicalize(&job.out).ok();
-        if same.is_some() && same == std::fs::canonicalize(&job.image).ok() {
-            return Err(Error::Config(format!(
-                "the result {} would replace the image; choose another name",
-                job.out.display()
-            )));
+        let place = |path: &Path| std::fs::canonicalize(path).ok();
+        let inputs = [Some(&job.image), job.reference.as_ref(), mask];
+        for path in [&job.out, &job.compared] {
+            let same = |input: &&PathBuf| place(path).is_some_and(|own| Some(own) == place(input));
+            if let Some(input) = inputs.into_iter().flatten().find(same) {
+                return Err(Error::Config(format!(
+                    "{} would replace {}; choose another name for the result",
+                    path.display(),
+                    input.display()
+                )));
+            }
         }
     }
     let results = match is_folder {
@@ -188,15 +194,18 @@ fn read(path: &Path) -> Result<Image> {
 
 /// The image without the fault, of as many channels as the other.
 fn reference(path: &Path, image: &Image) -> Result<Image> {
-    let clean = folder::read(path, image.channels == 3, None)?;
-    let [_, h, w] = image.shape();
-    match clean.height == h && clean.width == w {
+    let clean = match arrays::is_bundle(path) {
+        true => read(path)?,
+        false => folder::read(path, image.channels == 3, None)?,
+    };
+    match clean.shape() == image.shape() {
         true => Ok(clean),
         false => Err(Error::Input(format!(
-            "the reference {} has {} x {} pixels and the image {h} x {w}; both must be of one size",
+            "the reference {} has the shape {:?} and the image {:?} (channels, height, width); both must be \
+             of one size",
             path.display(),
-            clean.height,
-            clean.width
+            clean.shape(),
+            image.shape()
         ))),
     }
 }
@@ -293,7 +302,12 @@ fn jobs_of_folder(files: &Files, callback: &mut dyn Callback<Event>) -> Result<V
         let mut out = files.out.join(below).with_extension("png");
         // `a.jpg` beside `a.png`.
         let mut number = 2;
-        while jobs.iter().any(|job| job.out == out) {
+        let taken = |out: &PathBuf| {
+            let own = [out.clone(), compared(out)];
+            jobs.iter()
+                .any(|job| own.contains(&job.out) || own.contains(&job.compared))
+        };
+        while taken(&out) {
             let stem = below.file_stem().unwrap_or(OsStr::new("image"));
             let name = format!("{}-{number}.png", stem.to_string_lossy());
             out = files.out.join(below).with_file_name(name);

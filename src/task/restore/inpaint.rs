@@ -36,6 +36,7 @@ pub fn inpaint(options: &InpaintOptions, callback: &mut dyn Callback<Event>) -> 
     let headers = ["filled in", "given", "filled in"];
     each(
         &options.files,
+        Some(&options.mask),
         report,
         headers,
         callback,

@@ -63,6 +63,10 @@ pub(super) fn draw(run: &Run, gallery: &mut Gallery) -> Result<Vec<Vec<Image>>> 
         let g = &network.top().connectivity;
         let number = layer + 1;
         if network.is_pooled() {
+            if !g.is_full() {
+                let name = format!("connectivity-layer{number}.png");
+                gallery.save(&name, &connectivity(g, layer)?)?;
+            }
             continue;
         }
         let filters = projected_filters(&network)?;

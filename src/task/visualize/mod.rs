@@ -300,6 +300,10 @@ impl Artist<'_> {
             let other = (Some(source) != subject)
                 .then(|| self.coded(source, observer))
                 .transpose()?;
+            if pooled && observer.interrupted() {
+                // Its maps may be half done.
+                continue;
+            }
             let coded = other.as_ref().unwrap_or_else(|| &reconstructed[0]);
             match pooled {
                 true => parts.add(done, coded)?,
@@ -321,13 +325,17 @@ impl Artist<'_> {
                 device,
                 gallery,
             } = self;
+            // To the end, also after an interruption: what was found is shown.
             let again = &mut |i: usize| match &searched[i] {
-                Source::Training(i) => Coded::of_training(run, images, *i, device, observer),
-                Source::File(path) => Coded::from_file(run, path, device, observer),
+                Source::Training(i) => Coded::of_training(run, images, *i, device, &()),
+                Source::File(path) => Coded::from_file(run, path, device, &()),
             };
             parts.draw(run, again, gallery)?;
-            let picture = switches::draw(run, &reconstructed)?;
-            self.gallery.save("switches.png", &picture)?;
+            let above = |coded: &Coded| coded.codes.iter().any(|(layer, _)| *layer > 0);
+            if reconstructed.iter().any(above) {
+                let picture = switches::draw(run, &reconstructed)?;
+                self.gallery.save("switches.png", &picture)?;
+            }
         } else {
             search.draw(&filters, &mut self.gallery)?;
         }

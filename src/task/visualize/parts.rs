@@ -117,7 +117,7 @@ impl Search {
                 [h.max(patch.height), w.max(patch.width)]
             });
             let number = layer + 1;
-            if layer > 0 {
+            if run.network.part(0..layer + 1).is_pooled() {
                 let tiles: Vec<Tile> = (0..maps.len())
                     .filter_map(|k| {
                         let [_, projection] = found(k).first()?;

@@ -303,4 +303,7 @@ fn a_pooled_run_is_drawn_by_its_parts() {
     let (own, copied) = (coded(&path), coded(&copy));
     assert!(own.iter::<f32>().any(|x| x != 0.0));
     assert_eq!(own, copied);
+    // Without images what needs none is drawn.
+    let report = super::run(&Options::new(&copy), &device, &mut ()).unwrap();
+    assert_eq!(names(&report), ["filters-layer1.png"]);
 }

@@ -244,3 +244,25 @@ fn filters_are_found_through_the_switches() {
         );
     }
 }
+
+#[test]
+fn steps_that_are_too_long_end_in_an_error() {
+    let windows = Pool {
+        rows: 2,
+        columns: 2,
+        maps: 3,
+    };
+    let problem = pooled_problem(windows, 1);
+    let method = Method::from(Ista {
+        norm: Some(1e-6),
+        ..Ista::default()
+    });
+    let limits = Limits {
+        steps: 400,
+        every: 0,
+        ..Limits::default()
+    };
+    let ended = method.code(&problem, zeros(&problem), &limits, &mut ());
+    let message = ended.expect_err("numbers beyond all bounds").to_string();
+    assert!(message.contains("objective became"), "{message}");
+}
