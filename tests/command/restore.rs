@@ -136,7 +136,7 @@ fn what_cannot_be_done_is_told() {
         (
             "denoise noisy.png --out noisy.png --overwrite",
             2,
-            &["replace the image"],
+            &["would replace noisy.png"],
         ),
         (
             "denoise small.png --out o.png",
