@@ -146,7 +146,7 @@ fn what_cannot_be_done_is_told() {
         (
             "denoise noisy.png --reference small.png --out o.png",
             3,
-            &["small.png", "4 x 4", "40 x 40"],
+            &["small.png", "[3, 4, 4]", "[3, 40, 40]"],
         ),
         (
             "denoise broken.png --sigma 5 --out o.png",
