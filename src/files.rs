@@ -3,7 +3,9 @@
 mod paths;
 mod written;
 
-pub(crate) use paths::{Stored, each_lossily, lossily, option_lossily, stored, stored_option};
+pub(crate) use paths::{
+    Stored, each_lossily, file_name, lossily, option_lossily, stored, stored_option,
+};
 pub(crate) use written::{Written, names as written};
 
 use std::ffi::OsString;

@@ -3,8 +3,9 @@
 use super::filters::Filters;
 use super::groups;
 use super::patches::{Region, Stop, approximate};
-use super::planes::{Planes, cropped, mirrored};
+use super::planes::{Planes, mirrored};
 use crate::data::Image;
+use crate::data::resize::crop;
 use crate::error::{Error, Result};
 use crate::solve::Callback;
 
@@ -103,7 +104,7 @@ impl Denoiser {
             }
         }
         planes.values = first;
-        Ok(cropped(&planes.image(), [image.height, image.width]))
+        Ok(crop(&planes.image(), [0, 0], [image.height, image.width]))
     }
 
     /// The first pass over the patches that touch a region.

@@ -2,9 +2,10 @@
 
 use super::denoise::{Denoiser, Step};
 use super::patches::Region;
-use super::planes::{Planes, cropped, mirrored};
+use super::planes::{Planes, mirrored};
 use super::{filters::Filters, groups, interpolate::interpolate};
 use crate::data::Image;
+use crate::data::resize::crop;
 use crate::error::{Error, Result};
 use crate::solve::Callback;
 
@@ -96,7 +97,7 @@ impl Inpainter {
                 of: self.rounds,
             });
         }
-        let mut filled = cropped(&planes.image(), [image.height, image.width]);
+        let mut filled = crop(&planes.image(), [0, 0], [image.height, image.width]);
         let n = missing.len();
         for (k, (v, y)) in filled.values.iter_mut().zip(&image.values).enumerate() {
             if !missing[k % n] {

@@ -99,16 +99,3 @@ pub(super) fn mirrored(image: &Image, size: [usize; 2]) -> Image {
     }
     out
 }
-
-/// The upper left part of an image.
-pub(super) fn cropped(image: &Image, [height, width]: [usize; 2]) -> Image {
-    let mut out = Image::zeros(image.channels, height, width);
-    for c in 0..image.channels {
-        let from = image.plane(c).chunks_exact(image.width);
-        let to = out.plane_mut(c).chunks_exact_mut(width);
-        for (to, from) in to.zip(from) {
-            to.copy_from_slice(&from[..width]);
-        }
-    }
-    out
-}

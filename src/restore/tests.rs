@@ -6,8 +6,9 @@ use faer::linalg::solvers::Solve;
 use super::denoise::Denoiser;
 use super::filters::Filters;
 use super::patches::{Region, Stop, approximate};
-use super::planes::{Planes, cropped, mirrored};
+use super::planes::{Planes, mirrored};
 use super::*;
+use crate::data::resize::crop;
 use crate::data::{Image, psnr, scenes};
 
 /// Numbers without a pattern from 0 to 1.
@@ -134,7 +135,7 @@ fn small_images_are_mirrored_as_often_as_needed() {
     };
     let large = mirrored(&image, [2, 7]);
     assert_eq!(large.values[..7], [1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
-    assert_eq!(cropped(&large, [1, 2]), image);
+    assert_eq!(crop(&large, [0, 0], [1, 2]), image);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::backend::is_cpu;
 use crate::linop::Dot;
+use crate::pass::numbers;
 use crate::penalty;
 use crate::pooling::{Switches, pool};
 
@@ -84,15 +85,11 @@ impl Step<'_> {
     }
 
     fn fused<T: Float + Element + Sync>(self) -> Stepped {
-        let numbers = |x: Tensor<4>| -> Vec<T> {
-            let data = x.into_data().convert::<T>();
-            data.try_into_vec().expect("numbers of this type")
-        };
         let shape @ [n, k, height, width] = self.gradient.dims();
         let (device, dtype) = (self.gradient.device(), self.gradient.dtype());
         // Not copied: it is the only handle.
-        let gradient = numbers(self.gradient);
-        let of = self.maps.map(|maps| numbers(maps.values.clone()));
+        let gradient = numbers::<T>(self.gradient);
+        let of = self.maps.map(|maps| numbers::<T>(maps.values.clone()));
         let windows = self.maps[0].switches.windows();
         let pooled @ [_, groups, down, across] = windows.pooled(shape);
         let group = down * across;

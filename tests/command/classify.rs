@@ -1,15 +1,14 @@
 //! `features` and `classify`: what they leave, what they tell of new images, and of bad input.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use deconvnet::arrays::{self, Bundle};
 use deconvnet::data::scenes::{self, Scene};
 use deconvnet::picture::save_png;
 
-use super::support::{deconvnet, run, succeeds};
+use super::support::{deconvnet, interrupted_at, run, succeeds};
 
 /// Two classes of sample scenes.
 fn photos(folder: &Path, name: &str, each: usize, seed: u64) {
@@ -155,28 +154,13 @@ fn what_was_described_before_an_interruption_is_kept() {
     photos(folder, "photos", 60, 1);
     let line = format!("features photos --maps gradients {SMALL} --out f.npz")
         .replace("--test-per-class 4 ", "");
-    let mut child = deconvnet(folder)
+    let child = deconvnet(folder)
         .args(line.split_whitespace())
         .stderr(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let seen = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find(|line| line.contains("32/120"));
-    assert!(seen.is_some(), "nothing was reported");
-    let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let rest: Vec<String> = lines.map_while(Result::ok).collect();
-    let output = child.wait_with_output().unwrap();
+    let (rest, output) = interrupted_at(child, "32/120").expect("nothing was reported");
     // A fast machine may be done.
     if output.status.code() == Some(130) {
         let out = String::from_utf8_lossy(&output.stdout);

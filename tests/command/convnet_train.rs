@@ -1,13 +1,12 @@
 //! `convnet train`: what it leaves, how it stops, what it says of bad input.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use deconvnet::data::scenes;
 use deconvnet::picture::save_png;
 
-use super::support::{checksums, deconvnet, run, succeeds};
+use super::support::{checksums, deconvnet, interrupted_at, run, succeeds};
 
 const SMALL: &str = "convnet train --samples 30 --size 16 --width 0.06 --batch 10";
 
@@ -45,29 +44,14 @@ fn ctrl_c_saves_and_the_run_resumes_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     succeeds(folder, &format!("{SMALL} --epochs 30 --run whole"));
-    let mut child = deconvnet(folder)
+    let child = deconvnet(folder)
         .args(SMALL.split_whitespace())
         .args(["--epochs", "30", "--run", "cut"])
         .stderr(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let seen = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find(|line| line.contains("epoch 2 "));
-    assert!(seen.is_some(), "no epoch was reported");
-    let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-    let rest: Vec<String> = lines.map_while(Result::ok).collect();
-    let output = child.wait_with_output().unwrap();
+    let (rest, output) = interrupted_at(child, "epoch 2 ").expect("no epoch was reported");
     let out = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(130), "{out} {rest:?}");
     assert!(

@@ -3,19 +3,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use super::support::{checksums, config, deconvnet, run, stage};
+use super::support::{checksums, config, deconvnet, run, signal, stage};
 
 const SOLVERS: [&str; 4] = ["split", "fista", "adam", "descent"];
-
-/// Sends a signal by name.
-fn signal(child: &Child, name: &str) {
-    let pid = child.id().to_string();
-    let status = Command::new("kill").args([name, &pid]).status();
-    assert!(status.expect("kill runs").success(), "kill {name}");
-}
 
 fn train<'a>(solver: &'a str, run: &'a str) -> [&'a str; 7] {
     [

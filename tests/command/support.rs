@@ -1,8 +1,9 @@
 //! Running the command and looking at what it left.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// The command, in a folder of its own.
 pub fn deconvnet(folder: &Path) -> Command {
@@ -28,6 +29,25 @@ pub fn output(command: &mut Command) -> (i32, String, String) {
         String::from_utf8_lossy(&stdout).into_owned(),
         String::from_utf8_lossy(&stderr).into_owned(),
     )
+}
+
+/// Sends a signal by name.
+#[track_caller]
+pub fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    let status = Command::new("kill").args([name, &pid]).status();
+    assert!(status.expect("kill runs").success(), "kill {name}");
+}
+
+/// Interrupts a command with standard error and output piped once a line of its standard error has a text;
+/// the lines that follow, and how it ended. None where no line had it.
+pub fn interrupted_at(mut child: Child, text: &str) -> Option<(Vec<String>, Output)> {
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut said = lines.by_ref().map_while(Result::ok);
+    said.find(|line| line.contains(text))?;
+    signal(&child, "-INT");
+    let rest = lines.map_while(Result::ok).collect();
+    Some((rest, child.wait_with_output().expect("it ends")))
 }
 
 /// Standard output and standard error of a command that has to succeed.

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::looking::{file_name, show, spread};
+use super::looking::{show, spread};
 use super::{Prepared, Source};
 use crate::arrays::{self, Bundle};
 use crate::convnet::{Model, Unit, Walk};
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::files::file_name;
 use crate::picture::{self, Axes, Series};
 use crate::report::{Cell, Format, Results, Table};
 use crate::task::{Callback, Event};

@@ -219,14 +219,6 @@ pub(super) fn spread<T: Copy>(all: &[T], count: usize) -> Vec<T> {
     (0..count).map(|k| all[k * all.len() / count]).collect()
 }
 
-/// The name of the file of a picture.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
-}
-
 /// Writes pictures, each to `NAME.png`, and a page with all of them.
 pub(super) fn show(
     results: &Results,

@@ -10,12 +10,13 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 pub use super::looking::Fill;
-use super::looking::{Part, covered, file_name, most_probable, show};
+use super::looking::{Part, covered, most_probable, show};
 use super::{Prepared, Ready, Source};
 use crate::arrays::{self, Bundle};
 use crate::convnet::{Unit, Walk};
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::files::file_name;
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
 use crate::task::{Callback, Event};

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use serde::Serialize;
 
-use super::looking::file_name;
 use super::{Prepared, Source, file_stem};
 use crate::arrays::{self, Bundle};
 use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel, signals};
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::files::file_name;
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
 use crate::task::{Callback, Event, find_images};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::report::{Fidelity, Report, Row};
 use super::{Files, Steps};
 use crate::arrays::{self, Bundle};
-use crate::data::{Image, folder, psnr, snr};
+use crate::data::{Image, folder, psnr, resize, snr};
 use crate::error::{Error, Result};
-use crate::files::{Written, refuse_existing};
+use crate::files::{Written, file_name, refuse_existing};
 use crate::picture;
 use crate::report::Results;
 use crate::task::invert::sides;
@@ -249,17 +249,18 @@ fn compare(
 
 /// The middle of an image, as much as is shown; of other than three channels, the first.
 fn middle(image: &Image) -> Image {
-    let channels = if image.channels == 3 { 3 } else { 1 };
-    let [height, width] = [image.height, image.width].map(|side| side.min(SHOWN));
-    let (top, left) = ((image.height - height) / 2, (image.width - width) / 2);
-    let mut out = Image::zeros(channels, height, width);
-    for c in 0..channels {
-        let rows = image.plane(c).chunks_exact(image.width).skip(top);
-        for (to, from) in out.plane_mut(c).chunks_exact_mut(width).zip(rows) {
-            to.copy_from_slice(&from[left..left + width]);
-        }
+    let whole = [image.height, image.width];
+    let size = whole.map(|side| side.min(SHOWN));
+    let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
+    let middle = resize::crop(image, corner, size);
+    match middle.channels {
+        1 | 3 => middle,
+        _ => Image {
+            channels: 1,
+            values: middle.plane(0).to_vec(),
+            ..middle
+        },
     }
-    out
 }
 
 fn job_of_file(files: &Files) -> Result<Job> {
@@ -328,9 +329,4 @@ fn compared(out: &Path) -> PathBuf {
     let mut name = out.file_stem().unwrap_or(OsStr::new("image")).to_owned();
     name.push("-compared.png");
     out.with_file_name(name)
-}
-
-fn file_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    name.to_string_lossy().into_owned()
 }

@@ -62,36 +62,31 @@ pub(super) fn draw(run: &Run, gallery: &mut Gallery) -> Result<Vec<Vec<Image>>> 
         let network = run.network.part(0..layer + 1);
         let g = &network.top().connectivity;
         let number = layer + 1;
-        if network.is_pooled() {
-            if !g.is_full() {
-                let name = format!("connectivity-layer{number}.png");
-                gallery.save(&name, &connectivity(g, layer)?)?;
-            }
-            continue;
+        if !network.is_pooled() {
+            let filters = projected_filters(&network)?;
+            let tiles: Vec<Tile> = filters
+                .iter()
+                .enumerate()
+                .map(|(k, filter)| Tile::new(symmetric(filter, None), caption(g, k)))
+                .collect();
+            let [height, width] = receptive_field(&network);
+            let options = MosaicOptions {
+                title: format!(
+                    "Layer {number}: {} filters in {height} x {width} pixels",
+                    g.maps()
+                ),
+                ..MosaicOptions::default()
+            };
+            gallery.save(
+                &format!("filters-layer{number}.png"),
+                &mosaic(&tiles, &options)?,
+            )?;
+            all.push(filters);
         }
-        let filters = projected_filters(&network)?;
-        let tiles: Vec<Tile> = filters
-            .iter()
-            .enumerate()
-            .map(|(k, filter)| Tile::new(symmetric(filter, None), caption(g, k)))
-            .collect();
-        let [height, width] = receptive_field(&network);
-        let options = MosaicOptions {
-            title: format!(
-                "Layer {number}: {} filters in {height} x {width} pixels",
-                g.maps()
-            ),
-            ..MosaicOptions::default()
-        };
-        gallery.save(
-            &format!("filters-layer{number}.png"),
-            &mosaic(&tiles, &options)?,
-        )?;
         if !g.is_full() {
             let name = format!("connectivity-layer{number}.png");
             gallery.save(&name, &connectivity(g, layer)?)?;
         }
-        all.push(filters);
     }
     Ok(all)
 }

@@ -5,14 +5,13 @@
 //! projection shows a map as a filter shows a map of the first layer.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use burn::tensor::{Tensor, TensorData};
 
 use super::coded::{Coded, top_layers};
 use super::gallery::Gallery;
 use super::maps::ranked;
-use crate::data::Image;
+use crate::data::{Image, resize};
 use crate::error::Result;
 use crate::model::Network;
 use crate::picture::{self, MosaicOptions, Tile};
@@ -217,16 +216,9 @@ fn project(network: &Network, pixels: &Image, place: Place) -> Result<[Image; 2]
         [place.at / width, place.at % width],
         [pixels.height, pixels.width],
     );
-    Ok([pixels, &projection].map(|image| cut(image, &field)))
-}
-
-fn cut(image: &Image, [rows, columns]: &[Range<usize>; 2]) -> Image {
-    let mut part = Image::zeros(image.channels, rows.len(), columns.len());
-    for c in 0..image.channels {
-        let lines = image.plane(c).chunks(image.width).skip(rows.start);
-        for (to, line) in part.plane_mut(c).chunks_mut(columns.len()).zip(lines) {
-            to.copy_from_slice(&line[columns.clone()]);
-        }
-    }
-    part
+    let (corner, size) = (
+        field.clone().map(|side| side.start),
+        field.map(|side| side.len()),
+    );
+    Ok([pixels, &projection].map(|image| resize::crop(image, corner, size)))
 }

@@ -43,6 +43,16 @@ fn trained(config: &str) -> (tempfile::TempDir, PathBuf, Device) {
     (folder, path, device)
 }
 
+/// The run, exported to a file and imported from it.
+fn imported(folder: &tempfile::TempDir, run: &Path, file: &str, device: &Device) -> PathBuf {
+    let file = folder.path().join(file);
+    let maps = exchange::ExportMaps::None;
+    exchange::export(run, CheckpointSelector::Last, &file, maps, false, device).unwrap();
+    let path = folder.path().join("imported");
+    exchange::import(&file, None, &path, device).unwrap();
+    path
+}
+
 fn names(report: &Report) -> Vec<String> {
     let name = |file: &PathBuf| file.file_name().unwrap().to_string_lossy().into_owned();
     report.files.iter().map(name).collect()
@@ -149,18 +159,7 @@ fn every_image_is_checked_before_anything_is_drawn() {
 #[test]
 fn an_imported_run_is_drawn_from_what_there_is() {
     let (folder, path, device) = trained(TWO_LAYERS);
-    let file = folder.path().join("run.npz");
-    exchange::export(
-        &path,
-        CheckpointSelector::Last,
-        &file,
-        crate::task::exchange::ExportMaps::None,
-        false,
-        &device,
-    )
-    .unwrap();
-    let path = folder.path().join("imported");
-    exchange::import(&file, None, &path, &device).unwrap();
+    let path = imported(&folder, &path, "run.npz", &device);
     let expect = |options: &Options, starts: &[&str]| {
         let report = super::run(options, &device, &mut ()).unwrap();
         let drawn = |name: &&str| starts.iter().any(|start| name.starts_with(start));
@@ -279,18 +278,7 @@ fn a_pooled_run_is_drawn_by_its_parts() {
     ];
     assert_eq!(names(&report), wanted);
     // A run that was exported and imported again reconstructs a new image to the bit.
-    let file = folder.path().join("run.safetensors");
-    exchange::export(
-        &path,
-        CheckpointSelector::Last,
-        &file,
-        crate::task::exchange::ExportMaps::None,
-        false,
-        &device,
-    )
-    .unwrap();
-    let copy = folder.path().join("copy");
-    exchange::import(&file, None, &copy, &device).unwrap();
+    let copy = imported(&folder, &path, "run.safetensors", &device);
     let coded = |path: &Path| {
         let run = Run::read(path, CheckpointSelector::Last, &device).unwrap();
         let (image, _) = run.state.prepare.apply(&scenes::sample(7, 30, 1)).unwrap();
