@@ -189,7 +189,7 @@ fn compare(
     let by = Proximal {
         length: 1e-3,
         weight: 1.0,
-        p: 1.0,
+        penalty: 1.0.into(),
     };
     let size = |x: &Tensor<4>| 4.0 * x.shape().num_elements() as f64;
     let pixels = (n * options.size * options.size) as f64;

@@ -4,21 +4,61 @@ use burn::tensor::Tensor;
 
 use crate::pass::{BLOCK, Block, Pass, Use};
 
-/// The penalty of each element, `|z|^p`.
+/// The penalty of an element: `|z|^p`, and no end of it below zero where elements must not be negative.
+///
+/// # Examples
+///
+/// ```
+/// use deconvnet::penalty::{Penalty, shrink_number};
+///
+/// let either_sign = Penalty::from(1.0);
+/// let non_negative = Penalty { non_negative: true, ..either_sign };
+/// assert_eq!(shrink_number(-3.0, 1.0, either_sign), -2.0);
+/// assert_eq!(shrink_number(-3.0, 1.0, non_negative), 0.0);
+/// assert_eq!(shrink_number(3.0, 1.0, non_negative), 2.0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Penalty {
+    /// The exponent, `0 < p <= 1`.
+    pub p: f64,
+    /// Whether elements below zero are ruled out.
+    pub non_negative: bool,
+}
+
+/// Of either sign.
+impl From<f64> for Penalty {
+    fn from(p: f64) -> Self {
+        Self {
+            p,
+            non_negative: false,
+        }
+    }
+}
+
+/// The penalty of each element.
 ///
 /// # Shapes
 /// any -> the same.
-pub fn value(maps: Tensor<4>, p: f64) -> Tensor<4> {
-    if p == 1.0 {
-        maps.abs()
-    } else {
-        maps.abs().powf_scalar(p)
+pub fn value(maps: Tensor<4>, penalty: impl Into<Penalty>) -> Tensor<4> {
+    let Penalty { p, non_negative } = penalty.into();
+    let ruled_out = non_negative.then(|| maps.clone().lower_elem(0.0));
+    let value = match p == 1.0 {
+        true => maps.abs(),
+        false => maps.abs().powf_scalar(p),
+    };
+    match ruled_out {
+        Some(ruled_out) => value.mask_fill(ruled_out, f64::INFINITY),
+        None => value,
     }
 }
 
 /// [`value`] of one number.
-pub(crate) fn value_number(z: f64, p: f64) -> f64 {
-    if p == 1.0 { z.abs() } else { z.abs().powf(p) }
+pub(crate) fn value_number(z: f64, Penalty { p, non_negative }: Penalty) -> f64 {
+    match (non_negative && z < 0.0, p == 1.0) {
+        (true, _) => f64::INFINITY,
+        (_, true) => z.abs(),
+        (_, false) => z.abs().powf(p),
+    }
 }
 
 /// The penalty made safe to differentiate, `sum (z^2 + eps)^(p/2)` with `eps = 1e-12`: the gradient
@@ -27,10 +67,15 @@ pub(crate) fn value_number(z: f64, p: f64) -> f64 {
 /// # Shapes
 /// maps `[n, K, h, w]` -> `[1]`.
 pub fn smooth_value(maps: Tensor<4>, p: f64) -> Tensor<1> {
+    smooth_values(maps, p).sum()
+}
+
+/// The terms of [`smooth_value`].
+pub(crate) fn smooth_values(maps: Tensor<4>, p: f64) -> Tensor<4> {
     if p == 1.0 {
-        return maps.abs().sum();
+        return maps.abs();
     }
-    (maps.square() + 1e-12).powf_scalar(p / 2.0).sum()
+    (maps.square() + 1e-12).powf_scalar(p / 2.0)
 }
 
 /// The shrink (proximal operator) of `weight |x|^p`, elementwise:
@@ -42,11 +87,11 @@ pub fn smooth_value(maps: Tensor<4>, p: f64) -> Tensor<1> {
 /// For the paper's `|x|^p + beta/2 (x - v)^2`, `weight = 1 / beta`. For p = 1 it is
 /// `sign(v) max(|v| - weight, 0)`. For p < 1 the answer is 0 where
 /// `|v| <= x* (2 - p) / (2 (1 - p))`, `x* = (2 (1 - p) weight)^(1 / (2 - p))`, and above it the
-/// larger root of `p weight x^(p - 1) + x - |v| = 0`. On the CPU it takes one pass over memory and is
-/// exact to 1e-11 of `|v|`; elsewhere, four steps of Newton's method from `|v|` are exact to single
-/// precision.
-pub fn shrink(mut v: Tensor<4>, weight: f64, p: f64) -> Tensor<4> {
-    Shrink::new(weight, p).run([], [&mut v]);
+/// larger root of `p weight x^(p - 1) + x - |v| = 0`. Where elements must not be negative it is 0 for
+/// `v < 0`. On the CPU it takes one pass over memory and is exact to 1e-11 of `|v|`; elsewhere, four
+/// steps of Newton's method from `|v|` are exact to single precision.
+pub fn shrink(mut v: Tensor<4>, weight: f64, penalty: impl Into<Penalty>) -> Tensor<4> {
+    Shrink::new(weight, penalty).run([], [&mut v]);
     v
 }
 
@@ -54,9 +99,9 @@ pub fn shrink(mut v: Tensor<4>, weight: f64, p: f64) -> Tensor<4> {
 ///
 /// # Shapes
 /// `v`: any; `weight`: the same, or broadcast to it.
-pub fn shrink_by(mut v: Tensor<4>, weight: Tensor<4>, p: f64) -> Tensor<4> {
+pub fn shrink_by(mut v: Tensor<4>, weight: Tensor<4>, penalty: impl Into<Penalty>) -> Tensor<4> {
     let mut weight = weight.expand(v.dims());
-    ShrinkBy::new(p).run([], [&mut v, &mut weight]);
+    ShrinkBy::new(penalty).run([], [&mut v, &mut weight]);
     v
 }
 
@@ -64,7 +109,7 @@ pub fn shrink_by(mut v: Tensor<4>, weight: Tensor<4>, p: f64) -> Tensor<4> {
 #[derive(Clone, Copy, Debug)]
 pub struct Shrink {
     weight: f64,
-    p: f64,
+    penalty: Penalty,
     /// Magnitude up to which it is zero.
     jump: f64,
     roots: Roots,
@@ -72,10 +117,12 @@ pub struct Shrink {
 
 impl Shrink {
     /// Of `weight |x|^p`.
-    pub fn new(weight: f64, p: f64) -> Self {
+    pub fn new(weight: f64, penalty: impl Into<Penalty>) -> Self {
+        let penalty = penalty.into();
+        let p = penalty.p;
         Self {
             weight,
-            p,
+            penalty,
             jump: jump(weight, p),
             roots: Roots::new(p),
         }
@@ -84,7 +131,11 @@ impl Shrink {
     /// The shrink of a block.
     #[inline(always)]
     pub fn apply(&self, v: &mut Block) {
-        if self.p == 1.0 {
+        let Penalty { p, non_negative } = self.penalty;
+        if non_negative {
+            positive_part(v);
+        }
+        if p == 1.0 {
             v.iter_mut().for_each(|v| *v = soft(*v, self.weight));
             return;
         }
@@ -94,7 +145,7 @@ impl Shrink {
         }
         let mut steepness = above.values;
         for c in above.whole(&mut steepness) {
-            *c = self.weight * self.p * power(c.abs(), self.p - 2.0);
+            *c = self.weight * p * power(c.abs(), p - 2.0);
         }
         above.shrink(steepness, &self.roots, v);
     }
@@ -116,7 +167,7 @@ impl Pass<1, 0> for Shrink {
         let like = (&v.device(), v.dtype());
         let weight = Tensor::full([1, 1, 1, 1], self.weight, like);
         (
-            [plain(v, weight, self.p)],
+            [plain(v, weight, self.penalty)],
             Tensor::zeros([n, 1, 1, 1], like),
         )
     }
@@ -125,21 +176,25 @@ impl Pass<1, 0> for Shrink {
 /// The shrink with a weight for each element as a pass over `v` and the weights.
 #[derive(Clone, Copy, Debug)]
 pub struct ShrinkBy {
-    p: f64,
+    penalty: Penalty,
     roots: Roots,
 }
 
 impl ShrinkBy {
     /// Of `weight |x|^p`.
-    pub fn new(p: f64) -> Self {
-        let roots = Roots::new(p);
-        Self { p, roots }
+    pub fn new(penalty: impl Into<Penalty>) -> Self {
+        let penalty = penalty.into();
+        let roots = Roots::new(penalty.p);
+        Self { penalty, roots }
     }
 
     /// The shrink of a block.
     #[inline(always)]
     pub fn apply(&self, v: &mut Block, weight: &Block) {
-        let p = self.p;
+        let Penalty { p, non_negative } = self.penalty;
+        if non_negative {
+            positive_part(v);
+        }
         if p == 1.0 {
             v.iter_mut()
                 .zip(weight)
@@ -176,12 +231,17 @@ impl Pass<2, 0> for ShrinkBy {
     fn plain(&self, _: [Tensor<4>; 0], [v, weight]: [Tensor<4>; 2]) -> ([Tensor<4>; 2], Tensor<4>) {
         let [n, ..] = v.dims();
         let zeros = Tensor::zeros([n, 1, 1, 1], (&v.device(), v.dtype()));
-        ([plain(v, weight.clone(), self.p), weight], zeros)
+        ([plain(v, weight.clone(), self.penalty), weight], zeros)
     }
 }
 
 /// The shrink in plain Burn operations, on every backend.
-fn plain(v: Tensor<4>, weight: Tensor<4>, p: f64) -> Tensor<4> {
+fn plain(v: Tensor<4>, weight: Tensor<4>, penalty: Penalty) -> Tensor<4> {
+    let Penalty { p, non_negative } = penalty;
+    let v = match non_negative {
+        true => v.clone().mask_fill(v.lower_elem(0.0), 0.0),
+        false => v,
+    };
     let a = v.clone().abs();
     if p == 1.0 {
         return v.sign() * (a - weight).clamp_min(0.0);
@@ -199,6 +259,13 @@ fn plain(v: Tensor<4>, weight: Tensor<4>, p: f64) -> Tensor<4> {
         x = x - f / (q * (p - 1.0) + 1.0);
     }
     v.sign() * x.mask_fill(zero, 0.0)
+}
+
+/// What is below zero becomes zero; what is not a number stays.
+#[inline(always)]
+fn positive_part(v: &mut Block) {
+    v.iter_mut()
+        .for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v });
 }
 
 /// The shrink for p = 1; not a number where `v` is not.
@@ -427,8 +494,12 @@ fn exp2(t: f64) -> f64 {
 const TWO_52: f64 = (1_u64 << 52) as f64;
 
 /// [`shrink`] of a single number.
-pub fn shrink_number(v: f64, weight: f64, p: f64) -> f64 {
+pub fn shrink_number(v: f64, weight: f64, penalty: impl Into<Penalty>) -> f64 {
+    let Penalty { p, non_negative } = penalty.into();
     let a = v.abs();
+    if non_negative && v < 0.0 {
+        return 0.0;
+    }
     if p == 1.0 {
         return (a - weight).max(0.0).copysign(v);
     }

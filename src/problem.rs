@@ -3,15 +3,23 @@
 //! A file, `.npz` or `.safetensors`, holds what other tools for convolutional sparse coding call
 //!
 //! ```text
-//! F(x) = 1/2 || sum_m d_m * x_m - s ||^2 + lmbda || x ||_1
+//! F(x) = 1/2 || sum_m d_m * x_m - s ||^2 + lmbda || L1Weight x ||_1
 //!
-//! s         images, [K, C, H, W]
-//! D0        filters, [M, C, h, w]
-//! lmbda     weight, a number
-//! boundary  the text "valid": maps of [H + h - 1, W + w - 1], the paper's geometry
-//! F_opt     the least objective, a number; may be left out
-//! gap       the duality gap that F_opt was certified with, a number; may be left out
+//! s           images, [K, C, H, W]
+//! D0          filters, [M, C, h, w]
+//! lmbda       weight, a number
+//! boundary    the text "valid": maps of [H + h - 1, W + w - 1], the paper's geometry; "circular": of
+//!             [H, W]; or "zero": of [H - h + 1, W - w + 1], see [`Boundary`]
+//!
+//! and, each of which may be left out,
+//!
+//! L1Weight    weights of the penalty, [M] for the maps, or [1, M, ..] for each element of them
+//! NonNegCoef  1: maps must not be negative
+//! F_opt       the least objective, a number
+//! gap         the duality gap that F_opt was certified with, a number
 //! ```
+//!
+//! `L1Weight` and `NonNegCoef` are SPORCO's names.
 
 use std::path::Path;
 
@@ -20,7 +28,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::arrays::{self, Bundle};
 use crate::connectivity::Connectivity;
 use crate::error::{Error, Result};
-use crate::model::{Layer, Network, Objective};
+use crate::model::{Boundary, Layer, Network, Objective};
 use crate::solve::Problem;
 
 /// A coding problem with, where it is known, its solution's worth.
@@ -38,19 +46,13 @@ impl CodingProblem {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Input`] where it cannot be read, lacks an entry, has another
-    /// boundary than "valid", or holds arrays that do not make a problem.
+    /// [`Error::Io`] or [`Error::Input`] where it cannot be read, lacks an entry, has a boundary that is
+    /// not known, or holds arrays that do not make a problem.
     pub fn read(path: &Path, device: &Device) -> Result<Self> {
         let bundle = arrays::read(path)?;
         let fail = |message: String| Error::Input(format!("{}: {message}", path.display()));
 
-        let boundary = bundle.text("boundary", path)?;
-        if boundary != "valid" {
-            return Err(fail(format!(
-                "`boundary` is \"{boundary}\", and only \"valid\" is known here, with maps of \
-                 [H + h - 1, W + w - 1]; write the problem again in that geometry"
-            )));
-        }
+        let boundary = boundary(bundle.text("boundary", path)?).map_err(fail)?;
         let lmbda = bundle.scalar("lmbda", path)?;
         if !(lmbda.is_finite() && lmbda > 0.0) {
             return Err(fail(format!("`lmbda` is {lmbda}; it must be above 0")));
@@ -70,20 +72,48 @@ impl CodingProblem {
             )));
         }
         let images = Tensor::from_data(TensorData::new(images, [k, c, height, width]), device);
-        let layer = Layer::new(
-            filters_first(filters, [m, c, h, w], device),
-            Connectivity::full(c, m),
-        );
+        let filters = filters_first(filters, [m, c, h, w], device);
+        let mut layer = Layer::new(filters, Connectivity::full(c, m)).with_boundary(boundary);
+        if let Some(array) = bundle.arrays.get("L1Weight") {
+            let maps = [boundary.maps(height, h), boundary.maps(width, w)];
+            let shape = match array.shape[..] {
+                [all] if all == m => [1, m, 1, 1],
+                [1, all, 1, 1] if all == m => [1, m, 1, 1],
+                [1, all, rows, columns] if all == m && [rows, columns] == maps => {
+                    [1, m, rows, columns]
+                }
+                _ => {
+                    return Err(fail(format!(
+                        "`L1Weight` has shape {:?}; it needs a weight for each of the {m} maps, [{m}], or \
+                         for each of their elements, {:?}",
+                        array.shape,
+                        [1, m, maps[0], maps[1]]
+                    )));
+                }
+            };
+            let data = TensorData::new(array.values.clone(), shape);
+            layer = layer
+                .with_penalty_weights(Tensor::from_data(data, device))
+                .map_err(|error| fail(format!("`L1Weight`: {error}")))?;
+        }
+        let non_negative = bundle.scalars.get("NonNegCoef").is_some_and(|&v| v != 0.0);
+        let objective = Objective::new(1.0, lmbda, 1.0)?.with_non_negative(non_negative);
         Ok(Self {
-            problem: Problem::new(
-                Network::new(vec![layer])?,
-                images,
-                Objective::new(1.0, lmbda, 1.0)?,
-            )?,
+            problem: Problem::new(Network::new(vec![layer])?, images, objective)?,
             optimum: bundle.scalars.get("F_opt").copied(),
             optimum_gap: bundle.scalars.get("gap").copied(),
         })
     }
+}
+
+/// The boundary of a name; else what to write.
+pub(crate) fn boundary(name: &str) -> std::result::Result<Boundary, String> {
+    Boundary::named(name).ok_or_else(|| {
+        format!(
+            "`boundary` is \"{name}\"; it must be \"valid\" (maps of [H + h - 1, W + w - 1]), \"circular\" \
+             ([H, W]) or \"zero\" ([H - h + 1, W - w + 1])"
+        )
+    })
 }
 
 /// The largest value of an array whose squares and their sums single precision can hold.
@@ -200,8 +230,8 @@ mod tests {
             (|b| drop(b.arrays.remove("s")), "no array `s`"),
             (|b| drop(b.texts.remove("boundary")), "no text `boundary`"),
             (
-                |b| drop(b.texts.insert("boundary".into(), "circular".into())),
-                "`boundary` is \"circular\"",
+                |b| drop(b.texts.insert("boundary".into(), "same".into())),
+                "`boundary` is \"same\"",
             ),
             (
                 |b| b.scalars.extend([("lmbda".into(), 0.0)]),

@@ -34,7 +34,7 @@ pub struct InferArgs {
     #[arg(long, value_name = "PATTERN", requires = "images")]
     pub exclude: Vec<String>,
     /// Solve the coding problem in this file instead: images s [K, C, H, W], filters D0 [M, C, h, w],
-    /// weight lmbda, text boundary = "valid".
+    /// weight lmbda, text boundary: "valid", "circular" or "zero"; L1Weight and NonNegCoef if wanted.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "images", "joint"])]
     pub problem: Option<PathBuf>,
     /// Folder for the results; the same command goes on there where it was interrupted. With --problem, a file for the maps.

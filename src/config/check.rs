@@ -3,7 +3,7 @@
 use super::{Config, Form, LayerSettings, Sparsity, Train, Update};
 use crate::data::scan;
 use crate::error::{Error, Result};
-use crate::model::Objective;
+use crate::model::{Boundary, Objective};
 use crate::solve::CoordinateDescent;
 use crate::solve::SolverName;
 
@@ -95,11 +95,36 @@ impl Config {
             self.check_online()?;
         }
         self.check_adaptive()?;
-        self.connectivities()?;
-        for (l, layer) in self.layers.iter().enumerate() {
+        let connectivities = self.connectivities()?;
+        for (l, (layer, g)) in self.layers.iter().zip(connectivities).enumerate() {
             layer.check(l + 1)?;
+            self.check_weights(l + 1, layer, g.maps())?;
         }
         Ok(())
+    }
+
+    fn check_weights(&self, number: usize, layer: &LayerSettings, maps: usize) -> Result<()> {
+        let weights = &layer.penalty_weights;
+        let wrong = weights.iter().find(|w| !(w.is_finite() && **w >= 0.0));
+        let solver = self.train.solver;
+        let complaint = if weights.is_empty() {
+            return Ok(());
+        } else if weights.len() != maps {
+            format!(
+                "{} penalty_weights for {maps} maps; give one for each",
+                weights.len()
+            )
+        } else if let Some(weight) = wrong {
+            format!("one of the penalty_weights is {weight}; they must be 0 or above")
+        } else if !solver.method().takes_weights() {
+            format!(
+                "penalty_weights go with train.solver = \"descent\" or \"fista\", not \"{}\"",
+                solver.name()
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::Config(format!("layer {number}: {complaint}")))
     }
 
     fn check_adaptive(&self) -> Result<()> {
@@ -107,6 +132,7 @@ impl Config {
             form,
             solver,
             refine,
+            boundary,
             ..
         } = self.train;
         let adaptive = form == Form::Adaptive;
@@ -124,6 +150,10 @@ impl Config {
                  the same without pooling"
                     .into()
             }
+            _ if adaptive && boundary != Boundary::Valid => format!(
+                "train.boundary = \"{}\" is for train.form = \"layer-wise\" or \"joint\"; leave it out",
+                boundary.name()
+            ),
             _ if refine && !adaptive => {
                 "train.refine is for train.form = \"adaptive\"; leave it out".into()
             }

@@ -23,6 +23,10 @@ pub struct LayerSettings {
     pub sparsity: Sparsity,
     /// Exponent of the penalty.
     pub p: f64,
+    /// Whether the maps must not be negative.
+    pub non_negative: bool,
+    /// Weights of the penalty on each map, in their order; none: 1 for all.
+    pub penalty_weights: Vec<f64>,
     /// Rows, columns and adjacent maps of the windows that the maps are pooled over. Adaptive form only.
     pub pool: Pool,
     /// Times that every image is visited.
@@ -38,6 +42,8 @@ impl Default for LayerSettings {
             data_weight: 1.0,
             sparsity: Sparsity::Weight(1.0),
             p: 1.0,
+            non_negative: false,
+            penalty_weights: Vec::new(),
             pool: Pool::NONE,
             epochs: 5,
         }
@@ -113,7 +119,7 @@ impl LayerSettings {
             }
         };
         let objective = Objective::new(self.data_weight, sparsity, self.p)?;
-        Ok((objective, note))
+        Ok((objective.with_non_negative(self.non_negative), note))
     }
 
     pub(super) fn connectivity(&self, planes: usize, seed: u64) -> Result<Connectivity> {

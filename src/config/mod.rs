@@ -18,7 +18,7 @@ use crate::connectivity::Connectivity;
 use crate::data::Preprocess;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::model::{Constraint, LayerConfig, NetworkConfig};
+use crate::model::{Boundary, Constraint, LayerConfig, NetworkConfig};
 use crate::solve::{Adam, FilterStep, HalfQuadratic, Ista, Learner, Method, Schedule, SolverName};
 
 /// Everything that decides a run. Every key has a default; unknown keys are refused.
@@ -120,6 +120,8 @@ pub struct Train {
     pub update_filters: Update,
     /// What every filter has to satisfy.
     pub constraint: Constraint,
+    /// What maps are beyond the planes that they explain. Layer-wise and joint form only, but for `valid`.
+    pub boundary: Boundary,
     /// Replace filters that no image uses, at the end of each epoch but the last.
     pub resample_dead: bool,
     /// Shift and scale all maps of a layer together to this range, zero mean, before the next layer
@@ -158,6 +160,7 @@ impl Default for Train {
             batch: 1,
             update_filters: Update::Batch,
             constraint: Constraint::UnitPlanes,
+            boundary: Boundary::Valid,
             resample_dead: true,
             rescale_maps: 2.0,
             start_noise: 0.0,
@@ -312,6 +315,8 @@ impl Config {
             LayerConfig::new(g, [settings.size; 2])
                 .with_constraint(self.train.constraint)
                 .with_pool(settings.pool)
+                .with_boundary(self.train.boundary)
+                .with_penalty_weights(settings.penalty_weights.clone())
                 .with_seed(self.seed.wrapping_add(l as u64))
         });
         Ok(NetworkConfig {

@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use super::analyze;
 use super::sizes::{Product, check, check_alike};
 use crate::connectivity::Connectivity;
-use crate::penalty;
+use crate::penalty::{self, Penalty};
 
 /// The numbers of a proximal step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,8 +17,8 @@ pub struct Proximal {
     pub length: f64,
     /// Weight of the penalty in the shrink.
     pub weight: f64,
-    /// Exponent of the penalty, `0 < p <= 1`.
-    pub p: f64,
+    /// The penalty.
+    pub penalty: Penalty,
 }
 
 /// Both operations on a GPU's own tensors.
@@ -39,7 +39,7 @@ pub(super) trait ProximalOps: Backend {
 
     /// [`shrink`].
     #[fusion(dtype = v, shape = v)]
-    fn shrink(v: FloatTensor<Self>, weight: f64, p: f64) -> FloatTensor<Self>;
+    fn shrink(v: FloatTensor<Self>, weight: f64, penalty: Penalty) -> FloatTensor<Self>;
 }
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
@@ -54,11 +54,11 @@ impl ProximalOps for burn_cubecl::CubeBackend {
         by: Proximal,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let tensors = [residual, filters, x, before, momentum];
-        super::gpu::proximal_step(tensors, &g, by.length, by.weight, by.p)
+        super::gpu::proximal_step(tensors, &g, by)
     }
 
-    fn shrink(v: FloatTensor<Self>, weight: f64, p: f64) -> FloatTensor<Self> {
-        super::gpu::shrink(v, weight, p)
+    fn shrink(v: FloatTensor<Self>, weight: f64, penalty: Penalty) -> FloatTensor<Self> {
+        super::gpu::shrink(v, weight, penalty)
     }
 }
 
@@ -89,7 +89,7 @@ impl ProximalOps for burn_cubecl::CubeBackend {
 /// use deconvnet::conv::proximal::{Proximal, step};
 ///
 /// let number = |x: f32| Tensor::<4>::full([1, 1, 1, 1], x, &Device::flex());
-/// let by = Proximal { length: 0.25, weight: 0.25, p: 1.0 };
+/// let by = Proximal { length: 0.25, weight: 0.25, penalty: 1.0.into() };
 /// let start = [number(0.0), number(0.0)];
 /// let g = Connectivity::full(1, 1);
 /// let (next, uphill) = step(number(-3.0), number(2.0), &g, start, number(0.0), by);
@@ -148,7 +148,7 @@ pub fn reference(
 ) -> (Tensor<4>, Tensor<4>) {
     let v = x.clone() + momentum * (x.clone() - before);
     let descended = v.clone() - analyze(residual, filters, g) * by.length;
-    let next = penalty::shrink(descended, by.weight, by.p);
+    let next = penalty::shrink(descended, by.weight, by.penalty);
     let uphill = (v - next.clone()) * (next.clone() - x);
     (next, uphill.sum_dim(1).sum_dim(2).sum_dim(3))
 }
@@ -169,12 +169,13 @@ pub fn reference(
 /// let shrunk: Vec<f32> = shrunk.try_into_vec_as().unwrap();
 /// assert_eq!(shrunk, [-1.0, 0.0, 0.0, 2.0]);
 /// ```
-pub fn shrink(v: Tensor<4>, weight: f64, p: f64) -> Tensor<4> {
+pub fn shrink(v: Tensor<4>, weight: f64, penalty: impl Into<Penalty>) -> Tensor<4> {
+    let penalty = penalty.into();
     #[cfg(any(feature = "wgpu", feature = "cuda"))]
     if suits_gpu([&v]) {
-        return Tensor::from_dispatch(Dispatch::shrink(v.into_dispatch(), weight, p));
+        return Tensor::from_dispatch(Dispatch::shrink(v.into_dispatch(), weight, penalty));
     }
-    penalty::shrink(v, weight, p)
+    penalty::shrink(v, weight, penalty)
 }
 
 /// Whether the kernels of a GPU take these tensors: they have no derivatives.

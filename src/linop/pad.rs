@@ -120,7 +120,7 @@ impl Pad {
         Tensor::from_data(TensorData::new(sums, [n, c, h, w]), (&options.0, options.1))
     }
 
-    pub(super) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         match x.dtype() {
             _ if self.is_empty() => return x,
             DType::F64 if suits(&x) => return self.copied::<f64>(x),
@@ -148,7 +148,7 @@ impl Pad {
         })
     }
 
-    pub(super) fn adjoint(&self, r: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn adjoint(&self, r: Tensor<4>) -> Tensor<4> {
         match r.dtype() {
             _ if self.is_empty() => return r,
             DType::F64 if suits(&r) => return self.gathered::<f64>(r),

@@ -6,9 +6,11 @@ use rand::{SeedableRng, rngs::ChaCha8Rng};
 use rand_distr::{Distribution as _, StandardNormal};
 use serde::{Deserialize, Serialize};
 
+use super::Boundary;
 use crate::connectivity::Connectivity;
 use crate::conv;
 use crate::data::Rescaling;
+use crate::error::{Error, Result};
 use crate::pooling::{Pool, Switches};
 
 /// A layer of the network: filters `f` shared by all images, and the connectivity `g`.
@@ -29,6 +31,12 @@ pub struct Layer {
     /// The windows over which the maps of this layer are pooled for the layer above.
     #[module(skip)]
     pub pool: Pool,
+    /// What the maps are beyond the planes that they explain.
+    #[module(skip)]
+    pub boundary: Boundary,
+    /// Weights of the penalty on the maps of this layer, see [`Layer::with_penalty_weights`].
+    #[module(skip)]
+    penalty_weights: Option<Tensor<4>>,
     /// Where the maps of a batch of images lay before they were pooled, see
     /// [`Network::at`](super::Network::at).
     #[module(skip)]
@@ -47,11 +55,15 @@ impl ModuleDisplay for Layer {
             true => content,
             false => content.add("pool", &format!("{:?}", <[usize; 3]>::from(self.pool))),
         };
+        let content = match self.boundary {
+            Boundary::Valid => content,
+            other => content.add("boundary", &other.name()),
+        };
         content.optional()
     }
 }
 
-/// How the scale that is free between filters and maps is pinned down.
+/// How the scale that is free between filters and maps is pinned down, and whether taps may be negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Constraint {
@@ -62,20 +74,52 @@ pub enum Constraint {
     UnitBall,
     /// Every filter, over all its planes together, has norm 1.
     UnitFilters,
+    /// As [`Constraint::UnitPlanes`], and no tap is negative.
+    NonNegativePlanes,
+    /// As [`Constraint::UnitBall`], and no tap is negative.
+    NonNegativeBall,
+    /// As [`Constraint::UnitFilters`], and no tap is negative.
+    NonNegativeFilters,
 }
 
 impl Constraint {
-    /// The nearest filters that satisfy it.
+    /// Whether taps may be negative, and what is asked of the norms.
+    fn parts(self) -> (bool, Self) {
+        match self {
+            Self::NonNegativePlanes => (true, Self::UnitPlanes),
+            Self::NonNegativeBall => (true, Self::UnitBall),
+            Self::NonNegativeFilters => (true, Self::UnitFilters),
+            norm => (false, norm),
+        }
+    }
+
+    /// The nearest filters that satisfy it; of a filter without a tap above zero, and where norms of 1 are
+    /// asked for, zeros.
     ///
     /// # Shapes
     /// filters `[planes, maps, h, w]` -> the same.
     pub fn project(self, filters: Tensor<4>) -> Tensor<4> {
+        let (non_negative, norm) = self.parts();
+        let filters = match non_negative {
+            true => filters.clamp_min(0.0),
+            false => filters,
+        };
         let squares = filters.clone().square().sum_dim(3).sum_dim(2);
+        // A plane of zeros, as every unconnected one is, stays zero.
+        let norms = match norm {
+            Self::UnitPlanes => squares.sqrt().clamp_min(1e-12),
+            Self::UnitBall => squares.sum_dim(0).sqrt().clamp_min(1.0),
+            _ => squares.sum_dim(0).sqrt().clamp_min(1e-12),
+        };
+        filters / norms
+    }
+
+    /// The same with norms of exactly 1.
+    fn of_norm_one(self) -> Self {
         match self {
-            // A plane of zeros, as every unconnected one is, stays zero.
-            Self::UnitPlanes => filters / squares.sqrt().clamp_min(1e-12),
-            Self::UnitBall => filters / squares.sum_dim(0).sqrt().clamp_min(1.0),
-            Self::UnitFilters => filters / squares.sum_dim(0).sqrt().clamp_min(1e-12),
+            Self::UnitBall => Self::UnitFilters,
+            Self::NonNegativeBall => Self::NonNegativeFilters,
+            norm => norm,
         }
     }
 }
@@ -103,6 +147,10 @@ pub struct LayerConfig {
     pub constraint: Constraint,
     /// The windows over which its maps are pooled for the layer above.
     pub pool: Pool,
+    /// What its maps are beyond the planes that they explain.
+    pub boundary: Boundary,
+    /// Weights of the penalty on each map; none: 1 for all.
+    pub penalty_weights: Vec<f64>,
     /// Seed of the filters.
     pub seed: u64,
 }
@@ -115,6 +163,8 @@ impl LayerConfig {
             filter_size,
             constraint: Constraint::default(),
             pool: Pool::NONE,
+            boundary: Boundary::Valid,
+            penalty_weights: Vec::new(),
             seed: 0,
         }
     }
@@ -127,6 +177,19 @@ impl LayerConfig {
     /// The same with its maps pooled for the layer above.
     pub fn with_pool(self, pool: Pool) -> Self {
         Self { pool, ..self }
+    }
+
+    /// The same with another boundary.
+    pub fn with_boundary(self, boundary: Boundary) -> Self {
+        Self { boundary, ..self }
+    }
+
+    /// The same with a weight of the penalty for each map; a [`Network`](super::Network) checks them.
+    pub fn with_penalty_weights(self, penalty_weights: Vec<f64>) -> Self {
+        Self {
+            penalty_weights,
+            ..self
+        }
     }
 
     /// The same with another seed.
@@ -146,13 +209,11 @@ impl LayerConfig {
             .collect();
         let taps = Tensor::from_data(TensorData::new(taps, shape), device);
         let filters = conv::reference::masked(taps, g);
-        let filters = match self.constraint {
-            Constraint::UnitPlanes => Constraint::UnitPlanes.project(filters),
-            Constraint::UnitBall | Constraint::UnitFilters => {
-                Constraint::UnitFilters.project(filters)
-            }
-        };
-        Layer::new(filters, g.clone()).with_pool(self.pool)
+        let filters = self.constraint.of_norm_one().project(filters);
+        Layer::new(filters, g.clone())
+            .with_pool(self.pool)
+            .with_boundary(self.boundary)
+            .with_map_weights(&self.penalty_weights)
     }
 }
 
@@ -174,6 +235,8 @@ impl Layer {
             connectivity,
             rescaling: None,
             pool: Pool::NONE,
+            boundary: Boundary::Valid,
+            penalty_weights: None,
             switches: None,
         }
     }
@@ -181,6 +244,91 @@ impl Layer {
     /// The same layer with its maps pooled for the layer above.
     pub fn with_pool(self, pool: Pool) -> Self {
         Self { pool, ..self }
+    }
+
+    /// The same layer with another boundary.
+    pub fn with_boundary(self, boundary: Boundary) -> Self {
+        Self { boundary, ..self }
+    }
+
+    /// The same layer with a weight for the penalty on each of its maps, or on each element:
+    /// `sparsity sum W |z|^p`. They are looked at where the layer is the top of a problem.
+    ///
+    /// # Shapes
+    /// weights `[1, K, 1, 1]`, or of the maps of one image.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where they are not for as many maps, or one is negative or not finite.
+    pub fn with_penalty_weights(self, weights: Tensor<4>) -> Result<Self> {
+        let weighted = Self {
+            penalty_weights: Some(weights),
+            ..self
+        };
+        weighted.check_penalty_weights()?;
+        Ok(weighted)
+    }
+
+    /// The same layer with a weight of the penalty for each map, 1 for all where there are none; a
+    /// [`Network`](super::Network) checks them.
+    pub(crate) fn with_map_weights(self, weights: &[f64]) -> Self {
+        let filters = self.filters.val();
+        let options = (&filters.device(), filters.dtype());
+        let penalty_weights = (!weights.is_empty()).then(|| {
+            let data = TensorData::new(weights.to_vec(), [1, weights.len(), 1, 1]);
+            Tensor::from_data(data, options)
+        });
+        Self {
+            penalty_weights,
+            ..self
+        }
+    }
+
+    pub(super) fn check_penalty_weights(&self) -> Result<()> {
+        let Some(weights) = &self.penalty_weights else {
+            return Ok(());
+        };
+        let [n, k, ..] = weights.dims();
+        let maps = self.connectivity.maps();
+        if n != 1 || k != maps {
+            return Err(Error::Input(format!(
+                "the weights of the penalty are {:?}, but there are {maps} maps; give [1, {maps}, 1, 1], or \
+                 one for each element of the maps of an image",
+                weights.dims()
+            )));
+        }
+        let wrong = |w: &f64| !(w.is_finite() && *w >= 0.0);
+        match weights.to_data().iter::<f64>().find(wrong) {
+            Some(w) => Err(Error::Input(format!(
+                "a weight of the penalty is {w}; weights must be finite and 0 or above"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The weights of the penalty, where there are any, in the numbers of `maps` and of their shape but for
+    /// the batch.
+    ///
+    /// # Panics
+    /// Where they are for maps of another size.
+    pub(crate) fn penalty_weights(&self, maps: &Tensor<4>) -> Option<Tensor<4>> {
+        let weights = self.penalty_weights.as_ref()?;
+        let [_, k, h, w] = maps.dims();
+        let options = (&maps.device(), maps.dtype());
+        let weights =
+            Tensor::<4>::from_data(weights.to_data().convert_dtype(maps.dtype()), options);
+        Some(weights.expand([1, k, h, w]))
+    }
+
+    /// The weights of the penalty on each map, where they are not for each element.
+    pub(crate) fn map_weights(&self) -> Vec<f64> {
+        let for_maps = |w: &&Tensor<4>| w.dims()[2..] == [1, 1];
+        let weights = self.penalty_weights.as_ref().filter(for_maps);
+        weights.map_or_else(Vec::new, |w| w.to_data().iter().collect())
+    }
+
+    /// Whether the penalty has weights.
+    pub fn has_penalty_weights(&self) -> bool {
+        self.penalty_weights.is_some()
     }
 
     /// The same layer with other filters, which must be zero where unconnected.
@@ -200,13 +348,22 @@ impl Layer {
     /// The shape of the maps that explain planes of a given shape.
     pub(super) fn maps_shape(&self, [n, _, height, width]: [usize; 4]) -> [usize; 4] {
         let [h, w] = self.filter_size();
-        [n, self.connectivity.maps(), height + h - 1, width + w - 1]
+        let [height, width] = [(height, h), (width, w)].map(|(s, t)| self.boundary.maps(s, t));
+        [n, self.connectivity.maps(), height, width]
+    }
+
+    /// The maps with the margins that the boundary gives them.
+    pub(crate) fn extend(&self, maps: Tensor<4>) -> Tensor<4> {
+        match self.boundary.margin(self.filter_size()) {
+            Some(margin) => margin.apply(maps),
+            None => maps,
+        }
     }
 
     /// [`Layer::synthesize`], by Burn's name.
     ///
     /// # Shapes
-    /// maps `[n, K, H + h - 1, W + w - 1]` -> planes `[n, C, H, W]`.
+    /// maps `[n, K, H + h - 1, W + w - 1]`, see [`Boundary`] for others -> planes `[n, C, H, W]`.
     pub fn forward(&self, maps: Tensor<4>) -> Tensor<4> {
         self.synthesize(maps)
     }
@@ -214,17 +371,22 @@ impl Layer {
     /// Maps to the planes below. See [`conv::synthesize`].
     ///
     /// # Shapes
-    /// maps `[n, K, H + h - 1, W + w - 1]` -> planes `[n, C, H, W]`.
+    /// maps `[n, K, H + h - 1, W + w - 1]`, see [`Boundary`] for others -> planes `[n, C, H, W]`.
     pub fn synthesize(&self, maps: Tensor<4>) -> Tensor<4> {
+        let maps = self.extend(maps);
         conv::synthesize(maps, self.filters.val(), &self.connectivity)
     }
 
     /// Planes below to maps, the adjoint. See [`conv::analyze`].
     ///
     /// # Shapes
-    /// planes `[n, C, H, W]` -> maps `[n, K, H + h - 1, W + w - 1]`.
+    /// planes `[n, C, H, W]` -> maps `[n, K, H + h - 1, W + w - 1]`, see [`Boundary`] for others.
     pub fn analyze(&self, planes: Tensor<4>) -> Tensor<4> {
-        conv::analyze(planes, self.filters.val(), &self.connectivity)
+        let maps = conv::analyze(planes, self.filters.val(), &self.connectivity);
+        match self.boundary.margin(self.filter_size()) {
+            Some(margin) => margin.adjoint(maps),
+            None => maps,
+        }
     }
 
     /// The maps of this layer as the layer above explains them, `(z - shift) * scale`.

@@ -1,5 +1,6 @@
 //! The deconvolutional network as Burn modules.
 
+mod boundary;
 mod data_term;
 mod layer;
 mod maps;
@@ -8,6 +9,7 @@ mod objective;
 mod sparse;
 mod sums;
 
+pub use boundary::Boundary;
 pub use data_term::DataTerm;
 pub use layer::{Constraint, Layer, LayerConfig};
 pub use maps::FeatureMaps;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Layer, LayerConfig};
+use super::{Boundary, Layer, LayerConfig};
 use crate::error::{Error, Result};
 use crate::linop::{Stack, Stage, Synthesis, Unpool, spectral_bound};
 use crate::pooling::{Pool, Switches};
@@ -26,6 +26,9 @@ use crate::pooling::{Pool, Switches};
 pub struct Network {
     layers: Vec<Layer>,
 }
+
+/// The side of an image for which [`spectral_bound`] looks at all frequencies.
+const ALL_FREQUENCIES: usize = 1 << 20;
 
 /// A stack of layers to be made with random filters.
 ///
@@ -68,14 +71,26 @@ impl Network {
     /// A network of the given layers.
     ///
     /// # Errors
-    /// [`Error::Config`] where there is none, or one has other planes than the layer below has maps.
+    /// [`Error::Config`] where there is none, or one has other planes than the layer below has maps, or
+    /// another boundary; [`Error::Input`] for weights of the penalty that are not for its maps.
     pub fn new(layers: Vec<Layer>) -> Result<Self> {
         if layers.is_empty() {
             return Err(Error::Config(
                 "a network needs at least one layer".to_owned(),
             ));
         }
+        layers.iter().try_for_each(Layer::check_penalty_weights)?;
         for (l, pair) in layers.windows(2).enumerate() {
+            let [below, above] = [pair[0].boundary, pair[1].boundary];
+            if below != above {
+                return Err(Error::Config(format!(
+                    "layer {} has the boundary {}, but layer {} has {}; give all layers one",
+                    l + 1,
+                    below.name(),
+                    l + 2,
+                    above.name()
+                )));
+            }
             let maps = pair[0].connectivity.maps();
             let [pooled, planes] = [
                 pair[0].pool.pooled_maps(maps),
@@ -223,13 +238,29 @@ impl Network {
         &self.layers[self.layers.len() - 1]
     }
 
+    /// What maps are beyond the planes that they explain, in every layer.
+    pub fn boundary(&self) -> Boundary {
+        self.top().boundary
+    }
+
+    /// The same network with another boundary in every layer.
+    pub fn with_boundary(&self, boundary: Boundary) -> Self {
+        let layers = self.layers.iter().cloned();
+        Self {
+            layers: layers.map(|l| l.with_boundary(boundary)).collect(),
+        }
+    }
+
     /// The rows and the columns of the image, of a height and width, that an element of the top maps at
-    /// a row and a column can reach, whatever the switches.
+    /// a row and a column can reach, whatever the switches; what of it comes in again on the other side of a
+    /// circular boundary is left out.
     pub fn reach(&self, place: [usize; 2], image: [usize; 2]) -> [Range<usize>; 2] {
         [0, 1].map(|d| {
             let [mut first, mut last] = [place[d] as isize; 2];
             for l in (0..self.layers.len()).rev() {
-                first -= self.layers[l].filter_size()[d] as isize - 1;
+                let taps = self.layers[l].filter_size()[d];
+                first += self.boundary().first(taps);
+                last = last + self.boundary().first(taps) + taps as isize - 1;
                 if let Some(below) = l.checked_sub(1) {
                     let Pool { rows, columns, .. } = self.layers[below].pool;
                     let size = [rows, columns][d] as isize;
@@ -298,7 +329,8 @@ impl Network {
                 filters: layer.filters.val(),
                 connectivity: layer.connectivity.clone(),
             });
-            unpool.into_iter().chain([synthesis])
+            let margin = layer.boundary.margin(layer.filter_size()).map(Stage::Pad);
+            unpool.into_iter().chain(margin).chain([synthesis])
         });
         Stack::new(down.collect())
     }
@@ -321,6 +353,19 @@ impl Network {
             .zip(&self.layers)
             .map(|(filters, layer)| (filters, &layer.connectivity))
             .collect();
+        // A circular stack is that of 'valid' convolutions on the grid of its maps, before the crop.
+        let reach = |d: usize| {
+            self.layers
+                .iter()
+                .map(move |l| l.filter_size()[d] - 1)
+                .sum()
+        };
+        let grid = |d: usize| match self.boundary() {
+            Boundary::Circular => image[d].checked_sub(reach(d)).filter(|&side| side > 0),
+            Boundary::Valid | Boundary::Zero => Some(image[d]),
+        };
+        // Where the filters are as large as that, the bound over all frequencies holds.
+        let image = [0, 1].map(|d| grid(d).unwrap_or(ALL_FREQUENCIES));
         spectral_bound(&layers, image)
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::sums::sums;
 use super::{DataTerm, FeatureMaps, Network};
 use crate::error::{Error, Result};
-use crate::penalty;
+use crate::penalty::{self, Penalty};
 
 /// An image whose variation is at most this share of its energy is flat: what is left is the rounding
 /// of sums in single precision.
@@ -19,7 +19,9 @@ const FLAT: f64 = 1e-6;
 /// data_weight / 2 * sum m (R z - y)^2  +  sparsity * sum |z|^p
 /// ```
 ///
-/// `m` the weights of the pixels, see [`DataTerm`], 1 where none are given.
+/// `m` the weights of the pixels, see [`DataTerm`], 1 where none are given; the elements of `z` of either
+/// sign, or none below zero, and each with a weight of its own where the layer has any, see
+/// [`Layer::with_penalty_weights`](super::Layer::with_penalty_weights).
 ///
 /// The paper has `data_weight = lambda`, `sparsity = 1`; the review's `SSE + lambda' L1` has
 /// `data_weight = 2`, `sparsity = lambda'`; the field's later standard has `data_weight = 1`.
@@ -29,6 +31,12 @@ pub struct Objective {
     data_weight: f64,
     sparsity: f64,
     p: f64,
+    #[serde(skip_serializing_if = "is_false")]
+    non_negative: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// An objective as it is read.
@@ -37,13 +45,16 @@ struct Unchecked {
     data_weight: f64,
     sparsity: f64,
     p: f64,
+    #[serde(default)]
+    non_negative: bool,
 }
 
 impl TryFrom<Unchecked> for Objective {
     type Error = Error;
 
     fn try_from(read: Unchecked) -> Result<Self> {
-        Self::new(read.data_weight, read.sparsity, read.p)
+        let objective = Self::new(read.data_weight, read.sparsity, read.p)?;
+        Ok(objective.with_non_negative(read.non_negative))
     }
 }
 
@@ -64,6 +75,7 @@ impl Objective {
                 data_weight,
                 sparsity,
                 p,
+                non_negative: false,
             });
         };
         Err(Error::Config(complaint))
@@ -82,6 +94,27 @@ impl Objective {
     /// Exponent of the penalty, `0 < p <= 1`.
     pub fn p(&self) -> f64 {
         self.p
+    }
+
+    /// The same with maps that must not be negative, or may be.
+    pub fn with_non_negative(self, non_negative: bool) -> Self {
+        Self {
+            non_negative,
+            ..self
+        }
+    }
+
+    /// Whether maps must not be negative.
+    pub fn is_non_negative(&self) -> bool {
+        self.non_negative
+    }
+
+    /// The penalty of an element, but for its weight.
+    pub fn penalty(&self) -> Penalty {
+        Penalty {
+            p: self.p,
+            non_negative: self.non_negative,
+        }
     }
 
     /// Whether a duality gap can be given: the problem is convex.
@@ -116,12 +149,20 @@ impl Model {
     /// The two terms for images `[n, C, H, W]`, or for a [`DataTerm`] of them, differentiable in filters
     /// and maps.
     ///
-    /// For p < 1 the penalty is smoothed at zero, see [`penalty::smooth_value`].
+    /// For p < 1 the penalty is smoothed at zero, see [`penalty::smooth_value`]; that maps must not be
+    /// negative is not told here.
     pub fn forward(&self, data: impl Into<DataTerm>) -> Terms {
         let Objective { sparsity, p, .. } = self.objective;
+        let maps = self.codes.maps.val();
+        let weights = self.network.top().penalty_weights(&maps);
+        let smooth = penalty::smooth_values(maps, p);
+        let smooth = match weights {
+            Some(weights) => smooth * weights,
+            None => smooth,
+        };
         Terms {
             data: self.data_term(&data.into()),
-            sparsity: penalty::smooth_value(self.codes.maps.val(), p) * sparsity,
+            sparsity: smooth.sum() * sparsity,
         }
     }
 
@@ -170,9 +211,13 @@ impl Objective {
     /// For p = 1 the gap comes from a feasible point of the dual problem, scaled from the residual:
     ///
     /// ```text
-    /// P = 1/2 sum m r^2 + w |z|_1,  r = y - R z,  w = sparsity / data_weight
-    /// theta = s r,  |s| <= w / ||R' (m r)||_inf,  D = sum m (theta y - 1/2 theta^2),  gap = P - D
+    /// P = 1/2 sum m r^2 + w |W z|_1,  r = y - R z,  w = sparsity / data_weight
+    /// theta = s r,  |s| <= w / ||R' (m r) / W||_inf,  D = sum m (theta y - 1/2 theta^2),  gap = P - D
     /// ```
+    ///
+    /// Where maps must not be negative, `s R' (m r) <= w W` is all that is asked of it. Elements without a
+    /// penalty, of weight 0, leave `s = 0` unless the residual is orthogonal to them: the gap is true, and
+    /// says little.
     ///
     /// # Shapes
     /// maps `[n, K, ..]`, images `[n, C, H, W]`.
@@ -180,25 +225,30 @@ impl Objective {
         let residual = data.images().clone() - network.project(maps.clone());
         let duals = self
             .is_convex()
-            .then(|| self.dual(network, residual.clone(), data));
-        self.evaluations(residual, maps, data, duals)
+            .then(|| self.dual(network, residual.clone(), &maps, data));
+        self.evaluations(network, residual, maps, data, duals)
     }
 
     /// [`Objective::evaluate`] without the gap, which costs as much again.
     pub fn measure(&self, network: &Network, maps: Tensor<4>, data: &DataTerm) -> Vec<Evaluation> {
         let residual = data.images().clone() - network.project(maps.clone());
-        self.evaluations(residual, maps, data, None)
+        self.evaluations(network, residual, maps, data, None)
     }
 
     fn evaluations(
         &self,
+        network: &Network,
         residual: Tensor<4>,
         maps: Tensor<4>,
         data: &DataTerm,
         duals: Option<Vec<f64>>,
     ) -> Vec<Evaluation> {
         let squares = sums(data.weighted(residual.square()));
-        let penalties = sums(penalty::value(maps.clone(), self.p));
+        let penalties = penalty::value(maps.clone(), self.penalty());
+        let penalties = sums(match network.top().penalty_weights(&maps) {
+            Some(weights) => penalties * weights,
+            None => penalties,
+        });
         let [n, k, h, w] = maps.dims();
         let used = sums(maps.not_equal_elem(0.0).float());
         let moments = data.moments();
@@ -240,29 +290,51 @@ impl Objective {
     }
 
     /// The dual objective of each image, at the scaled residual.
-    fn dual(&self, network: &Network, residual: Tensor<4>, data: &DataTerm) -> Vec<f64> {
+    fn dual(
+        &self,
+        network: &Network,
+        residual: Tensor<4>,
+        maps: &Tensor<4>,
+        data: &DataTerm,
+    ) -> Vec<f64> {
         let w = self.sparsity / self.data_weight;
         let weighted = data.weighted(residual.clone());
-        let steepest = largest(network.lift(weighted.clone()));
+        let slope = network.lift(weighted.clone());
+        let slope = match network.top().penalty_weights(maps) {
+            Some(weights) => per_weight(slope, weights),
+            None => slope,
+        };
+        // What keeps theta from growing along r, and along -r.
+        let [up, down] = match self.non_negative {
+            true => [slope.clone(), slope.neg()].map(|x| largest(x.clamp_min(0.0))),
+            false => [(); 2].map(|()| largest(slope.clone())),
+        };
         let r_y = sums(weighted.clone() * data.images().clone());
         let r_r = sums(weighted * residual);
         (0..r_y.len())
             .map(|i| {
                 // D = sum m (theta y - theta^2 / 2) with theta = scale * r, largest where scale is
                 // sum m r y / sum m r^2, as far as theta stays feasible.
-                let feasible = w / at_least(steepest[i], 1e-300);
+                let feasible = |steepest: f64| w / at_least(steepest, 1e-300);
                 let scale = (r_y[i] / at_least(r_r[i], 1e-300))
-                    .min(feasible)
-                    .max(-feasible);
+                    .min(feasible(up[i]))
+                    .max(-feasible(down[i]));
                 self.data_weight * (scale * r_y[i] - 0.5 * scale * scale * r_r[i])
             })
             .collect()
     }
 
     /// The smallest `sparsity` for which all maps of all these images are zero (p = 1):
-    /// `data_weight * ||R' (m y)||_inf`.
+    /// `data_weight * ||R' (m y) / W||_inf`, over those of weight above 0.
     pub fn largest_useful_sparsity(data_weight: f64, network: &Network, data: &DataTerm) -> f64 {
         let lifted = network.lift(data.weighted(data.images().clone()));
+        let lifted = match network.top().penalty_weights(&lifted) {
+            Some(weights) => {
+                let free = weights.clone().equal_elem(0.0).expand(lifted.dims());
+                (lifted / weights).mask_fill(free, 0.0)
+            }
+            None => lifted,
+        };
         data_weight * largest(lifted).into_iter().fold(0.0, larger)
     }
 }
@@ -283,6 +355,12 @@ impl Evaluation {
             density: sum(|e| e.density) / n,
         }
     }
+}
+
+/// `slope / weights`, 0 where both are.
+fn per_weight(slope: Tensor<4>, weights: Tensor<4>) -> Tensor<4> {
+    let flat = slope.clone().equal_elem(0.0);
+    (slope / weights).mask_fill(flat, 0.0)
 }
 
 /// The largest magnitude among each image's elements.

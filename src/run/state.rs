@@ -250,7 +250,10 @@ impl State {
             .zip(&self.config.layers)
             .map(|((g, &[h, w]), settings)| {
                 let filters = Tensor::zeros([g.planes(), g.maps(), h, w], device);
-                Layer::new(filters, g.clone()).with_pool(settings.pool)
+                Layer::new(filters, g.clone())
+                    .with_pool(settings.pool)
+                    .with_boundary(self.config.train.boundary)
+                    .with_map_weights(&settings.penalty_weights)
             });
         let mut network = Network::new(layers.collect())?;
         for (layer, rescaling) in network.layers_mut().iter_mut().zip(&self.rescaling) {

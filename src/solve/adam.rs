@@ -90,7 +90,7 @@ impl Adam {
             adam: *self,
             time: moments.time + 1,
             sparsity: objective.sparsity(),
-            shrink: ShrinkBy::new(objective.p()),
+            shrink: ShrinkBy::new(objective.penalty()),
         };
         // Out of the moments, so that these are their only handles and the pass works in place.
         let none = Tensor::zeros([1; 4], (&gradient.device(), gradient.dtype()));

@@ -13,6 +13,8 @@ pub trait CodingSolver: Solver + Sized {
     const STACKS: bool = true;
     /// Whether it pools the maps of the top layer, where that has windows.
     const POOLS: bool = false;
+    /// Whether elements of the maps may have weights of their own in the penalty.
+    const WEIGHTS: bool = false;
     /// Whether the maps that go on are others than the codes, see [`Solver::maps`].
     const SEPARATE_MAPS: bool = false;
     /// Whether every visit of an image begins its schedule anew, so that a second one adds nothing.

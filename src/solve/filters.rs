@@ -289,12 +289,16 @@ impl FilterProblem<'_> {
         }
     }
 
-    /// The maps of the layer itself, from those of the top; those at its switches where it is pooled.
+    /// The maps of the layer itself, from those of the top, with the margins of their boundary; those at its
+    /// switches where it is pooled.
     fn own(&self, network: &Network, top: Tensor<4>) -> Tensor<4> {
         let layers = network.layers().len();
         match network.switches_of(self.layer) {
             Some(at) if self.layer + 1 == layers => at.pool(top),
-            _ => network.operator_of(self.layer + 1..layers).apply(top),
+            _ => {
+                let own = network.operator_of(self.layer + 1..layers).apply(top);
+                network.layers()[self.layer].extend(own)
+            }
         }
     }
 

@@ -9,8 +9,9 @@ use super::coding_solver::CodingSolver;
 use super::{Problem, Solver, SparseBatch};
 use crate::conv::proximal::{self, Proximal};
 use crate::linop::Dot;
+use crate::model::Boundary;
 use crate::pass::{self, BLOCK, Block, Pass, Use, dot};
-use crate::penalty::Shrink;
+use crate::penalty::{Shrink, shrink_by};
 
 /// Accelerated proximal gradient with adaptive restart:
 ///
@@ -27,6 +28,8 @@ use crate::penalty::Shrink;
 /// is. What rounding loses of one is carried over to the next (Kahan summation); without that, in
 /// single precision, the duality gap stays above 1e-5 of the objective where filters are much alike.
 /// A GPU does without: there a step is one kernel, [`proximal::step`].
+///
+/// Where the penalty has weights, each element has its own threshold, and nothing is carried over.
 ///
 /// `v` is never written down: `R v` follows from `R x`, so that a step takes one product of each kind
 /// and one pass over the maps.
@@ -53,6 +56,8 @@ pub struct FistaState {
     /// `v = x + momentum (x - before)`; `[n, 1, 1, 1]`.
     momentum: Tensor<4>,
     norm: f64,
+    /// Of the penalty, where the layer has any.
+    weights: Option<Tensor<4>>,
 }
 
 impl Solver for Fista {
@@ -70,6 +75,7 @@ impl Solver for Fista {
                 .norm
                 .unwrap_or_else(|| problem.network.squared_norm_bound([height, width]))
                 * problem.data.largest_weight(),
+            weights: problem.network.top().penalty_weights(&start),
             lost: start.zeros_like(),
             planes: [planes.clone(), planes],
             before: start.clone(),
@@ -101,9 +107,17 @@ impl Solver for Fista {
         let by = Proximal {
             length: 1.0 / state.norm,
             weight: objective.sparsity() / (objective.data_weight() * state.norm),
-            p: objective.p(),
+            penalty: objective.penalty(),
         };
-        let uphill = if pass::suits(x) {
+        // The kernel of a GPU knows one weight, and maps without margins.
+        let fused = state.weights.is_none() && top.boundary == Boundary::Valid;
+        let uphill = if let Some(weights) = &state.weights {
+            let v = x.clone() + (x.clone() - before.clone()) * momentum;
+            let descended = v.clone() - top.analyze(residual) * by.length;
+            let next = shrink_by(descended, weights.clone() * by.weight, by.penalty);
+            *before = next.clone();
+            Dot::EachImage.of(v - next.clone(), next - x.clone())
+        } else if pass::suits(x) || !fused {
             let mut gradient = top.analyze(residual);
             FistaPass::new(by, x.dtype()).run([momentum], [&mut gradient, x, before, lost])
         } else {
@@ -130,6 +144,8 @@ impl Solver for Fista {
 }
 
 impl CodingSolver for Fista {
+    const WEIGHTS: bool = true;
+
     fn sparse(&self, problem: &Problem, _: FistaState, codes: &Tensor<4>) -> Option<SparseBatch> {
         SparseBatch::new(problem, codes)
     }
@@ -154,7 +170,7 @@ impl FistaPass {
     /// For maps of type `dtype`.
     pub fn new(by: Proximal, dtype: DType) -> Self {
         Self {
-            shrink: Shrink::new(by.weight, by.p),
+            shrink: Shrink::new(by.weight, by.penalty),
             length: by.length,
             single: dtype == DType::F32,
         }

@@ -131,7 +131,7 @@ impl Solver for HalfQuadratic {
         } = state;
         let mut r = network.lift(data.residual(planes.clone()));
         let start = ShrinkPass {
-            shrink: Shrink::new(objective.sparsity() / beta, objective.p()),
+            shrink: Shrink::new(objective.sparsity() / beta, objective.penalty()),
             data_weight,
             beta,
         };

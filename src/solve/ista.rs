@@ -148,7 +148,7 @@ impl Solver for Ista {
             momentum: state.momentum.clone(),
             length: state.norm.iter().map(|norm| 1.0 / norm).collect(),
             weight: objective.sparsity() / objective.data_weight(),
-            p: objective.p(),
+            penalty: objective.penalty(),
             kept: state.switches.as_ref(),
         };
         let Stepped {

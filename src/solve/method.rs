@@ -154,9 +154,15 @@ impl Method {
     ///
     /// # Errors
     /// As [`Method::check`], and for a solver that does not pool the maps of the top layer where that
-    /// has windows.
+    /// has windows, or takes no weights of the penalty where it has those.
     pub(crate) fn check_network(&self, network: &Network) -> Result<()> {
         self.check(network.layers().len())?;
+        if network.top().has_penalty_weights() && !self.takes_weights() {
+            return Err(Error::Config(format!(
+                "{} takes no weights of the penalty for maps or elements; use descent or fista",
+                self.name()
+            )));
+        }
         match self.pools() || network.top().pool.is_none() {
             true => Ok(()),
             false => Err(Error::Config(format!(
@@ -164,6 +170,11 @@ impl Method {
                 self.name()
             ))),
         }
+    }
+
+    /// See [`CodingSolver::WEIGHTS`].
+    pub fn takes_weights(&self) -> bool {
+        with_solver!(self, |_solver: S| S::WEIGHTS)
     }
 
     /// See [`CodingSolver::SEPARATE_MAPS`].

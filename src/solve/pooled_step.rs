@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::backend::is_cpu;
 use crate::linop::Dot;
 use crate::pass::numbers;
-use crate::penalty;
+use crate::penalty::{self, Penalty};
 use crate::pooling::{Switches, pool};
 
 /// Pooled maps: a value for each window, and where it lies.
@@ -32,7 +32,7 @@ pub(super) struct Step<'a> {
     pub length: Vec<f64>,
     /// The penalty is `length weight |z|^p`.
     pub weight: f64,
-    pub p: f64,
+    pub penalty: Penalty,
     /// Where elements may lie, if not anywhere in their window.
     pub kept: Option<&'a Switches>,
 }
@@ -68,7 +68,7 @@ impl Step<'_> {
         let v = x.clone() + (x.clone() - before) * each(self.momentum);
         let length = each(self.length);
         let descended = v.clone() - self.gradient * length.clone();
-        let shrunk = penalty::shrink_by(descended, length * self.weight, self.p);
+        let shrunk = penalty::shrink_by(descended, length * self.weight, self.penalty);
         let (values, switches) = match self.kept {
             Some(kept) => (kept.pool(shrunk), kept.clone()),
             None => pool(shrunk, self.maps[0].switches.windows()),
@@ -110,7 +110,7 @@ impl Step<'_> {
                 momentum: T::from(self.momentum[at]).unwrap_or(T::zero()),
                 length: T::from(self.length[at]).unwrap_or(T::zero()),
                 weight: self.length[at] * self.weight,
-                p: self.p,
+                penalty: self.penalty,
             };
             of_group.take([windows.rows, windows.columns], [down, across])
         };
@@ -152,7 +152,7 @@ struct Group<'a, T> {
     momentum: T,
     length: T,
     weight: f64,
-    p: f64,
+    penalty: Penalty,
 }
 
 struct GroupStepped<T> {
@@ -204,7 +204,11 @@ impl<T: Float> Group<'_, T> {
                         for x in x..x_end {
                             for y in y..y_end {
                                 let at = (map * height + y) * width + x;
-                                let magnitude = descended(at).abs();
+                                let value = descended(at);
+                                let magnitude = match self.penalty.non_negative {
+                                    true => value,
+                                    false => value.abs(),
+                                };
                                 if magnitude > most || magnitude.is_nan() {
                                     (most, place) = (magnitude, at as i32);
                                 }
@@ -219,7 +223,7 @@ impl<T: Float> Group<'_, T> {
                 // What is not a number must not look like a zero.
                 let shrunk = match exact.is_nan() {
                     true => exact,
-                    false => penalty::shrink_number(exact, self.weight, self.p),
+                    false => penalty::shrink_number(exact, self.weight, self.penalty),
                 };
                 next = T::from(shrunk).unwrap_or(T::nan());
             }
@@ -282,7 +286,7 @@ mod tests {
             let shape = [2, 5, 7, 8];
             let states = [maps(shape, windows, seed), maps(shape, windows, seed + 3)];
             let kept = maps(shape, windows, seed + 5).switches;
-            for p in [1.0, 0.8] {
+            for (p, non_negative) in [(1.0, false), (0.8, false), (1.0, true)] {
                 for kept in [None, Some(&kept)] {
                     let step = || Step {
                         gradient: random(shape, seed + 7),
@@ -290,7 +294,7 @@ mod tests {
                         momentum: vec![0.3, 0.7],
                         length: vec![0.5, 0.9],
                         weight: 0.8,
-                        p,
+                        penalty: Penalty { p, non_negative },
                         kept,
                     };
                     let (pass, plain) = (step().take(), step().plain());

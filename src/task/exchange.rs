@@ -12,10 +12,14 @@
 //! layer1.rescaling.shift, layer1.rescaling.scale
 //!                          layer 2 explains (maps - shift) * scale
 //! layer1.objective.data_weight, .sparsity, .p
+//! layer1.objective.non_negative, layer1.penalty_weights
+//!                          1 where maps must not be negative; [maps], weights of the penalty on each;
+//!                          both absent where there are none
 //! ```
 //!
 //! and the texts `version` (the deconvnet that wrote it), `config` (TOML), `preprocess` (JSON, with
-//! what was learnt from the data set) and `image00001` (the file that the maps belong to).
+//! what was learnt from the data set), `image00001` (the file that the maps belong to) and, where it is not
+//! "valid", `boundary` (see [`Boundary`], which decides the size of the maps).
 //! Reconstruction is the 'valid' part of true convolutions: for one layer and with NumPy arrays
 //! `f` and `z`, plane `c` is `sum(scipy.signal.convolve2d(z[k], f[c, k], "valid") for k in ..)`.
 
@@ -36,6 +40,7 @@ use serde::Serialize;
 use crate::arrays::{self, Array, Bundle};
 use crate::backend;
 use crate::error::{Error, Result};
+use crate::model::Boundary;
 use crate::run::{Run, nothing_learnt};
 use crate::store::CheckpointSelector;
 
@@ -148,6 +153,8 @@ pub(super) fn to_array(tensor: &Tensor<4>) -> Result<Array> {
 }
 
 const RESCALING: [&str; 2] = ["rescaling.shift", "rescaling.scale"];
+const NON_NEGATIVE: &str = "objective.non_negative";
+const PENALTY_WEIGHTS: &str = "penalty_weights";
 const OBJECTIVE: [&str; 3] = ["objective.data_weight", "objective.sparsity", "objective.p"];
 
 fn put_filters(run: &Run, bundle: &mut Bundle) -> Result<usize> {
@@ -183,6 +190,22 @@ fn put_settings(run: &Run, bundle: &mut Bundle) -> Result<()> {
         for (name, value) in OBJECTIVE.into_iter().zip(values) {
             bundle.scalars.insert(key(top, name), value);
         }
+        if objective.is_non_negative() {
+            bundle.scalars.insert(key(top, NON_NEGATIVE), 1.0);
+        }
+    }
+    for (l, layer) in state.config.layers.iter().enumerate() {
+        let weights: Vec<f32> = layer.penalty_weights.iter().map(|&w| w as f32).collect();
+        if !weights.is_empty() {
+            let array = Array::new(vec![weights.len()], weights)?;
+            bundle.arrays.insert(key(l, PENALTY_WEIGHTS), array);
+        }
+    }
+    let boundary = state.config.train.boundary;
+    if boundary != Boundary::Valid {
+        bundle
+            .texts
+            .insert("boundary".into(), boundary.name().into());
     }
     let preprocess = serde_json::to_string(&state.prepare)
         .map_err(|error| Error::Checkpoint(format!("cannot write the preprocessing: {error}")))?;

@@ -87,7 +87,9 @@ fn check_sizes(config: &Config, images: &Images) -> Result<()> {
                     l + 1
                 )));
             }
-            let [.., rows, columns] = layer.pool.pooled([1, 1, height + h - 1, width + w - 1]);
+            let boundary = config.train.boundary;
+            let maps = [1, 1, boundary.maps(height, h), boundary.maps(width, w)];
+            let [.., rows, columns] = layer.pool.pooled(maps);
             (height, width) = (rows, columns);
         }
         None

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod classify;
+mod codes;
 mod convnet_train;
 mod exit;
 mod folders;

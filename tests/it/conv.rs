@@ -422,7 +422,7 @@ fn step_of([residual, filters, x, before, momentum]: [Tensor<4>; 5], g: &Connect
     let by = Proximal {
         length: 0.1,
         weight: 0.1,
-        p: 1.0,
+        penalty: 1.0.into(),
     };
     proximal::step(residual, filters, g, [x, before], momentum, by);
 }

@@ -201,7 +201,11 @@ fn the_proximal_step_equals_its_reference() {
             let (p, weight) = weights[seed % weights.len()];
             // A gradient step that does not drown the maps.
             let length = 0.3 / ((case.filter[0] * case.filter[1]) as f64).sqrt();
-            let by = Proximal { length, weight, p };
+            let by = Proximal {
+                length,
+                weight,
+                penalty: p.into(),
+            };
             let maps = case.maps_shape();
             let shapes = [case.image_shape(), case.filters_shape(), maps, maps];
             let inputs = shapes.map(|shape| exact(shape, &mut rng));
@@ -379,7 +383,7 @@ fn the_proximal_step_and_the_shrink_are_differentiable_by_plain_operations() {
     let by = Proximal {
         length: 0.1,
         weight: 0.2,
-        p: 1.0,
+        penalty: 1.0.into(),
     };
     let run = |dtype, device: &Device| {
         let tensors = [0, 1, 2, 3, 4].map(|i| {

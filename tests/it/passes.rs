@@ -149,7 +149,7 @@ fn the_pass_of_fista_is_that_of_plain_operations() {
         let by = Proximal {
             length: 0.3,
             weight: 0.1,
-            p,
+            penalty: p.into(),
         };
         let pass = |dtype| FistaPass::new(by, dtype);
         let scales = [1.0, 1.0, 1.0, 1e-8];

@@ -1,5 +1,6 @@
 //! The solvers against problems whose answer is known.
 
+mod codes;
 mod descent;
 mod drive;
 mod filters;

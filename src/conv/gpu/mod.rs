@@ -19,8 +19,10 @@ mod step;
 
 use burn_cubecl::tensor::CubeTensor;
 
+use super::proximal::Proximal;
 use super::sizes::{Product, Sizes};
 use crate::connectivity::Connectivity;
+use crate::penalty::Penalty;
 use launch::dims;
 
 /// A product of `a` and `b`.
@@ -41,15 +43,14 @@ pub(super) fn product(
 pub(super) fn proximal_step(
     tensors: [CubeTensor; 5],
     g: &Connectivity,
-    length: f64,
-    weight: f64,
-    p: f64,
+    by: Proximal,
 ) -> (CubeTensor, CubeTensor) {
-    let (next, parts) = step::launch(tensors, g, length, prox::shrink_argument(weight, p));
+    let shrink = prox::shrink_argument(by.weight, by.penalty);
+    let (next, parts) = step::launch(tensors, g, by.length, shrink);
     (next, prox::launch_sum(parts))
 }
 
 /// [`super::proximal::shrink`].
-pub(super) fn shrink(v: CubeTensor, weight: f64, p: f64) -> CubeTensor {
-    prox::launch_shrink(v, weight, p)
+pub(super) fn shrink(v: CubeTensor, weight: f64, penalty: Penalty) -> CubeTensor {
+    prox::launch_shrink(v, weight, penalty)
 }

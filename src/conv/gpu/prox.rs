@@ -6,6 +6,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::launch::{address_type, check_tensors, dims, empty, grid, word};
+use crate::penalty::Penalty;
 
 /// Units of a workgroup.
 const UNITS: usize = 256;
@@ -20,20 +21,34 @@ pub(super) struct Shrink {
     pub jump: f32,
 }
 
-/// The penalty as a kernel takes it, and whether its shrink is the soft threshold, p = 1.
-pub(super) fn shrink_argument(weight: f64, p: f64) -> (ShrinkLaunch, bool) {
+/// What of a penalty decides the code of its shrink.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Kind {
+    /// It is the soft threshold, p = 1.
+    soft: bool,
+    /// What is below zero becomes zero.
+    non_negative: bool,
+}
+
+/// The penalty as a kernel takes it.
+pub(super) fn shrink_argument(weight: f64, penalty: Penalty) -> (ShrinkLaunch, Kind) {
+    let Penalty { p, non_negative } = penalty;
     let least = (2.0 * (1.0 - p) * weight).powf(1.0 / (2.0 - p));
     let jump = least * (2.0 - p) / (2.0 * (1.0 - p));
     let soft = p == 1.0;
     let jump = if soft { weight } else { jump };
     let launch = ShrinkLaunch::new(weight as f32, p as f32, jump as f32);
-    (launch, soft)
+    (launch, Kind { soft, non_negative })
 }
 
 /// The shrink of `v`, see [`crate::penalty::shrink`].
 #[cube]
-pub(super) fn shrink_one(v: f32, shrink: &Shrink, #[comptime] soft: bool) -> f32 {
-    if comptime!(soft) {
+pub(super) fn shrink_one(v: f32, shrink: &Shrink, #[comptime] kind: Kind) -> f32 {
+    let mut v = v;
+    if comptime!(kind.non_negative) {
+        v = select(v < 0.0f32, 0.0f32, v);
+    }
+    if comptime!(kind.soft) {
         v - v.clamp(-shrink.weight, shrink.weight)
     } else {
         let a = v.abs();
@@ -72,9 +87,9 @@ pub(super) fn sum_of_workgroup(value: f32, #[comptime] units: usize) -> f32 {
 }
 
 #[cube(launch_unchecked, address_type = "dynamic")]
-fn shrink_all(v: &[f32], output: &mut [f32], shrink: Shrink, #[comptime] soft: bool) {
+fn shrink_all(v: &[f32], output: &mut [f32], shrink: Shrink, #[comptime] kind: Kind) {
     if ABSOLUTE_POS < output.len() {
-        output[ABSOLUTE_POS] = shrink_one(v[ABSOLUTE_POS], &shrink, soft);
+        output[ABSOLUTE_POS] = shrink_one(v[ABSOLUTE_POS], &shrink, kind);
     }
 }
 
@@ -97,7 +112,7 @@ fn sum_rows(parts: &[f32], output: &mut [f32], rows: u32, length: u32) {
 }
 
 /// The shrink of every element, in one pass.
-pub(super) fn launch_shrink(v: CubeTensor, weight: f64, p: f64) -> CubeTensor {
+pub(super) fn launch_shrink(v: CubeTensor, weight: f64, penalty: Penalty) -> CubeTensor {
     let v = into_contiguous(v);
     let output = empty(&v, dims(&v));
     check_tensors([&v]);
@@ -106,7 +121,7 @@ pub(super) fn launch_shrink(v: CubeTensor, weight: f64, p: f64) -> CubeTensor {
         return output;
     }
     let client = v.client.clone();
-    let (shrink, soft) = shrink_argument(weight, p);
+    let (shrink, kind) = shrink_argument(weight, penalty);
     // SAFETY: both tensors lie in row-major order and hold `count` numbers, and no unit works beyond
     // those of `output`.
     unsafe {
@@ -118,7 +133,7 @@ pub(super) fn launch_shrink(v: CubeTensor, weight: f64, p: f64) -> CubeTensor {
             v.into_buffer_arg(),
             output.clone().into_buffer_arg(),
             shrink,
-            soft,
+            kind,
         );
     }
     output

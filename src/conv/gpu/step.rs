@@ -11,7 +11,7 @@ use super::correlate::{
 };
 use super::groups::NONE;
 use super::launch::{address_type, check_tensors, dims, empty, grid, with_dense_rows};
-use super::prox::{Shrink, ShrinkLaunch, shrink_one, sum_of_workgroup};
+use super::prox::{Kind, Shrink, ShrinkLaunch, shrink_one, sum_of_workgroup};
 use crate::connectivity::Connectivity;
 use crate::conv::sizes::{Product, Sizes};
 
@@ -31,7 +31,7 @@ fn product_and_step<Q: Size>(
     length: f32,
     shrink: Shrink,
     #[comptime] rows: usize,
-    #[comptime] soft: bool,
+    #[comptime] kind: Kind,
 ) {
     if CUBE_POS as u32 >= geometry.blocks {
         terminate!();
@@ -62,7 +62,7 @@ fn product_and_step<Q: Size>(
                 let then = before[from_before + row * before.stride(2)];
                 let v = fma(momentum, now - then, now);
                 let descended = v - length * tile[corner + (row - first) * TILE];
-                let new = shrink_one(descended, &shrink, soft);
+                let new = shrink_one(descended, &shrink, kind);
                 part += (v - new) * (new - now);
                 next[to + row * down] = new;
             }
@@ -80,7 +80,7 @@ pub(super) fn launch(
     [residual, filters, x, before, momentum]: [CubeTensor; 5],
     g: &Connectivity,
     length: f64,
-    (shrink, soft): (ShrinkLaunch, bool),
+    (shrink, kind): (ShrinkLaunch, Kind),
 ) -> (CubeTensor, CubeTensor) {
     let sizes = Sizes::of(Product::Analyze, [dims(&residual), dims(&filters)], g);
     let maps = sizes.output(Product::Analyze, g);
@@ -120,7 +120,7 @@ pub(super) fn launch(
             length as f32,
             shrink,
             plan.rows,
-            soft,
+            kind,
         );
     }
     (next, parts)

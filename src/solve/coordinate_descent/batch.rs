@@ -1,5 +1,7 @@
 //! The products of the filter step over the elements that are not zero.
 
+use std::sync::Arc;
+
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -8,8 +10,8 @@ use super::layer_problem::{Element, Elements, LayerProblem, each, sum_of, weight
 use crate::backend::is_cpu;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::Sizes;
-use crate::conv::patch::{Atoms, dispatch};
-use crate::model::{Evaluation, Objective, Sums};
+use crate::conv::patch::dispatch;
+use crate::model::{Boundary, Evaluation, Objective, Sums};
 use crate::pass::numbers;
 use crate::penalty;
 use crate::solve::Problem;
@@ -20,6 +22,8 @@ use crate::solve::Problem;
 pub struct SparseBatch {
     g: Connectivity,
     sizes: Sizes,
+    boundary: Boundary,
+    factors: Option<Arc<Vec<f32>>>,
     device: Device,
     images: Vec<Parts>,
 }
@@ -81,6 +85,8 @@ impl SparseBatch {
         (is_cpu(&device) && !dense).then(|| Self {
             g: layer.g.clone(),
             sizes: layer.sizes,
+            boundary: layer.border.boundary,
+            factors: layer.factors.clone(),
             device,
             images,
         })
@@ -89,7 +95,7 @@ impl SparseBatch {
     /// `A'm y`, the filter gradient of the weighted images.
     pub fn data(&self) -> Tensor<4> {
         let zeros = vec![0.0; self.g.planes() * self.g.maps() * self.taps()];
-        let layer = layer(zeros, &self.g, self.sizes);
+        let layer = self.layer(zeros);
         self.sum(&layer, |(elements, image, _)| {
             collect(&layer, elements, image)
         })
@@ -97,7 +103,7 @@ impl SparseBatch {
 
     /// `A'm A f`.
     pub fn normal(&self, filters: &Tensor<4>) -> Tensor<4> {
-        let layer = layer(numbers(filters.clone()), &self.g, self.sizes);
+        let layer = self.layer(numbers(filters.clone()));
         self.sum(&layer, |(elements, image, weights)| {
             let mut canvas = vec![0.0; image.len()];
             let values = each(elements, |e| e.value);
@@ -121,13 +127,14 @@ impl SparseBatch {
         let filters: Vec<f32> = numbers(filters.clone());
         // Those of maps that are not used are not looked at below.
         let finite = filters.iter().all(|f| f.is_finite());
-        let layer = layer(filters, &self.g, self.sizes);
+        let layer = self.layer(filters);
         let [k, height, width] = layer.maps();
         let measure = |(elements, image, weights): &Parts| {
             let weights = weights.as_deref();
             let present = each(elements, |e| e.value);
             let residual = layer.residual(image, elements, &present, weights);
-            let values = || elements.iter().flatten().map(|e| f64::from(e.value));
+            let elements = || elements.iter().flatten();
+            let values = || elements().map(|e| f64::from(e.value));
             let pixels = self.g.planes() * self.sizes.image.iter().product::<usize>();
             let count = match weights {
                 Some(weights) => sum_of([weights], |[m]| m),
@@ -138,8 +145,11 @@ impl SparseBatch {
                     true => weighted_square(&residual, weights),
                     false => f64::NAN,
                 },
-                penalty: values()
-                    .map(|z| penalty::value_number(z, objective.p()))
+                penalty: elements()
+                    .map(|e| {
+                        let weight = f64::from(layer.weight_of(e.place, 1.0));
+                        weight * penalty::value_number(f64::from(e.value), objective.penalty())
+                    })
                     .sum(),
                 used: values().filter(|&z| z != 0.0).count(),
                 elements: k * height * width,
@@ -171,13 +181,16 @@ impl SparseBatch {
         )
     }
 
+    fn layer(&self, filters: Vec<f32>) -> LayerProblem<f32> {
+        LayerProblem {
+            factors: self.factors.clone(),
+            ..LayerProblem::new(filters, self.g.clone(), self.sizes, self.boundary)
+        }
+    }
+
     fn taps(&self) -> usize {
         self.sizes.filter.iter().product()
     }
-}
-
-fn layer(filters: Vec<f32>, g: &Connectivity, sizes: Sizes) -> LayerProblem<f32> {
-    LayerProblem::new(filters, g.clone(), sizes, 0.0, 1.0)
 }
 
 /// The filter gradient of a canvas, laid out as the atoms are.
@@ -187,7 +200,7 @@ fn collect(layer: &LayerProblem<f32>, elements: &Elements<f32>, canvas: &[f32]) 
         .map(|elements| {
             let mut taps = layer.atoms.blank();
             dispatch(Collect {
-                atoms: &layer.atoms,
+                layer,
                 canvas,
                 elements,
                 taps: &mut taps,
@@ -206,7 +219,7 @@ fn plus(mut sum: Vec<f32>, term: Vec<f32>) -> Vec<f32> {
 }
 
 struct Collect<'a> {
-    atoms: &'a Atoms<f32>,
+    layer: &'a LayerProblem<f32>,
     canvas: &'a [f32],
     elements: &'a [Element<f32>],
     taps: &'a mut [f32],
@@ -219,8 +232,13 @@ impl WithSimd for Collect<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         for element in self.elements {
             let Element { place, value, .. } = *element;
-            self.atoms
-                .collect(simd, self.canvas, place, value, self.taps);
+            let LayerProblem { atoms, border, .. } = self.layer;
+            atoms.collect(simd, self.canvas, place, value, self.taps);
+            if border.goes_round(place) {
+                for copy in border.copies(place).into_iter().flatten() {
+                    atoms.collect(simd, self.canvas, copy, value, self.taps);
+                }
+            }
         }
     }
 }

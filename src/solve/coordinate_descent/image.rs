@@ -2,9 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::layer_problem::{
-    Element, Elements, LayerProblem, Real, Values, each, largest, real, to_f64,
-};
+use super::layer_problem::{Element, Elements, LayerProblem, Real, Values, each, real, to_f64};
 use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 
@@ -111,7 +109,7 @@ impl<T: Real> Image<T> {
             return;
         }
         self.settled = taken == 0 && moved <= STILL * to_f64(T::epsilon()) * self.largest;
-        self.swept = layer.p == 1.0 && !self.settled;
+        self.swept = layer.penalty.p == 1.0 && !self.settled;
         if !self.swept {
             self.refresh(layer);
         }
@@ -121,8 +119,9 @@ impl<T: Real> Image<T> {
     /// zero; returns how many.
     fn take_in(&mut self, layer: &LayerProblem<T>) -> usize {
         let planes = layer.atoms.frame().planes(&self.residual);
-        let gradient = cpu::analyze(&planes, &layer.filters, &layer.g, layer.sizes);
-        let steepest = to_f64(largest(&gradient));
+        let mut gradient = cpu::analyze(&planes, &layer.filters, &layer.g, layer.sizes);
+        layer.border.fold(&mut gradient);
+        let steepest = to_f64(layer.steepest(&gradient));
         self.largest = self.largest.max(steepest);
         self.weight = (FALL * self.weight.min(steepest)).max(layer.weight);
         let falls = self.weight > layer.weight;
@@ -206,7 +205,7 @@ impl<T: Real> WithSimd for Sweep<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> T {
-        let atoms = &self.layer.atoms;
+        let layer = self.layer;
         let mut largest = T::zero();
         for element in self.elements {
             let Element {
@@ -214,12 +213,13 @@ impl<T: Real> WithSimd for Sweep<'_, T> {
                 value,
                 energy,
             } = *element;
-            let pull = atoms.correlate(simd, self.part, self.top, place) + energy * value;
-            let best = self.layer.best(pull, energy, self.weight);
+            let product = layer.correlate_one(simd, self.part, self.top, place);
+            let pull = product + energy * value;
+            let best = layer.best(pull, energy, layer.weight_of(place, self.weight));
             if best != value {
-                let new = self.layer.relaxed(value, best);
+                let new = layer.relaxed(value, best);
                 let atom = (place, value - new);
-                atoms.add(simd, self.part, self.top, atom, self.weights);
+                layer.add_one(simd, self.part, self.top, atom, self.weights);
                 element.value = new;
                 largest = largest.max((best - value).abs() * energy);
             }

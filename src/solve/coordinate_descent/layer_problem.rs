@@ -1,17 +1,21 @@
 //! What the images of a problem have in common, and the products over the elements of a working set.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
+use burn::tensor::Tensor;
 use num_traits::Float;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::border::Border;
 use super::strips::Strips;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::{Scalar, Sizes};
 use crate::conv::patch::{Atoms, Place, dispatch};
+use crate::model::Boundary;
 use crate::pass::numbers;
-use crate::penalty;
+use crate::penalty::{self, Penalty};
 use crate::solve::Problem;
 
 /// How far an element moves, in lengths of the way to its best value: where atoms are much alike, that
@@ -31,10 +35,13 @@ pub(super) struct LayerProblem<T> {
     pub g: Connectivity,
     /// For one image.
     pub sizes: Sizes,
+    pub border: Border,
     pub strips: Strips,
     /// `sparsity / data_weight`.
     pub weight: f64,
-    pub p: f64,
+    /// What that is multiplied by for each element of the maps, where not by 1.
+    pub factors: Option<Arc<Vec<T>>>,
+    pub penalty: Penalty,
 }
 
 /// An element of a working set.
@@ -63,42 +70,116 @@ impl<T: Real + burn::tensor::Element> LayerProblem<T> {
             filter: layer.filter_size(),
         };
         let objective = problem.objective;
-        let weight = objective.sparsity() / objective.data_weight();
-        let filters = numbers(layer.filters.val());
+        let filters: Tensor<4> = layer.filters.val();
+        let [_, k, h, w] = problem.maps_shape();
+        let like = Tensor::zeros([1, k, h, w], (&filters.device(), filters.dtype()));
+        let factors = layer.penalty_weights(&like);
         let g = layer.connectivity.clone();
-        Self::new(filters, g, sizes, weight, objective.p())
+        Self {
+            weight: objective.sparsity() / objective.data_weight(),
+            penalty: objective.penalty(),
+            factors: factors.map(|factors| Arc::new(numbers(factors))),
+            ..Self::new(numbers(filters), g, sizes, layer.boundary)
+        }
     }
 }
 
 impl<T: Real> LayerProblem<T> {
-    pub fn new(filters: Vec<T>, g: Connectivity, sizes: Sizes, weight: f64, p: f64) -> Self {
+    /// Without a penalty.
+    pub fn new(filters: Vec<T>, g: Connectivity, sizes: Sizes, boundary: Boundary) -> Self {
         let atoms = Atoms::new(&filters, &g, sizes);
+        let border = Border::new(boundary, sizes);
         Self {
-            strips: Strips::new(atoms.frame()),
+            strips: Strips::new(atoms.frame(), border.seam()),
+            border,
             atoms,
             filters,
             g,
             sizes,
-            weight,
-            p,
+            weight: 0.0,
+            factors: None,
+            penalty: 1.0.into(),
         }
     }
 
-    /// The shape of the maps of one image, `[K, H + h - 1, W + w - 1]`.
+    /// The shape of the maps of one image, `[K, ..]`, see [`Boundary`].
     pub fn maps(&self) -> [usize; 3] {
-        let [height, width] = self.sizes.map();
+        let [height, width] = self.border.maps();
         [self.g.maps(), height, width]
     }
 
     /// Where an element lies in the maps.
     pub fn index(&self, place: Place) -> usize {
         let [_, height, width] = self.maps();
-        let row = place.map as usize * height + place.row as usize;
-        row * width + place.column as usize
+        let [row, column] = self.border.at(place);
+        (place.map as usize * height + row) * width + column
+    }
+
+    /// The weight of the penalty on an element, where `weight` is the one that all share.
+    #[inline(always)]
+    pub fn weight_of(&self, place: Place, weight: T) -> T {
+        match &self.factors {
+            Some(factors) => weight * factors[self.index(place)],
+            None => weight,
+        }
+    }
+
+    /// The largest pull of a gradient on an element at zero, for a penalty of weight 1.
+    pub fn steepest(&self, gradient: &[T]) -> T {
+        if self.factors.is_none() && !self.penalty.non_negative {
+            return largest(gradient);
+        }
+        let mut most = T::zero();
+        let bands = self.bands(gradient.chunks(self.map_len()), |map, n| map.chunks(n));
+        for (strip, band) in bands.into_iter().enumerate() {
+            self.above(strip, &band, T::zero(), |place, pull| {
+                let weight = self.weight_of(place, T::one());
+                if weight > T::zero() && self.may_move(pull) {
+                    most = most.max(pull.abs() / weight);
+                }
+            });
+        }
+        most
+    }
+
+    /// Whether an element at zero may follow a pull.
+    fn may_move(&self, pull: T) -> bool {
+        !self.penalty.non_negative || pull > T::zero()
+    }
+
+    /// The product of the atom of a place with the canvas, of which `part` begins at row `top`.
+    #[inline(always)]
+    pub fn correlate_one<S: Simd>(&self, simd: S, part: &[T], top: usize, place: Place) -> T {
+        let mut product = self.atoms.correlate(simd, part, top, place);
+        if self.border.goes_round(place) {
+            for copy in self.border.copies(place).into_iter().flatten() {
+                product = product + self.atoms.correlate(simd, part, top, copy);
+            }
+        }
+        product
+    }
+
+    /// Adds a multiple of the atom of a place to the canvas, see [`Atoms::add`].
+    #[inline(always)]
+    pub fn add_one<S: Simd>(
+        &self,
+        simd: S,
+        part: &mut [T],
+        top: usize,
+        (place, amount): (Place, T),
+        weights: Option<&[T]>,
+    ) {
+        self.atoms.add(simd, part, top, (place, amount), weights);
+        if self.border.goes_round(place) {
+            for copy in self.border.copies(place).into_iter().flatten() {
+                self.atoms.add(simd, part, top, (copy, amount), weights);
+            }
+        }
     }
 
     /// The elements of maps that are not zero; `weights` are those of the pixels, on the canvas.
     pub fn elements(&self, maps: &[T], weights: Option<&[T]>) -> Elements<T> {
+        let maps = self.border.embed(maps);
         let bands = self.bands(maps.chunks(self.map_len()), |map, n| map.chunks(n));
         let strip = |(strip, band): (usize, Vec<&[T]>)| {
             let mut elements = Vec::new();
@@ -119,9 +200,13 @@ impl<T: Real> LayerProblem<T> {
         weights: Option<&[T]>,
         elements: &mut Elements<T>,
     ) -> usize {
-        let [_, _, width] = self.maps();
+        let [_, width] = self.sizes.map();
+        let soft = self.penalty.p == 1.0;
         // What is not above this is held at zero, whatever its energy.
-        let least = if self.p == 1.0 { weight } else { T::zero() };
+        let least = match soft && self.factors.is_none() {
+            true => weight,
+            false => T::zero(),
+        };
         let bands = self.bands(gradient.chunks_mut(self.map_len()), |map, n| {
             map.chunks_mut(n)
         });
@@ -133,8 +218,12 @@ impl<T: Real> LayerProblem<T> {
             }
             let before = elements.len();
             self.above(strip, &band, least, |place, pull| {
+                let weight = self.weight_of(place, weight);
+                if !self.may_move(pull) || (soft && pull.abs() <= weight) {
+                    return;
+                }
                 let new = self.element(place, T::zero(), weights);
-                let moves = self.p == 1.0 || self.best(pull, new.energy, weight) != T::zero();
+                let moves = soft || self.best(pull, new.energy, weight) != T::zero();
                 if new.energy > T::zero() && moves {
                     elements.push(new);
                 }
@@ -145,16 +234,22 @@ impl<T: Real> LayerProblem<T> {
     }
 
     fn element(&self, place: Place, value: T, weights: Option<&[T]>) -> Element<T> {
+        let mut energy = self.atoms.energy(place, weights);
+        if self.border.goes_round(place) {
+            for copy in self.border.copies(place).into_iter().flatten() {
+                energy = energy + self.atoms.energy(copy, weights);
+            }
+        }
         Element {
             place,
             value,
-            energy: self.atoms.energy(place, weights),
+            energy,
         }
     }
 
     /// How many numbers a map has.
     fn map_len(&self) -> usize {
-        let [_, height, width] = self.maps();
+        let [height, width] = self.sizes.map();
         height * width
     }
 
@@ -164,7 +259,7 @@ impl<T: Real> LayerProblem<T> {
         maps: impl Iterator<Item = M>,
         cut: impl Fn(M, usize) -> R,
     ) -> Vec<Vec<R::Item>> {
-        let [k, _, width] = self.maps();
+        let (k, [_, width]) = (self.g.maps(), self.sizes.map());
         let empty = || Vec::with_capacity(k);
         let mut bands: Vec<_> = (0..self.strips.count()).map(|_| empty()).collect();
         for map in maps {
@@ -184,7 +279,7 @@ impl<T: Real> LayerProblem<T> {
         mut visit: impl FnMut(Place, T),
     ) {
         const LOOK: usize = 16;
-        let [_, _, width] = self.maps();
+        let [_, width] = self.sizes.map();
         let top = self.strips.top(strip) as u32;
         let rows = (0..).zip(band).flat_map(|(map, rows)| {
             let rows = (top..).zip(rows.chunks_exact(width));
@@ -209,14 +304,18 @@ impl<T: Real> LayerProblem<T> {
     /// with the residual that it leaves at zero: the shrink of `pull / energy`.
     #[inline(always)]
     pub fn best(&self, pull: T, energy: T, weight: T) -> T {
-        if self.p == 1.0 {
-            return (pull.abs() - weight).max(T::zero()).copysign(pull) / energy;
+        if self.penalty.p == 1.0 {
+            let soft = (pull.abs() - weight).max(T::zero()).copysign(pull) / energy;
+            return match self.penalty.non_negative {
+                true => soft.max(T::zero()),
+                false => soft,
+            };
         }
         let [pull, energy, weight] = [pull, energy, weight].map(to_f64);
         real(penalty::shrink_number(
             pull / energy,
             weight / energy,
-            self.p,
+            self.penalty,
         ))
     }
 
@@ -226,7 +325,7 @@ impl<T: Real> LayerProblem<T> {
     pub fn relaxed(&self, value: T, best: T) -> T {
         let beyond = value + real::<T>(RELAXATION) * (best - value);
         let keeps_sign = value * best > T::zero() && value * beyond > T::zero();
-        if self.p == 1.0 && keeps_sign {
+        if self.penalty.p == 1.0 && keeps_sign {
             beyond
         } else {
             best
@@ -251,7 +350,7 @@ impl<T: Real> LayerProblem<T> {
         self.strips
             .change(canvas, &mut each, |part, top, (elements, values)| {
                 dispatch(Add {
-                    atoms: &self.atoms,
+                    layer: self,
                     top,
                     elements,
                     values,
@@ -281,7 +380,7 @@ impl<T: Real> LayerProblem<T> {
     pub fn correlate(&self, canvas: &[T], elements: &[Vec<Element<T>>]) -> Values<T> {
         let strip = |elements: &Vec<Element<T>>| {
             dispatch(Correlate {
-                atoms: &self.atoms,
+                layer: self,
                 canvas,
                 elements,
             })
@@ -291,7 +390,7 @@ impl<T: Real> LayerProblem<T> {
 }
 
 /// The largest size of a number.
-pub(super) fn largest<T: Real>(numbers: &[T]) -> T {
+fn largest<T: Real>(numbers: &[T]) -> T {
     const LANES: usize = 16;
     let part = |numbers: &[T]| {
         let mut most = [T::zero(); LANES];
@@ -349,7 +448,7 @@ pub(super) fn each<T: Real>(elements: &Elements<T>, f: impl Fn(&Element<T>) -> T
 }
 
 struct Add<'a, T> {
-    atoms: &'a Atoms<T>,
+    layer: &'a LayerProblem<T>,
     part: &'a mut [T],
     top: usize,
     elements: &'a [Element<T>],
@@ -365,15 +464,15 @@ impl<T: Real> WithSimd for Add<'_, T> {
         for (element, &value) in self.elements.iter().zip(self.values) {
             if value != T::zero() {
                 let atom = (element.place, value);
-                self.atoms
-                    .add(simd, self.part, self.top, atom, self.weights);
+                self.layer
+                    .add_one(simd, self.part, self.top, atom, self.weights);
             }
         }
     }
 }
 
 struct Correlate<'a, T> {
-    atoms: &'a Atoms<T>,
+    layer: &'a LayerProblem<T>,
     canvas: &'a [T],
     elements: &'a [Element<T>],
 }
@@ -386,7 +485,8 @@ impl<T: Real> WithSimd for Correlate<'_, T> {
         let mut products = Vec::with_capacity(self.elements.len());
         // A closure would be compiled without the vector unit.
         for element in self.elements {
-            products.push(self.atoms.correlate(simd, self.canvas, 0, element.place));
+            let place = element.place;
+            products.push(self.layer.correlate_one(simd, self.canvas, 0, place));
         }
         products
     }

@@ -1,6 +1,7 @@
 //! Coordinate descent on a working set: the fastest way to sparse maps of one layer.
 
 mod batch;
+mod border;
 mod image;
 mod layer_problem;
 mod newton;
@@ -181,6 +182,7 @@ impl Solver for CoordinateDescent {
 
 impl CodingSolver for CoordinateDescent {
     const STACKS: bool = false;
+    const WEIGHTS: bool = true;
     /// A step is the sweeps of a round, or the Newton step after them.
     const EVERY: usize = 2;
 

@@ -35,7 +35,9 @@ impl<T: Real> Image<T> {
     pub fn newton(&mut self, layer: &LayerProblem<T>) -> bool {
         let weight: T = real(layer.weight);
         let pulls = layer.correlate(&self.residual, &self.elements);
-        let slope = |element: &Element<T>, pull: T| pull - weight * element.value.signum();
+        let slope = |element: &Element<T>, pull: T| {
+            pull - layer.weight_of(element.place, weight) * element.value.signum()
+        };
         let slopes = self.with(&pulls, slope);
         let step = self.conjugate_gradients(layer, slopes, self.gradients);
         let before = self.objective(layer, &self.residual, &each(&self.elements, |e| e.value));
@@ -118,10 +120,20 @@ impl<T: Real> Image<T> {
             .collect()
     }
 
-    /// `1/2 sum m r^2 + weight sum |values|`, from the weighted residual.
+    /// `1/2 sum m r^2 + weight sum W |values|`, from the weighted residual.
     fn objective(&self, layer: &LayerProblem<T>, residual: &[T], values: &Values<T>) -> f64 {
-        let sizes = values.iter().map(|v| sum_of([v], |[v]| v.abs()));
-        0.5 * weighted_square(residual, self.weights.as_deref()) + layer.weight * sizes.sum::<f64>()
+        let sizes: Vec<f64> = match &layer.factors {
+            None => values.iter().map(|v| sum_of([v], |[v]| v.abs())).collect(),
+            Some(_) => {
+                let factor = |element: &Element<T>| layer.weight_of(element.place, T::one());
+                let pairs = values.iter().zip(each(&self.elements, factor));
+                pairs
+                    .map(|(v, w)| sum_of([v, &w], |[v, w]| w * v.abs()))
+                    .collect()
+            }
+        };
+        0.5 * weighted_square(residual, self.weights.as_deref())
+            + layer.weight * sizes.iter().sum::<f64>()
     }
 }
 

@@ -9,25 +9,31 @@ use crate::conv::patch::Frame;
 /// The rows of the maps cut into strips.
 ///
 /// The patches of a strip reach `h - 1` rows of the canvas further down than it does itself; as long
-/// as no strip is lower than that, strips of the same parity touch nothing in common. The cut is
+/// as no strip is lower than that, strips of the same parity touch nothing in common. Those at the seam of a
+/// circular image touch its first rows as well, and have the whole canvas to themselves. The cut is
 /// decided by the sizes alone, so that the results do not depend on the number of threads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strips {
     frame: Frame,
     height: usize,
     reach: usize,
+    /// Strips before the seam.
+    apart: usize,
 }
 
 impl Strips {
     /// Low enough that a strip of the canvas stays in the first cache.
     const LEAST: usize = 8;
 
-    pub fn new(frame: Frame) -> Self {
+    /// Of maps whose elements from row `seam` on, where there is such a row, touch the first rows.
+    pub fn new(frame: Frame, seam: Option<usize>) -> Self {
         let reach = frame.rows() - frame.map()[0];
+        let height = reach.max(Self::LEAST);
         Self {
             frame,
-            height: reach.max(Self::LEAST),
+            height,
             reach,
+            apart: seam.map_or(usize::MAX, |row| row / height),
         }
     }
 
@@ -55,6 +61,7 @@ impl Strips {
         work: impl Fn(&mut [T], usize, &mut A) -> R + Sync,
     ) -> Vec<R> {
         let mut results = Vec::with_capacity(each.len());
+        let (each, at_seam) = each.split_at_mut(self.apart.min(each.len()));
         for parity in 0..2 {
             let mut rest = &mut canvas[..];
             let mut taken = 0;
@@ -73,6 +80,8 @@ impl Strips {
                     .map(|(part, top, own)| work(part, top, own)),
             );
         }
+        let at_seam = at_seam.iter_mut();
+        results.extend(at_seam.map(|own| work(&mut *canvas, 0, own)));
         results
     }
 

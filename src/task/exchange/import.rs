@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
-use super::{OBJECTIVE, RESCALING, key};
+use super::{NON_NEGATIVE, OBJECTIVE, PENALTY_WEIGHTS, RESCALING, key};
 use crate::arrays::{self, Bundle};
 use crate::config::{Config, Connect, ConnectName, Form, LayerSettings, Sparsity};
 use crate::connectivity::Connectivity;
 use crate::data::{Prepare, Preprocess, Rescaling};
 use crate::error::{Error, Result};
-use crate::model::{Layer, Network, Objective};
+use crate::model::{Boundary, Layer, Network, Objective};
 use crate::pooling::Pool;
-use crate::problem::{filters_first, four_axes};
+use crate::problem::{boundary, filters_first, four_axes};
 use crate::run::{Position, State, save};
 use crate::store::RunFolder;
 
@@ -158,7 +158,21 @@ impl Source<'_> {
             }
         }
         let filters = Tensor::from_data(TensorData::new(values, shape), device);
-        Ok(Layer::new(filters, g).with_pool(self.pool(l)?))
+        let weights = self.bundle.arrays.get(&key(l, PENALTY_WEIGHTS));
+        let weights = weights.map_or(&[][..], |array| &array.values);
+        let weights: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
+        Ok(Layer::new(filters, g)
+            .with_pool(self.pool(l)?)
+            .with_boundary(self.boundary()?)
+            .with_map_weights(&weights))
+    }
+
+    /// That of the text of this name, else 'valid'.
+    fn boundary(&self) -> Result<Boundary> {
+        match self.bundle.texts.get("boundary") {
+            None => Ok(Boundary::Valid),
+            Some(name) => boundary(name).or_else(|message| self.fail(message)),
+        }
     }
 
     /// The windows of a layer; none where the file does not name them.
@@ -257,6 +271,7 @@ impl Source<'_> {
                 None
             };
             described.push(describe(base, layer, objective));
+            config.train.boundary = layer.boundary;
             if l == 0 {
                 config.data.colour = g.planes() == 3;
             }
@@ -306,7 +321,12 @@ impl Source<'_> {
             };
             [layer.data_weight, weight, layer.p]
         };
+        let non_negative = match scalars.get(&key(l, NON_NEGATIVE)) {
+            Some(&value) => value != 0.0,
+            None => layer.non_negative,
+        };
         Objective::new(data_weight, sparsity, p)
+            .map(|objective| objective.with_non_negative(non_negative))
             .or_else(|error| self.fail(format!("layer {}: {error}", l + 1)))
     }
 
@@ -346,12 +366,14 @@ fn describe(base: LayerSettings, layer: &Layer, objective: Option<Objective>) ->
             Connect::Matrix(g.clone().into())
         },
         pool: layer.pool,
+        penalty_weights: layer.map_weights(),
         ..base
     };
     if let Some(objective) = objective {
         described.data_weight = objective.data_weight();
         described.sparsity = Sparsity::Weight(objective.sparsity());
         described.p = objective.p();
+        described.non_negative = objective.is_non_negative();
     }
     described
 }

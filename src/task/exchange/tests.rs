@@ -39,6 +39,11 @@ fn what_is_exported_comes_back_the_same() {
     for (train, ending) in [
         ("rescale_maps = 2.0", "npz"),
         ("form = \"joint\"\nsolver = \"fista\"", "safetensors"),
+        ("boundary = \"circular\"\nsolver = \"fista\"", "npz"),
+        (
+            "constraint = \"non-negative-planes\"\nboundary = \"zero\"",
+            "npz",
+        ),
     ] {
         let folder = TempDir::new().unwrap();
         let path = test_runs::run(folder.path(), train);

@@ -437,7 +437,9 @@ fn network(state: &State, bundle: &Bundle, path: &Path, device: &Device) -> Resu
         }
         let shape = [0, 1, 2, 3].map(|k| array.shape[k]);
         let data = TensorData::new(array.values.clone(), shape);
-        let mut layer = model::Layer::new(Tensor::from_data(data, device), g.clone());
+        let mut layer = model::Layer::new(Tensor::from_data(data, device), g.clone())
+            .with_boundary(state.config.train.boundary)
+            .with_map_weights(&state.config.layers[l].penalty_weights);
         layer.rescaling = state.rescaling.get(l).copied().flatten();
         layer.pool = state.config.layers[l].pool;
         layers.push(layer);
@@ -478,7 +480,7 @@ impl Coded {
                     let filter = self.run.network.layers()[*layer].filter_size();
                     [0, 1].map(|d| whole[d] + 1 - filter[d])
                 }
-                false => [prepared.height, prepared.width],
+                false => [whole[0].min(prepared.height), whole[1].min(prepared.width)],
             };
             let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
             Ok(crate::data::resize::crop(&maps, corner, size))

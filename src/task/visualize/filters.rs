@@ -6,7 +6,7 @@ use super::gallery::Gallery;
 use crate::connectivity::Connectivity;
 use crate::data::Image;
 use crate::error::Result;
-use crate::model::Network;
+use crate::model::{Boundary, Network};
 use crate::picture::{MosaicOptions, Tile, matrix, mosaic, symmetric};
 use crate::run::{Run, to_image};
 
@@ -19,6 +19,7 @@ const NAMED: usize = 3;
 /// `1 + sum_l (h_l - 1)`.
 pub fn receptive_field(network: &Network) -> [usize; 2] {
     // The maps that reach a single pixel are as many as the pixels that a single unit reaches.
+    let network = network.with_boundary(Boundary::Valid);
     let [.., height, width] = network.maps_shape([1, 1, 1, 1]);
     [height, width]
 }
@@ -32,7 +33,8 @@ pub fn receptive_field(network: &Network) -> [usize; 2] {
 /// # Errors
 /// [`crate::Error::Backend`] where the device cannot hand over its numbers.
 pub fn projected_filters(network: &Network) -> Result<Vec<Image>> {
-    let [height, width] = receptive_field(network);
+    let network = network.with_boundary(Boundary::Valid);
+    let [height, width] = receptive_field(&network);
     let device = network.top().filters.val().device();
     let maps = network.top().connectivity.maps();
     let mut filters = Vec::with_capacity(maps);

@@ -29,13 +29,23 @@ impl Dense {
         out
     }
 
-    /// `argmin_z data_weight/2 ||A z - y||^2 + sparsity |z|_1` by coordinate descent, until a whole
-    /// sweep moves nothing by more than 1e-14; with its objective.
+    /// `argmin_z data_weight/2 ||A z - y||^2 + sparsity |z|_1`; with its objective.
     pub fn lasso(&self, y: &[f64], data_weight: f64, sparsity: f64) -> (Vec<f64>, f64) {
+        self.sparse_code(y, data_weight, &vec![sparsity; self.columns.len()], false)
+    }
+
+    /// The same with a weight of the penalty for each element, and elements that must not be negative or
+    /// may be, by coordinate descent, until a whole sweep moves nothing by more than 1e-14.
+    pub fn sparse_code(
+        &self,
+        y: &[f64],
+        data_weight: f64,
+        sparsity: &[f64],
+        non_negative: bool,
+    ) -> (Vec<f64>, f64) {
         let mut z = vec![0.0; self.columns.len()];
         let mut r = y.to_vec();
         let squares: Vec<f64> = self.columns.iter().map(|a| dot(a, a)).collect();
-        let w = sparsity / data_weight;
         for sweep in 0.. {
             assert!(sweep < 200_000, "coordinate descent does not settle");
             let mut moved = 0.0_f64;
@@ -43,8 +53,12 @@ impl Dense {
                 if squares[c] == 0.0 {
                     continue;
                 }
+                let w = sparsity[c] / data_weight;
                 let v = dot(a, &r) + squares[c] * z[c];
-                let new = v.signum() * (v.abs() - w).max(0.0) / squares[c];
+                let new = match non_negative && v < 0.0 {
+                    true => 0.0,
+                    false => v.signum() * (v.abs() - w).max(0.0) / squares[c],
+                };
                 if new != z[c] {
                     add(&mut r, a, z[c] - new);
                     moved = moved.max((new - z[c]).abs());
@@ -55,9 +69,8 @@ impl Dense {
                 break;
             }
         }
-        let penalty: f64 = z.iter().map(|z| z.abs()).sum();
-        let objective = data_weight / 2.0 * dot(&r, &r) + sparsity * penalty;
-        (z, objective)
+        let penalty: f64 = z.iter().zip(sparsity).map(|(z, w)| w * z.abs()).sum();
+        (z, data_weight / 2.0 * dot(&r, &r) + penalty)
     }
 
     /// `argmin_x ||A x - y||^2` over the columns in `free`, the others zero, by the normal

@@ -1,0 +1,76 @@
+//! What maps are taken to be beyond the image.
+
+use serde::{Deserialize, Serialize};
+
+use crate::linop::{Border, Pad};
+
+/// What the maps of a layer are beyond the planes that they explain. A tap `f[a]` of a filter of `h` rows
+/// puts element `z[i]` on row `i + a - o` of the planes, with the offset `o` of the boundary; columns
+/// likewise.
+///
+/// | boundary | maps | `o` | |
+/// |---|---|---|---|
+/// | `valid` | `H + h - 1` | `h - 1` | every filter that touches the planes has an element of its own, also those that stick out of them (the paper) |
+/// | `circular` | `H` | 0 | what sticks out comes in again on the other side (SPORCO, products of Fourier transforms) |
+/// | `zero` | `H - h + 1` | 0 | no filter sticks out: the maps are zero beyond (alphacsc, dicodile) |
+///
+/// The last two are the first with its maps copied, or held at zero, in a margin of `h - 1`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Boundary {
+    /// Maps reach as far as the filters.
+    #[default]
+    Valid,
+    /// Planes and maps go round.
+    Circular,
+    /// Maps are zero where a filter would stick out.
+    Zero,
+}
+
+impl Boundary {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Valid, Self::Circular, Self::Zero];
+
+    /// The name in files and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Circular => "circular",
+            Self::Zero => "zero",
+        }
+    }
+
+    /// The boundary of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|b| b.name() == name)
+    }
+
+    /// Rows or columns of the maps that explain `side` of them by filters of `taps`.
+    pub(crate) fn maps(self, side: usize, taps: usize) -> usize {
+        match self {
+            Self::Valid => side + taps - 1,
+            Self::Circular => side,
+            Self::Zero => (side + 1).saturating_sub(taps),
+        }
+    }
+
+    /// The first row or column of the planes that an element at 0 lies on.
+    pub(crate) fn first(self, taps: usize) -> isize {
+        match self {
+            Self::Valid => 1 - taps as isize,
+            Self::Circular | Self::Zero => 0,
+        }
+    }
+
+    /// What makes maps of the 'valid' geometry of them.
+    pub(crate) fn margin(self, [h, w]: [usize; 2]) -> Option<Pad> {
+        let [h, w] = [h - 1, w - 1];
+        let (border, margins) = match self {
+            Self::Valid => return None,
+            // Before the first row lie the elements whose filters stick out of the last.
+            Self::Circular => (Border::Circular, [[h, 0], [w, 0]]),
+            Self::Zero => (Border::Zeros, [[h; 2], [w; 2]]),
+        };
+        Some(Pad { border, margins })
+    }
+}
