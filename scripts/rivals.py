@@ -7,7 +7,8 @@
     python scripts/rivals.py online PROBLEM.npz --test TEST.npz --out rivals
     python scripts/rivals.py scaling  IMAGE --out rivals
 
-A problem file holds images s [K, C, H, W], filters D0 [M, C, h, w], lmbda and boundary "valid";
+A problem file holds images s [K, C, H, W], filters D0 [M, C, h, w], lmbda and boundary "valid" or, for
+coding, "circular", SPORCO's home (--boundary of make);
 `python scripts/rivals.py make IMAGE ... --out PROBLEM.npz` writes one, `draw IMAGE ... --out FOLDER`
 as many of random sizes as --count tells, `scripts/problems.sh` those of the README. All minimise
 
@@ -18,7 +19,7 @@ over the maps (coding), or over maps and filters in the unit ball, from the same
 
 coding: seconds to F <= 1.001 F_opt. F_opt is the file's, or what `deconvnet infer --gap 1e-5` ends
 with. Rivals: SPORCO's AddMaskSim and mask-decoupled ADMM, its PGM with the exact step and with
-backtracking, and FISTA in PyTorch. SPORCO's planning of Fourier transforms is not counted.
+backtracking, and FISTA in PyTorch; for circular problems its ConvBPDN by ADMM and by PGM. SPORCO's planning of Fourier transforms is not counted.
 
 learning: SPORCO's ConvBPDNMaskDictLearn takes --iterations steps; then seconds of either to the
 objective that it ended with, plus a share of 1e-5 (SPORCO's own constraint is the unit sphere,
@@ -60,6 +61,7 @@ from rivals_problems import draw, make, objective, planes, random_filters, read,
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BACKENDS = ("flex", "ndarray", "wgpu", "vulkan", "metal", "cuda")
 CODING = "sporco-ams,sporco-admm,sporco-pgm,sporco-pgm-robust,torch-fista"
+CIRCULAR = "sporco-circular,sporco-circular-pgm"
 
 
 class Watch:
@@ -228,11 +230,12 @@ def write(rows, out):
 
 
 def coding(args):
-    contenders = [args.backend, *(args.rivals or CODING).split(",")]
     rows = []
     for path in args.problem:
         name = pathlib.Path(path).stem
         z = np.load(path)
+        usual = CIRCULAR if str(z["boundary"]) == "circular" else CODING
+        contenders = [args.backend, *(args.rivals or usual).split(",")]
         if "F_opt" in z:
             best = float(z["F_opt"])
         else:
@@ -382,6 +385,7 @@ def main():
     corners = lambda text: [int(corner) for corner in text.split(",")]
     parser.add_argument("--corners", type=corners, default=[0], help="of squares, with commas")
     parser.add_argument("--colour", action="store_true")
+    parser.add_argument("--boundary", choices=["valid", "circular"], default="valid")
     parser.add_argument("--dictionary", help="of SPORCO, as G:8x8x32; without one, filters are random")
     parser.add_argument("--filters", type=int, default=32)
     parser.add_argument("--taps", type=int, default=8)

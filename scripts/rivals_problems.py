@@ -7,17 +7,18 @@ import numpy as np
 
 def read(path):
     z = np.load(path)
-    if str(z["boundary"]) != "valid":
-        sys.exit(f"{path}: boundary must be \"valid\"")
+    if str(z["boundary"]) not in ("valid", "circular"):
+        sys.exit(f"{path}: boundary must be \"valid\" or \"circular\"")
     return z["s"].astype(np.float32), z["D0"].astype(np.float32), float(z["lmbda"])
 
 
 def objective(s, d, x, lmbda):
-    """In double precision, by Fourier transforms of the size of the maps, which hold the valid part."""
-    size, (h, w) = x.shape[-2:], d.shape[-2:]
+    """In double precision, by Fourier transforms of the size of the maps, the last rows and columns of which
+    are the valid part, or, with a circular boundary, all."""
+    size, (height, width) = x.shape[-2:], s.shape[-2:]
     spectra = [np.fft.rfft2(a.astype(np.float64), size) for a in (d, x)]
     sums = np.fft.irfft2(np.einsum("mcuv,kmuv->kcuv", *spectra), size)
-    error = sums[..., h - 1 :, w - 1 :] - s
+    error = sums[..., -height:, -width:] - s
     return 0.5 * np.sum(error**2) + lmbda * np.abs(x).sum(dtype=np.float64)
 
 
@@ -43,8 +44,8 @@ def random_filters(seed, *shape):
     return unit(np.random.default_rng(seed).standard_normal(shape))
 
 
-def save(path, images, d, lmbda):
-    np.savez(path, s=np.stack(images).astype(np.float32), D0=d, lmbda=lmbda, boundary="valid")
+def save(path, images, d, lmbda, boundary="valid"):
+    np.savez(path, s=np.stack(images).astype(np.float32), D0=d, lmbda=lmbda, boundary=boundary)
 
 
 def learnt_filters(name):
@@ -63,7 +64,7 @@ def make(args):
         d = learnt_filters(args.dictionary)
     else:
         d = random_filters(args.seed, args.filters, images[0].shape[0], args.taps, args.taps)
-    save(args.out, images, d, args.lmbda)
+    save(args.out, images, d, args.lmbda, args.boundary)
 
 
 def draw(args):

@@ -13,9 +13,10 @@ def setup(threads):
     pyfftw.interfaces.cache.set_keepalive_time(3600)
 
 
-def canvas(s, d):
-    """Images with a margin of zeros, and a weight that ignores it: SPORCO's way to 'valid'."""
-    h, w = d.shape[-2:]
+def canvas(s, d, circular=False):
+    """Images with a margin of zeros, and a weight that ignores it: SPORCO's way to 'valid'. None where the
+    boundary is circular."""
+    h, w = (1, 1) if circular else d.shape[-2:]
     padded = np.pad(s, ((0, 0), (0, 0), (h - 1, 0), (w - 1, 0)))
     weight = np.zeros_like(padded)
     weight[..., h - 1 :, w - 1 :] = 1
@@ -29,7 +30,7 @@ def coding(s, d, lmbda, method, watch, iterations):
     from sporco.pgm import cbpdn as pgm
     from sporco.pgm.backtrack import BacktrackRobust
 
-    image, weight, atoms = canvas(s, d)
+    image, weight, atoms = canvas(s, d, method.startswith("circular"))
     maps = lambda x: np.asarray(x).reshape(image.shape[:2] + (-1, s.shape[0], x.shape[-1]))
     plain = lambda x: maps(x)[:, :, 0].transpose(2, 3, 0, 1)
     options = {
@@ -39,6 +40,10 @@ def coding(s, d, lmbda, method, watch, iterations):
         "DataType": np.dtype(np.float32),
     }
     m = d.shape[0]
+    if method == "circular":
+        options["Callback"] = lambda b: watch(d, plain(b.Y))
+        options["RelaxParam"] = 1.8
+        return cbpdn.ConvBPDN(atoms, image, lmbda, cbpdn.ConvBPDN.Options(options), dimK=1)
     if method == "ams":
         options["Callback"] = lambda b: watch(d, plain(b.Y[..., :m]))
         options["RelaxParam"] = 1.8
@@ -57,6 +62,8 @@ def coding(s, d, lmbda, method, watch, iterations):
     step = float(np.linalg.eigvalsh(gram).max())
     options["Callback"] = lambda b: watch(d, plain(b.X))
     options["L"] = step
+    if method == "circular-pgm":
+        return pgm.ConvBPDN(atoms, image, lmbda, pgm.ConvBPDN.Options(options), dimK=1)
     if method == "pgm-robust":
         options["L"], options["Backtrack"] = 0.1 * step, BacktrackRobust()
     return pgm.ConvBPDNMask(

@@ -21,7 +21,7 @@
 //! | `R` | [`model::Network::operator`] | the whole stack, from the top maps to the image |
 //! | `m` | [`model::DataTerm`] | how much each pixel counts, 1 unless given |
 //! | `lambda` | `data_weight` | weight of the data term in the paper; 1 elsewhere in the field |
-//! | `p` | [`model::Objective::p`] | exponent of the penalty, `0 < p <= 1` |
+//! | `p` | [`model::Objective::p`] | exponent of the penalty, `0 <= p <= 1` |
 //! | `x`, `beta` | [`solve::HalfQuadratic`] | the auxiliary copy of the maps and the weight that ties it to them |
 //!
 //! # An example

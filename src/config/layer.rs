@@ -21,7 +21,7 @@ pub struct LayerSettings {
     pub data_weight: f64,
     /// Weight of the penalty.
     pub sparsity: Sparsity,
-    /// Exponent of the penalty.
+    /// Exponent of the penalty, from 0, which counts the elements that are not zero, to 1.
     pub p: f64,
     /// Whether the maps must not be negative.
     pub non_negative: bool,

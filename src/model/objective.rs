@@ -59,7 +59,7 @@ impl TryFrom<Unchecked> for Objective {
 }
 
 impl Objective {
-    /// Checked: both weights positive (sparsity may be 0), `0 < p <= 1`.
+    /// Checked: both weights positive (sparsity may be 0), `0 <= p <= 1`.
     ///
     /// # Errors
     /// [`Error::Config`] otherwise.
@@ -68,8 +68,8 @@ impl Objective {
             format!("data_weight is {data_weight}; it must be above 0")
         } else if !(sparsity.is_finite() && sparsity >= 0.0) {
             format!("sparsity is {sparsity}; it must be 0 or above")
-        } else if !(p > 0.0 && p <= 1.0) {
-            format!("p is {p}; it must lie above 0 and be at most 1")
+        } else if !(0.0..=1.0).contains(&p) {
+            format!("p is {p}; it must lie from 0 to 1")
         } else {
             return Ok(Self {
                 data_weight,
@@ -91,7 +91,7 @@ impl Objective {
         self.sparsity
     }
 
-    /// Exponent of the penalty, `0 < p <= 1`.
+    /// Exponent of the penalty, `0 <= p <= 1`; 0 counts the elements that are not zero.
     pub fn p(&self) -> f64 {
         self.p
     }
@@ -149,8 +149,8 @@ impl Model {
     /// The two terms for images `[n, C, H, W]`, or for a [`DataTerm`] of them, differentiable in filters
     /// and maps.
     ///
-    /// For p < 1 the penalty is smoothed at zero, see [`penalty::smooth_value`]; that maps must not be
-    /// negative is not told here.
+    /// For p < 1 the penalty is smoothed at zero, see [`penalty::smooth_value`]; p = 0 has no derivative, and
+    /// that maps must not be negative is not told here.
     pub fn forward(&self, data: impl Into<DataTerm>) -> Terms {
         let Objective { sparsity, p, .. } = self.objective;
         let maps = self.codes.maps.val();

@@ -8,7 +8,7 @@ use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::conv::proximal::{self, Proximal};
 use deconvnet::conv::{analyze, filter_gradient, synthesize};
-use deconvnet::penalty;
+use deconvnet::penalty::{self, Penalty};
 use rand::{RngExt, rngs::ChaCha8Rng};
 
 use crate::support::plain::Case;
@@ -199,12 +199,16 @@ fn the_proximal_step_equals_its_reference() {
         for seed in 0..18 {
             let case = draw([1, 3, 8][seed % 3], &mut rng);
             let (p, weight) = weights[seed % weights.len()];
+            let penalty = Penalty {
+                p,
+                non_negative: seed % 4 == 3,
+            };
             // A gradient step that does not drown the maps.
             let length = 0.3 / ((case.filter[0] * case.filter[1]) as f64).sqrt();
             let by = Proximal {
                 length,
                 weight,
-                penalty: p.into(),
+                penalty,
             };
             let maps = case.maps_shape();
             let shapes = [case.image_shape(), case.filters_shape(), maps, maps];
@@ -229,7 +233,7 @@ fn the_proximal_step_equals_its_reference() {
                 assert_eq!(uphill.dims(), [case.batch, 1, 1, 1]);
                 (values(&next), values(&uphill))
             };
-            let what = format!("p {p}, {case:?}");
+            let what = format!("{penalty:?}, {case:?}");
             let wanted = run(DType::F64, &Device::flex(), 0, proximal::reference);
             let got = run(DType::F32, &device, seed % 2, proximal::step);
             assert_shrunk(&got.0, &wanted.0, p, weight, &what);
@@ -254,19 +258,22 @@ fn the_shrink_equals_its_reference_and_its_zeros_are_exact() {
         v[0] = 0.0;
         v[1] = -0.0;
         for (p, weight) in [(1.0, 0.4), (0.5, 0.4), (0.8, 0.01), (0.8, 0.0), (1.0, 0.0)] {
-            let given = tensor_as(&v, shape, DType::F32, &device);
-            let wanted = values(&penalty::shrink(tensor(&v, shape), weight, p));
-            for layout in 0..4 {
-                let got = values(&proximal::shrink(laid(&given, layout), weight, p));
-                assert_shrunk(&got, &wanted, p, weight, &format!("p {p}, weight {weight}"));
+            for non_negative in [false, true] {
+                let penalty = Penalty { p, non_negative };
+                let given = tensor_as(&v, shape, DType::F32, &device);
+                let wanted = values(&penalty::shrink(tensor(&v, shape), weight, penalty));
+                for layout in 0..4 {
+                    let got = values(&proximal::shrink(laid(&given, layout), weight, penalty));
+                    let what = format!("{penalty:?}, weight {weight}");
+                    assert_shrunk(&got, &wanted, p, weight, &what);
+                }
             }
         }
         let nan = Tensor::<4>::full([1, 1, 1, 1], f32::NAN, &device);
-        for p in [1.0, 0.5] {
-            assert!(
-                number(proximal::shrink(nan.clone(), 0.1, p)).is_nan(),
-                "p {p}"
-            );
+        for (p, non_negative) in [(1.0, false), (0.5, false), (1.0, true)] {
+            let penalty = Penalty { p, non_negative };
+            let shrunk = proximal::shrink(nan.clone(), 0.1, penalty);
+            assert!(number(shrunk).is_nan(), "{penalty:?}");
         }
     }
 }

@@ -1,15 +1,16 @@
 //! The shrink against brute force, and the value of the penalty.
 
 use burn::tensor::{DType, Device, Tensor};
-use deconvnet::penalty::{self, shrink, shrink_by, smooth_value, value};
+use deconvnet::penalty::{self, Penalty, shrink, shrink_by, smooth_value, value};
 
 use crate::support::*;
 
-const EXPONENTS: [f64; 5] = [0.3, 0.5, 2.0 / 3.0, 0.8, 1.0];
+const EXPONENTS: [f64; 6] = [0.0, 0.3, 0.5, 2.0 / 3.0, 0.8, 1.0];
 const WEIGHTS: [f64; 7] = [1e-5, 1e-3, 0.01, 0.1, 0.5, 1.0, 10.0];
 
 fn objective(x: f64, v: f64, weight: f64, p: f64) -> f64 {
-    weight * x.abs().powf(p) + 0.5 * (x - v) * (x - v)
+    let size = if x == 0.0 { 0.0 } else { x.abs().powf(p) };
+    weight * size + 0.5 * (x - v) * (x - v)
 }
 
 /// The least of `weight |x|^p + (x - v)^2 / 2` by looking: a dense grid between 0 and `v`, then
@@ -104,7 +105,7 @@ fn shrink_is_the_least_by_brute_force() {
 
 #[test]
 fn shrink_of_a_number_is_that_of_a_tensor() {
-    for p in [0.3, 0.5, 0.8, 1.0] {
+    for p in [0.0, 0.3, 0.5, 0.8, 1.0] {
         for weight in [1e-3, 0.5, 4.0] {
             for v in inputs(weight, p) {
                 let got = penalty::shrink_number(v, weight, p);
@@ -112,6 +113,49 @@ fn shrink_of_a_number_is_that_of_a_tensor() {
             }
         }
     }
+}
+
+#[test]
+fn shrink_that_must_not_be_negative_is_the_least_by_brute_force() {
+    for dtype in [DType::F64, DType::F32] {
+        for (p, weight) in EXPONENTS.into_iter().flat_map(|p| WEIGHTS.map(|w| (p, w))) {
+            let penalty = Penalty {
+                p,
+                non_negative: true,
+            };
+            let inputs = inputs(weight, p);
+            let v = tensor_as(&inputs, [1, 1, 1, inputs.len()], dtype, &Device::flex());
+            let held = values(&v);
+            let weights = Tensor::full([1, 1, 1, 1], weight, (&Device::flex(), dtype));
+            let by_one = values(&shrink(v.clone(), weight, penalty));
+            let by_each = values(&shrink_by(v, weights, penalty));
+            for ((one, each), v) in by_one.into_iter().zip(by_each).zip(held) {
+                let single = penalty::shrink_number(v, weight, penalty);
+                if v >= 0.0 {
+                    for got in [one, each, single] {
+                        assert_shrunk(got, v, weight, p, dtype);
+                    }
+                    continue;
+                }
+                assert_eq!([one, each, single], [0.0; 3], "{v}, {weight}, p {p}");
+                // Everything above zero is worse.
+                let at = |x: f64| objective(x, v, weight, p);
+                assert!((1..100).all(|i| at(v.abs() * f64::from(i) / 25.0) > at(0.0)));
+            }
+        }
+        let nan = tensor_as(&[f64::NAN], [1, 1, 1, 1], dtype, &Device::flex());
+        let penalty = Penalty {
+            p: 1.0,
+            non_negative: true,
+        };
+        assert!(number(shrink(nan, 0.1, penalty)).is_nan());
+    }
+    let maps = tensor(&[-1.0, 0.0, 4.0], [1, 1, 1, 3]);
+    let penalty = Penalty {
+        p: 0.5,
+        non_negative: true,
+    };
+    assert_eq!(values(&value(maps, penalty)), [f64::INFINITY, 0.0, 2.0]);
 }
 
 #[test]

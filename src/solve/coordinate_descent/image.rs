@@ -123,7 +123,12 @@ impl<T: Real> Image<T> {
         layer.border.fold(&mut gradient);
         let steepest = to_f64(layer.steepest(&gradient));
         self.largest = self.largest.max(steepest);
-        self.weight = (FALL * self.weight.min(steepest)).max(layer.weight);
+        let most = match layer.penalty.p == 0.0 {
+            // An element of energy 1 leaves zero where half the square of its pull passes the weight.
+            true => 0.5 * steepest * steepest,
+            false => steepest,
+        };
+        self.weight = (FALL * self.weight.min(most)).max(layer.weight);
         let falls = self.weight > layer.weight;
         let least = if falls { MARGIN } else { 1.0 } * self.weight;
         layer.take_in(

@@ -303,6 +303,52 @@ fn exponents_below_one_know_them_too() {
     }
 }
 
+/// No element that is moved, taken away or added alone makes it better.
+#[test]
+fn the_count_of_elements_is_kept_small() {
+    for kind in kinds() {
+        let mut problem = problem(Stack::Full, kind, 1, [7, 6], 92);
+        problem.objective = Objective::new(DATA_WEIGHT, SPARSITY, 0.0)
+            .expect("a sound objective")
+            .with_non_negative(kind.non_negative);
+        let shape = problem.maps_shape();
+        let matrix = defined(problem.network.top(), IMAGE, shape);
+        let y = values(problem.data.images());
+        let weights = weights_of(&problem);
+        let method = Method::from(CoordinateDescent::default());
+        let solved = run(&method, &problem, 1000);
+        let z = values(&solved.codes);
+        let counted: f64 = z
+            .iter()
+            .zip(&weights)
+            .filter(|(z, _)| **z != 0.0)
+            .map(|(_, w)| w)
+            .sum();
+        let r: Vec<f64> = y.iter().zip(matrix.times(&z)).map(|(y, x)| y - x).collect();
+        let found = 0.5 * DATA_WEIGHT * dot(&r, &r) + counted;
+        let told = solved.each[0].objective;
+        assert!((found - told).abs() < 1e-9, "{kind:?}: {found}, told {told}");
+        assert!(solved.each[0].density < 0.2, "{kind:?}");
+        for (at, &w) in weights.iter().enumerate() {
+            let atom = matrix.column(at);
+            let square = dot(atom, atom);
+            if square == 0.0 {
+                continue;
+            }
+            // What is gained over zero by the best value of this element alone.
+            let best = dot(atom, &r) / square + z[at];
+            let best = if kind.non_negative { best.max(0.0) } else { best };
+            let worth = |z_at: f64| {
+                let moved = z[at] - z_at;
+                let change = moved * (2.0 * dot(atom, &r) + moved * square);
+                0.5 * DATA_WEIGHT * change + if z_at == 0.0 { 0.0 } else { w }
+            };
+            let least = worth(best).min(worth(0.0));
+            assert!(worth(z[at]) <= least + 1e-9, "{kind:?}: element {at}");
+        }
+    }
+}
+
 #[test]
 fn filters_from_sparse_maps_are_those_from_dense_ones() {
     for kind in kinds().filter(|kind| !kind.weighted) {

@@ -20,6 +20,11 @@ impl Dense {
         }
     }
 
+    /// Column `at`.
+    pub fn column(&self, at: usize) -> &[f64] {
+        &self.columns[at]
+    }
+
     /// The matrix times `x`.
     pub fn times(&self, x: &[f64]) -> Vec<f64> {
         let mut out = vec![0.0; self.columns[0].len()];
