@@ -36,7 +36,7 @@ pub struct Layer {
     pub boundary: Boundary,
     /// Weights of the penalty on the maps of this layer, see [`Layer::with_penalty_weights`].
     #[module(skip)]
-    penalty_weights: Option<Tensor<4>>,
+    pub(super) penalty_weights: Option<Tensor<4>>,
     /// Where the maps of a batch of images lay before they were pooled, see
     /// [`Network::at`](super::Network::at).
     #[module(skip)]
@@ -57,7 +57,7 @@ impl ModuleDisplay for Layer {
         };
         let content = match self.boundary {
             Boundary::Valid => content,
-            other => content.add("boundary", &other.name()),
+            other => content.add("boundary", &other.name().to_string()),
         };
         content.optional()
     }

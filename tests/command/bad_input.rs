@@ -3,22 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::support::{config, run};
+use super::support::{config, refused, run};
 
 /// Runs the command and checks exit code and message; no panic, no backtrace.
 #[track_caller]
-fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&str]) {
-    let (got, _, err) = run(folder, arguments);
-    assert_eq!(got, code, "{arguments:?}: {err}");
-    for word in words {
-        assert!(
-            err.contains(word),
-            "{arguments:?} should say '{word}': {err}"
-        );
-    }
-    assert!(!err.contains("panicked"), "{err}");
-}
-
 fn png(path: &Path, size: u32) {
     image::RgbImage::from_fn(size, size, |x, y| {
         image::Rgb([x as u8 * 7, y as u8 * 5, 90])

@@ -7,7 +7,7 @@ use deconvnet::data::scenes;
 use deconvnet::picture::save_png;
 use serde_json::Value;
 
-use super::support::{deconvnet, output, run, succeeds};
+use super::support::{self, deconvnet, output, succeeds};
 
 /// One grey layer, learnt in a moment.
 const TINY: &str = "[data]\ncolour = false\n[train]\nsolver = \"descent\"\n\
@@ -39,11 +39,7 @@ fn learnt_from(run: &Path) -> usize {
 #[track_caller]
 fn refused(folder: &Path, line: &str, code: i32, words: &[&str]) {
     let arguments: Vec<&str> = line.split_whitespace().collect();
-    let (got, _, err) = run(folder, &arguments);
-    assert_eq!(got, code, "{line}: {err}");
-    for word in words {
-        assert!(err.contains(word), "{line} should say '{word}': {err}");
-    }
+    support::refused(folder, &arguments, code, words);
 }
 
 #[test]

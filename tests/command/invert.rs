@@ -8,7 +8,7 @@ use deconvnet::data::scenes;
 use deconvnet::picture::save_png;
 use serde_json::Value;
 
-use super::support::run;
+use super::support::{self, run};
 
 /// Runs a shipped config; returns the report.
 #[track_caller]
@@ -373,12 +373,7 @@ fn a_blurred_photograph_is_sharpened() {
 fn refused(folder: &Path, line: &str, code: i32, words: &[&str]) {
     let mut arguments = vec!["invert"];
     arguments.extend(line.split_whitespace());
-    let (got, _, err) = run(folder, &arguments);
-    assert_eq!(got, code, "{line}: {err}");
-    for word in words {
-        assert!(err.contains(word), "{line} should say '{word}': {err}");
-    }
-    assert!(!err.contains("panicked"), "{err}");
+    support::refused(folder, &arguments, code, words);
     assert!(
         !folder.join("inverted").exists(),
         "{line} left something behind"

@@ -59,6 +59,20 @@ pub fn succeeds(folder: &Path, line: &str) -> (String, String) {
     (out, err)
 }
 
+/// A command that ends with this exit code and says these words, without a panic.
+#[track_caller]
+pub fn refused(folder: &Path, arguments: &[&str], code: i32, words: &[&str]) {
+    let (got, _, err) = run(folder, arguments);
+    assert_eq!(got, code, "{arguments:?}: {err}");
+    for word in words {
+        assert!(
+            err.contains(word),
+            "{arguments:?} should say '{word}': {err}"
+        );
+    }
+    assert!(!err.contains("panicked"), "{err}");
+}
+
 /// What the newest checkpoint of a run says of itself.
 fn manifest(run: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(run.join("checkpoint.json")).expect("a checkpoint");

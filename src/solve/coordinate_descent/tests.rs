@@ -6,6 +6,7 @@ use super::image::Image;
 use super::layer_problem::{LayerProblem, Real, each, real, to_f64, weighted_square};
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::{self, Sizes};
+use crate::model::Boundary;
 
 /// Layers of every kind: filters wider than a vector, as large as the image, of a single tap.
 fn layers() -> Vec<(Connectivity, Sizes)> {
@@ -28,6 +29,20 @@ fn layers() -> Vec<(Connectivity, Sizes)> {
         (g, sizes)
     })
     .to_vec()
+}
+
+fn layer_problem<T: Real>(
+    filters: Vec<T>,
+    g: Connectivity,
+    sizes: Sizes,
+    weight: f64,
+    p: f64,
+) -> LayerProblem<T> {
+    LayerProblem {
+        weight,
+        penalty: p.into(),
+        ..LayerProblem::new(filters, g, sizes, Boundary::Valid)
+    }
 }
 
 /// Numbers between -1 and 1, of which about `share` are not zero.
@@ -67,7 +82,7 @@ fn products<T: Real>(weighted: bool) {
     for (g, sizes) in layers() {
         let what = format!("{} planes {} maps {sizes:?}", g.planes(), g.maps());
         let f: Vec<T> = filters(&g, sizes, &mut rng);
-        let layer = LayerProblem::new(f.clone(), g.clone(), sizes, 0.1, 1.0);
+        let layer = layer_problem(f.clone(), g.clone(), sizes, 0.1, 1.0);
         let frame = layer.atoms.frame();
         let image = sizes.image.iter().product::<usize>() * g.planes();
         let weights: Vec<T> = match weighted {
@@ -163,7 +178,12 @@ fn products_over_elements_are_those_of_whole_images() {
 fn objective(layer: &LayerProblem<f64>, image: &[f64], maps: &[f64]) -> f64 {
     let sum = cpu::synthesize(maps, &layer.filters, &layer.g, layer.sizes);
     let squares: f64 = sum.iter().zip(image).map(|(a, b)| (a - b) * (a - b)).sum();
-    0.5 * squares + layer.weight * maps.iter().map(|z| z.abs().powf(layer.p)).sum::<f64>()
+    0.5 * squares
+        + layer.weight
+            * maps
+                .iter()
+                .map(|z| z.abs().powf(layer.penalty.p))
+                .sum::<f64>()
 }
 
 #[test]
@@ -177,7 +197,7 @@ fn no_move_of_a_single_element_improves_settled_maps() {
                 1.0,
                 &mut rng,
             );
-            let layer = LayerProblem::new(f, g, sizes, 0.4, p);
+            let layer = layer_problem(f, g, sizes, 0.4, p);
             let mut solved = Image::new(&layer, &image, None, &[]);
             for _ in 0..3000 {
                 solved.round(&layer);
@@ -211,7 +231,7 @@ fn a_move_past_the_best_value_lowers_the_objective_and_keeps_the_sign() {
     let (g, sizes) = layers().swap_remove(0);
     let f: Vec<f64> = filters(&g, sizes, &mut rng);
     for p in [1.0, 0.5] {
-        let layer = LayerProblem::new(f.clone(), g.clone(), sizes, 0.1, p);
+        let layer = layer_problem(f.clone(), g.clone(), sizes, 0.1, p);
         let mut past = 0;
         for _ in 0..1000 {
             let [value, pull] = [2.0, 3.0].map(|most| rng.random_range(-most..most));

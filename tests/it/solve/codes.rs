@@ -327,7 +327,10 @@ fn the_count_of_elements_is_kept_small() {
         let r: Vec<f64> = y.iter().zip(matrix.times(&z)).map(|(y, x)| y - x).collect();
         let found = 0.5 * DATA_WEIGHT * dot(&r, &r) + counted;
         let told = solved.each[0].objective;
-        assert!((found - told).abs() < 1e-9, "{kind:?}: {found}, told {told}");
+        assert!(
+            (found - told).abs() < 1e-9,
+            "{kind:?}: {found}, told {told}"
+        );
         assert!(solved.each[0].density < 0.2, "{kind:?}");
         for (at, &w) in weights.iter().enumerate() {
             let atom = matrix.column(at);
@@ -337,7 +340,11 @@ fn the_count_of_elements_is_kept_small() {
             }
             // What is gained over zero by the best value of this element alone.
             let best = dot(atom, &r) / square + z[at];
-            let best = if kind.non_negative { best.max(0.0) } else { best };
+            let best = if kind.non_negative {
+                best.max(0.0)
+            } else {
+                best
+            };
             let worth = |z_at: f64| {
                 let moved = z[at] - z_at;
                 let change = moved * (2.0 * dot(atom, &r) + moved * square);
