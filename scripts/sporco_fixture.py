@@ -29,7 +29,9 @@ def objective(x, l1):
 
 
 for name, options in [('plain', {}), ('non-negative', {'NonNegCoef': True}), ('weighted', {'L1Weight': True})]:
-    opt = {'Verbose': False, 'MaxMainIter': 3000, 'RelStopTol': 1e-12, 'DataType': np.float64}
+    # SPORCO's automatic rho drifts away again after some hundred steps.
+    opt = {'Verbose': False, 'MaxMainIter': 3000, 'RelStopTol': 1e-12, 'DataType': np.float64,
+           'rho': 1.0, 'AutoRho': {'Enabled': False}}
     l1 = np.float64(1)
     arrays = {'s': s, 'D0': D, 'lmbda': np.float64(lmbda), 'boundary': 'circular'}
     if 'NonNegCoef' in options:

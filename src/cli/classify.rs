@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::console::Console;
 use super::recipe::RecipeArgs;
+use crate::arrays::is_bundle;
 use crate::classify::{Kernel, Splits};
 use crate::error::{Error, Result};
-use crate::features::Gather;
 use crate::task::classify::{self, Options};
 
 /// Flags of `classify`.
@@ -18,7 +18,10 @@ pub struct ClassifyArgs {
     #[arg(required = true, value_name = "PATH")]
     pub inputs: Vec<PathBuf>,
     /// Tell the classes by this classifier, and learn nothing.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "train_per_class", "test_per_class", "splits",
+        "seed", "kernel", "c", "overwrite", "keep", "recipe", "run", "at", "convnet", "preset", "maps", "config",
+        "layers", "max_side", "rounds", "cells", "cell_size", "step", "magnitude", "coding", "words", "neighbours",
+        "sharpness", "levels", "gather", "force"])]
     pub model: Option<PathBuf>,
     /// Folder for table, picture and classifier.
     #[arg(long, value_name = "DIR", default_value = "classified")]
@@ -68,17 +71,18 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
             "give one folder with a folder for each class, or --model FILE to tell the classes of any images".into(),
         ));
     };
-    let recipe = args.recipe.recipe();
-    let usual = match recipe.pyramid.gather {
-        Gather::Sum => Kernel::Intersection,
-        Gather::Largest => Kernel::Linear,
-    };
+    if let Some(flag) = args.recipe.given().filter(|_| is_bundle(input)) {
+        return Err(Error::Config(format!(
+            "--{flag} says how features are made, and those of {} are; leave it out, or give a folder of images",
+            input.display()
+        )));
+    }
     let options = Options {
         input: input.clone(),
         exclude: args.exclude.clone(),
-        maps: args.recipe.map_options(),
-        recipe,
-        kernel: args.kernel.unwrap_or(usual),
+        maps: args.recipe.map_options()?,
+        recipe: args.recipe.recipe(),
+        kernel: args.kernel,
         c: args.c,
         splits: Splits {
             training: args.train_per_class,

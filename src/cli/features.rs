@@ -18,7 +18,9 @@ pub struct FeaturesArgs {
     #[arg(long, value_name = "FILE", default_value = "features.npz")]
     pub out: PathBuf,
     /// Maps, recipe and words of this file of features, or classifier: nothing is learnt.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["recipe", "run", "convnet", "maps", "config", "layers"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["train_per_class", "seed", "recipe", "run",
+        "at", "convnet", "preset", "maps", "config", "layers", "max_side", "rounds", "cells", "cell_size", "step",
+        "magnitude", "coding", "words", "neighbours", "sharpness", "levels", "gather", "force"])]
     pub like: Option<PathBuf>,
     /// Images of each class that words, and filters, are learnt from.
     #[arg(long, value_name = "N", default_value_t = 30)]
@@ -41,7 +43,7 @@ pub fn run(args: &FeaturesArgs, console: &mut Console) -> Result<bool> {
     let options = Options {
         images: args.folder.clone(),
         exclude: args.exclude.clone(),
-        maps: args.recipe.map_options(),
+        maps: args.recipe.map_options()?,
         recipe: args.recipe.recipe(),
         training: args.train_per_class,
         seed: args.seed,

@@ -67,7 +67,7 @@ pub struct InvertArgs {
     #[arg(long, value_name = "SIGMA")]
     pub noise: Option<f64>,
     /// The methods, with commas: pseudo-inverse, adam, lbfgs, transpose, scaled-transpose, cg, lsqr, l1,
-    /// total-variation, wiener.
+    /// total-variation, wiener, codes.
     #[arg(long, value_name = "LIST", alias = "ways")]
     pub methods: Option<String>,
     /// Singular values up to this share of the largest count as zero.

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::runs::existing;
 use crate::backend::Backend;
 use crate::convnet;
+use crate::error::{Error, Result};
 use crate::features::{Coding, Gather, Magnitude, Preset, Recipe};
 use crate::store::CheckpointSelector;
 use crate::task::convnet::Source;
@@ -156,8 +157,53 @@ impl RecipeArgs {
         }
     }
 
+    /// The first flag that says what features are made of, if there is one.
+    pub fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("recipe", self.recipe.is_some()),
+            ("run", self.run.is_some()),
+            ("convnet", self.convnet.is_some()),
+            ("maps", self.maps != MapsName::Learnt),
+            ("config", self.config.is_some()),
+            ("layers", !self.layers.is_empty()),
+            ("max-side", self.max_side.is_some()),
+            ("rounds", self.rounds.is_some()),
+            ("cells", self.cells.is_some()),
+            ("cell-size", self.cell_size.is_some()),
+            ("step", self.step.is_some()),
+            ("magnitude", self.magnitude.is_some()),
+            ("coding", self.coding.is_some()),
+            ("words", self.words.is_some()),
+            ("neighbours", self.neighbours.is_some()),
+            ("sharpness", self.sharpness.is_some()),
+            ("levels", self.levels.is_some()),
+            ("gather", self.gather.is_some()),
+        ];
+        flags
+            .iter()
+            .find(|(_, given)| *given)
+            .map(|(flag, _)| *flag)
+    }
+
     /// The maps.
-    pub fn map_options(&self) -> MapOptions {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a flag that the maps asked for have no use for.
+    pub fn map_options(&self) -> Result<MapOptions> {
+        let gradients =
+            self.run.is_none() && self.convnet.is_none() && self.maps == MapsName::Gradients;
+        let idle = [
+            ("config", gradients && self.config.is_some()),
+            ("layers", gradients && !self.layers.is_empty()),
+            ("rounds", gradients && self.rounds.is_some()),
+            ("rounds", self.convnet.is_some() && self.rounds.is_some()),
+        ];
+        if let Some((flag, _)) = idle.into_iter().find(|(_, idle)| *idle) {
+            let maps = if gradients { "gradients" } else { "a convnet" };
+            return Err(Error::Config(format!(
+                "--{flag} is for maps that are coded, not for those of {maps}; leave it out"
+            )));
+        }
         let from = match (&self.run, &self.convnet) {
             (Some(run), _) => Wanted::Run {
                 path: existing(run),
@@ -177,11 +223,11 @@ impl RecipeArgs {
                 },
             },
         };
-        MapOptions {
+        Ok(MapOptions {
             from,
             layers: self.layers.clone(),
             max_side: self.max_side,
             rounds: self.rounds,
-        }
+        })
     }
 }

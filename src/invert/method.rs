@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ConjugateGradients, Decomposition, Inverse, InverseAdam, InverseEvaluation, Lbfgs, Lsqr,
-    PrimalDual, Prior, Regularise, wiener, wiener_fits,
+    PatchCodes, PrimalDual, Prior, Regularise, wiener, wiener_fits,
 };
 use crate::backend;
 use crate::error::{Error, Result};
@@ -40,6 +40,8 @@ pub enum InverseMethod {
     TotalVariation,
     /// The Wiener filter.
     Wiener,
+    /// Sparse codes of patches as the prior.
+    Codes,
 }
 
 /// The settings of all methods.
@@ -54,8 +56,8 @@ pub struct Settings {
     pub l1: f64,
     /// Weight of the total variation prior.
     pub total_variation: f64,
-    /// Standard deviation of the noise that the Wiener filter assumes; absent: 0, or the noise that an
-    /// experiment adds itself.
+    /// Standard deviation of the noise that the Wiener filter and the codes of patches assume; absent: 0, or
+    /// the noise that an experiment adds itself.
     pub wiener_noise: Option<f64>,
     /// Adam.
     pub adam: InverseAdam,
@@ -88,7 +90,7 @@ pub struct Recovery {
 
 impl InverseMethod {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PseudoInverse,
         Self::Adam,
         Self::Lbfgs,
@@ -99,6 +101,7 @@ impl InverseMethod {
         Self::L1,
         Self::TotalVariation,
         Self::Wiener,
+        Self::Codes,
     ];
 
     /// The name used by flags, configs and tables.
@@ -114,6 +117,7 @@ impl InverseMethod {
             Self::L1 => "l1",
             Self::TotalVariation => "total-variation",
             Self::Wiener => "wiener",
+            Self::Codes => "codes",
         }
     }
 
@@ -124,6 +128,7 @@ impl InverseMethod {
     pub fn check(self, problem: &Inverse, settings: &Settings, decomposed: bool) -> Result<()> {
         match self {
             Self::Wiener => wiener_fits(&problem.operator),
+            Self::Codes => PatchCodes::fits(problem),
             Self::PseudoInverse if settings.truncation > 0.0 && !decomposed => {
                 let [rows, columns] = problem.operator.shape();
                 Err(Error::Config(format!(
@@ -194,6 +199,16 @@ impl InverseMethod {
             (Self::TotalVariation, _) => {
                 let problem = with(total_variation);
                 iterate("primal-dual", &PrimalDual, &problem, limits, watch)
+            }
+            (Self::Codes, _) => {
+                let noise = settings.wiener_noise.unwrap_or(0.0);
+                iterate(
+                    "half-quadratic",
+                    &PatchCodes { noise },
+                    problem,
+                    limits,
+                    watch,
+                )
             }
             (Self::Wiener, _) => {
                 let noise = settings.wiener_noise.unwrap_or(0.0);

@@ -1,5 +1,6 @@
 //! What maps are taken to be beyond the image.
 
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::linop::{Border, Pad};
@@ -60,6 +61,18 @@ impl Boundary {
             Self::Valid => 1 - taps as isize,
             Self::Circular | Self::Zero => 0,
         }
+    }
+
+    /// Maps as large as those of 'valid' convolutions that reach as far, with zeros where there are none.
+    pub(crate) fn widened(self, maps: Tensor<4>, [h, w]: [usize; 2]) -> Tensor<4> {
+        let [h, w] = [h - 1, w - 1];
+        let margins = match self {
+            Self::Valid => return maps,
+            Self::Circular => [[h, 0], [w, 0]],
+            Self::Zero => [[h; 2], [w; 2]],
+        };
+        let border = Border::Zeros;
+        Pad { border, margins }.apply(maps)
     }
 
     /// What makes maps of the 'valid' geometry of them.

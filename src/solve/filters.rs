@@ -229,7 +229,7 @@ impl FilterProblem<'_> {
             None => {
                 let g = &self.network.layers()[self.layer].connectivity;
                 self.sum(filters.zeros_like(), |network, maps, data| {
-                    let own = self.own(network, maps.clone());
+                    let own = self.extended(network, maps.clone());
                     let planes = match network.switches_of(self.layer) {
                         Some(at) => conv::at::synthesize(own, filters.clone(), g, at),
                         None => conv::synthesize(own, filters.clone(), g),
@@ -282,7 +282,7 @@ impl FilterProblem<'_> {
     fn gradient(&self, network: &Network, maps: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
         let g = &network.layers()[self.layer].connectivity;
         let residual = network.operator_of(0..self.layer).adjoint(residual);
-        let own = self.own(network, maps);
+        let own = self.extended(network, maps);
         match network.switches_of(self.layer) {
             Some(at) => conv::at::filter_gradient(own, residual, g, at),
             None => conv::filter_gradient(own, residual, g),
@@ -291,14 +291,20 @@ impl FilterProblem<'_> {
 
     /// The maps of the layer itself, from those of the top, with the margins of their boundary; those at its
     /// switches where it is pooled.
+    fn extended(&self, network: &Network, top: Tensor<4>) -> Tensor<4> {
+        let own = self.own(network, top);
+        match network.switches_of(self.layer) {
+            Some(_) => own,
+            None => network.layers()[self.layer].extend(own),
+        }
+    }
+
+    /// The same without margins.
     fn own(&self, network: &Network, top: Tensor<4>) -> Tensor<4> {
         let layers = network.layers().len();
         match network.switches_of(self.layer) {
             Some(at) if self.layer + 1 == layers => at.pool(top),
-            _ => {
-                let own = network.operator_of(self.layer + 1..layers).apply(top);
-                network.layers()[self.layer].extend(own)
-            }
+            _ => network.operator_of(self.layer + 1..layers).apply(top),
         }
     }
 

@@ -37,7 +37,7 @@ fn a_run_keeps_its_boundary_and_its_signs() {
         let bundle = look(
             "run.npz",
             "run",
-            "export --checkpoint run --file run.npz --maps dense",
+            "export --checkpoint run --out run.npz --maps dense",
         );
         let maps = bundle
             .array("layer1.maps.image00001", Path::new("run.npz"))
@@ -50,7 +50,7 @@ fn a_run_keeps_its_boundary_and_its_signs() {
         assert!(folder.join("pictures/patches-layer1.png").exists());
 
         succeeds(folder, "import --file run.npz --run again");
-        let second = "export --checkpoint again --file again.npz";
+        let second = "export --checkpoint again --out again.npz";
         let again = look("again.npz", "again", second);
         assert_eq!(
             again.arrays["layer1.filters"],

@@ -256,7 +256,8 @@ fn shared_and_permuted_tensors_keep_their_order() {
 
 #[test]
 fn the_smooth_value_has_a_finite_gradient_at_zero_and_the_right_one_elsewhere() {
-    for p in EXPONENTS {
+    // Counting has no derivative.
+    for p in EXPONENTS.into_iter().filter(|&p| p > 0.0) {
         let at = [0.0, 1e-30, -1e-12, 1e-3, -0.5, 2.0];
         for dtype in [DType::F32, DType::F64] {
             let v: Tensor<4> = tensor_as(&at, [1, 1, 1, 6], dtype, &Device::flex());

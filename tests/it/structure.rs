@@ -49,11 +49,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "backend",
         ],
     ),
+    ("restore", &["solve", "data"]),
     (
         "invert",
-        &["solve", "linop", "connectivity", "backend", "pass"],
+        &[
+            "restore",
+            "solve",
+            "linop",
+            "data",
+            "connectivity",
+            "backend",
+            "pass",
+        ],
     ),
-    ("restore", &["solve", "data"]),
     (
         "config",
         &[

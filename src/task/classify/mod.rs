@@ -19,7 +19,7 @@ use crate::classify::{
     Accuracy, Choice, Classifier, Kernel, Split, Splits, Vectors, accuracy, choose,
 };
 use crate::error::{Error, Result};
-use crate::features::{Descriptors, Recipe};
+use crate::features::{Descriptors, Gather, Recipe};
 use crate::report::Results;
 use crate::task::features::{
     Descriptions, Extractor, Labelled, MapOptions, all_features, learn_words, none_usable,
@@ -44,8 +44,8 @@ pub struct Options {
     pub maps: MapOptions,
     /// What is made of them.
     pub recipe: Recipe,
-    /// How features are compared.
-    pub kernel: Kernel,
+    /// How features are compared; as suits what the recipe gathers where absent.
+    pub kernel: Option<Kernel>,
     /// How much errors weigh; chosen on a part of the training images where absent.
     pub c: Option<f32>,
     /// What is learnt from and what measures.
@@ -58,6 +58,15 @@ pub struct Options {
     pub keep: bool,
     /// Go on where it is estimated to take more memory or disk than there is.
     pub force: bool,
+}
+
+impl Options {
+    fn kernel(&self) -> Kernel {
+        self.kernel.unwrap_or(match self.recipe.pyramid.gather {
+            Gather::Sum => Kernel::Intersection,
+            Gather::Largest => Kernel::Linear,
+        })
+    }
 }
 
 /// Vectors to learn from and to measure by, and what makes them.
@@ -223,6 +232,12 @@ fn told(number: usize, options: &Options, callback: &mut dyn Callback<Event>) ->
 fn from_features(options: &Options, callback: &mut dyn Callback<Event>) -> Result<Report> {
     let path = &options.input;
     let bundle = arrays::read(path)?;
+    // What suits a file is told by the recipe that it was made by, where it brings that along.
+    let recipe = saved::recipe(&bundle, path)?;
+    let options = &Options {
+        recipe: recipe.unwrap_or(options.recipe.clone()),
+        ..options.clone()
+    };
     let (vectors, dimension) = saved::features(&bundle, path)?;
     let (labels, classes) = saved::labels(&bundle, path, vectors.len())?;
     let splits = match bundle.arrays.get("training") {
@@ -288,9 +303,9 @@ fn measure(
             c,
             tried: Vec::new(),
         },
-        None => choose(vectors, labels, classes, options.kernel)?,
+        None => choose(vectors, labels, classes, options.kernel())?,
     };
-    let classifier = Classifier::learn(vectors, labels, classes, options.kernel, choice.c)?;
+    let classifier = Classifier::learn(vectors, labels, classes, options.kernel(), choice.c)?;
     let told = classifier.classify(&material.test)?;
     report.seconds.learning += began.elapsed().as_secs_f64();
     Ok(Outcome {

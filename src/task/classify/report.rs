@@ -114,7 +114,7 @@ impl Report {
             maps: String::new(),
             layers: Vec::new(),
             recipe: options.recipe.clone(),
-            kernel: options.kernel,
+            kernel: options.kernel(),
             dimension: 0,
             images: 0,
             splits: options.splits,

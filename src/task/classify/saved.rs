@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::arrays::{self, Bundle};
 use crate::classify::{Classifier, Kernel, Split, Vectors};
 use crate::error::{Error, Result};
+use crate::features::Recipe;
 use crate::task::features::Extractor;
 
 /// Writes a classifier, with what makes the features of images if that is known.
@@ -35,6 +36,18 @@ pub(super) fn write(
         .insert("kernel".into(), classifier.kernel.name().into());
     bundle.texts.insert("classes".into(), classes.join("\n"));
     arrays::write(path, &bundle, true)
+}
+
+/// The recipe of features in a file, where it tells.
+pub(super) fn recipe(bundle: &Bundle, path: &Path) -> Result<Option<Recipe>> {
+    let text = bundle.texts.get("recipe");
+    let read = text.map(|text| serde_json::from_str(text));
+    read.transpose().map_err(|error| {
+        Error::Input(format!(
+            "{}: `recipe` is not what was written: {error}",
+            path.display()
+        ))
+    })
 }
 
 /// The classifier and the classes in a file.

@@ -13,7 +13,7 @@ pub(crate) struct Labelled {
     pub paths: Vec<PathBuf>,
     /// The class of each; empty where none are known.
     pub labels: Vec<usize>,
-    /// The names of the classes, sorted.
+    /// The names of the classes, sorted unless they are numbered as in a file.
     pub classes: Vec<String>,
 }
 
@@ -62,11 +62,54 @@ impl Labelled {
         Ok(found)
     }
 
+    /// Numbers the classes as a list of their names does, a line each; classes that it does not know come
+    /// after its own.
+    pub fn number_as(&mut self, known: &str) {
+        let own = std::mem::take(&mut self.classes);
+        if own.is_empty() {
+            return;
+        }
+        self.classes = known.lines().map(str::to_owned).collect();
+        let numbers: Vec<usize> = own
+            .into_iter()
+            .map(|class| {
+                let found = self.classes.iter().position(|known| *known == class);
+                found.unwrap_or_else(|| {
+                    self.classes.push(class);
+                    self.classes.len() - 1
+                })
+            })
+            .collect();
+        self.labels
+            .iter_mut()
+            .for_each(|label| *label = numbers[*label]);
+    }
+
     /// Only the images that `keep` says, in their order.
     pub fn keep(&mut self, keep: &[bool]) {
         let mut each = keep.iter();
         self.paths.retain(|_| *each.next().unwrap_or(&true));
         let mut each = keep.iter();
         self.labels.retain(|_| *each.next().unwrap_or(&true));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_keep_the_numbers_of_a_file() {
+        let mut found = Labelled {
+            paths: ["a", "b", "c", "d"].map(PathBuf::from).to_vec(),
+            labels: vec![0, 1, 2, 1],
+            classes: ["cat", "dog", "owl"].map(str::to_owned).to_vec(),
+        };
+        found.number_as("ant\ndog\nowl");
+        assert_eq!(found.classes, ["ant", "dog", "owl", "cat"]);
+        assert_eq!(found.labels, [3, 1, 2, 1]);
+        let mut without = Labelled::default();
+        without.number_as("ant");
+        assert!(without.classes.is_empty());
     }
 }

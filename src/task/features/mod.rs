@@ -197,7 +197,9 @@ fn as_in(
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     let began = Instant::now();
-    let restored = Restored::get(&arrays::read(like)?, like, device)?;
+    let known = arrays::read(like)?;
+    let restored = Restored::get(&known, like, device)?;
+    images.number_as(known.texts.get("classes").map_or("", String::as_str));
     let mut report = Report {
         out: options.out.clone(),
         maps: restored.source.name(),
@@ -294,6 +296,10 @@ impl Report {
         }
         if self.training > 0 {
             lines.push(("learnt from", what(self.training, "images")));
+        }
+        if let Some(first) = self.skipped.first() {
+            let count = self.skipped.len();
+            lines.push(("left out", format!("{count}, the first: {first}")));
         }
         lines.push((
             "seconds",

@@ -1,14 +1,11 @@
 //! The places of many images where a map is strongest.
 
-use burn::tensor::Tensor;
-
 use super::coded::{Coded, top_layers};
 use super::filters::receptive_field;
 use super::gallery::Gallery;
 use super::maps::ranked;
 use crate::data::Image;
 use crate::error::Result;
-use crate::linop::{Border, Pad};
 use crate::model::Boundary;
 use crate::picture::{symmetric, table};
 use crate::run::{Run, to_image};
@@ -72,7 +69,7 @@ impl Search {
             else {
                 continue;
             };
-            let maps = to_image(&reaching(codes.clone(), self.boundary, *field), 0)?;
+            let maps = to_image(&self.boundary.widened(codes.clone(), *field), 0)?;
             for (k, map) in found.iter_mut().enumerate() {
                 map.add(maps.plane(k), maps.width, &pixels, *field, self.per_map);
             }
@@ -182,18 +179,6 @@ fn peaks(
     found
 }
 
-/// Maps as large as those of a 'valid' convolution, with zeros where there are no units.
-fn reaching(maps: Tensor<4>, boundary: Boundary, field: [usize; 2]) -> Tensor<4> {
-    let [h, w] = field.map(|side| side - 1);
-    let margins = match boundary {
-        Boundary::Valid => return maps,
-        Boundary::Circular => [[h, 0], [w, 0]],
-        Boundary::Zero => [[h; 2], [w; 2]],
-    };
-    let border = Border::Zeros;
-    Pad { border, margins }.apply(maps)
-}
-
 /// The pixels that the unit at row `i`, column `j` of a map reaches: rows `i - (R - 1)` to `i`, and
 /// columns alike, because the map of a 'valid' convolution begins `R - 1` before the image.
 fn patch(pixels: &Image, [i, j]: [usize; 2], [height, width]: [usize; 2]) -> Image {
@@ -210,7 +195,7 @@ fn patch(pixels: &Image, [i, j]: [usize; 2], [height, width]: [usize; 2]) -> Ima
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::TensorData;
+    use burn::tensor::{Tensor, TensorData};
 
     use super::*;
     use crate::backend::Backend;
