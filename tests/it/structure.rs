@@ -104,7 +104,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "convnet",
         &[
-            "train", "run", "solve", "store", "conv", "data", "arrays", "backend", "files",
+            "train", "run", "solve", "store", "conv", "data", "arrays", "backend", "files", "pass",
         ],
     ),
     (

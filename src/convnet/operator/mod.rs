@@ -5,6 +5,7 @@
 //! operator: its file, and a line in [`Operator`] and in `LOWERED`.
 
 mod arithmetic;
+mod columns;
 mod concatenate;
 mod convolution;
 mod integers;
@@ -17,6 +18,7 @@ mod reduce;
 mod select;
 mod site;
 mod view;
+mod windows;
 
 #[cfg(test)]
 mod tests;

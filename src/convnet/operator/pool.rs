@@ -9,8 +9,8 @@ use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData};
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around};
-use super::convolution::{Windows, in_plane, kernel_shape, plane_shape, spatial_axes};
 use super::pad::{fit, pad_with};
+use super::windows::{Windows, in_plane, kernel_shape, plane_shape, spatial_axes};
 use super::{Lowered, Region, Saved, Site, Switches};
 use crate::error::Result;
 
