@@ -132,7 +132,7 @@ fn codes_of_patches_undo_a_blur_better_than_smoothness() {
             1 => scene.clone().grey(),
             _ => scene.clone(),
         };
-        let operator = built_in(&kernel, channels, Padding::Circular, [channels, 48, 48]);
+        let operator = built_in(&kernel, 1, Padding::Circular, [channels, 48, 48]);
         let values: Vec<f64> = image.values.iter().map(|&v| f64::from(v)).collect();
         let truth = tensor(&values, [1, channels, 48, 48]);
         let noise = random(truth.dims(), &mut rng(5)) * 0.01;
@@ -158,7 +158,7 @@ fn codes_of_patches_undo_a_blur_better_than_smoothness() {
 
 #[test]
 fn codes_of_patches_are_refused_for_other_channels() {
-    let operator = built_in(&Kernel::Identity, 2, Padding::Zeros, [2, 16, 16]);
+    let operator = built_in(&Kernel::Identity, 1, Padding::Zeros, [2, 16, 16]);
     let problem = Inverse::new(operator, random([1, 2, 16, 16], &mut rng(6)));
     let checked =
         InverseMethod::Codes.check(&problem.expect("shapes"), &Settings::default(), false);
