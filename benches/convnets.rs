@@ -77,9 +77,9 @@ fn main() -> Result<()> {
             let tape = net.record(images.clone())?;
             // The last map that has rows and columns.
             let planes = |value: &usize| net.shape(*value).len() == net.shape(0).len();
-            let last = (0..net.values())
-                .rev()
-                .find(|value| planes(value) && net.shape(*value)[2..].iter().product::<usize>() > 1);
+            let last = (0..net.values()).rev().find(|value| {
+                planes(value) && net.shape(*value)[2..].iter().product::<usize>() > 1
+            });
             let value = last.unwrap_or(0);
             let of = &net.shape(value)[1..];
             let elements: usize = of.iter().product();
@@ -93,7 +93,10 @@ fn main() -> Result<()> {
                 wait()
             })?;
             table.row([
-                path.file_stem().unwrap_or_default().to_string_lossy().into(),
+                path.file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into(),
                 backend.name().into(),
                 format!("{:.2}", forward / options.batch as f64),
                 format!("{:.2}", back / options.units as f64),

@@ -1,5 +1,5 @@
-//! Convolution in memory and its adjoint, as products of matrices: the windows of a part of the map are the
-//! columns of one, so small that it stays in cache.
+//! Windows in memory: convolution and its adjoint as products of matrices, the windows of a part of the map being
+//! the columns of one, so small that it stays in cache; and the largest of each window.
 //!
 //! ```text
 //! columns[c u v, i j] = x[c, s i + d u - b, s j + d v - b]          0 outside of x
@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Element, Tensor, TensorData};
+use burn::tensor::{Element, Int, Tensor, TensorData};
 use faer::linalg::matmul::matmul;
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -221,6 +221,51 @@ pub(super) fn spread<T: Number>(r: Tensor<4>, weight: Tensor<4>, geometry: &Geom
     let [height, width] = geometry.input;
     let shape = [n, geometry.channels[0], height, width];
     Tensor::from_data(TensorData::new(x, shape), (&options.0, options.1))
+}
+
+/// The largest of each window, of each channel, and where it lies in the plane with its padding: the first in
+/// row-major order where several are largest, and what is not a number before all that is.
+///
+/// # Shapes
+/// x `[n, C, H, W]` -> largest `[n, C, I, J]`, places `[n, C, I J]`.
+pub(super) fn largest<T: Number>(x: Tensor<4>, geometry: &Geometry) -> (Tensor<4>, Tensor<3, Int>) {
+    let ([n, c, ..], device, dtype) = (x.dims(), x.device(), x.dtype());
+    let x = numbers::<T>(x);
+    let [_, plane, windows] = geometry.sizes();
+    let [down, across] = geometry.windows;
+    let mut y = vec![T::neg_infinity(); n * c * windows];
+    let mut places = vec![-1_i32; n * c * windows];
+    let planes = y
+        .par_chunks_mut(windows.max(1))
+        .zip(places.par_chunks_mut(windows.max(1)))
+        .zip(x.par_chunks(plane.max(1)));
+    planes.for_each(|((y, places), x)| {
+        geometry.rows(&(0..down.count), |at, from, count| {
+            let (tap, window) = (at / windows, at % windows);
+            let (u, v) = (tap / across.kernel, tap % across.kernel);
+            let (i, j) = (window / across.count, window % across.count);
+            let row = (i * down.stride + u * down.dilation) * across.span();
+            let place = (row + j * across.stride + v * across.dilation) as i32;
+            let found = y[window..window + count].iter_mut();
+            let found = found.zip(&mut places[window..window + count]);
+            let values = x[from..].iter().step_by(across.stride);
+            for (k, ((y, at), &x)) in found.zip(values).enumerate() {
+                let better = *at < 0 || x > *y || (x.is_nan() && !y.is_nan());
+                *y = if better { x } else { *y };
+                *at = if better {
+                    place + (k * across.stride) as i32
+                } else {
+                    *at
+                };
+            }
+        });
+    });
+    let largest = TensorData::new(y, [n, c, down.count, across.count]);
+    let places = TensorData::new(places, [n, c, windows]);
+    (
+        Tensor::from_data(largest, (&device, dtype)),
+        Tensor::from_data(places, &device),
+    )
 }
 
 /// The windows of some rows as columns.

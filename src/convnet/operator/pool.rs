@@ -9,10 +9,12 @@ use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData};
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around};
+use super::columns::{self, Geometry};
 use super::pad::{fit, pad_with};
 use super::windows::{Windows, in_plane, kernel_shape, plane_shape, spatial_axes};
 use super::{Lowered, Region, Saved, Site, Switches};
 use crate::error::Result;
+use crate::pass::suits;
 
 /// The largest of each window.
 #[derive(Clone, Debug)]
@@ -72,7 +74,21 @@ impl MaxPool {
         let [_, c, height, width] = plane_shape(&self.input);
         let [rows, columns] = self.windows;
         let images = inputs[0].shape()[0];
-        let x = inputs[0].view([images, c, height, width]);
+        let x: Tensor<4> = inputs[0].view([images, c, height, width]);
+        let shape = [&[images], &self.output[1..]].concat();
+        if suits(&x) {
+            let geometry = Geometry {
+                groups: 1,
+                channels: [c; 2],
+                input: [height, width],
+                windows: self.windows,
+            };
+            let (y, switches) = match x.dtype() {
+                DType::F64 => columns::largest::<f64>(x, &geometry),
+                _ => columns::largest::<f32>(x, &geometry),
+            };
+            return (Map::new(y).reshaped(&shape), switches);
+        }
         let x = fit(x, 2, 0, rows.span().saturating_sub(rows.begin).min(height));
         let x = fit(
             x,
@@ -89,7 +105,6 @@ impl MaxPool {
             .with_stride([rows.stride, columns.stride])
             .with_dilation([rows.dilation, columns.dilation]);
         let (y, switches) = max_pool2d_with_indices(x, options);
-        let shape = [&[images], &self.output[1..]].concat();
         let windows = rows.count * columns.count;
         (
             Map::new(y).reshaped(&shape),
