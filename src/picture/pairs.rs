@@ -1,5 +1,6 @@
 //! Patches beside the projections of what was seen in them.
 
+use super::colour::mean;
 use super::{limit, symmetric};
 use crate::data::{Image, resize};
 
@@ -7,7 +8,8 @@ use crate::data::{Image, resize};
 const PATCH: usize = 96;
 
 /// Pairs of a patch and the projection of what was seen in it: projections to the left, patches to the
-/// right, three in a row, scaled down together where their `field`, height and width, is large.
+/// right, three in a row, scaled down together where their `field`, height and width, is large. Of other than
+/// one or three channels the mean is shown.
 pub fn pairs(pairs: &[&[Image; 2]], field: [usize; 2]) -> Image {
     const ROW: usize = 3;
     const GAP: usize = 2;
@@ -27,7 +29,10 @@ pub fn pairs(pairs: &[&[Image; 2]], field: [usize; 2]) -> Image {
             let fitted =
                 |n: usize, most: usize| ((n as f64 * shrink).round() as usize).clamp(1, most);
             let [height, width] = [fitted(image.height, cell[0]), fitted(image.width, cell[1])];
-            let small = resize::resize(image, height, width);
+            let mut small = resize::resize(image, height, width);
+            if !matches!(small.channels, 1 | 3) {
+                small = mean(&small);
+            }
             let corner = [k / ROW * step[0], side + k % ROW * step[1]];
             paste(&mut sheet, &small, corner);
         }

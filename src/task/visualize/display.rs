@@ -1,6 +1,7 @@
 //! Making images and maps fit a sheet.
 
 use crate::data::Image;
+use crate::picture::{between, diverging, peak, symmetric, wave};
 
 /// Images are brought to at most this side, and zoomed as near to it as whole zooms allow; pixels.
 const SIDE: usize = 240;
@@ -13,13 +14,42 @@ pub(super) fn paper() -> Image {
     }
 }
 
+/// Values around zero as a tile: grey, or of a signal curves. The limit is that of [`symmetric`].
+pub(super) fn signed(image: &Image, limit: Option<f32>) -> Image {
+    if image.height > 1 {
+        return symmetric(image, limit);
+    }
+    let limit = limit.unwrap_or_else(|| peak([image]));
+    wave(image, [-limit, limit])
+}
+
+/// A map of codes as a tile: in colour, or of a signal as a curve.
+pub(super) fn map(codes: &Image) -> Image {
+    match codes.height {
+        1 => signed(codes, None),
+        _ => diverging(codes, None),
+    }
+}
+
+/// Pixels as a tile, which are drawn from the first value to the second.
+pub(super) fn pixels(image: &Image, range: [f32; 2]) -> Image {
+    match image.height {
+        1 => wave(image, range),
+        _ => between(image, range),
+    }
+}
+
 /// How many times a pixel of [`shrunk`] `image` is to be drawn.
 pub(super) fn zoom(image: &Image) -> usize {
+    if image.height == 1 {
+        // Its tile is a plot.
+        return 1;
+    }
     let side = image.height.max(image.width).div_ceil(block(image));
     (SIDE / side.max(1)).max(1)
 }
 
-/// An image too large for a sheet, as the means of blocks; others as they are.
+/// An image too large for a sheet, as the means of blocks; others, and signals, as they are.
 pub(super) fn shrunk(image: &Image) -> Image {
     blocks(image, block(image), |values| {
         values.iter().sum::<f32>() / values.len() as f32
@@ -59,6 +89,9 @@ pub(super) fn enlarged(map: Image, beside: &Image) -> Image {
 
 /// The side of the blocks that `image` is shrunk by.
 fn block(image: &Image) -> usize {
+    if image.height == 1 {
+        return 1;
+    }
     image.height.max(image.width).div_ceil(SIDE).max(1)
 }
 

@@ -101,7 +101,7 @@ impl Search {
             for (image, places) in by_image {
                 let coded = again(image)?;
                 let network = coded.stack(run, layer)?;
-                let pixels = coded.pixels()?;
+                let pixels = picture::between(&coded.pixels()?, coded.range);
                 for place in places {
                     pairs.insert((place.map, image), project(&network, &pixels, place)?);
                 }

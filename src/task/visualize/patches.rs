@@ -1,12 +1,13 @@
 //! The places of many images where a map is strongest.
 
 use super::coded::{Coded, top_layers};
+use super::display;
 use super::filters::receptive_field;
 use super::gallery::Gallery;
 use super::maps::ranked;
 use crate::data::Image;
 use crate::error::Result;
-use crate::picture::{symmetric, table};
+use crate::picture::table;
 use crate::run::{Run, to_image};
 
 /// Maps shown of each layer.
@@ -36,6 +37,8 @@ struct MapSearch {
 struct Place {
     value: f32,
     patch: Image,
+    /// The values that are drawn black and white.
+    range: [f32; 2],
 }
 
 impl Search {
@@ -68,7 +71,13 @@ impl Search {
                 continue;
             };
             for (k, map) in found.iter_mut().enumerate() {
-                map.add(maps.plane(k), maps.width, &pixels, *field, self.per_map);
+                map.add(
+                    maps.plane(k),
+                    maps.width,
+                    (&pixels, coded.range),
+                    *field,
+                    self.per_map,
+                );
             }
         }
         Ok(())
@@ -103,7 +112,7 @@ impl MapSearch {
         &mut self,
         values: &[f32],
         width: usize,
-        pixels: &Image,
+        (pixels, range): (&Image, [f32; 2]),
         field: [usize; 2],
         count: usize,
     ) {
@@ -115,7 +124,12 @@ impl MapSearch {
                 }
                 let patch = patch(pixels, [at / width, at % width], field);
                 let rank = places.partition_point(|place| place.value >= value);
-                places.insert(rank, Place { value, patch });
+                let place = Place {
+                    value,
+                    patch,
+                    range,
+                };
+                places.insert(rank, place);
                 places.truncate(count);
             }
         }
@@ -129,12 +143,13 @@ impl MapSearch {
             true => (1.0, above),
             false => (-1.0, below),
         };
-        let mut filter = symmetric(filter, None);
-        for v in &mut filter.values {
-            *v = 0.5 + sign * (*v - 0.5);
-        }
-        let patches = places.iter().map(|place| place.patch.clone());
-        std::iter::once(filter).chain(patches).collect()
+        let mut filter = filter.clone();
+        filter.values.iter_mut().for_each(|v| *v *= sign);
+        let patches = places.iter();
+        let patches = patches.map(|place| display::pixels(&place.patch, place.range));
+        std::iter::once(display::signed(&filter, None))
+            .chain(patches)
+            .collect()
     }
 }
 
