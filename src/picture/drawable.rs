@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use super::canvas::Canvas;
 use super::colour::{Colour, reciprocal, rgb};
 use super::curves::PALETTE;
-use crate::data::Image;
+use crate::data::{Image, resize};
 
 /// Planes stand in one row up to this many pixels, and about square beyond.
 const ROW: usize = 64;
+/// About the side of the largest square of planes, in pixels.
+const SQUARE: usize = 900;
 /// Height and width of a tile with curves, in pixels.
 const WAVE: [usize; 2] = [90, 180];
 /// Signals of more channels than this are drawn as a row of grey for each.
@@ -16,11 +18,17 @@ const MOST_CURVES: usize = 6;
 const AXIS: Colour = rgb(0xc8ccd1);
 
 /// An image of one or three channels as it is, another as its planes side by side, grey, with a white pixel
-/// between: a row of small ones, a square of many or large ones.
-pub(super) fn drawable(image: &Image) -> Cow<'_, Image> {
+/// between: a row of small ones, about a square of many or large ones, of very large ones means of blocks.
+pub fn drawable(image: &Image) -> Cow<'_, Image> {
     let [channels, height, width] = image.shape();
     if matches!(channels, 1 | 3) || image.values.is_empty() {
         return Cow::Borrowed(image);
+    }
+    let block = ((channels * height * width) as f64).sqrt() / SQUARE as f64;
+    if block > 1.0 {
+        let side = |n: usize| ((n as f64 / block) as usize).max(1);
+        let small = resize::resize(image, side(height), side(width));
+        return Cow::Owned(drawable(&small).into_owned());
     }
     let columns = match channels * (width + 1) <= ROW {
         true => channels,
@@ -60,13 +68,15 @@ pub fn between(image: &Image, [low, high]: [f32; 2]) -> Image {
 pub fn wave(signal: &Image, [low, high]: [f32; 2]) -> Image {
     let [channels, _, length] = signal.shape();
     if channels > MOST_CURVES {
-        return Image {
-            channels: 1,
-            height: channels,
-            ..between(signal, [low, high])
-        };
+        return rows(&between(signal, [low, high]));
     }
     let [height, width] = WAVE;
+    // One value all over lies in the middle.
+    let [low, high] = if high > low {
+        [low, high]
+    } else {
+        [low - 1.0, low + 1.0]
+    };
     let mut canvas = Canvas::new(width, height);
     canvas.fill(0, 0, width, height, rgb(0xf4f5f6));
     let (room, scale) = ((height - 5) as f32, reciprocal(high - low));
@@ -83,6 +93,22 @@ pub fn wave(signal: &Image, [low, high]: [f32; 2]) -> Image {
         canvas.stroke(&points, 1.4, colour);
     }
     canvas.into_image()
+}
+
+/// A row for each channel, in the width of a tile means of the samples that fall on a pixel.
+fn rows(signal: &Image) -> Image {
+    let [channels, _, length] = signal.shape();
+    let (width, thick) = (WAVE[1], (WAVE[0] / channels).max(1));
+    let mut sheet = Image::zeros(1, channels * thick, width);
+    for (i, line) in sheet.values.chunks_exact_mut(width).enumerate() {
+        let plane = signal.plane(i / thick);
+        for (j, pixel) in line.iter_mut().enumerate() {
+            let start = j * length / width;
+            let end = ((j + 1) * length / width).max(start + 1);
+            *pixel = plane[start..end].iter().sum::<f32>() / (end - start) as f32;
+        }
+    }
+    sheet
 }
 
 #[cfg(test)]
@@ -108,6 +134,8 @@ mod tests {
         assert_eq!(square.shape(), [1, 6 * 21 - 1, 6 * 21 - 1]);
         assert_eq!(square.values[21 * 125 + 21], 0.07);
         assert_eq!(planes(2, 1, 900).shape(), [1, 3, 900]);
+        let large = planes(31, 600, 500);
+        assert!(large.height.max(large.width) < 1100, "{:?}", large.shape());
     }
 
     #[test]
@@ -123,12 +151,14 @@ mod tests {
         assert_eq!(at(2), PALETTE[0]);
         assert_eq!(at(WAVE[0] - 3), PALETTE[1]);
         assert_eq!(at(WAVE[0] / 2), AXIS);
-        assert_eq!(
-            wave(&Image::zeros(7, 1, 40), [-1.0, 1.0]).shape(),
-            [1, 7, 40]
-        );
+        for length in [1, 40, 5000] {
+            let many = wave(&Image::zeros(7, 1, length), [-1.0, 3.0]);
+            assert_eq!(many.shape(), [1, 7 * 12, 180]);
+            assert!(many.values.iter().all(|v| (v - 0.25).abs() < 1e-5));
+        }
         assert_eq!(between(&signal, [-1.0, 3.0]).values[49..51], [0.5, 0.0]);
-        // A signal of a single value, or of one element, can be drawn.
-        wave(&Image::zeros(1, 1, 1), [0.0, 0.0]);
+        // A signal of a single value, or of one element.
+        let flat = wave(&Image::zeros(1, 1, 1), [0.0, 0.0]);
+        assert_eq!(flat.plane(0)[WAVE[0] / 2 * WAVE[1] + 3], PALETTE[0][0]);
     }
 }

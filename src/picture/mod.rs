@@ -31,7 +31,7 @@ mod text;
 
 pub use colour::{diverging, extremes, heat, limit, peak, symmetric, unit_range};
 pub use curves::{Axes, Panel, Series, curves, panels};
-pub use drawable::{between, wave};
+pub use drawable::{between, drawable, wave};
 pub use legend::{GROUPS, groups, with_legend};
 pub use matrix::matrix;
 pub use mosaic::{MosaicOptions, Tile, mosaic};

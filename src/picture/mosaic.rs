@@ -77,7 +77,15 @@ pub fn mosaic(tiles: &[Tile], options: &MosaicOptions) -> Result<Image> {
         let room = ((SHEET - 2 * MARGIN) / columns)
             .saturating_sub(GAP)
             .min(TILE.1);
-        (room / width.max(height)).max(TILE.0.div_ceil(width.max(height)))
+        // Planes side by side are to be seen one by one.
+        let side = match tiles
+            .iter()
+            .any(|tile| !matches!(tile.image.channels, 1 | 3))
+        {
+            true => width.min(height),
+            false => width.max(height),
+        };
+        (room / width.max(height)).max(TILE.0.div_ceil(side))
     });
     let zoom = zoom.max(1);
 

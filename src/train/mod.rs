@@ -79,8 +79,10 @@ fn check_sizes(config: &Config, images: &Images) -> Result<()> {
             let [h, w] = layer.size;
             let pooled = l > 0 && !config.layers[l - 1].pool.is_none();
             if !pooled && (height < h || width < w) {
-                let instead = match height {
-                    1 => format!("filters of signals have one row, such as size = [1, {w}]"),
+                let instead = match (height, h > 1) {
+                    (1, true) => {
+                        format!("filters of signals have one row, such as size = [1, {w}]")
+                    }
                     _ => "remove the image, or choose smaller filters".into(),
                 };
                 return Some(Error::Input(format!(

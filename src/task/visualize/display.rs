@@ -39,14 +39,9 @@ pub(super) fn pixels(image: &Image, range: [f32; 2]) -> Image {
     }
 }
 
-/// How many times a pixel of [`shrunk`] `image` is to be drawn.
-pub(super) fn zoom(image: &Image) -> usize {
-    if image.height == 1 {
-        // Its tile is a plot.
-        return 1;
-    }
-    let side = image.height.max(image.width).div_ceil(block(image));
-    (SIDE / side.max(1)).max(1)
+/// How many times a pixel of a tile, as it is drawn, is to be drawn.
+pub(super) fn zoom(tile: &Image) -> usize {
+    (SIDE / tile.height.max(tile.width)).max(1)
 }
 
 /// An image too large for a sheet, as the means of blocks; others, and signals, as they are.
@@ -92,7 +87,13 @@ fn block(image: &Image) -> usize {
     if image.height == 1 {
         return 1;
     }
-    image.height.max(image.width).div_ceil(SIDE).max(1)
+    // Of other than one or three channels the planes stand side by side.
+    let columns = match image.channels {
+        1 | 3 => 1.0,
+        many => (many as f64).sqrt(),
+    };
+    let side = columns * image.height.max(image.width) as f64;
+    ((side / SIDE as f64).ceil() as usize).max(1)
 }
 
 /// One value for each `size x size` block; blocks at the far borders may be smaller.

@@ -8,7 +8,7 @@ use super::gallery::Gallery;
 use crate::data::Image;
 use crate::error::Result;
 use crate::model::Network;
-use crate::picture::{MosaicOptions, Tile, limit, mosaic};
+use crate::picture::{MosaicOptions, Tile, drawable, limit, mosaic};
 use crate::run::{Run, to_image};
 
 /// Maps shown, and how many of them side by side.
@@ -55,7 +55,7 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
     let strongest_added = Some(limit(&adds));
     let mut pairs = strongest.iter().zip(&adds).map(|(&k, added)| {
         let share = 100.0 * strength[k] / all.max(f64::MIN_POSITIVE);
-        let map = display::enlarged(display::shrunk_map(&maps, k), &prepared);
+        let map = display::enlarged(display::shrunk_map(&maps, k), &drawable(&prepared));
         [
             Tile::new(display::map(&map), format!("map {k}: {share:.1} %")),
             Tile::new(signed(added, strongest_added), "adds"),
@@ -73,12 +73,20 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
     }
     let options = MosaicOptions {
         title: format!(
-            "{}, layer {}: its strongest maps (red +, blue -; share of all magnitudes) and what each adds",
+            "{}, layer {}: its strongest maps ({}share of all magnitudes) and what each adds",
             coded.name,
-            network.layers().len()
+            network.layers().len(),
+            if maps.height > 1 {
+                "red +, blue -; "
+            } else {
+                ""
+            }
         ),
         columns: Some(1 + COLUMNS),
-        zoom: Some(display::zoom(&maps).min(display::zoom(&coded.prepared))),
+        zoom: tiles
+            .iter()
+            .map(|tile| display::zoom(&drawable(&tile.image)))
+            .min(),
     };
     mosaic(&tiles, &options)
 }
