@@ -53,7 +53,10 @@ fn main() -> deconvnet::Result<()> {
         solver: None,
         joint: false,
         max_side: None,
-        limits: Limits::default(),
+        limits: Limits {
+            steps: 60,
+            ..Limits::default()
+        },
         maps_format: MapsFormat::None,
         anomaly: true,
         overwrite: true,

@@ -156,7 +156,7 @@ mod tests {
                 .to_string()
                 .contains("no images")
         );
-        let rows = [("layer 2".to_owned(), vec![image(3), Image::zeros(5, 3, 3)])];
+        let rows = [("layer 2".to_owned(), vec![image(3), Image::zeros(1, 0, 3)])];
         let error = table("t", &[], &rows).unwrap_err().to_string();
         assert!(error.contains("image 1 of row \"layer 2\""), "{error}");
     }

@@ -19,6 +19,7 @@ pub use self::files::MapsFormat;
 use self::files::{Job, Plan};
 pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row, Settings};
+use super::visualize::receptive_field;
 use super::{Callback, Event, Interrupt};
 use crate::arrays::{self, Bundle};
 use crate::config::Form;
@@ -437,9 +438,7 @@ fn effort(stack: &Network, codes: &Image, prepared: &Image, planes: &Image) -> E
     for (r, x) in residual.values.iter_mut().zip(&planes.values) {
         *r -= x;
     }
-    // The maps that reach a single pixel are as many as the pixels that a single unit reaches.
-    let [.., h, w] = stack.maps_shape([1, 1, 1, 1]);
-    Effort::new(&residual, codes, [h, w])
+    Effort::new(&residual, codes, receptive_field(stack))
 }
 
 fn write(job: &Job, inferred: &Inferred, results: &Results) -> Result<()> {

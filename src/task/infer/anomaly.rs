@@ -54,7 +54,7 @@ impl Effort {
         };
         let energy = |at: usize| {
             let [i, j] = place(at);
-            magnitudes.within(i..i + h, j..j + w)
+            magnitudes.within(i..(i + h).min(codes.height), j..(j + w).min(codes.width))
         };
         let pixels = 0..height * width;
         Self {
