@@ -1,4 +1,4 @@
-//! A patch that does not belong: filters learnt from scenes, and scenes into which a letter is pasted.
+//! A patch that does not belong: filters learnt from scenes, and scenes into which noise is pasted.
 //!
 //!     cargo run --release --example foreign_patch
 //!
@@ -14,9 +14,10 @@ use deconvnet::solve::Limits;
 use deconvnet::store::CheckpointSelector;
 use deconvnet::task::infer::{self, MapsFormat};
 use deconvnet::task::train;
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
-/// An A, eight pixels high and wide.
-const LETTER: [u8; 8] = [0x18, 0x24, 0x42, 0x42, 0x7e, 0x42, 0x42, 0x42];
+/// Side of the patch.
+const PATCH: usize = 12;
 
 fn main() -> deconvnet::Result<()> {
     let folder = Path::new("foreign-patch");
@@ -30,14 +31,15 @@ fn main() -> deconvnet::Result<()> {
     let run = folder.join("run");
     train::start(config, &run, &device, false, &mut ())?;
     let images = folder.join("images");
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
     for i in 0..3 {
         // Scenes that the run did not see.
         let clean = scenes::sample(100 + i, size, 0).grey();
         let mut foreign = clean.clone();
         let (top, left) = (20 + 25 * i, 60 - 20 * i);
-        for (row, bits) in LETTER.into_iter().enumerate() {
-            for column in (0..8).filter(|column| bits >> (7 - column) & 1 == 1) {
-                foreign.plane_mut(0)[(top + row) * size + left + column] = 1.0;
+        for row in top..top + PATCH {
+            for column in left..left + PATCH {
+                foreign.plane_mut(0)[row * size + column] = rng.random_range(0.0..1.0);
             }
         }
         std::fs::create_dir_all(&images).expect("a folder");
