@@ -13,7 +13,7 @@ fn main() -> Result<()> {
     let device = Backend::Flex.device()?;
     let layer = LayerSettings {
         maps: Some(9),
-        size: 7,
+        size: [7, 7],
         p: 0.8,
         ..LayerSettings::default()
     };

@@ -15,7 +15,7 @@ mod python_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::{Error, Result, files};
@@ -64,6 +64,8 @@ pub struct Bundle {
     pub scalars: BTreeMap<String, f64>,
     /// Texts.
     pub texts: BTreeMap<String, String>,
+    /// The arrays whose numbers were unsigned bytes, as those of pictures are. Not written.
+    pub bytes: BTreeSet<String>,
     /// Entries that were read but are none of these, each with the reason. Not written.
     pub others: BTreeMap<String, String>,
 }

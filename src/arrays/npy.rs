@@ -18,6 +18,8 @@ const BATCH: usize = 1 << 16;
 #[derive(Debug, PartialEq)]
 pub(super) enum Entry {
     Array(Array),
+    /// Of unsigned bytes.
+    Bytes(Array),
     Scalar(f64),
     Text(String),
     /// Sound, but not of use here; with the reason.
@@ -70,7 +72,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Entry, String> {
         values = to_row_major(&values, &header.shape);
     }
     let shape = header.shape;
-    Ok(Entry::Array(Array { shape, values }))
+    let array = Array { shape, values };
+    Ok(match number {
+        Number::U8 => Entry::Bytes(array),
+        _ => Entry::Array(array),
+    })
 }
 
 /// Writes `array`.

@@ -69,6 +69,10 @@ impl Bundle {
         let name = name.to_owned();
         match entry {
             Entry::Array(array) => drop(self.arrays.insert(name, array)),
+            Entry::Bytes(array) => {
+                self.bytes.insert(name.clone());
+                self.arrays.insert(name, array);
+            }
             Entry::Scalar(value) => drop(self.scalars.insert(name, value)),
             Entry::Text(text) => drop(self.texts.insert(name, text)),
             Entry::Other(reason) => drop(self.others.insert(name, reason)),

@@ -49,7 +49,12 @@ pub(super) fn read(path: &Path) -> Result<Bundle> {
                 .insert(name, number.single(data, Endian::Little));
         } else {
             match number.array(data, Endian::Little) {
-                Ok(values) => drop(bundle.arrays.insert(name, Array { shape, values })),
+                Ok(values) => {
+                    if number == Number::U8 {
+                        bundle.bytes.insert(name.clone());
+                    }
+                    bundle.arrays.insert(name, Array { shape, values });
+                }
                 Err(reason) => drop(bundle.others.insert(name, reason)),
             }
         }

@@ -219,9 +219,10 @@ fn entries_are_converted_or_told() {
         entry("'<i2'", "False", "(1,)", &[0xfe, 0xff]),
         array(&[1], &[-2.0])
     );
+    let bytes = Array::new(vec![2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     assert_eq!(
         entry("'|u1'", "True", "(2, 3)", &[1, 4, 2, 5, 3, 6]),
-        array(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        Ok(Entry::Bytes(bytes))
     );
     assert_eq!(
         entry("'<f8'", "False", "()", &0.1_f64.to_le_bytes()),

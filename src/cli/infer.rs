@@ -27,7 +27,8 @@ pub struct InferArgs {
     /// Which of its checkpoints: last, best, or a step.
     #[arg(long, value_name = "WHICH", default_value = "last")]
     pub at: CheckpointSelector,
-    /// A folder of images (searched recursively), or one image.
+    /// A folder of images (searched recursively), one image, or a .npz or .npy with arrays `images` or
+    /// `signals`.
     #[arg(long, value_name = "DIR", requires = "checkpoint")]
     pub images: Option<PathBuf>,
     /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
@@ -55,6 +56,9 @@ pub struct InferArgs {
     /// When to stop.
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Score how foreign each image is to those that the run was trained on, and show where.
+    #[arg(long, requires = "checkpoint")]
+    pub anomaly: bool,
     /// Replace results that are there.
     #[arg(long)]
     pub overwrite: bool,
@@ -105,6 +109,7 @@ pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
                 max_side: args.max_side,
                 limits: limits(&args.limits, args.solver)?,
                 maps_format: args.maps,
+                anomaly: args.anomaly,
                 overwrite: args.overwrite,
                 force: args.force,
             };

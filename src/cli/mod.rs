@@ -59,12 +59,14 @@ pub enum Command {
     #[command(after_help = "Examples:\n  deconvnet train\n  \
         deconvnet train --data photos --backend wgpu\n  \
         deconvnet train --config configs/fruit.toml --data photos --run mine\n  \
+        deconvnet train --config configs/signals.toml --data ecg.npz\n  \
         deconvnet train --resume checkpoints/mine")]
     Train(train::TrainArgs),
     /// Infer the maps of new images with the filters of a run, and reconstruct the images.
     #[command(after_help = "Examples:\n  \
         deconvnet infer --checkpoint sample --images photos --out maps\n  \
         deconvnet infer --checkpoint sample --images photos --out maps --solver fista --joint\n  \
+        deconvnet infer --checkpoint normal --images parts --out scored --anomaly\n  \
         deconvnet infer --problem code_grey_128.npz --gap 1e-5")]
     Infer(infer::InferArgs),
     /// Compare solvers from the same start with the same budget: coding, or learning.

@@ -20,7 +20,8 @@ pub struct TrainArgs {
     /// An experiment, such as configs/fruit.toml.
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A folder of images (searched recursively), or one image.
+    /// A folder of images (searched recursively), one image, or a .npz or .npy with arrays `images`, [n, C, H,
+    /// W], or `signals`, [n, C, L].
     #[arg(long, short, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
@@ -32,7 +33,7 @@ pub struct TrainArgs {
     /// Scale larger images down to this many pixels a side.
     #[arg(long, value_name = "PIXELS")]
     pub max_side: Option<usize>,
-    /// Grey instead of colour.
+    /// Grey instead of colour; arrays have as many channels as they have.
     #[arg(long)]
     pub grey: bool,
     /// split, adam, fista, descent or ista.

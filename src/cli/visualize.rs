@@ -20,8 +20,8 @@ pub struct VisualizeArgs {
     /// Folder for the pictures; by default, pictures in the run's own.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The image whose maps are shown: a file, or the number of a training image; by default, the
-    /// first of --images, or else training image 1.
+    /// The image whose maps are shown: a file, one of arrays as ecg.npz/signals-7, or the number of a training
+    /// image; by default, the first of --images, or else training image 1.
     #[arg(long, value_name = "FILE|N")]
     pub image: Option<OsString>,
     /// Folder of images to search for each map's strongest places, instead of the training images.

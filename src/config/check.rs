@@ -25,6 +25,7 @@ impl Config {
         for (key, value) in [
             ("data.sample_count", self.data.sample_count),
             ("data.sample_size", self.data.sample_size),
+            ("data.channels", self.data.channels.unwrap_or(1)),
             ("data.limit", self.data.limit.unwrap_or(1)),
             ("data.max_side", self.data.max_side.unwrap_or(1)),
             ("train.batch", train.batch),
@@ -201,7 +202,7 @@ impl Config {
 
 impl LayerSettings {
     fn check(&self, number: usize) -> Result<()> {
-        let complaint = if self.size == 0 {
+        let complaint = if self.size.contains(&0) {
             "size is 0; filters need at least 1 tap".to_string()
         } else if self.epochs == 0 {
             "epochs is 0; visit every image at least once".to_string()

@@ -13,8 +13,10 @@ use crate::pooling::Pool;
 pub struct LayerSettings {
     /// Number of feature maps; may be left out where the connectivity decides it.
     pub maps: Option<usize>,
-    /// Height and width of the filters.
-    pub size: usize,
+    /// Rows and columns of the filters; a single number in a file stands for both. Signals, which are
+    /// images of height 1, want `[1, columns]`.
+    #[serde(with = "sides")]
+    pub size: [usize; 2],
     /// Which map sees which planes of the layer below.
     pub connect: Connect,
     /// Weight of half the squared error, the paper's lambda.
@@ -37,7 +39,7 @@ impl Default for LayerSettings {
     fn default() -> Self {
         Self {
             maps: None,
-            size: 7,
+            size: [7, 7],
             connect: Connect::Named(ConnectName::Full),
             data_weight: 1.0,
             sparsity: Sparsity::Weight(1.0),
@@ -47,6 +49,36 @@ impl Default for LayerSettings {
             pool: Pool::NONE,
             epochs: 5,
         }
+    }
+}
+
+/// A number where both sides are the same, as in all files of square filters, else a pair.
+mod sides {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "size is neither a number nor a pair, such as size = 7 or size = [1, 7]"
+    )]
+    enum Sides {
+        Both(usize),
+        Each([usize; 2]),
+    }
+
+    pub fn serialize<S: Serializer>(&[h, w]: &[usize; 2], to: S) -> Result<S::Ok, S::Error> {
+        match h == w {
+            true => Sides::Both(h),
+            false => Sides::Each([h, w]),
+        }
+        .serialize(to)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<[usize; 2], D::Error> {
+        Ok(match Sides::deserialize(from)? {
+            Sides::Both(side) => [side; 2],
+            Sides::Each(sides) => sides,
+        })
     }
 }
 

@@ -46,13 +46,17 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
-    /// A folder of images, searched recursively, or one image; absent: the built-in sample scenes.
+    /// A folder of images, searched recursively, one image, or a file of arrays, see
+    /// [`crate::data::Reader`]; absent: the built-in sample scenes.
     #[serde(with = "files::stored_option")]
     pub images: Option<PathBuf>,
     /// Patterns of names and paths below that folder to leave out, see [`crate::data::scan::scan`].
     pub exclude: Vec<String>,
-    /// Colour (three channels) or grey (one).
+    /// Colour (three channels) or grey (one) of pictures.
     pub colour: bool,
+    /// Channels of each image of arrays, which decide it where it is left out; stored in the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
     /// Scale larger images down so that neither side is longer than this many pixels.
     pub max_side: Option<usize>,
     /// Take the first so many images only.
@@ -63,12 +67,20 @@ pub struct Data {
     pub sample_size: usize,
 }
 
+impl Data {
+    /// The number of channels of every image.
+    pub fn planes(&self) -> usize {
+        self.channels.unwrap_or(if self.colour { 3 } else { 1 })
+    }
+}
+
 impl Default for Data {
     fn default() -> Self {
         Self {
             images: None,
             exclude: Vec::new(),
             colour: true,
+            channels: None,
             max_side: None,
             limit: None,
             sample_count: 10,
@@ -293,7 +305,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] where numbers of maps do not fit together.
     pub fn connectivities(&self) -> Result<Vec<Connectivity>> {
-        let mut planes = if self.data.colour { 3 } else { 1 };
+        let mut planes = self.data.planes();
         let mut all = Vec::new();
         for (l, layer) in self.layers.iter().enumerate() {
             let g = layer
@@ -312,7 +324,7 @@ impl Config {
     pub fn network(&self) -> Result<NetworkConfig> {
         let layers = self.connectivities()?.into_iter().zip(&self.layers);
         let layers = layers.enumerate().map(|(l, (g, settings))| {
-            LayerConfig::new(g, [settings.size; 2])
+            LayerConfig::new(g, settings.size)
                 .with_constraint(self.train.constraint)
                 .with_pool(settings.pool)
                 .with_boundary(self.train.boundary)

@@ -9,6 +9,30 @@ fn the_default_survives_toml() {
 }
 
 #[test]
+fn filters_have_one_side_or_two() {
+    let sizes = |text: &str| {
+        let config = Config::parse(&format!("[[layer]]\nmaps = 4\n{text}"))?;
+        // What is stored comes back.
+        assert_eq!(Config::parse(&config.to_toml())?, config);
+        Ok::<_, Error>(config.layers[0].size)
+    };
+    assert_eq!(sizes("size = 5").unwrap(), [5, 5]);
+    assert_eq!(sizes("size = [1, 7]").unwrap(), [1, 7]);
+    for (text, words) in [
+        ("size = [1, 0]", "layer 1: size is 0"),
+        ("size = [7]", "such as size = 7 or size = [1, 7]"),
+        ("size = \"7\"", "such as size = 7 or size = [1, 7]"),
+        ("size = -1", "such as size = 7 or size = [1, 7]"),
+    ] {
+        let error = sizes(text).unwrap_err().to_string();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+    let square = Config::parse("[[layer]]\nmaps = 4\nsize = 5").unwrap();
+    assert!(square.to_toml().contains("size = 5\n"), "as it always was");
+    assert!(!square.to_toml().contains("channels"));
+}
+
+#[test]
 fn an_unknown_key_gets_the_nearest_right_one() {
     let error = Config::parse("[train]\nsolvr = \"fista\"").unwrap_err();
     assert!(

@@ -1,4 +1,4 @@
-//! Images: reading a folder of them, preparing them, and drawing the sample scenes.
+//! Images: reading them from pictures and arrays, preparing them, and drawing the sample scenes.
 
 pub mod classes;
 pub mod folder;
@@ -6,6 +6,7 @@ mod image;
 mod jpeg;
 pub mod preprocess;
 mod quality;
+mod reader;
 mod rescaling;
 pub mod resize;
 pub mod scan;
@@ -16,4 +17,5 @@ mod window;
 pub use image::Image;
 pub use preprocess::{Prepare, Preprocess, Undo};
 pub use quality::{psnr, snr};
+pub use reader::{Reader, array_file};
 pub use rescaling::{Range, Rescaling};

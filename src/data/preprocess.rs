@@ -43,7 +43,8 @@ pub enum Preprocess {
     },
     /// Each channel is shifted to zero mean and its Gaussian-weighted local mean is subtracted
     /// where the window fits, which takes `size - 1` off both sides (100 becomes 96); then all
-    /// images of the data set are shifted and scaled together to zero mean and a range of 2.
+    /// images of the data set are shifted and scaled together to zero mean and a range of 2. The window of
+    /// an image of height 1, a signal, lies along its columns alone.
     LocalMean {
         /// Side of the Gaussian window in pixels, odd.
         #[serde(default = "local_size")]
@@ -187,13 +188,17 @@ impl Prepare {
     /// [`Error::Input`] if the image is smaller than the window of [`Preprocess::LocalMean`].
     pub fn output_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
         match self.kind {
-            Preprocess::LocalMean { size, .. } if height.min(width) < size => {
-                Err(Error::Input(format!(
-                    "the image has {height} x {width} pixels, and the local mean is taken over \
-                     {size} x {size}: give larger images, or another preprocessing"
-                )))
+            Preprocess::LocalMean { size, .. } => {
+                // A signal has no rows above and below.
+                let rows = if height == 1 { 1 } else { size };
+                match height < rows || width < size {
+                    true => Err(Error::Input(format!(
+                        "the image has {height} x {width} pixels, and the local mean is taken over \
+                         {rows} x {size}: give larger images, or another preprocessing"
+                    ))),
+                    false => Ok((height + 1 - rows, width + 1 - size)),
+                }
             }
-            Preprocess::LocalMean { size, .. } => Ok((height + 1 - size, width + 1 - size)),
             _ => Ok((height, width)),
         }
     }
@@ -231,7 +236,7 @@ impl Prepare {
         let mut prepared = Image::zeros(image.channels, height, width);
         let mut offset = prepared.clone();
         let mut deviation = None;
-        let margin = (image.height - height) / 2;
+        let margin = [(image.height - height) / 2, (image.width - width) / 2];
         for c in 0..image.channels {
             let pixels: Vec<f64> = image.plane(c).iter().map(|&v| f64::from(v)).collect();
             let (mut values, scale) = self.kind.split(&pixels, image.width);

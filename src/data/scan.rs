@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
-use crate::{Error, Result, files};
+use crate::{Error, Result, arrays, files};
 
 /// The file name extensions that are looked for, in any mix of upper and lower case.
 pub const EXTENSIONS: [&str; 17] = [
@@ -71,6 +71,11 @@ pub struct Scan {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn scan(path: &Path, exclude: &[String]) -> Result<Scan> {
+    search(path, exclude)?.0.with_images(path)
+}
+
+/// What [`scan`] finds, perhaps no image, and beside it the files of arrays, by the same rules.
+pub(super) fn search(path: &Path, exclude: &[String]) -> Result<(Scan, Vec<PathBuf>)> {
     files::refuse_special(path)?;
     let mut search = Search {
         root: path.to_path_buf(),
@@ -79,10 +84,13 @@ pub fn scan(path: &Path, exclude: &[String]) -> Result<Scan> {
     };
     if !path.is_dir() {
         return match ends_in(path, &EXTENSIONS) {
-            Some(_) => Ok(Scan {
-                images: vec![path.to_path_buf()],
-                remarks: Vec::new(),
-            }),
+            Some(_) => Ok((
+                Scan {
+                    images: vec![path.to_path_buf()],
+                    remarks: Vec::new(),
+                },
+                Vec::new(),
+            )),
             None => Err(Error::Input(format!(
                 "{} is not an image file by its name: give a folder, or a file that ends in {}",
                 path.display(),
@@ -93,7 +101,34 @@ pub fn scan(path: &Path, exclude: &[String]) -> Result<Scan> {
     search
         .folder(path, false)
         .map_err(Error::io("read", path))?;
-    search.found()
+    search.images.sort();
+    search.arrays.sort();
+    let found = Scan {
+        remarks: search.remarks(),
+        images: search.images,
+    };
+    Ok((found, search.arrays))
+}
+
+impl Scan {
+    /// Itself if there is an image.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if there is none in the folder `root`.
+    pub(super) fn with_images(self, root: &Path) -> Result<Self> {
+        if !self.images.is_empty() {
+            return Ok(self);
+        }
+        let mut why = self.remarks.join("; ");
+        if !why.is_empty() {
+            why.insert_str(0, "; ");
+        }
+        Err(Error::Input(format!(
+            "no image in {}: looked in it and its subfolders for files that end in {}{why}",
+            root.display(),
+            EXTENSIONS.join(", ")
+        )))
+    }
 }
 
 /// Checks and reads patterns of names to leave out.
@@ -126,6 +161,8 @@ struct Search {
     root: PathBuf,
     exclude: Vec<Pattern>,
     images: Vec<PathBuf>,
+    /// Files of arrays.
+    arrays: Vec<PathBuf>,
     /// Pictures by this program that lists name, and those found, by folder.
     listed: BTreeSet<PathBuf>,
     own: BTreeMap<PathBuf, usize>,
@@ -172,7 +209,10 @@ impl Search {
         } else if let Some(ending) = ends_in(&path, &UNREAD) {
             *self.unread.entry(ending).or_default() += 1;
         } else if ends_in(&path, &EXTENSIONS).is_none() {
-            // No image by its name.
+            // No picture by its name.
+            if !own && arrays::is_bundle(&path) && kind.is_ok_and(|kind| kind.is_file()) {
+                self.arrays.push(path);
+            }
         } else if !kind.is_ok_and(|kind| kind.is_file()) {
             self.special.push(path);
         } else if own || self.listed.contains(&path) {
@@ -196,26 +236,6 @@ impl Search {
                 false => name.to_string_lossy(),
             };
             pattern.matches_with(&text, options)
-        })
-    }
-
-    fn found(mut self) -> Result<Scan> {
-        self.images.sort();
-        let remarks = self.remarks();
-        if self.images.is_empty() {
-            let mut why = remarks.join("; ");
-            if !why.is_empty() {
-                why.insert_str(0, "; ");
-            }
-            return Err(Error::Input(format!(
-                "no image in {}: looked in it and its subfolders for files that end in {}{why}",
-                self.root.display(),
-                EXTENSIONS.join(", ")
-            )));
-        }
-        Ok(Scan {
-            images: self.images,
-            remarks,
         })
     }
 

@@ -97,11 +97,11 @@ pub fn floor_at_median(mut deviation: Vec<f64>) -> Vec<f64> {
     deviation
 }
 
-/// Copies into `out` what remains of a plane when `margin` rows and columns are cut off each side.
-pub fn crop(plane: &[f64], margin: usize, width: usize, out: &mut [f32]) {
-    let rows = plane.chunks(width).skip(margin);
-    for (row, out) in rows.zip(out.chunks_mut(width - 2 * margin)) {
-        for (o, v) in out.iter_mut().zip(&row[margin..]) {
+/// Copies into `out` what remains of a plane when so many rows and columns are cut off each side.
+pub fn crop(plane: &[f64], [rows, columns]: [usize; 2], width: usize, out: &mut [f32]) {
+    let rows = plane.chunks(width).skip(rows);
+    for (row, out) in rows.zip(out.chunks_mut(width - 2 * columns)) {
+        for (o, v) in out.iter_mut().zip(&row[columns..]) {
             *o = *v as f32;
         }
     }
@@ -163,7 +163,9 @@ mod tests {
     fn crops_all_sides() {
         let plane: Vec<f64> = (0..20).map(f64::from).collect();
         let mut out = [0.0; 6];
-        crop(&plane, 1, 5, &mut out);
+        crop(&plane, [1, 1], 5, &mut out);
         assert_eq!(out, [6.0, 7.0, 8.0, 11.0, 12.0, 13.0]);
+        crop(&plane[..8], [0, 1], 8, &mut out);
+        assert_eq!(out, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     }
 }

@@ -88,12 +88,17 @@ pub fn symmetric(image: &Image, limit: Option<f32>) -> Image {
     }
 }
 
+/// The smallest and the largest finite value.
+pub fn extremes(image: &Image) -> [f32; 2] {
+    let finite = image.values.iter().filter(|v| v.is_finite());
+    finite.fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], &v| {
+        [low.min(v), high.max(v)]
+    })
+}
+
 /// The smallest value becomes 0 and the largest 1; an image of one value becomes mid grey.
 pub fn unit_range(image: &Image) -> Image {
-    let finite = image.values.iter().copied().filter(|v| v.is_finite());
-    let (low, high) = finite.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| {
-        (low.min(v), high.max(v))
-    });
+    let [low, high] = extremes(image);
     let pixel = |&v: &f32| match high > low {
         true => ((v - low) / (high - low)).clamp(0.0, 1.0),
         false => 0.5 + 0.0 * v,
@@ -107,9 +112,14 @@ pub fn unit_range(image: &Image) -> Image {
 /// A signed map in colour: blue below 0, white at 0, red above, darkest at `±limit` (the [`peak`]
 /// of the map where none is given). Several channels are averaged; the result has three.
 pub fn diverging(map: &Image, limit: Option<f32>) -> Image {
-    let mean = reduce(map, |sum, v| sum + v, |sum| sum / map.channels as f32);
+    let mean = mean(map);
     let scale = reciprocal(limit.unwrap_or_else(|| peak([&mean])));
     paint(&mean, |v| ramp(&DIVERGING, 0.5 + 0.5 * scale * v))
+}
+
+/// The mean of the channels.
+pub(super) fn mean(map: &Image) -> Image {
+    reduce(map, |sum, v| sum + v, |sum| sum / map.channels as f32)
 }
 
 /// A magnitude in colour: black at 0, through purple and orange to cream at `limit` (the [`peak`]
@@ -122,7 +132,7 @@ pub fn heat(map: &Image, limit: Option<f32>) -> Image {
 }
 
 /// `1 / limit`, or 0 for a limit that cannot scale anything: an image of zeros stays at zero.
-fn reciprocal(limit: f32) -> f32 {
+pub(super) fn reciprocal(limit: f32) -> f32 {
     match limit.is_normal() {
         true => limit.abs().recip(),
         false => 0.0,

@@ -9,12 +9,16 @@
 //! - [`matrix()`]: which map of one layer is connected to which of the next;
 //! - [`groups()`] and [`with_legend()`]: a map of groups in colours, and their names;
 //! - [`curves()`] and [`panels()`]: line plots;
-//! - [`symmetric`], [`unit_range`], [`diverging`] and [`heat`] turn values of any range into pixels.
+//! - [`symmetric`], [`unit_range`], [`between`], [`diverging`] and [`heat`] turn values of any range into
+//!   pixels, and [`wave`] a signal, an image of height 1, into a tile with curves.
+//!
+//! Sheets show images of other than one or three channels as their planes side by side.
 
 mod axis;
 mod canvas;
 mod colour;
 mod curves;
+mod drawable;
 mod frame;
 mod layout;
 mod legend;
@@ -25,8 +29,9 @@ mod png;
 mod table;
 mod text;
 
-pub use colour::{diverging, heat, limit, peak, symmetric, unit_range};
+pub use colour::{diverging, extremes, heat, limit, peak, symmetric, unit_range};
 pub use curves::{Axes, Panel, Series, curves, panels};
+pub use drawable::{between, drawable, wave};
 pub use legend::{GROUPS, groups, with_legend};
 pub use matrix::matrix;
 pub use mosaic::{MosaicOptions, Tile, mosaic};

@@ -1,6 +1,7 @@
 //! Sheets of many small images: filters, feature maps, patches.
 
 use super::canvas::{Canvas, FAINT_INK};
+use super::drawable::drawable;
 use super::layout::{CAPTION, GAP, Heading, MARGIN, SHEET};
 use super::{png, text};
 use crate::data::Image;
@@ -11,7 +12,7 @@ const TILE: (usize, usize) = (48, 160);
 /// One image of a sheet.
 #[derive(Clone, Debug)]
 pub struct Tile {
-    /// One or three channels, values in `[0, 1]`; any size.
+    /// Values in `[0, 1]`; any size.
     pub image: Image,
     /// A few words under the image, or nothing.
     pub caption: String,
@@ -52,14 +53,15 @@ pub struct MosaicOptions {
 ///
 /// [`Error::Input`] where there is no tile, or one that cannot be drawn.
 pub fn mosaic(tiles: &[Tile], options: &MosaicOptions) -> Result<Image> {
-    for (i, tile) in tiles.iter().enumerate() {
+    let images: Vec<_> = tiles.iter().map(|tile| drawable(&tile.image)).collect();
+    for (i, image) in images.iter().enumerate() {
         png::check_drawable(
-            &tile.image,
+            image,
             &format!("tile {i} of the mosaic {:?}", options.title),
         )?;
     }
-    let height = tiles.iter().map(|tile| tile.image.height).max();
-    let width = tiles.iter().map(|tile| tile.image.width).max();
+    let height = images.iter().map(|image| image.height).max();
+    let width = images.iter().map(|image| image.width).max();
     let (Some(height), Some(width)) = (height, width) else {
         return Err(Error::Input(format!(
             "the mosaic {:?} has no tiles; give it at least one image",
@@ -75,7 +77,15 @@ pub fn mosaic(tiles: &[Tile], options: &MosaicOptions) -> Result<Image> {
         let room = ((SHEET - 2 * MARGIN) / columns)
             .saturating_sub(GAP)
             .min(TILE.1);
-        (room / width.max(height)).max(TILE.0.div_ceil(width.max(height)))
+        // Planes side by side are to be seen one by one.
+        let side = match tiles
+            .iter()
+            .any(|tile| !matches!(tile.image.channels, 1 | 3))
+        {
+            true => width.min(height),
+            false => width.max(height),
+        };
+        (room / width.max(height)).max(TILE.0.div_ceil(side))
     });
     let zoom = zoom.max(1);
 
@@ -94,7 +104,7 @@ pub fn mosaic(tiles: &[Tile], options: &MosaicOptions) -> Result<Image> {
         heading.height + 2 * MARGIN + rows * line - GAP,
     );
     heading.draw(&mut canvas);
-    for (i, Tile { image, caption }) in tiles.iter().enumerate() {
+    for (i, (Tile { caption, .. }, image)) in tiles.iter().zip(&images).enumerate() {
         let x = MARGIN + i % columns * (cell + GAP);
         let y = heading.height + MARGIN + i / columns * line;
         let left = x + (width - image.width) * zoom / 2;
@@ -199,7 +209,7 @@ mod tests {
         assert!(error.to_string().contains("no tiles"));
         let bad = [
             Tile::from(Image::zeros(1, 2, 2)),
-            Tile::from(Image::zeros(4, 2, 2)),
+            Tile::from(Image::zeros(1, 0, 2)),
         ];
         let error = mosaic(&bad, &MosaicOptions::default()).unwrap_err();
         assert!(error.to_string().contains("tile 1"), "{error}");

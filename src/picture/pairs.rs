@@ -1,13 +1,17 @@
 //! Patches beside the projections of what was seen in them.
 
-use super::{limit, symmetric};
+use super::colour::mean;
+use super::{limit, symmetric, wave};
 use crate::data::{Image, resize};
 
 /// The longest side of a patch, in pixels.
 const PATCH: usize = 96;
+/// Height and width of the curves of a signal, in pixels.
+const CURVES: [usize; 2] = [48, 96];
 
 /// Pairs of a patch and the projection of what was seen in it: projections to the left, patches to the
-/// right, three in a row, scaled down together where their `field`, height and width, is large.
+/// right, three in a row, scaled down together where their `field`, height and width, is large. Of other than
+/// one or three channels the mean is shown, of signals curves.
 pub fn pairs(pairs: &[&[Image; 2]], field: [usize; 2]) -> Image {
     const ROW: usize = 3;
     const GAP: usize = 2;
@@ -15,19 +19,32 @@ pub fn pairs(pairs: &[&[Image; 2]], field: [usize; 2]) -> Image {
     const MARGIN: usize = 8;
     let longest = field[0].max(field[1]).max(1);
     let shrink = (PATCH as f64 / longest as f64).min(1.0);
-    let cell = field.map(|side| ((side as f64 * shrink).round() as usize).max(1));
+    let is_signal = field[0] == 1;
+    let cell = match is_signal {
+        true => CURVES,
+        false => field.map(|side| ((side as f64 * shrink).round() as usize).max(1)),
+    };
     let rows = pairs.len().div_ceil(ROW).max(1);
     let step = cell.map(|side| side + GAP);
     let half = ROW * step[1] + MARGIN;
     let mut sheet = Image::zeros(3, rows * step[0] - GAP, 2 * half + MARGIN);
     sheet.values.fill(1.0);
     for (k, [patch, projection]) in pairs.iter().enumerate() {
-        let shown = symmetric(projection, Some(limit([projection])));
-        for (side, image) in [(0, &shown), (half, patch)] {
-            let fitted =
-                |n: usize, most: usize| ((n as f64 * shrink).round() as usize).clamp(1, most);
+        let most = limit([projection]);
+        let (shown, patch) = match is_signal {
+            true => (wave(projection, [-most, most]), wave(patch, [0.0, 1.0])),
+            false => (symmetric(projection, Some(most)), patch.clone()),
+        };
+        for (side, image) in [(0, &shown), (half, &patch)] {
+            let fitted = |n: usize, most: usize| match is_signal {
+                true => most,
+                false => ((n as f64 * shrink).round() as usize).clamp(1, most),
+            };
             let [height, width] = [fitted(image.height, cell[0]), fitted(image.width, cell[1])];
-            let small = resize::resize(image, height, width);
+            let mut small = resize::resize(image, height, width);
+            if !matches!(small.channels, 1 | 3) {
+                small = mean(&small);
+            }
             let corner = [k / ROW * step[0], side + k % ROW * step[1]];
             paste(&mut sheet, &small, corner);
         }

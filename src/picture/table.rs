@@ -1,6 +1,7 @@
 //! Labelled rows of images under headers.
 
 use super::canvas::{Canvas, FAINT_INK, INK};
+use super::drawable::drawable;
 use super::layout::{CAPTION, GAP, Heading, MARGIN, SHEET};
 use super::{png, text};
 use crate::data::Image;
@@ -14,7 +15,7 @@ const SPACE: usize = 2 * GAP;
 const LABELS: f32 = 320.0;
 
 /// Rows of images, each with a label in front: an input beside its reconstructions from each layer,
-/// or the strongest patches of each map. Images have one or three channels with values in `[0, 1]`,
+/// or the strongest patches of each map. Images have values in `[0, 1]`
 /// and are zoomed one by one to fill cells of one size; rows may be of different length. `headers`
 /// stand over the columns, from the first; there may be none. The result has three channels.
 ///
@@ -22,7 +23,11 @@ const LABELS: f32 = 320.0;
 ///
 /// [`Error::Input`] where there is no image, or one that cannot be drawn.
 pub fn table(title: &str, headers: &[&str], rows: &[(String, Vec<Image>)]) -> Result<Image> {
-    for (label, images) in rows {
+    let rows: Vec<(&String, Vec<_>)> = rows
+        .iter()
+        .map(|(label, images)| (label, images.iter().map(drawable).collect()))
+        .collect();
+    for (label, images) in &rows {
         for (i, image) in images.iter().enumerate() {
             png::check_drawable(image, &format!("image {i} of row {label:?} of {title:?}"))?;
         }
@@ -151,7 +156,7 @@ mod tests {
                 .to_string()
                 .contains("no images")
         );
-        let rows = [("layer 2".to_owned(), vec![image(3), Image::zeros(5, 3, 3)])];
+        let rows = [("layer 2".to_owned(), vec![image(3), Image::zeros(1, 0, 3)])];
         let error = table("t", &[], &rows).unwrap_err().to_string();
         assert!(error.contains("image 1 of row \"layer 2\""), "{error}");
     }

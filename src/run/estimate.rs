@@ -73,7 +73,7 @@ impl Work {
     /// # Errors
     /// [`Error::Config`] where numbers of maps do not fit together.
     pub fn learning(config: &Config) -> Result<Self> {
-        let sizes: Vec<_> = config.layers.iter().map(|layer| [layer.size; 2]).collect();
+        let sizes: Vec<_> = config.layers.iter().map(|layer| layer.size).collect();
         let layers = layers(&config.connectivities()?, &sizes, config);
         let copies = match config.learner().codes.has_separate_maps() {
             _ if !config.keeps_maps() => 0,

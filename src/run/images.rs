@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::{Source, State};
 use crate::config::Config;
-use crate::data::scan::{Scan, scan};
-use crate::data::{Image, Prepare, Undo, folder, scenes};
+use crate::data::scan::Scan;
+use crate::data::{Image, Prepare, Reader, Undo, array_file, scenes};
 use crate::error::{Error, Result};
 
 /// The images of a run, prepared; kept in memory if they are few, read again otherwise. Clones share what
@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Images {
     config: Config,
+    reader: Reader,
     prepare: Prepare,
     sources: Vec<Source>,
     cache: Vec<Option<Arc<Image>>>,
@@ -25,12 +26,12 @@ pub struct Images {
 }
 
 impl State {
-    /// An image file that the run never saw, prepared as its own images are, and the way back.
+    /// An image that the run never saw, prepared as its own images are, and the way back.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Input`] where it cannot be used or is smaller than the filters.
-    pub fn prepare_file(&self, path: &Path) -> Result<(Image, Undo)> {
-        let image = raw(&self.config, Some(path), 0)?;
+    pub fn prepare_file(&self, path: &Path, reader: &Reader) -> Result<(Image, Undo)> {
+        let image = raw(&self.config, reader, Some(path), 0)?;
         let prepared = self.prepare.apply(&image);
         let (prepared, undo) = prepared.map_err(|error| with_path(Some(path), error))?;
         let [_, height, width] = prepared.shape();
@@ -49,18 +50,25 @@ impl State {
 pub const CACHE_BYTES: usize = 512 << 20;
 
 impl Images {
-    /// Finds the images of a configuration, learns the preprocessing from them, and checks them.
+    /// Finds the images of a configuration, learns the preprocessing from them, and checks them. Where they
+    /// are arrays, the first decides the number of channels, unless the configuration says it.
     ///
     /// # Errors
     /// [`Error::Input`] or [`Error::Io`] for images that cannot be used.
     pub fn open(config: &Config) -> Result<Self> {
-        let (paths, remarks) = paths(config)?;
+        let reader = Reader::default();
+        let (paths, remarks) = paths(config, &reader)?;
+        let mut config = config.clone();
+        if let (None, Some(Some(first))) = (config.data.channels, paths.first()) {
+            config.data.channels = reader.channels(first)?;
+        }
+        let config = &config;
         let bare = Prepare {
             kind: config.preprocess.clone(),
             rescaling: None,
         };
         let usable = |i: usize, path: Option<&Path>| {
-            let image = raw(config, path, i)?;
+            let image = raw(config, &reader, path, i)?;
             // The preprocessing itself does not know which file is too small for it.
             bare.output_size(image.height, image.width)
                 .map_err(|error| with_path(path, error))?;
@@ -73,7 +81,7 @@ impl Images {
         });
         let prepare = config.preprocess.fit(images);
         all_usable(paths.len(), failures)?;
-        let images = Self::check(config, prepare?, paths, Vec::new())?;
+        let images = Self::check(config, reader, prepare?, paths, Vec::new())?;
         Ok(Self { remarks, ..images })
     }
 
@@ -82,7 +90,7 @@ impl Images {
     /// # Errors
     /// [`Error::Input`] for images that cannot be used, or none.
     pub fn given(config: &Config, images: Vec<Image>) -> Result<Self> {
-        let channels = if config.data.colour { 3 } else { 1 };
+        let channels = config.data.planes();
         for (i, image) in images.iter().enumerate() {
             if image.channels != channels {
                 return Err(Error::Input(format!(
@@ -96,7 +104,8 @@ impl Images {
             return Err(Error::Input("there are no images to learn from".to_owned()));
         }
         let prepare = config.preprocess.fit(images.iter().cloned().map(Ok))?;
-        Self::check(config, prepare, vec![None; images.len()], images)
+        let paths = vec![None; images.len()];
+        Self::check(config, Reader::default(), prepare, paths, images)
     }
 
     /// Finds the images of a configuration, for a preprocessing that was learnt from others.
@@ -104,19 +113,22 @@ impl Images {
     /// # Errors
     /// As [`Images::open`].
     pub fn prepared_by(config: &Config, prepare: Prepare) -> Result<Self> {
-        let (paths, remarks) = paths(config)?;
-        let images = Self::check(config, prepare, paths, Vec::new())?;
+        let reader = Reader::default();
+        let (paths, remarks) = paths(config, &reader)?;
+        let images = Self::check(config, reader, prepare, paths, Vec::new())?;
         Ok(Self { remarks, ..images })
     }
 
     fn check(
         config: &Config,
+        reader: Reader,
         prepare: Prepare,
         paths: Vec<Option<PathBuf>>,
         given: Vec<Image>,
     ) -> Result<Self> {
         let mut images = Self {
             config: config.clone(),
+            reader,
             prepare,
             sources: Vec::new(),
             cache: vec![None; paths.len()],
@@ -160,12 +172,24 @@ impl Images {
     pub fn resume(state: &State) -> Self {
         Self {
             config: state.config.clone(),
+            reader: Reader::default(),
             prepare: state.prepare.clone(),
             sources: state.images.clone(),
             cache: vec![None; state.images.len()],
             given: Arc::new([]),
             remarks: Vec::new(),
         }
+    }
+
+    /// The configuration that they were found by, with their number of channels.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether a limit on their sides would scale them down: pictures, but not arrays.
+    pub fn can_be_scaled(&self) -> bool {
+        let mut paths = self.sources.iter().filter_map(|s| s.path.as_deref());
+        !paths.any(|path| array_file(path).is_some())
     }
 
     /// What is known of each image.
@@ -195,7 +219,12 @@ impl Images {
     pub fn raw(&self, i: usize) -> Result<Image> {
         match self.given.get(i) {
             Some(image) => Ok(image.clone()),
-            None => raw(&self.config, self.sources[i].path.as_deref(), i),
+            None => raw(
+                &self.config,
+                &self.reader,
+                self.sources[i].path.as_deref(),
+                i,
+            ),
         }
     }
 
@@ -245,7 +274,7 @@ impl Images {
         let image = match self.given.get(i) {
             Some(image) => image,
             None => {
-                read = raw(&self.config, path, i)?;
+                read = raw(&self.config, &self.reader, path, i)?;
                 &read
             }
         };
@@ -257,7 +286,7 @@ impl Images {
 
 /// The files of a configuration, absolute, so that a run can be resumed from any folder, `None` for
 /// each sample scene; and what was left out.
-fn paths(config: &Config) -> Result<(Vec<Option<PathBuf>>, Vec<String>)> {
+fn paths(config: &Config, reader: &Reader) -> Result<(Vec<Option<PathBuf>>, Vec<String>)> {
     let data = &config.data;
     let Some(folder) = &data.images else {
         return Ok((vec![None; data.sample_count], Vec::new()));
@@ -265,7 +294,7 @@ fn paths(config: &Config) -> Result<(Vec<Option<PathBuf>>, Vec<String>)> {
     let Scan {
         images: mut files,
         remarks,
-    } = scan(folder, &data.exclude)?;
+    } = reader.find(folder, &data.exclude)?;
     files.truncate(data.limit.unwrap_or(usize::MAX));
     let absolute = files.into_iter().map(|file| {
         std::path::absolute(&file)
@@ -342,14 +371,18 @@ fn moved_away(error: Error) -> Error {
     }
 }
 
-fn raw(config: &Config, path: Option<&Path>, i: usize) -> Result<Image> {
+fn raw(config: &Config, reader: &Reader, path: Option<&Path>, i: usize) -> Result<Image> {
     let data = &config.data;
-    match path {
-        Some(path) => folder::read(path, data.colour, data.max_side),
-        None => {
-            let image = scenes::sample(i, data.sample_size, config.seed);
-            Ok(if data.colour { image } else { image.grey() })
-        }
+    if let Some(path) = path {
+        return reader.read(path, data.planes(), data.max_side);
+    }
+    let image = scenes::sample(i, data.sample_size, config.seed);
+    match data.planes() {
+        1 => Ok(image.grey()),
+        3 => Ok(image),
+        n => Err(Error::Config(format!(
+            "the sample scenes have 3 channels, or 1 in grey, and data.channels is {n}; give images"
+        ))),
     }
 }
 

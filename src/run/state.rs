@@ -191,7 +191,7 @@ impl State {
     pub fn new(config: Config, prepare: Prepare, images: Vec<Source>) -> Result<Self> {
         Ok(Self {
             connectivity: config.connectivities()?,
-            sizes: config.layers.iter().map(|l| [l.size; 2]).collect(),
+            sizes: config.layers.iter().map(|l| l.size).collect(),
             config,
             prepare,
             images,

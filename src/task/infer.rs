@@ -1,6 +1,8 @@
 //! `infer`: the maps of new images under the frozen filters of a run, by the same optimisation that
 //! learning uses.
 
+pub mod anomaly;
+mod drawing;
 mod files;
 mod problem_file;
 mod report;
@@ -8,24 +10,24 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
+use self::anomaly::{Effort, Usual};
+pub use self::files::MapsFormat;
 use self::files::{Job, Plan};
 pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row, Settings};
+use super::visualize::receptive_field;
 use super::{Callback, Event, Interrupt};
-use crate::arrays::{self, Array, Bundle};
+use crate::arrays::{self, Bundle};
 use crate::config::Form;
-use crate::data::{Image, Undo, psnr, snr};
+use crate::data::{Image, Reader, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::model::Network;
-use crate::picture;
 use crate::report::Results;
-use crate::run::{Run, State, nothing_learnt, to_image, to_tensor};
+use crate::run::{Images, Run, State, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
@@ -36,7 +38,7 @@ pub struct Options {
     pub checkpoint: PathBuf,
     /// Which of its checkpoints.
     pub which: CheckpointSelector,
-    /// A folder of images, searched recursively, or one image.
+    /// A folder of images, searched recursively, one image, or a file of arrays, see [`Reader`].
     pub images: PathBuf,
     /// Patterns of names and paths in that folder to leave out.
     pub exclude: Vec<String>,
@@ -54,61 +56,21 @@ pub struct Options {
     pub limits: Limits,
     /// The files that the maps are written to.
     pub maps_format: MapsFormat,
+    /// Score how foreign each image is to those of the run, see [`anomaly`].
+    pub anomaly: bool,
     /// Replace results that are there already.
     pub overwrite: bool,
     /// Go on where it is estimated to take more memory or disk than there is.
     pub force: bool,
 }
 
-/// The kind of file that maps are written to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MapsFormat {
-    /// `NAME-maps.npz`
-    #[default]
-    Npz,
-    /// `NAME-maps.safetensors`
-    Safetensors,
-    /// The maps are not written.
-    None,
-}
-
-impl MapsFormat {
-    /// The ending of the file, if there is to be one.
-    fn ending(self) -> Option<&'static str> {
-        match self {
-            Self::Npz => Some("npz"),
-            Self::Safetensors => Some("safetensors"),
-            Self::None => None,
-        }
-    }
-}
-
-impl fmt::Display for MapsFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.ending().unwrap_or("none"))
-    }
-}
-
-impl FromStr for MapsFormat {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let all = [Self::Npz, Self::Safetensors, Self::None];
-        all.into_iter()
-            .find(|format| format.to_string() == name)
-            .ok_or_else(|| {
-                Error::Config(format!(
-                    "there is no format '{name}' for maps; choose npz, safetensors or none"
-                ))
-            })
-    }
-}
-
 /// Infers the maps of all images. For each image it writes, as soon as they are found,
 ///
 /// ```text
 /// OUT/SUBFOLDER/NAME-maps.npz   layer1, layer2, ..: the sparse maps, [K, H + h - 1, W + w - 1]
-/// OUT/SUBFOLDER/NAME.png        the image, its reconstruction from each layer, the error
+///                               layer1.anomaly, ..: with scores, that of each pixel, [H, W]
+///                               of an image of arrays: image, layer1.reconstruction, ..: [C, H, W]
+/// OUT/SUBFOLDER/NAME.png        the image, its reconstruction from each layer, the error, the scores
 /// OUT/table.csv, table.json     a row for each image and layer, so far
 /// ```
 ///
@@ -137,9 +99,10 @@ pub fn run(
             "images cannot be scaled down to a longest side of 0 pixels; give at least 1".into(),
         ));
     }
+    let own = options.anomaly.then(|| Images::resume(&run.state));
     let max_side = &mut run.state.config.data.max_side;
     *max_side = options.max_side.or(*max_side);
-    let coder = Coder::new(&run, options, device)?;
+    let mut coder = Coder::new(&run, options, device)?;
     let Plan {
         images,
         jobs,
@@ -160,6 +123,15 @@ pub fn run(
         ..Report::new(options, &coder, images)?
     };
     results.table(&report.table(), &report)?;
+    if let Some(own) = own {
+        match coder.usual(own, observer)? {
+            Some(usual) => coder.usual = usual,
+            None => {
+                report.interrupted = true;
+                return Ok(report);
+            }
+        }
+    }
     for (i, job) in jobs.iter().enumerate() {
         let inferred = coder.infer(job, observer);
         match inferred.and_then(|inferred| {
@@ -205,12 +177,19 @@ struct Coder<'a> {
     encoder: Encoder<'a>,
     joint: bool,
     device: &'a Device,
+    reader: Reader,
+    /// What is usual in each stage, where it is asked for.
+    usual: Vec<Usual>,
 }
+
+/// Images of the run, spread over all, that say what is usual.
+const USUAL: usize = 24;
 
 /// The results of one image.
 struct Inferred {
     /// The pixels, of the area that the preprocessing keeps.
     original: Image,
+    is_array: bool,
     layers: Vec<InferredLayer>,
 }
 
@@ -219,6 +198,8 @@ struct InferredLayer {
     codes: Image,
     /// Pixels.
     reconstruction: Image,
+    /// How foreign each pixel is, and what is usual.
+    scores: Option<(Image, Usual)>,
 }
 
 impl<'a> Coder<'a> {
@@ -234,6 +215,20 @@ impl<'a> Coder<'a> {
                  no joint form"
                     .into(),
             ));
+        }
+        if options.anomaly && run.learnt().is_pooled() {
+            return Err(Error::Config(
+                "an anomaly score needs maps that lie over the pixels, and those of an adaptive run are \
+                 pooled; use a run of another form"
+                    .into(),
+            ));
+        }
+        if options.anomaly && state.images.is_empty() {
+            return Err(Error::Config(format!(
+                "{} has no images of its own, which would say what is usual; an anomaly score needs a run that \
+                 was trained",
+                options.checkpoint.display()
+            )));
         }
         let stage = |layers, objective| Stage {
             layers,
@@ -272,6 +267,8 @@ impl<'a> Coder<'a> {
             },
             joint,
             device,
+            reader: Reader::default(),
+            usual: Vec::new(),
         })
     }
 
@@ -293,6 +290,7 @@ impl<'a> Coder<'a> {
             joint: self.joint,
             limits: options.limits,
             maps: options.maps_format.to_string(),
+            anomaly: options.anomaly,
         })
     }
 
@@ -315,32 +313,94 @@ impl<'a> Coder<'a> {
 
     /// None where an interruption left the image half done.
     fn infer(&self, job: &Job, observer: &dyn Callback<Event>) -> Result<Option<Inferred>> {
-        let (prepared, undo) = self.state.prepare_file(&job.image)?;
+        let (prepared, undo) = self.state.prepare_file(&job.image, &self.reader)?;
         let original = undo.invert(&prepared)?;
-        let images = to_tensor(&prepared, self.device);
+        let Some(coded) = self.code(&prepared, observer)? else {
+            return Ok(None);
+        };
+        let layers = coded
+            .iter()
+            .enumerate()
+            .map(|(stage, (stack, solved))| {
+                let usual = self.usual.get(stage);
+                self.result(job, (stack, solved), &prepared, (&undo, &original), usual)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Some(Inferred {
+            original,
+            is_array: job.is_array,
+            layers,
+        }))
+    }
+
+    /// The codes of each stage, and the linear map from them to the image; none after an interruption.
+    fn code(
+        &self,
+        prepared: &Image,
+        observer: &dyn Callback<Event>,
+    ) -> Result<Option<Vec<(Network, Solved)>>> {
+        let images = to_tensor(prepared, self.device);
         let coded = self.encoder.encode(images, &mut Interrupt(observer))?;
-        let mut layers = Vec::new();
-        for Encoded { layer, solved } in &coded {
-            if solved.reason == Reason::Interrupted {
-                return Ok(None);
-            }
-            let codes = coded.iter().map(|one| (one.layer, &one.solved.codes));
-            let stack = self.encoder.network.stack(0..layer + 1, codes)?;
-            layers.push(self.result(job, &stack, solved, &prepared, (&undo, &original))?);
+        if coded
+            .iter()
+            .any(|one| one.solved.reason == Reason::Interrupted)
+        {
+            return Ok(None);
         }
-        Ok(Some(Inferred { original, layers }))
+        let stack = |layer: usize| {
+            let codes = coded.iter().map(|one| (one.layer, &one.solved.codes));
+            self.encoder.network.stack(0..layer + 1, codes)
+        };
+        let stacks: Vec<_> = coded
+            .iter()
+            .map(|one| stack(one.layer))
+            .collect::<Result<_>>()?;
+        let solved = coded.into_iter().map(|Encoded { solved, .. }| solved);
+        Ok(Some(stacks.into_iter().zip(solved).collect()))
+    }
+
+    /// What is usual in each stage, from images of the run; none after an interruption.
+    fn usual(
+        &self,
+        mut own: Images,
+        observer: &mut dyn Callback<Event>,
+    ) -> Result<Option<Vec<Usual>>> {
+        let there = own.sources().len();
+        let count = there.min(USUAL);
+        observer.event(Event::Note(format!(
+            "coding {count} of the {there} images of the run, which say what is usual"
+        )));
+        let mut stages: Vec<Vec<Effort>> = vec![Vec::new(); self.encoder.stages.len()];
+        for k in 0..count {
+            let prepared = own.get(k * there / count)?;
+            let Some(coded) = self.code(&prepared, observer)? else {
+                return Ok(None);
+            };
+            for ((stack, solved), efforts) in coded.iter().zip(&mut stages) {
+                let planes = to_image(&stack.synthesize(solved.codes.clone()), 0)?;
+                efforts.push(effort(stack, &solved.codes, &prepared, &planes)?);
+            }
+        }
+        Ok(stages.iter().map(|efforts| Usual::of(efforts)).collect())
     }
 
     fn result(
         &self,
         job: &Job,
-        stack: &Network,
-        solved: &Solved,
+        (stack, solved): (&Network, &Solved),
         prepared: &Image,
         (undo, original): (&Undo, &Image),
+        usual: Option<&Usual>,
     ) -> Result<InferredLayer> {
         let planes = stack.synthesize(solved.codes.clone());
         let planes = to_image(&planes, 0)?;
+        let codes = to_image(&solved.codes, 0)?;
+        let effort = usual.map(|usual| {
+            let effort = effort(stack, &solved.codes, prepared, &planes)?;
+            Ok((effort.scores(usual), *usual))
+        });
+        let scores: Option<_> = effort.transpose()?;
+        let largest = scores.as_ref().map(|(scores, _)| anomaly::largest(scores));
         let reconstruction = undo.invert(&planes)?;
         let last = solved.last();
         let row = Row {
@@ -351,56 +411,54 @@ impl<'a> Coder<'a> {
             penalty: last.at.penalty,
             gap: last.at.gap,
             snr: (!original.is_flat()).then(|| snr(prepared, &planes)),
-            psnr: (!original.is_flat()).then(|| psnr(original, &reconstruction)),
+            psnr: (!original.is_flat() && !job.is_array).then(|| psnr(original, &reconstruction)),
             density: last.at.density,
             steps: last.step,
             seconds: last.seconds,
             reason: solved.reason,
+            anomaly: largest.map(|(score, _)| score),
+            place: largest.map(|(_, place)| place),
         };
         Ok(InferredLayer {
             row,
-            codes: to_image(&solved.codes, 0)?,
+            codes,
             reconstruction,
+            scores,
         })
     }
+}
+
+/// The residual of a reconstruction and its codes over each pixel.
+fn effort(stack: &Network, codes: &Tensor<4>, prepared: &Image, planes: &Image) -> Result<Effort> {
+    let field = receptive_field(stack);
+    let codes = to_image(&stack.boundary().widened(codes.clone(), field), 0)?;
+    let mut residual = prepared.clone();
+    for (r, x) in residual.values.iter_mut().zip(&planes.values) {
+        *r -= x;
+    }
+    Ok(Effort::new(&residual, &codes, field))
 }
 
 fn write(job: &Job, inferred: &Inferred, results: &Results) -> Result<()> {
     if let Some(name) = &job.maps {
         let mut bundle = Bundle::default();
+        let mut put = |name: String, image: &Image, axes: usize| {
+            bundle.put(name, &image.shape()[3 - axes..], image.values.clone())
+        };
+        if job.is_array {
+            put("image".into(), &inferred.original, 3)?;
+        }
         for layer in &inferred.layers {
-            let codes = Array::new(layer.codes.shape().to_vec(), layer.codes.values.clone())?;
             let name = format!("layer{}", layer.row.layer);
-            bundle.arrays.insert(name, codes);
+            if job.is_array {
+                put(format!("{name}.reconstruction"), &layer.reconstruction, 3)?;
+            }
+            if let Some((scores, _)) = &layer.scores {
+                put(format!("{name}.anomaly"), scores, 2)?;
+            }
+            put(name, &layer.codes, 3)?;
         }
         arrays::write(results.path(name)?, &bundle, true)?;
     }
     results.picture(&job.picture, &inferred.picture(&job.name)?)
-}
-
-impl Inferred {
-    /// One row: the image, the reconstruction from each layer, the error of the last.
-    fn picture(&self, title: &str) -> Result<Image> {
-        let mut headers = vec!["image".to_string()];
-        let mut images = vec![self.original.clone()];
-        for layer in &self.layers {
-            let ratio = layer.row.psnr.map(|psnr| format!(": {psnr:.1} dB"));
-            headers.push(format!(
-                "layer {}{}",
-                layer.row.layer,
-                ratio.unwrap_or_default()
-            ));
-            images.push(layer.reconstruction.clone());
-        }
-        if let Some(last) = self.layers.last() {
-            let mut error = last.reconstruction.clone();
-            for (e, y) in error.values.iter_mut().zip(&self.original.values) {
-                *e -= y;
-            }
-            headers.push(format!("error, grey ± {:.2}", picture::peak([&error])));
-            images.push(picture::symmetric(&error, None));
-        }
-        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
-        picture::table(title, &headers, &[(String::new(), images)])
-    }
 }

@@ -17,7 +17,7 @@ mod test_runs;
 
 use std::path::{Path, PathBuf};
 
-use crate::data::scan::scan;
+use crate::data::scan::{Scan, scan};
 use crate::error::Result;
 pub use crate::solve::Callback;
 pub use crate::train::Event;
@@ -31,10 +31,14 @@ fn find_images(
     exclude: &[String],
     observer: &mut dyn Callback<Event>,
 ) -> Result<Vec<PathBuf>> {
-    let found = scan(path, exclude)?;
+    Ok(tell_found(scan(path, exclude)?, observer))
+}
+
+/// The images that were found; tells what was left out.
+fn tell_found(found: Scan, observer: &mut dyn Callback<Event>) -> Vec<PathBuf> {
     let remarks = found.remarks.into_iter();
     remarks.for_each(|remark| observer.event(Event::Note(remark)));
-    Ok(found.images)
+    found.images
 }
 
 /// Lets a solver ask the callback of a task whether to stop.

@@ -9,7 +9,7 @@
 //! use deconvnet::data::scenes;
 //! use deconvnet::train::Trainer;
 //!
-//! let layer = LayerSettings { maps: Some(4), size: 5, epochs: 2, ..LayerSettings::default() };
+//! let layer = LayerSettings { maps: Some(4), size: [5, 5], epochs: 2, ..LayerSettings::default() };
 //! let config = Config { layers: vec![layer], ..Config::default() };
 //! let images = scenes::sample_set(2, 24, 1);
 //! let mut trainer = Trainer::in_memory(config, images, &Device::flex())?;
@@ -76,13 +76,18 @@ fn check_sizes(config: &Config, images: &Images) -> Result<()> {
     let too_small = sources.iter().enumerate().filter_map(|(i, source)| {
         let [_, mut height, mut width] = source.shape;
         for (l, layer) in config.layers.iter().enumerate() {
-            let [h, w] = [layer.size; 2];
+            let [h, w] = layer.size;
             let pooled = l > 0 && !config.layers[l - 1].pool.is_none();
             if !pooled && (height < h || width < w) {
+                let instead = match (height, h > 1) {
+                    (1, true) => {
+                        format!("filters of signals have one row, such as size = [1, {w}]")
+                    }
+                    _ => "remove the image, or choose smaller filters".into(),
+                };
                 return Some(Error::Input(format!(
                     "{}: what layer {} has to explain is {height} x {width} after preprocessing, \
-                     smaller than its {h} x {w} filters; remove the image, or choose smaller \
-                     filters",
+                     smaller than its {h} x {w} filters; {instead}",
                     images.name(i),
                     l + 1
                 )));

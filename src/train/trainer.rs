@@ -77,10 +77,11 @@ impl Trainer {
     pub fn in_folder(config: Config, path: &Path, device: &Device, force: bool) -> Result<Self> {
         config.check()?;
         let images = Images::open(&config)?;
+        let config = images.config().clone();
         check_sizes(&config, &images)?;
         if !force {
             let free = Free::here(is_cpu(device), path);
-            Work::learning(&config)?.check(&images.shapes(), free, true)?;
+            Work::learning(&config)?.check(&images.shapes(), free, images.can_be_scaled())?;
         }
         let folder = Store::Folder(Box::new(RunFolder::create(path)?));
         Self::new(config, images, folder, device)
@@ -90,7 +91,8 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::in_memory`].
-    pub fn new(config: Config, images: Images, store: Store, device: &Device) -> Result<Self> {
+    pub fn new(mut config: Config, images: Images, store: Store, device: &Device) -> Result<Self> {
+        config.data.channels = images.config().data.channels;
         config.check()?;
         check_sizes(&config, &images)?;
         let network = config.network()?.init(device)?;

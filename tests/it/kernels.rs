@@ -111,6 +111,30 @@ fn both_algorithms_equal_the_plain_loops_for_filters_larger_than_the_image() {
     }
 }
 
+/// Signals and images of many channels, at every number of taps that has its own code.
+#[test]
+fn both_algorithms_equal_the_plain_loops_for_signals_of_any_number_of_channels() {
+    let mut rng = rng(23);
+    for (planes, maps) in [(1, 5), (2, 3), (7, 4), (31, 2)] {
+        for (image, filter) in [
+            ([1, 1], [1, 3]),
+            ([1, 50], [1, 1]),
+            ([1, 37], [1, 4]),
+            ([1, 200], [1, 9]),
+            ([1, 90], [1, 31]),
+            ([9, 12], [3, 5]),
+        ] {
+            let case = Case {
+                g: Connectivity::full(planes, maps),
+                batch: 2,
+                image,
+                filter,
+            };
+            assert_every_algorithm(&case, &mut rng);
+        }
+    }
+}
+
 /// 160 columns give several tiles in a row, 130 x 260 residuals several strips of rows.
 #[test]
 fn both_algorithms_equal_the_plain_loops_over_many_tiles_and_strips() {

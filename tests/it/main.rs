@@ -1,6 +1,7 @@
 //! Tests of the library as a whole, through its public interface: one program, because linking
 //! is slow.
 
+mod arrays;
 mod backends;
 mod conv;
 mod convnet;

@@ -110,7 +110,7 @@ fn assert_snr_of_2010(set: &str, wanted: f64) {
         preprocess: Preprocess::local_mean(),
         layers: vec![LayerSettings {
             maps: Some(9),
-            size: 7,
+            size: [7, 7],
             p: 0.8,
             epochs: 5,
             ..LayerSettings::default()

@@ -29,7 +29,7 @@ impl Settings {
     fn new(name: &'static str, solver: SolverName, change: impl FnOnce(&mut Config)) -> Self {
         let layer = |maps, size, epochs| LayerSettings {
             maps: Some(maps),
-            size,
+            size: [size; 2],
             epochs,
             sparsity: Sparsity::OfMax { of_max: 0.2 },
             ..LayerSettings::default()

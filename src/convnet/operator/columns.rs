@@ -168,7 +168,7 @@ pub(super) fn correlate<T: Number>(
                 let length = part.len() / out;
                 for (y, part) in y.chunks_mut(windows).zip(part.chunks(length)) {
                     let y = &mut y[start * across..][..length];
-                    y.iter_mut().zip(part).for_each(|(y, &p)| *y = *y + p);
+                    y.iter_mut().zip(part).for_each(|(y, &p)| *y += p);
                 }
             }
         });
@@ -298,11 +298,11 @@ fn scatter<T: Number>(columns: &[T], x: &mut [T], part: &Range<usize>, geometry:
             match geometry.windows[1].stride {
                 1 => {
                     let x = x[to..to + count].iter_mut();
-                    x.zip(columns).for_each(|(x, &c)| *x = *x + c);
+                    x.zip(columns).for_each(|(x, &c)| *x += c);
                 }
                 stride => {
                     let x = x[to..].iter_mut().step_by(stride);
-                    x.zip(columns).for_each(|(x, &c)| *x = *x + c);
+                    x.zip(columns).for_each(|(x, &c)| *x += c);
                 }
             }
         });
@@ -318,11 +318,11 @@ fn add_taps<T: Number>(x: &[T], weight: &[T], y: &mut [T], geometry: &Geometry) 
         match geometry.windows[1].stride {
             1 => {
                 let x = &x[from..from + count];
-                y.zip(x).for_each(|(y, &x)| *y = *y + tap * x);
+                y.zip(x).for_each(|(y, &x)| *y += tap * x);
             }
             stride => {
                 let x = x[from..].iter().step_by(stride);
-                y.zip(x).for_each(|(y, &x)| *y = *y + tap * x);
+                y.zip(x).for_each(|(y, &x)| *y += tap * x);
             }
         }
     });

@@ -141,6 +141,36 @@ fn local_mean_brings_the_data_set_to_range_two() {
     assert!((range.sum / range.count as f64).abs() < 1e-7, "{range:?}");
 }
 
+/// The reverse of a signal, and each of its rows as a plane of its own, change nothing: there is one
+/// dimension, and no channel sees another.
+#[test]
+fn windows_over_a_signal_lie_along_its_columns() {
+    let image = sample(7, 1, 40);
+    for kind in kinds() {
+        let prepare = kind.fit([Ok(image.clone())]).unwrap();
+        let (prepared, undo) = prepare.apply(&image).unwrap();
+        let (height, width) = prepare.output_size(1, 40).unwrap();
+        assert_eq!((height, prepared.shape()), (1, [7, 1, width]));
+        let margin = (40 - width) / 2;
+        let kept: Vec<f32> = (0..7)
+            .flat_map(|c| image.plane(c)[margin..margin + width].to_vec())
+            .collect();
+        assert_close(&undo.invert(&prepared).unwrap().values, &kept, 1e-6);
+        // An image of equal rows has the same local statistics.
+        let mut tall = Image::zeros(7, 30, 40);
+        for c in 0..7 {
+            let rows = tall.plane_mut(c).chunks_exact_mut(40);
+            rows.for_each(|row| row.copy_from_slice(image.plane(c)));
+        }
+        let (rows, _) = prepare.apply(&tall).unwrap();
+        for c in 0..7 {
+            assert_close(prepared.plane(c), &rows.plane(c)[..width], 1e-5);
+        }
+    }
+    let short = Preprocess::local_mean().fit([Ok(sample(1, 1, 4))]);
+    assert!(error(short).contains("over 1 x 5"));
+}
+
 #[test]
 fn flat_images_become_zero_and_come_back() {
     let mut image = Image::zeros(3, 6, 7);

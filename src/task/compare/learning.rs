@@ -51,7 +51,8 @@ pub(super) fn run(
         }
         Filters::Learn | Filters::Given(_) => {
             let images = Images::open(&options.config)?;
-            (images, options.random_filters(device)?, None)
+            let network = Options::random_filters(&images, device)?;
+            (images, network, None)
         }
     };
     tell_remarks(callback, &images);

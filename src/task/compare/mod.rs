@@ -210,8 +210,8 @@ impl Options {
     }
 
     /// Layer 1 with random filters, the same for every contender.
-    fn random_filters(&self, device: &Device) -> Result<Network> {
-        let mut config = self.config.network()?;
+    fn random_filters(images: &Images, device: &Device) -> Result<Network> {
+        let mut config = images.config().network()?;
         config.layers.truncate(1);
         config.init(device)
     }

@@ -15,7 +15,7 @@ fn options(what: Mode, folder: &tempfile::TempDir) -> Options {
     config.layers.truncate(1);
     let layer = &mut config.layers[0];
     layer.maps = Some(4);
-    layer.size = 5;
+    layer.size = [5, 5];
     layer.epochs = 1;
     layer.p = 1.0;
     layer.sparsity = Sparsity::OfMax { of_max: 0.1 };

@@ -50,7 +50,7 @@ impl fmt::Display for Imported {
 /// that [`super::export`] wrote or that is laid out like it, or one with filters `D0`
 /// `[M, C, h, w]` and a weight `lmbda`, as in [`crate::problem`].
 ///
-/// Numbers of maps, filter sizes, connectivity and colour are what the filters say. The weights of
+/// Numbers of maps, filter sizes, connectivity and channels are what the filters say. The weights of
 /// the objectives are those in the file, else those of `config`. All else, the preprocessing above
 /// all, is that of `config`; without one, that of the file; without either, the default with contrast
 /// normalisation, which needs no images. Maps in the file are not taken over, and filters are not
@@ -123,12 +123,6 @@ impl Source<'_> {
         for (l, layer) in layers.iter().enumerate() {
             let planes = layer.connectivity.planes();
             match below {
-                None if !matches!(planes, 1 | 3) => {
-                    return self.fail(format!(
-                        "the filters of layer 1 are for {planes} planes, but images have 1 (grey) \
-                         or 3 (colour)"
-                    ));
-                }
                 Some(maps) if maps != planes => {
                     return self.fail(format!(
                         "the filters of layer {} are for {planes} planes, but layer {l} has {maps} \
@@ -273,7 +267,9 @@ impl Source<'_> {
             described.push(describe(base, layer, objective));
             config.train.boundary = layer.boundary;
             if l == 0 {
-                config.data.colour = g.planes() == 3;
+                let planes = g.planes();
+                config.data.colour = planes == 3;
+                config.data.channels = (!matches!(planes, 1 | 3)).then_some(planes);
             }
         }
         config.layers = described;
@@ -355,11 +351,9 @@ impl Source<'_> {
 /// A layer as a configuration would ask for it.
 fn describe(base: LayerSettings, layer: &Layer, objective: Option<Objective>) -> LayerSettings {
     let g = &layer.connectivity;
-    let [h, w] = layer.filter_size();
     let mut described = LayerSettings {
         maps: Some(g.maps()),
-        // A configuration knows square filters only; the state keeps both sides.
-        size: h.max(w),
+        size: layer.filter_size(),
         connect: if g.is_full() {
             Connect::Named(ConnectName::Full)
         } else {

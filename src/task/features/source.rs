@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::arrays::Bundle;
 use crate::config::{Config, Form};
 use crate::convnet::{Convnet, Layer, Model, Preprocess};
-use crate::data::{Image, folder};
+use crate::data::{Image, Reader, folder};
 use crate::error::{Error, Result};
 use crate::features::gradient;
 use crate::files;
@@ -462,7 +462,7 @@ impl Coded {
     }
 
     fn maps(&self, path: &Path) -> Result<Vec<Image>> {
-        let (prepared, _) = self.run.state.prepare_file(path)?;
+        let (prepared, _) = self.run.state.prepare_file(path, &Reader::default())?;
         let coded = self
             .encoder()
             .encode(to_tensor(&prepared, &self.device), &mut ())?;

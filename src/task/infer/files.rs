@@ -2,24 +2,71 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::{fmt, fs};
 
 use serde::Deserialize;
 
 use super::report::{Failure, Row, Settings};
-use super::{Coder, MapsFormat, Options};
+use super::{Coder, Options};
 use crate::backend::is_cpu;
-use crate::data::folder;
+use crate::data::{array_file, folder};
 use crate::error::{Error, Result};
 use crate::report::{RECORD, Results};
 use crate::run::{Free, Work, all_usable, checksum, flat_images};
-use crate::task::{Callback, Event, find_images};
+use crate::task::{Callback, Event, tell_found};
+
+/// The kind of file that maps are written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapsFormat {
+    /// `NAME-maps.npz`
+    #[default]
+    Npz,
+    /// `NAME-maps.safetensors`
+    Safetensors,
+    /// The maps are not written.
+    None,
+}
+
+impl MapsFormat {
+    /// The ending of the file, if there is to be one.
+    fn ending(self) -> Option<&'static str> {
+        match self {
+            Self::Npz => Some("npz"),
+            Self::Safetensors => Some("safetensors"),
+            Self::None => None,
+        }
+    }
+}
+
+impl fmt::Display for MapsFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.ending().unwrap_or("none"))
+    }
+}
+
+impl FromStr for MapsFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::Npz, Self::Safetensors, Self::None];
+        all.into_iter()
+            .find(|format| format.to_string() == name)
+            .ok_or_else(|| {
+                Error::Config(format!(
+                    "there is no format '{name}' for maps; choose npz, safetensors or none"
+                ))
+            })
+    }
+}
 
 /// One image and its results.
 #[derive(Debug)]
 pub(super) struct Job {
     pub image: PathBuf,
+    /// Whether it is of arrays.
+    pub is_array: bool,
     /// The path below the folder of images.
     pub name: String,
     /// Names of its results in the folder for them.
@@ -66,14 +113,15 @@ pub(super) fn plan(
     coder: &Coder,
     observer: &mut dyn Callback<Event>,
 ) -> Result<Plan> {
-    let found = find_images(&options.images, &options.exclude, observer)?;
+    let found = coder.reader.find(&options.images, &options.exclude)?;
+    let found = tell_found(found, observer);
     let mut jobs = jobs(options, found);
     let images = jobs.len();
     let (mut failures, mut flat) = (Vec::new(), Vec::new());
     jobs.retain_mut(|job| {
         let checked = coder
             .state
-            .prepare_file(&job.image)
+            .prepare_file(&job.image, &coder.reader)
             .and_then(|(image, undo)| {
                 job.crc32 = checksum(&image);
                 job.shape = image.shape();
@@ -146,7 +194,8 @@ pub(super) fn plan(
         let written = options.maps_format != MapsFormat::None;
         let shapes: Vec<_> = jobs.iter().map(|job| job.shape).collect();
         let free = Free::here(is_cpu(coder.device), &options.out);
-        Work::coding(coder.state, tops, written).check(&shapes, free, true)?;
+        let scaled = !jobs.iter().any(|job| job.is_array);
+        Work::coding(coder.state, tops, written).check(&shapes, free, scaled)?;
     }
     let results = claim(options, &jobs, options.overwrite || goes_on)?;
     Ok(Plan {
@@ -211,6 +260,7 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
                 PathBuf::from(name)
             };
             Job {
+                is_array: array_file(&image).is_some(),
                 image,
                 crc32: 0,
                 shape: [0; 3],
@@ -233,7 +283,8 @@ fn claim(options: &Options, jobs: &[Job], overwrite: bool) -> Result<Results> {
     let names: Vec<&PathBuf> = names.collect();
     let images: HashSet<PathBuf> = jobs
         .iter()
-        .filter_map(|job| fs::canonicalize(&job.image).ok())
+        .map(|job| array_file(&job.image).unwrap_or(&job.image))
+        .filter_map(|path| fs::canonicalize(path).ok())
         .collect();
     for result in names.iter().map(|name| options.out.join(name)) {
         if fs::canonicalize(&result).is_ok_and(|path| images.contains(&path)) {

@@ -55,6 +55,9 @@ pub struct Settings {
     pub limits: Limits,
     /// The kind of file of the maps.
     pub maps: String,
+    /// Whether images are scored.
+    #[serde(default)]
+    pub anomaly: bool,
 }
 
 /// How well one layer explains one image.
@@ -75,7 +78,8 @@ pub struct Row {
     /// SNR in dB of the reconstruction of the prepared image, see [`crate::data::snr`]; none of a flat
     /// image.
     pub snr: Option<f64>,
-    /// PSNR in dB of the reconstruction of the pixels, see [`crate::data::psnr`]; none of a flat image.
+    /// PSNR in dB of the reconstruction of the pixels, see [`crate::data::psnr`]; none of a flat image, nor of
+    /// arrays, whose values have no range of their own.
     pub psnr: Option<f64>,
     /// Share of the maps' elements that are not zero.
     pub density: f64,
@@ -85,6 +89,12 @@ pub struct Row {
     pub seconds: f64,
     /// Why the solver stopped.
     pub reason: Reason,
+    /// The largest score of a pixel, where images are scored, see [`super::anomaly`].
+    #[serde(default)]
+    pub anomaly: Option<f64>,
+    /// Its row and column in the area that the preprocessing keeps.
+    #[serde(default)]
+    pub place: Option<[usize; 2]>,
 }
 
 /// An image that came to nothing.
@@ -148,7 +158,7 @@ impl Report {
     pub fn table(&self) -> Table {
         let rows = &self.rows;
         let share = |i: usize| rows[i].gap.map(|gap| gap / rows[i].objective.max(1e-300));
-        Table::of(rows.len())
+        let table = Table::of(rows.len())
             .words("image", |i| Cell::text(&rows[i].image))
             .numbers("layer", |i| rows[i].layer.into())
             .numbers("objective", |i| Cell::number(rows[i].objective, OBJECTIVE))
@@ -173,7 +183,16 @@ impl Report {
                 Cell::number(rows[i].seconds, Format::Seconds)
             })
             .words("stopped by", |i| Cell::text(rows[i].reason.name()))
-            .named("reason")
+            .named("reason");
+        if !self.settings.anomaly {
+            return table;
+        }
+        let place = |[row, column]: [usize; 2]| Cell::text(format!("{row} {column}"));
+        table
+            .numbers("anomaly", |i| {
+                Cell::number(rows[i].anomaly, Format::Decimals(2))
+            })
+            .words("at", |i| rows[i].place.map_or(Cell::Absent, place))
     }
 
     /// The rows of one layer.

@@ -6,6 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::arrays::Array;
 use crate::data::folder;
 use crate::task::test_runs;
 
@@ -24,6 +25,7 @@ fn options(folder: &Path) -> Options {
             ..Limits::default()
         },
         maps_format: MapsFormat::Npz,
+        anomaly: false,
         overwrite: false,
         force: false,
     }

@@ -8,7 +8,7 @@ use crate::data::Image;
 use crate::error::Result;
 use crate::invert::{InverseEvaluation, Operator, Padding};
 use crate::picture::{
-    Axes, MosaicOptions, Panel, Series, Tile, curves, heat, mosaic, panels, peak,
+    Axes, MosaicOptions, Panel, Series, Tile, between, curves, extremes, heat, mosaic, panels, peak,
 };
 use crate::solve::Point;
 
@@ -142,8 +142,8 @@ pub(super) fn recovered(
     }
     let (x, y) = (x.map(plain), plain(y));
     let all: Vec<Image> = all.iter().map(plain).collect();
-    let (darkest, lightest) = range(&y);
-    let (low, high) = x.as_ref().map_or((darkest, lightest), range);
+    let [darkest, lightest] = extremes(&y);
+    let [low, high] = x.as_ref().map_or([darkest, lightest], extremes);
     let difference = |image: &Image| {
         let x = x.as_ref().filter(|x| x.shape() == image.shape())?;
         let pairs = image.values.iter().zip(&x.values);
@@ -294,29 +294,9 @@ fn plain(tensor: &Tensor<4>) -> Image {
     }
 }
 
-/// The least and the largest value.
-fn range(image: &Image) -> (f32, f32) {
-    let values = image.values.iter().copied();
-    values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| {
-        (low.min(v), high.max(v))
-    })
-}
-
 /// `low` becomes black and `high` white; drawable, whatever the channels.
 fn scaled(image: &Image, low: f32, high: f32) -> Image {
-    let scale = if high > low {
-        (high - low).recip()
-    } else {
-        0.0
-    };
-    let values = image
-        .values
-        .iter()
-        .map(|v| ((v - low) * scale).clamp(0.0, 1.0));
-    montage(&Image {
-        values: values.collect(),
-        ..*image
-    })
+    montage(&between(image, [low, high]))
 }
 
 /// Images of other than one or three channels as a square of their planes.

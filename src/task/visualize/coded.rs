@@ -4,9 +4,10 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::data::{Image, Undo};
+use crate::data::{Image, Reader, Undo, array_file};
 use crate::error::Result;
 use crate::model::Network;
+use crate::picture::extremes;
 use crate::run::{Images, Run, to_tensor};
 use crate::task::{Callback, Event, Interrupt};
 
@@ -18,6 +19,8 @@ pub(super) struct Coded {
     pub(super) prepared: Image,
     /// The way back to pixels.
     pub(super) undo: Undo,
+    /// The values that are drawn black and white: 0 and 1 of a picture, the least and the largest of arrays.
+    pub(super) range: [f32; 2],
     /// Layer, from 0, and codes `[1, K, ..]`, of each layer that has maps of its own.
     pub(super) codes: Vec<(usize, Tensor<4>)>,
 }
@@ -34,6 +37,7 @@ impl Coded {
     ) -> Result<Self> {
         let prepared = images.get(i)?;
         let (_, undo) = images.prepare().apply(&images.raw(i)?)?;
+        let path = images.sources()[i].path.as_deref();
         let codes = match run.state.keeps_maps() {
             true => top_layers(run)
                 .into_iter()
@@ -43,6 +47,7 @@ impl Coded {
             false => encode(run, &prepared, device, observer)?,
         };
         Ok(Self {
+            range: range(path, &undo.invert(&prepared)?),
             name: short(&images.name(i)),
             prepared,
             undo,
@@ -57,11 +62,13 @@ impl Coded {
     pub(super) fn from_file(
         run: &Run,
         path: &Path,
+        reader: &Reader,
         device: &Device,
         observer: &dyn Callback<Event>,
     ) -> Result<Self> {
-        let (prepared, undo) = run.state.prepare_file(path)?;
+        let (prepared, undo) = run.state.prepare_file(path, reader)?;
         Ok(Self {
+            range: range(Some(path), &undo.invert(&prepared)?),
             codes: encode(run, &prepared, device, observer)?,
             name: short(&path.display().to_string()),
             prepared,
@@ -79,6 +86,14 @@ impl Coded {
     /// The pixels that were prepared.
     pub(super) fn pixels(&self) -> Result<Image> {
         self.undo.invert(&self.prepared)
+    }
+}
+
+/// The values of an image that are drawn black and white; of the library's own images, as of pictures.
+fn range(path: Option<&Path>, pixels: &Image) -> [f32; 2] {
+    match path.and_then(array_file) {
+        None if pixels.height > 1 => [0.0, 1.0],
+        _ => extremes(pixels),
     }
 }
 

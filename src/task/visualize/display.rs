@@ -1,6 +1,7 @@
 //! Making images and maps fit a sheet.
 
 use crate::data::Image;
+use crate::picture::{between, diverging, peak, symmetric, wave};
 
 /// Images are brought to at most this side, and zoomed as near to it as whole zooms allow; pixels.
 const SIDE: usize = 240;
@@ -13,13 +14,37 @@ pub(super) fn paper() -> Image {
     }
 }
 
-/// How many times a pixel of [`shrunk`] `image` is to be drawn.
-pub(super) fn zoom(image: &Image) -> usize {
-    let side = image.height.max(image.width).div_ceil(block(image));
-    (SIDE / side.max(1)).max(1)
+/// Values around zero as a tile: grey, or of a signal curves. The limit is that of [`symmetric`].
+pub(super) fn signed(image: &Image, limit: Option<f32>) -> Image {
+    if image.height > 1 {
+        return symmetric(image, limit);
+    }
+    let limit = limit.unwrap_or_else(|| peak([image]));
+    wave(image, [-limit, limit])
 }
 
-/// An image too large for a sheet, as the means of blocks; others as they are.
+/// A map of codes as a tile: in colour, or of a signal as a curve.
+pub(super) fn map(codes: &Image) -> Image {
+    match codes.height {
+        1 => signed(codes, None),
+        _ => diverging(codes, None),
+    }
+}
+
+/// Pixels as a tile, which are drawn from the first value to the second.
+pub(super) fn pixels(image: &Image, range: [f32; 2]) -> Image {
+    match image.height {
+        1 => wave(image, range),
+        _ => between(image, range),
+    }
+}
+
+/// How many times a pixel of a tile, as it is drawn, is to be drawn.
+pub(super) fn zoom(tile: &Image) -> usize {
+    (SIDE / tile.height.max(tile.width)).max(1)
+}
+
+/// An image too large for a sheet, as the means of blocks; others, and signals, as they are.
 pub(super) fn shrunk(image: &Image) -> Image {
     blocks(image, block(image), |values| {
         values.iter().sum::<f32>() / values.len() as f32
@@ -59,7 +84,16 @@ pub(super) fn enlarged(map: Image, beside: &Image) -> Image {
 
 /// The side of the blocks that `image` is shrunk by.
 fn block(image: &Image) -> usize {
-    image.height.max(image.width).div_ceil(SIDE).max(1)
+    if image.height == 1 {
+        return 1;
+    }
+    // Of other than one or three channels the planes stand side by side.
+    let columns = match image.channels {
+        1 | 3 => 1.0,
+        many => (many as f64).sqrt(),
+    };
+    let side = columns * image.height.max(image.width) as f64;
+    ((side / SIDE as f64).ceil() as usize).max(1)
 }
 
 /// One value for each `size x size` block; blocks at the far borders may be smaller.

@@ -2,12 +2,13 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use super::display::signed;
 use super::gallery::Gallery;
 use crate::connectivity::Connectivity;
 use crate::data::Image;
 use crate::error::Result;
 use crate::model::{Boundary, Network};
-use crate::picture::{MosaicOptions, Tile, matrix, mosaic, symmetric};
+use crate::picture::{MosaicOptions, Tile, matrix, mosaic};
 use crate::run::{Run, to_image};
 
 /// Maps projected at a time: bounds the memory of wide layers.
@@ -69,7 +70,7 @@ pub(super) fn draw(run: &Run, gallery: &mut Gallery) -> Result<Vec<Vec<Image>>> 
             let tiles: Vec<Tile> = filters
                 .iter()
                 .enumerate()
-                .map(|(k, filter)| Tile::new(symmetric(filter, None), caption(g, k)))
+                .map(|(k, filter)| Tile::new(signed(filter, None), caption(g, k)))
                 .collect();
             let [height, width] = receptive_field(&network);
             let options = MosaicOptions {
@@ -77,6 +78,8 @@ pub(super) fn draw(run: &Run, gallery: &mut Gallery) -> Result<Vec<Vec<Image>>> 
                     "Layer {number}: {} filters in {height} x {width} pixels",
                     g.maps()
                 ),
+                // A plot is as large as it should be.
+                zoom: (height == 1).then_some(1),
                 ..MosaicOptions::default()
             };
             gallery.save(

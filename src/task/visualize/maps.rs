@@ -3,12 +3,12 @@
 use burn::tensor::Tensor;
 
 use super::coded::Coded;
-use super::display::{self, shrunk};
+use super::display::{self, shrunk, signed};
 use super::gallery::Gallery;
 use crate::data::Image;
 use crate::error::Result;
 use crate::model::Network;
-use crate::picture::{MosaicOptions, Tile, diverging, limit, mosaic, symmetric};
+use crate::picture::{MosaicOptions, Tile, drawable, limit, mosaic};
 use crate::run::{Run, to_image};
 
 /// Maps shown, and how many of them side by side.
@@ -41,23 +41,24 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
     // Shrinking averages much of a prepared image away, so its brightness is set after that.
     let prepared = shrunk(&coded.prepared);
     let shown = Some(limit([&prepared]));
+    let pixels = |image: &Image| display::pixels(&shrunk(image), coded.range);
     let in_front = [
         [
-            Tile::new(shrunk(&coded.pixels()?), "image"),
-            Tile::new(shrunk(&coded.undo.invert(&sum)?), "from all maps"),
+            Tile::new(pixels(&coded.pixels()?), "image"),
+            Tile::new(pixels(&coded.undo.invert(&sum)?), "from all maps"),
         ],
         [
-            Tile::new(symmetric(&prepared, shown), "prepared"),
-            Tile::new(symmetric(&shrunk(&sum), shown), "sum of all maps"),
+            Tile::new(signed(&prepared, shown), "prepared"),
+            Tile::new(signed(&shrunk(&sum), shown), "sum of all maps"),
         ],
     ];
     let strongest_added = Some(limit(&adds));
     let mut pairs = strongest.iter().zip(&adds).map(|(&k, added)| {
         let share = 100.0 * strength[k] / all.max(f64::MIN_POSITIVE);
-        let map = display::enlarged(display::shrunk_map(&maps, k), &prepared);
+        let map = display::enlarged(display::shrunk_map(&maps, k), &drawable(&prepared));
         [
-            Tile::new(diverging(&map, None), format!("map {k}: {share:.1} %")),
-            Tile::new(symmetric(added, strongest_added), "adds"),
+            Tile::new(display::map(&map), format!("map {k}: {share:.1} %")),
+            Tile::new(signed(added, strongest_added), "adds"),
         ]
     });
     let paper = Tile::from(display::paper());
@@ -72,12 +73,20 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
     }
     let options = MosaicOptions {
         title: format!(
-            "{}, layer {}: its strongest maps (red +, blue -; share of all magnitudes) and what each adds",
+            "{}, layer {}: its strongest maps ({}share of all magnitudes) and what each adds",
             coded.name,
-            network.layers().len()
+            network.layers().len(),
+            if maps.height > 1 {
+                "red +, blue -; "
+            } else {
+                ""
+            }
         ),
         columns: Some(1 + COLUMNS),
-        zoom: Some(display::zoom(&maps).min(display::zoom(&coded.prepared))),
+        zoom: tiles
+            .iter()
+            .map(|tile| display::zoom(&drawable(&tile.image)))
+            .min(),
     };
     mosaic(&tiles, &options)
 }

@@ -33,7 +33,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Callback, Event, find_images};
+use super::{Callback, Event, tell_found};
+use crate::data::Reader;
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, all_usable};
 use crate::store::CheckpointSelector;
@@ -80,7 +81,7 @@ pub enum Subject {
     /// A training image by its number, from 1, with the maps that the run has stored for it, or, of an
     /// online run, that it finds anew.
     Training(usize),
-    /// A file; its maps are found with the solver and the weights of the run.
+    /// A file, or a path into a file of arrays; its maps are found with the solver and the weights of the run.
     File(PathBuf),
 }
 
@@ -144,9 +145,11 @@ pub fn run(
         Some(out) if *out != own => (out.clone(), options.overwrite),
         _ => (own, true),
     };
+    let reader = Reader::default();
     let searched = match &options.images {
         Some(path) => {
-            let found = find_images(path, &options.exclude, observer)?;
+            let found = reader.find(path, &options.exclude)?;
+            let found = tell_found(found, observer);
             found.into_iter().map(Source::File).collect()
         }
         None => training(&run),
@@ -174,13 +177,14 @@ pub fn run(
         looked += 1;
         failures.extend(match source {
             Source::Training(i) => images.get(*i).err(),
-            Source::File(path) => run.state.prepare_file(path).err(),
+            Source::File(path) => run.state.prepare_file(path, &reader).err(),
         });
     }
     all_usable(looked, failures)?;
     let mut artist = Artist {
         run: &run,
         images: &mut images,
+        reader,
         device,
         gallery: Gallery::new(folder, overwrite)?,
     };
@@ -209,6 +213,7 @@ pub fn pictures_of(
     let mut artist = Artist {
         run,
         images,
+        reader: Reader::default(),
         device,
         gallery: Gallery::new(out.to_path_buf(), true)?,
     };
@@ -254,6 +259,8 @@ fn training_image(run: &Run, number: usize) -> Result<usize> {
 struct Artist<'a> {
     run: &'a Run,
     images: &'a mut Images,
+    /// Of other images.
+    reader: Reader,
     device: &'a Device,
     gallery: Gallery,
 }
@@ -322,13 +329,14 @@ impl Artist<'_> {
             let Self {
                 run,
                 images,
+                reader,
                 device,
                 gallery,
             } = self;
             // To the end, also after an interruption: what was found is shown.
             let again = &mut |i: usize| match &searched[i] {
                 Source::Training(i) => Coded::of_training(run, images, *i, device, &()),
-                Source::File(path) => Coded::from_file(run, path, device, &()),
+                Source::File(path) => Coded::from_file(run, path, reader, device, &()),
             };
             parts.draw(run, again, gallery)?;
             let above = |coded: &Coded| coded.codes.iter().any(|(layer, _)| *layer > 0);
@@ -351,7 +359,9 @@ impl Artist<'_> {
             Source::Training(i) => {
                 Coded::of_training(self.run, self.images, *i, self.device, observer)
             }
-            Source::File(path) => Coded::from_file(self.run, path, self.device, observer),
+            Source::File(path) => {
+                Coded::from_file(self.run, path, &self.reader, self.device, observer)
+            }
         }
     }
 }

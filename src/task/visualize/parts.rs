@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Tensor, TensorData};
 
 use super::coded::{Coded, top_layers};
+use super::display::signed;
 use super::gallery::Gallery;
 use super::maps::ranked;
 use crate::data::{Image, resize};
@@ -101,7 +102,7 @@ impl Search {
             for (image, places) in by_image {
                 let coded = again(image)?;
                 let network = coded.stack(run, layer)?;
-                let pixels = coded.pixels()?;
+                let pixels = picture::between(&coded.pixels()?, coded.range);
                 for place in places {
                     pairs.insert((place.map, image), project(&network, &pixels, place)?);
                 }
@@ -121,10 +122,7 @@ impl Search {
                     .filter_map(|k| {
                         let [_, projection] = found(k).first()?;
                         let limit = Some(picture::limit([projection]));
-                        Some(Tile::new(
-                            picture::symmetric(projection, limit),
-                            k.to_string(),
-                        ))
+                        Some(Tile::new(signed(projection, limit), k.to_string()))
                     })
                     .collect();
                 let options = MosaicOptions {
@@ -134,7 +132,10 @@ impl Search {
                         tiles.len(),
                         maps.len()
                     ),
-                    zoom: Some((96 / field[0].max(1)).max(1)),
+                    zoom: Some(match field[0] {
+                        1 => 1,
+                        rows => (96 / rows).max(1),
+                    }),
                     ..MosaicOptions::default()
                 };
                 if !tiles.is_empty() {

@@ -1,13 +1,14 @@
 //! The places of many images where a map is strongest.
 
 use super::coded::{Coded, top_layers};
+use super::display;
 use super::filters::receptive_field;
 use super::gallery::Gallery;
 use super::maps::ranked;
 use crate::data::Image;
 use crate::error::Result;
 use crate::model::Boundary;
-use crate::picture::{symmetric, table};
+use crate::picture::table;
 use crate::run::{Run, to_image};
 
 /// Maps shown of each layer.
@@ -38,6 +39,8 @@ struct MapSearch {
 struct Place {
     value: f32,
     patch: Image,
+    /// The values that are drawn black and white.
+    range: [f32; 2],
 }
 
 impl Search {
@@ -71,7 +74,13 @@ impl Search {
             };
             let maps = to_image(&self.boundary.widened(codes.clone(), *field), 0)?;
             for (k, map) in found.iter_mut().enumerate() {
-                map.add(maps.plane(k), maps.width, &pixels, *field, self.per_map);
+                map.add(
+                    maps.plane(k),
+                    maps.width,
+                    (&pixels, coded.range),
+                    *field,
+                    self.per_map,
+                );
             }
         }
         Ok(())
@@ -106,7 +115,7 @@ impl MapSearch {
         &mut self,
         values: &[f32],
         width: usize,
-        pixels: &Image,
+        (pixels, range): (&Image, [f32; 2]),
         field: [usize; 2],
         count: usize,
     ) {
@@ -118,7 +127,12 @@ impl MapSearch {
                 }
                 let patch = patch(pixels, [at / width, at % width], field);
                 let rank = places.partition_point(|place| place.value >= value);
-                places.insert(rank, Place { value, patch });
+                let place = Place {
+                    value,
+                    patch,
+                    range,
+                };
+                places.insert(rank, place);
                 places.truncate(count);
             }
         }
@@ -132,12 +146,13 @@ impl MapSearch {
             true => (1.0, above),
             false => (-1.0, below),
         };
-        let mut filter = symmetric(filter, None);
-        for v in &mut filter.values {
-            *v = 0.5 + sign * (*v - 0.5);
-        }
-        let patches = places.iter().map(|place| place.patch.clone());
-        std::iter::once(filter).chain(patches).collect()
+        let mut filter = filter.clone();
+        filter.values.iter_mut().for_each(|v| *v *= sign);
+        let patches = places.iter();
+        let patches = patches.map(|place| display::pixels(&place.patch, place.range));
+        std::iter::once(display::signed(&filter, None))
+            .chain(patches)
+            .collect()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Images beside what each layer makes of them.
 
 use super::coded::{Coded, top_layers};
-use super::display::shrunk;
+use super::display::{self, shrunk, signed};
 use crate::data::{Image, snr};
 use crate::error::Result;
-use crate::picture::{limit, symmetric, table};
+use crate::picture::{limit, table};
 use crate::run::{Run, to_image};
 
 /// Two rows for each image: in pixels, with the preprocessing undone, and as the network sees it.
@@ -25,8 +25,9 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
     for coded in images {
         let seen = shrunk(&coded.prepared);
         let shown = Some(limit([&seen]));
-        let mut pixels = vec![shrunk(&coded.pixels()?)];
-        let mut prepared = vec![symmetric(&seen, shown)];
+        let drawn = |image: &Image| display::pixels(&shrunk(image), coded.range);
+        let mut pixels = vec![drawn(&coded.pixels()?)];
+        let mut prepared = vec![signed(&seen, shown)];
         let mut ratios = Vec::new();
         for (layer, codes) in &coded.codes {
             let network = coded.stack(run, *layer)?;
@@ -35,8 +36,8 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
                 snr if snr.is_nan() => None,
                 snr => Some(format!("{snr:.1}")),
             });
-            pixels.push(shrunk(&coded.undo.invert(&sum)?));
-            prepared.push(symmetric(&shrunk(&sum), shown));
+            pixels.push(drawn(&coded.undo.invert(&sum)?));
+            prepared.push(signed(&shrunk(&sum), shown));
         }
         let label = match ratios.is_empty() {
             true => "prepared".to_string(),

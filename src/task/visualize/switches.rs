@@ -3,11 +3,11 @@
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
 use super::coded::Coded;
-use super::display::shrunk;
+use super::display::{shrunk, signed};
 use crate::backend;
 use crate::data::{Image, snr};
 use crate::error::Result;
-use crate::picture::{limit, symmetric, table};
+use crate::picture::{limit, table};
 use crate::pooling::Switches;
 use crate::run::{Run, to_image};
 
@@ -56,10 +56,10 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
                 .each_ref()
                 .map(|image| format!("{:.1}", snr(&coded.prepared, image)));
             let label = format!("layer {}, SNR {} dB", layer + 1, ratios.join(", "));
-            let made = made.iter().map(|image| symmetric(&shrunk(image), shown));
+            let made = made.iter().map(|image| signed(&shrunk(image), shown));
             rows.push((
                 label,
-                [symmetric(&seen, shown)].into_iter().chain(made).collect(),
+                [signed(&seen, shown)].into_iter().chain(made).collect(),
             ));
         }
     }

@@ -117,7 +117,7 @@ fn files_that_the_run_never_saw_get_maps_of_their_own() {
     assert_eq!(names(&super::run(&options, &device, &mut ()).unwrap()), ALL);
 
     let run = Run::read(&path, CheckpointSelector::Last, &device).unwrap();
-    let coded = Coded::from_file(&run, &file, &device, &()).unwrap();
+    let coded = Coded::from_file(&run, &file, &Reader::default(), &device, &()).unwrap();
     let shapes: Vec<_> = coded.codes.iter().map(|(_, codes)| codes.dims()).collect();
     assert_eq!(shapes, [[1, 4, 42, 42], [1, 10, 44, 44]]);
     let used = |(_, codes): &(usize, burn::tensor::Tensor<4>)| {

@@ -52,6 +52,20 @@ fn it_is_never_below_the_norm() {
     }
 }
 
+/// Signals of many channels: one axis has a single element.
+#[test]
+fn it_is_never_below_the_norm_for_signals() {
+    for (seed, planes) in [(100, 1), (200, 2), (300, 7)] {
+        let below = synthesis(&Connectivity::full(planes, 4), [1, 5], seed);
+        let above = synthesis(&Connectivity::full(4, 3), [1, 3], seed + 1);
+        for layers in [vec![below.clone()], vec![below, above]] {
+            let (bound, exact) = both(&layers, [1, 12]);
+            assert!(bound >= exact * (1.0 - 1e-12), "{seed}: {bound} {exact}");
+            assert!(bound <= exact * 1.5, "{seed}: {bound} {exact}");
+        }
+    }
+}
+
 /// Filters of which the norm is known.
 #[test]
 fn it_is_exact_for_deltas_and_constants() {
