@@ -58,7 +58,7 @@ fn a_run_keeps_its_boundary_and_its_signs() {
         );
         fs::create_dir(folder.join("new")).unwrap();
         let image = deconvnet::data::scenes::sample(0, 40, 9);
-        deconvnet::picture::save_png(&image, &folder.join("new/a.png")).unwrap();
+        deconvnet::picture::save_png(&image, folder.join("new/a.png")).unwrap();
         for name in ["run", "again"] {
             let line = format!("infer --checkpoint {name} --images new --out of-{name} --maps npz");
             succeeds(folder, &line);
