@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::solve::{Limits, Method, Reason, SolverName};
 use crate::store::CheckpointSelector;
-use crate::task::infer::{self, MapsFormat};
+use crate::task::infer::{self, MapsFormat, Shard};
 
 /// Flags of `infer`.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub struct InferArgs {
     #[arg(
         long,
         value_name = "RUN",
-        required_unless_present = "problem",
+        required_unless_present_any = ["problem", "merge"],
         requires = "images"
     )]
     pub checkpoint: Option<PathBuf>,
@@ -33,6 +33,12 @@ pub struct InferArgs {
     /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
     #[arg(long, value_name = "PATTERN", requires = "images")]
     pub exclude: Vec<String>,
+    /// Code only every n-th image, from the i-th on: one of n calls that write to the same folder.
+    #[arg(long, value_name = "I/N", requires = "images")]
+    pub shard: Option<Shard>,
+    /// Make one table of those of all shards in this folder.
+    #[arg(long, value_name = "OUT", conflicts_with_all = ["checkpoint", "images", "problem", "out"])]
+    pub merge: Option<PathBuf>,
     /// Solve the coding problem in this file instead: images s [K, C, H, W], filters D0 [M, C, h, w],
     /// weight lmbda, text boundary = "valid".
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "images", "joint"])]
@@ -91,6 +97,12 @@ pub struct LimitArgs {
 }
 
 pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
+    if let Some(out) = &args.merge {
+        let report = infer::merge(out, args.overwrite)?;
+        console.report(&report)?;
+        report.complete()?;
+        return Ok(true);
+    }
     match (&args.problem, &args.checkpoint, &args.images) {
         (Some(file), ..) => problem(args, file, console),
         (None, Some(run), Some(images)) => {
@@ -99,6 +111,7 @@ pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
                 which: args.at,
                 images: images.clone(),
                 exclude: args.exclude.clone(),
+                shard: args.shard,
                 out: args.out.clone().unwrap_or_else(|| "inferred".into()),
                 solver: args.solver,
                 joint: args.joint,
@@ -111,6 +124,12 @@ pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
             let report = infer::run(&options, &args.backend.device()?, &mut console.progress)?;
             console.report(&report)?;
             report.complete()?;
+            if let Some(shard) = args.shard {
+                let out = report.out.display();
+                console.tell(&format!(
+                    "this is shard {shard}; once all are done: deconvnet infer --merge {out}"
+                ))?;
+            }
             Ok(!report.interrupted)
         }
         _ => Err(Error::Config(

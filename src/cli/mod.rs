@@ -65,6 +65,8 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         deconvnet infer --checkpoint sample --images photos --out maps\n  \
         deconvnet infer --checkpoint sample --images photos --out maps --solver fista --joint\n  \
+        deconvnet infer --checkpoint sample --images photos --out maps --shard 2/8\n  \
+        deconvnet infer --merge maps\n  \
         deconvnet infer --problem code_grey_128.npz --gap 1e-5")]
     Infer(infer::InferArgs),
     /// Compare solvers from the same start with the same budget: coding, or learning.

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::report::{Failure, Row, Settings};
+use super::shard::Share;
 use super::{Coder, MapsFormat, Options};
 use crate::backend::is_cpu;
 use crate::data::folder;
 use crate::error::{Error, Result};
-use crate::report::{RECORD, Results};
+use crate::report::{Results, record};
 use crate::run::{Free, Work, all_usable, checksum, flat_images};
 use crate::task::{Callback, Event, find_images};
 
@@ -41,8 +42,9 @@ struct Record {
 
 /// What is to be done, and what is done.
 pub(super) struct Plan {
-    /// Images found.
+    /// Images found, of the shard where there is one.
     pub images: usize,
+    pub share: Option<Share>,
     pub jobs: Vec<Job>,
     pub results: Results,
     /// The results of an earlier call, and the checksums of its images.
@@ -68,6 +70,7 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let found = find_images(&options.images, &options.exclude, observer)?;
     let mut jobs = jobs(options, found);
+    let share = share(options, &mut jobs);
     let images = jobs.len();
     let (mut failures, mut flat) = (Vec::new(), Vec::new());
     jobs.retain_mut(|job| {
@@ -92,7 +95,8 @@ pub(super) fn plan(
             }
         }
     });
-    if jobs.is_empty() {
+    // A shard may be as unlucky, or have no image at all.
+    if jobs.is_empty() && share.is_none() {
         let errors = failures.into_iter().map(|failure| failure.error);
         all_usable(images, errors.collect())?;
         failures = Vec::new();
@@ -101,11 +105,12 @@ pub(super) fn plan(
         .iter()
         .map(|failure| format!("warning: {}; it is left out", failure.error))
         .collect();
-    notes.extend(flat_images(&flat, jobs.len())?);
+    let all = share.as_ref().map_or(jobs.len(), |share| share.all);
+    notes.extend(flat_images(&flat, all)?);
     notes.extend(shrunk(&jobs, coder.state.config.data.max_side));
     let record = match options.overwrite {
         true => Record::default(),
-        false => earlier(&options.out).unwrap_or_default(),
+        false => earlier(options).unwrap_or_default(),
     };
     // An image that is no longer the same makes it another set.
     let same = |job: &Job| {
@@ -151,6 +156,7 @@ pub(super) fn plan(
     let results = claim(options, &jobs, options.overwrite || goes_on)?;
     Ok(Plan {
         images,
+        share,
         jobs,
         results,
         rows: done.rows,
@@ -161,9 +167,33 @@ pub(super) fn plan(
 }
 
 /// The record of an earlier call, if it can be read.
-fn earlier(out: &Path) -> Option<Record> {
-    let text = fs::read_to_string(out.join(RECORD)).ok()?;
+fn earlier(options: &Options) -> Option<Record> {
+    let text = fs::read_to_string(options.out.join(record(&part(options)))).ok()?;
     serde_json::from_str(&text).ok()
+}
+
+/// What the names of the tables of a shard have more than those of a call that codes all images.
+fn part(options: &Options) -> String {
+    options.shard.map(|shard| shard.part()).unwrap_or_default()
+}
+
+/// Leaves the images of the shard, where there is one, and tells which they are.
+fn share(options: &Options, jobs: &mut Vec<Job>) -> Option<Share> {
+    let shard = options.shard?;
+    let all = jobs.len();
+    let mut hasher = crc32fast::Hasher::new();
+    for job in jobs.iter() {
+        hasher.update(job.name.as_bytes());
+        hasher.update(b"\n");
+    }
+    let mut index = 0..;
+    jobs.retain(|_| index.next().is_some_and(|index| shard.has(index)));
+    Some(Share {
+        shard,
+        names: jobs.iter().map(|job| job.name.clone()).collect(),
+        all,
+        crc32: hasher.finalize(),
+    })
 }
 
 /// How many images are scaled down, in words.
@@ -244,5 +274,5 @@ fn claim(options: &Options, jobs: &[Job], overwrite: bool) -> Result<Results> {
             )));
         }
     }
-    Results::claim(&options.out, &names, overwrite)
+    Results::claim_part(&options.out, &part(options), &names, overwrite)
 }
