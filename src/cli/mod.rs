@@ -13,6 +13,7 @@ mod infer;
 mod invert;
 mod output;
 mod panics;
+mod processes;
 mod progress;
 mod recipe;
 mod restore;
@@ -32,6 +33,7 @@ use console::Console;
 
 use crate::backend;
 use crate::error::{Error, Result};
+use crate::group::Group;
 
 /// Learn deconvolutional networks from images: filters, sparse feature maps, pictures of both.
 #[derive(Debug, Parser)]
@@ -143,10 +145,19 @@ pub enum Command {
 /// # Errors
 /// Whatever the command ran into; [`guard`] turns it into a message and an exit code.
 pub fn run(arguments: Arguments) -> Result<bool> {
-    let mut console = Console::new(arguments.json, arguments.quiet, catch_interrupts()?);
+    let group = match &arguments.command {
+        Command::Train(_) => processes::join()?,
+        _ => Group::alone(),
+    };
+    // Of several processes the first tells how far all are.
+    let (json, quiet) = (
+        arguments.json && group.leads(),
+        arguments.quiet || !group.leads(),
+    );
+    let mut console = Console::new(json, quiet, catch_interrupts()?);
     let console = &mut console;
     match arguments.command {
-        Command::Train(args) => train::run(&args, console),
+        Command::Train(args) => train::run(&args, &group, console),
         Command::Infer(args) => infer::run(&args, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Invert(args) => invert::run(&args, console),

@@ -9,6 +9,7 @@ use super::runs::{existing, folder, unused};
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::Result;
+use crate::group::Group;
 use crate::run::State;
 use crate::solve::SolverName;
 use crate::store::{CheckpointSelector, RunFolder};
@@ -62,24 +63,30 @@ pub struct TrainArgs {
     pub force: bool,
 }
 
-pub fn run(args: &TrainArgs, console: &mut Console) -> Result<bool> {
+pub fn run(args: &TrainArgs, group: &Group, console: &mut Console) -> Result<bool> {
     let progress = &mut console.progress;
     let report = match &args.resume {
         Some(name) => {
             let run = existing(name);
             let which = args.at.unwrap_or(CheckpointSelector::Last);
-            let (_, state): (_, State) = RunFolder::read(&run, which)?.state()?;
-            let backend = args.backend.unwrap_or(state.config.backend);
-            train::resume(&run, which, &backend.device()?, args.force, progress)?
+            let backend = || -> Result<_> {
+                let (_, state): (_, State) = RunFolder::read(&run, which)?.state()?;
+                args.backend.unwrap_or(state.config.backend).device()
+            };
+            let device = group.agree(backend())?;
+            train::resume(&run, which, &device, args.force, group, progress)?
         }
         None => {
-            let config = config(args)?;
-            let run = match &args.run {
-                Some(name) => folder(name),
-                None => unused(args.config.as_deref().or(args.data.as_deref())),
-            };
-            let device = config.backend.device()?;
-            train::start(config, &run, &device, args.force, progress)?
+            let config = group.agree(config(args))?;
+            // A name that is free for one process may be that of the folder that another has made.
+            let run = group.lead(|| {
+                Ok(match &args.run {
+                    Some(name) => folder(name),
+                    None => unused(args.config.as_deref().or(args.data.as_deref())),
+                })
+            })?;
+            let device = group.agree(config.backend.device())?;
+            train::start(config, &run, &device, args.force, group, progress)?
         }
     };
     console.report(&report)?;

@@ -19,4 +19,5 @@ mod skipped;
 mod solve;
 mod structure;
 mod support;
+mod together;
 mod versions;

@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &[]),
     ("backend", &[]),
+    ("group", &[]),
     ("machine", &[]),
     ("connectivity", &[]),
     ("pass", &["backend"]),
@@ -18,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("arrays", &["files"]),
     ("features", &["data"]),
     ("classify", &["features"]),
-    ("store", &["files"]),
+    ("store", &["files", "group"]),
     ("picture", &["data", "files"]),
     ("report", &["data", "files", "picture"]),
     ("pooling", &["backend"]),
@@ -47,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "pass",
             "connectivity",
             "backend",
+            "group",
         ],
     ),
     (
@@ -57,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "group",
             "backend",
             "connectivity",
             "data",
@@ -69,6 +72,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "run",
         &[
+            "group",
             "config",
             "backend",
             "files",
@@ -90,7 +94,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "train",
         &[
-            "run", "config", "solve", "store", "data", "model", "backend",
+            "run", "config", "solve", "store", "data", "model", "backend", "group",
         ],
     ),
     (
@@ -102,6 +106,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "task",
         &[
+            "group",
             "train",
             "run",
             "config",
@@ -127,7 +132,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "convnet", "invert", "restore", "features",
+            "group", "task", "train", "run", "config", "convnet", "invert", "restore", "features",
             "classify", "solve", "store", "data", "picture", "arrays", "problem", "model", "files",
             "backend",
         ],

@@ -64,7 +64,8 @@ fn read(out: &Path) -> Result<Vec<(Share, Report)>> {
             continue;
         };
         let text = fs::read(&path).map_err(Error::io("read", &path))?;
-        let report = serde_json::from_slice(&text).map(|report: Report| (report.share.clone(), report));
+        let report =
+            serde_json::from_slice(&text).map(|report: Report| (report.share.clone(), report));
         match report {
             Ok((Some(share), report)) if share.shard == shard => shards.push((share, report)),
             _ => {

@@ -76,9 +76,9 @@ impl FromStr for Shard {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let numbers = text.split_once('/').and_then(|(number, of)| {
-            Some((number.trim().parse().ok()?, of.trim().parse().ok()?))
-        });
+        let numbers = text
+            .split_once('/')
+            .and_then(|(number, of)| Some((number.trim().parse().ok()?, of.trim().parse().ok()?)));
         match numbers {
             Some((number, of)) if of > 0 => Self::new(number, of),
             _ => Err(Error::Config(format!(
@@ -122,9 +122,17 @@ mod tests {
     #[test]
     fn what_is_no_shard_is_told() {
         let shard: Shard = "2/8".parse().unwrap();
-        assert_eq!((shard.to_string().as_str(), shard.part().as_str()), ("2/8", "-2-of-8"));
+        assert_eq!(
+            (shard.to_string().as_str(), shard.part().as_str()),
+            ("2/8", "-2-of-8")
+        );
         assert_eq!(Shard::of_record("table-2-of-8.json"), Some(shard));
-        for name in ["table.json", "table-2-of-8.csv", "table-9-of-8.json", "table-a-of-8.json"] {
+        for name in [
+            "table.json",
+            "table-2-of-8.csv",
+            "table-9-of-8.json",
+            "table-a-of-8.json",
+        ] {
             assert_eq!(Shard::of_record(name), None, "{name}");
         }
         for text in ["0/3", "4/3", "1/0", "1", "a/b", "-1/3", "1/3/5", ""] {

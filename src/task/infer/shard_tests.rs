@@ -55,7 +55,9 @@ fn tables(out: &Path) -> [String; 2] {
     let json = fs::read_to_string(out.join("table.json")).unwrap();
     let untimed = csv.lines().map(|line| {
         let cells: Vec<_> = line.split(',').collect();
-        [&cells[..cells.len() - 2], &cells[cells.len() - 1..]].concat().join(",")
+        [&cells[..cells.len() - 2], &cells[cells.len() - 1..]]
+            .concat()
+            .join(",")
     });
     let timeless = json.lines().filter(|line| !line.contains("\"seconds\""));
     [
@@ -80,15 +82,29 @@ fn the_table_of_three_shards_is_that_of_one_call() {
     for (done, shard) in shards.into_iter().enumerate() {
         if done > 0 {
             let error = merge(&out, false).unwrap_err().to_string();
-            assert!(error.contains(&format!("{} of 3 shards", 3 - done)), "{error}");
+            assert!(
+                error.contains(&format!("{} of 3 shards", 3 - done)),
+                "{error}"
+            );
         }
         infer(&options(folder, Some(shard))).unwrap();
     }
     let merged = merge(&out, false).unwrap();
-    assert!(merged.complete().unwrap_err().to_string().contains("1 of 6 images failed"));
+    assert!(
+        merged
+            .complete()
+            .unwrap_err()
+            .to_string()
+            .contains("1 of 6 images failed")
+    );
     assert_eq!(tables(&out), wanted);
     assert_eq!(fs::read(out.join("sub/d.png")).unwrap(), pictures);
-    assert!(merge(&out, false).unwrap_err().to_string().contains("is not replaced"));
+    assert!(
+        merge(&out, false)
+            .unwrap_err()
+            .to_string()
+            .contains("is not replaced")
+    );
     merge(&out, true).unwrap();
     // What shards wrote is told from images.
     let mut among = options(folder, None);
@@ -119,7 +135,10 @@ fn shards_go_on_where_they_stopped_and_do_not_mix() {
     assert!(cut.interrupted && cut.rows.len() == 2);
     infer(&second).unwrap();
     let error = merge(&out, false).unwrap_err().to_string();
-    assert!(error.contains("1 of 2 shards") && error.contains("1/2"), "{error}");
+    assert!(
+        error.contains("1 of 2 shards") && error.contains("1/2"),
+        "{error}"
+    );
     assert_eq!(infer(&first).unwrap().rows.len(), 6);
     assert_eq!(merge(&out, false).unwrap().rows.len(), 10);
     // Other settings, another number of shards, or other images are another set.
