@@ -9,6 +9,7 @@ use super::runs::existing;
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::solve::{Limits, Method, Reason, SolverName};
 use crate::store::CheckpointSelector;
 use crate::task::infer::{self, MapsFormat, Shard};
@@ -96,7 +97,14 @@ pub struct LimitArgs {
     pub every: Option<usize>,
 }
 
-pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
+impl InferArgs {
+    /// Whether the processes that were started together share the images.
+    pub fn is_shared(&self) -> bool {
+        self.checkpoint.is_some() && self.shard.is_none()
+    }
+}
+
+pub fn run(args: &InferArgs, group: &Group, console: &mut Console) -> Result<bool> {
     if let Some(out) = &args.merge {
         let report = infer::merge(out, args.overwrite)?;
         console.report(&report)?;
@@ -111,19 +119,29 @@ pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
                 which: args.at,
                 images: images.clone(),
                 exclude: args.exclude.clone(),
-                shard: args.shard,
+                shard: match group.is_alone() {
+                    true => args.shard,
+                    false => Some(Shard::new(group.rank() + 1, group.size())?),
+                },
                 out: args.out.clone().unwrap_or_else(|| "inferred".into()),
                 solver: args.solver,
                 joint: args.joint,
                 max_side: args.max_side,
-                limits: limits(&args.limits, args.solver)?,
+                limits: group.agree(limits(&args.limits, args.solver))?,
                 maps_format: args.maps,
                 overwrite: args.overwrite,
                 force: args.force,
             };
-            let report = infer::run(&options, &args.backend.device()?, &mut console.progress)?;
+            let device = args.backend.device();
+            let inferred =
+                device.and_then(|device| infer::run(&options, &device, &mut console.progress));
+            let mut report = group.agree(inferred)?;
+            report.interrupted = group.any(report.interrupted);
+            if !(group.is_alone() || report.interrupted) {
+                report = group.lead(|| infer::merge(&options.out, args.overwrite))?;
+            }
             console.report(&report)?;
-            report.complete()?;
+            group.agree(report.complete())?;
             if let Some(shard) = args.shard {
                 let out = report.out.display();
                 console.tell(&format!(

@@ -147,6 +147,7 @@ pub enum Command {
 pub fn run(arguments: Arguments) -> Result<bool> {
     let group = match &arguments.command {
         Command::Train(_) => processes::join()?,
+        Command::Infer(args) if args.is_shared() => processes::join()?,
         _ => Group::alone(),
     };
     // Of several processes the first tells how far all are.
@@ -158,7 +159,7 @@ pub fn run(arguments: Arguments) -> Result<bool> {
     let console = &mut console;
     match arguments.command {
         Command::Train(args) => train::run(&args, &group, console),
-        Command::Infer(args) => infer::run(&args, console),
+        Command::Infer(args) => infer::run(&args, &group, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Invert(args) => invert::run(&args, console),
         Command::Denoise(args) => restore::denoise(&args, console),

@@ -10,7 +10,7 @@ mod mpi;
 mod place;
 pub mod threads;
 
-use std::fmt::Debug;
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 pub use place::{Place, thread_count};
 
 /// What a member of a group can do; the rest of [`Group`] is made of it.
-pub trait Member: Debug + Send + Sync {
+pub trait Member: Send + Sync {
     /// Which one it is, from 0.
     fn rank(&self) -> usize;
 
@@ -42,14 +42,19 @@ pub trait Member: Debug + Send + Sync {
 
 /// The processes that work on one task, seen from one of them; see [the module](self). Clones are the
 /// same member.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Group(Option<Arc<Joined>>);
 
-#[derive(Debug)]
 struct Joined {
     member: Box<dyn Member>,
     /// The first that has failed, once all know of it.
     failed: OnceLock<usize>,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "member {} of {}", self.rank(), self.size())
+    }
 }
 
 /// Of two members, whether they have the same rank in as large a group.

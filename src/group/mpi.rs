@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 
 /// One of the processes that MPI started; MPI is shut down when it is dropped, which has to be done by the
 /// thread that joined.
-#[derive(Debug)]
 pub(super) struct Process {
     rank: usize,
     size: usize,

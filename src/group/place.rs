@@ -34,6 +34,13 @@ impl Place {
         Self::told(|name| env::var(name).ok())
     }
 
+    /// Which of the machine's NVIDIA devices is this process's own, from 0, of those that it may see.
+    pub fn device(self) -> usize {
+        let visible = env::var("CUDA_VISIBLE_DEVICES").ok();
+        let count = visible.map_or(usize::MAX, |list| list.split(',').count());
+        self.local_rank % count
+    }
+
     fn told(variable: impl Fn(&str) -> Option<String>) -> Self {
         let number = |names: [&str; 3]| {
             // Slurm writes `4(x2),3`: the first is that of most machines.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &[]),
-    ("backend", &[]),
     ("group", &[]),
+    ("backend", &["group"]),
     ("machine", &[]),
     ("connectivity", &[]),
     ("pass", &["backend"]),
