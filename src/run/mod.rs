@@ -191,7 +191,8 @@ impl Run {
         let Store::Folder(folder) = &mut self.store else {
             return Ok(());
         };
-        if folder.group().leads() {
+        let group = folder.group().clone();
+        let write = || {
             folder.put("filters", &save(self.network.clone())?)?;
             let layers = state.layers_of(state.position.stage.min(state.stages() - 1));
             for (layer, moments) in layers.clone().zip(moments) {
@@ -200,7 +201,9 @@ impl Run {
             for (layer, statistics) in layers.zip(statistics) {
                 folder.put(&statistics_name(layer), &save(statistics.clone())?)?;
             }
-        }
+            Ok(())
+        };
+        group.lead(write)?;
         let step = folder.last_step().map_or(0, |step| step + 1);
         folder.commit(step, state, best)
     }

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::SparseBatch;
+use crate::backend::is_cpu;
 use crate::conv;
 use crate::error::Result;
 use crate::group::Group;
@@ -148,7 +149,7 @@ impl FilterProblem<'_> {
     pub fn solve(&self, step: FilterStep) -> Result<Tensor<4>> {
         let filters = self.network.layers()[self.layer].filters.val();
         let data = match self.sparse {
-            Some(sparse) => self.group.total(sparse.data()),
+            Some(sparse) => self.whole(sparse.data()),
             None => self.sum(filters.zeros_like(), |network, maps, data| {
                 self.gradient(network, maps, data.weighted(data.images().clone()))
             })?,
@@ -231,7 +232,7 @@ impl FilterProblem<'_> {
     /// The normal operator, `f -> A'm A f + h f`, `A f = R(f) z`.
     fn normal(&self, filters: &Tensor<4>) -> Result<Tensor<4>> {
         let present = match self.sparse {
-            Some(sparse) => self.group.total(sparse.normal(filters)),
+            Some(sparse) => self.whole(sparse.normal(filters)),
             None => {
                 let g = &self.network.layers()[self.layer].connectivity;
                 self.sum(filters.zeros_like(), |network, maps, data| {
@@ -266,7 +267,7 @@ impl FilterProblem<'_> {
     /// Those of reading a batch.
     pub fn energies(&self) -> Result<Tensor<4>> {
         if let Some(sparse) = self.sparse {
-            return Ok(self.group.total(sparse.energies()));
+            return Ok(self.whole(sparse.energies()));
         }
         let filters = self.network.layers()[self.layer].filters.val();
         let zeros = Tensor::zeros(
@@ -304,21 +305,33 @@ impl FilterProblem<'_> {
         }
     }
 
-    /// The sum of a term over all batches, and over all members of the group.
+    /// A sum over the batches of this member as one over those of the whole group.
+    fn whole(&self, sum: Tensor<4>) -> Tensor<4> {
+        let dtype = self.network.layers()[self.layer].filters.val().dtype();
+        self.group.total(sum).cast(dtype)
+    }
+
+    /// The sum of a term over all batches. On the processor they are added in double precision, so that
+    /// hardly a bit depends on which member of a group has which.
     fn sum(
         &self,
-        mut sum: Tensor<4>,
+        zeros: Tensor<4>,
         term: impl Fn(&Network, Tensor<4>, DataTerm) -> Tensor<4>,
     ) -> Result<Tensor<4>> {
+        let dtype = match is_cpu(&zeros.device()) {
+            true => DType::F64,
+            false => zeros.dtype(),
+        };
+        let mut sum = zeros.cast(dtype);
         (self.batches)(&mut |batch| {
             let network = self
                 .network
                 .clone()
                 .at(batch.switches)?
                 .with_top_of(&batch.maps);
-            sum = sum.clone() + term(&network, batch.maps, batch.data);
+            sum = sum.clone() + term(&network, batch.maps, batch.data).cast(dtype);
             Ok(())
         })?;
-        Ok(self.group.total(sum))
+        Ok(self.whole(sum))
     }
 }
