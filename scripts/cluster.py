@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """What learning by several processes costs: measured here at 1 and 2 processes, and from that predicted for more.
 
-    scripts/cluster.py PROGRAM [--svg FILE] [--sizes small,medium,large]
+    scripts/cluster.py PROGRAM [--svg FILE] [--sizes small,medium,large] [--repeats N]
 
 PROGRAM is a deconvnet with the feature mpi. Every process has one thread. Needs mpirun and Python, no packages; prints
-the tables of docs/cluster.md. The time of a step is the median over the steps of the second epoch on, by the trace.
+the tables of docs/cluster.md. Every run is repeated, the same work each time; a step takes the least of its times, by the
+trace, so that other work on the machine counts little.
 """
 
 import argparse
@@ -31,8 +32,14 @@ NETWORKS = {"fast network": (2e-6, 10e9), "Ethernet": (30e-6, 1.2e9)}
 AT = [2, 8, 64, 512]
 
 
-def steps(program, folder, size, batch, processes, count):
-    """Seconds of each step but for those of the first epoch."""
+def steps(program, folder, size, batch, processes, count, repeats):
+    """Seconds of each step but for those of the first epoch, the least of some repeats."""
+    runs = [run(program, folder, f"{k}-{size}-{batch}-{processes}", size, batch, processes, count) for k in range(repeats)]
+    return [min(each) for each in zip(*runs)]
+
+
+def run(program, folder, name, size, batch, processes, count):
+    """Seconds of each step of one run."""
     planes, maps, side, image = SIZES[size]
     config = f"""
 seed = 1
@@ -55,12 +62,11 @@ size = {side}
 epochs = 3
 sparsity = {{ of_max = 0.2 }}
 """
-    name = f"{size}-{batch}-{processes}"
     path = Path(folder) / f"{name}.toml"
     path.write_text(config)
     launch = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(processes)] if processes > 1 else []
-    run = Path(folder) / name
-    command = [program, "train", "--quiet", "-c", str(path), "--run", str(run)]
+    folder = Path(folder) / name
+    command = [program, "train", "--quiet", "-c", str(path), "--run", str(folder)]
     environment = os.environ | {
         "RAYON_NUM_THREADS": "1",
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -68,7 +74,7 @@ sparsity = {{ of_max = 0.2 }}
         "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
     }
     subprocess.run(launch + command, env=environment, check=True, stdout=sys.stderr)
-    lines = [json.loads(line) for line in (run / "trace.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "trace.jsonl").read_text().splitlines()]
     ends = {}
     for line in lines:
         if line["batch"] is not None:
@@ -96,11 +102,11 @@ def efficiency(of, batch, processes, network):
     return predicted(of, batch, 1, network) / processes / predicted(of, batch, processes, network)
 
 
-def measure(program, folder, size):
+def measure(program, folder, size, repeats):
     planes, maps, side, _ = SIZES[size]
-    single = steps(program, folder, size, 1, 1, 8)
+    single = steps(program, folder, size, 1, 1, 8, repeats)
     four, eight, divided = (
-        statistics.median(steps(program, folder, size, b, p, 16)) for b, p in [(4, 1), (8, 1), (8, 2)]
+        statistics.mean(steps(program, folder, size, b, p, 24, repeats)) for b, p in [(4, 1), (8, 1), (8, 2)]
     )
     image = (eight - four) / 4
     return {
@@ -142,11 +148,12 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--svg")
     parser.add_argument("--sizes", default=",".join(SIZES))
+    parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for size in args.sizes.split(","):
-            found[size] = measure(os.path.abspath(args.program), folder, size)
+            found[size] = measure(os.path.abspath(args.program), folder, size, args.repeats)
     print("| size | planes, maps, filters, images | numbers of the filters | ms an image | ms a step beside | spread of images |")
     print("|---|---|---|---|---|---|")
     for size, of in found.items():

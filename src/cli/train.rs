@@ -39,6 +39,9 @@ pub struct TrainArgs {
     /// split, adam, fista, descent or ista.
     #[arg(long)]
     pub solver: Option<SolverName>,
+    /// Images coded side by side; several processes share them.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
     /// Epochs of every layer.
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -53,7 +56,7 @@ pub struct TrainArgs {
     pub run: Option<PathBuf>,
     /// Go on with this run instead of starting one.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "exclude", "limit", "max_side",
-        "grey", "solver", "epochs", "seed", "run"])]
+        "grey", "solver", "batch", "epochs", "seed", "run"])]
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
     #[arg(long, value_name = "WHICH", requires = "resume")]
@@ -110,6 +113,7 @@ fn config(args: &TrainArgs) -> Result<Config> {
     data.max_side = args.max_side.or(data.max_side);
     data.colour &= !args.grey;
     config.train.solver = args.solver.unwrap_or(config.train.solver);
+    config.train.batch = args.batch.unwrap_or(config.train.batch);
     config.seed = args.seed.unwrap_or(config.seed);
     config.backend = args.backend.unwrap_or(config.backend);
     for layer in &mut config.layers {
