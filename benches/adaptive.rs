@@ -16,6 +16,7 @@ use clap::Parser;
 use deconvnet::Result;
 use deconvnet::backend::{self, Backend};
 use deconvnet::connectivity::Connectivity;
+use deconvnet::group::Group;
 use deconvnet::linop::noise;
 use deconvnet::model::{Constraint, LayerConfig, Network, NetworkConfig, Objective};
 use deconvnet::pooling::{Pool, Switches};
@@ -95,6 +96,7 @@ fn main() -> Result<()> {
                 sparse: None,
                 statistics: None,
                 constraint: Constraint::UnitFilters,
+                group: &Group::alone(),
             };
             let solve = |cg| {
                 median(&device, &options, || {

@@ -9,6 +9,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use deconvnet::config::Config;
 use deconvnet::data::scenes;
+use deconvnet::group::Group;
 use deconvnet::picture::save_png;
 use deconvnet::solve::Limits;
 use deconvnet::store::CheckpointSelector;
@@ -29,7 +30,7 @@ fn main() -> deconvnet::Result<()> {
     )?;
     let (size, device) = (config.data.sample_size, Device::flex());
     let run = folder.join("run");
-    train::start(config, &run, &device, false, &mut ())?;
+    train::start(config, &run, &device, false, &Group::alone(), &mut ())?;
     let images = folder.join("images");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     for i in 0..3 {
@@ -54,6 +55,7 @@ fn main() -> deconvnet::Result<()> {
         out: folder.join("scored"),
         solver: None,
         joint: false,
+        shard: None,
         max_side: None,
         limits: Limits {
             steps: 60,

@@ -16,6 +16,7 @@ use std::time::Instant;
 use burn::tensor::{DType, Device, Tensor};
 use clap::Parser;
 use deconvnet::backend::{Backend, is_cpu};
+use deconvnet::group::Group;
 use deconvnet::model::{Constraint, Evaluation, Network};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
@@ -70,6 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let learner = Learner {
         all_layers: true,
+        group: Group::alone(),
         codes: if is_cpu(&device) {
             Method::CoordinateDescent(CoordinateDescent::default())
         } else {

@@ -11,6 +11,8 @@ use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+#[cfg(feature = "cuda")]
+use crate::group::Place;
 
 /// Where tensors live and who computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +98,7 @@ impl Backend {
             #[cfg(feature = "metal")]
             Self::Metal => Device::metal(DeviceKind::DefaultDevice),
             #[cfg(feature = "cuda")]
-            Self::Cuda => Device::cuda(0),
+            Self::Cuda => Device::cuda(Place::here().device()),
             _ => Device::flex(),
         }
     }

@@ -72,6 +72,9 @@ pub enum Error {
          another backend"
     )]
     NoDevice(&'static str),
+    /// Another process of the group has failed.
+    #[error("process {0} of the group has failed and tells why")]
+    Elsewhere(usize),
     /// The operating system refused to read or write.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

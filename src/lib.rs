@@ -55,6 +55,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`backend`] | the choice of who computes |
+//! | [`group`] | processes that work on one task together, by MPI or threads |
 //! | [`connectivity`], [`conv`], [`penalty`] | the parts of the equation: `g`, `*`, `\|z\|^p` |
 //! | [`pooling`] | 3-D pooling with switches between layers: the adaptive model |
 //! | [`pass`] | elementwise work as single passes over memory |
@@ -96,6 +97,7 @@ pub mod data;
 pub mod error;
 pub mod features;
 mod files;
+pub mod group;
 pub mod invert;
 pub mod linop;
 mod machine;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use deconvnet::cli::{Arguments, Telling, guard, run};
+use deconvnet::group::thread_count;
 use mimalloc::MiMalloc;
 use rayon::ThreadPoolBuilder;
 
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     // This thread works with the others rather than sleep until they are done: with a thread more than
     // there are cores, Linux at times leaves two workers on one core for tens of milliseconds. A pool
     // that is there already is kept.
-    let _ = ThreadPoolBuilder::new().use_current_thread().build_global();
+    let pool = ThreadPoolBuilder::new().num_threads(thread_count().unwrap_or(0));
+    let _ = pool.use_current_thread().build_global();
     guard(|| run(arguments)).into()
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{output, panics};
+use super::{output, panics, processes};
 use crate::error::{Error, Result};
 
 /// Exit code of a backend that is not there or that failed.
@@ -28,8 +28,15 @@ const BUG_FOUND: &str = "this should not happen: please report it with the comma
 pub fn guard(command: impl FnOnce() -> Result<bool>) -> u8 {
     panics::record();
     let (code, text) = match catch_unwind(AssertUnwindSafe(command)) {
-        Ok(Ok(true)) => return 0,
-        Ok(Ok(false)) => return INTERRUPTED,
+        Ok(Ok(done)) => {
+            processes::leave(None);
+            return if done { 0 } else { INTERRUPTED };
+        }
+        // The process where it failed tells it, and ends with its code.
+        Ok(Err(Error::Elsewhere(_))) => {
+            processes::leave(None);
+            return 0;
+        }
         Ok(Err(error)) => (code(&error), told(&error)),
         Err(payload) => {
             let panic = panics::recorded(&*payload);
@@ -40,6 +47,7 @@ pub fn guard(command: impl FnOnce() -> Result<bool>) -> u8 {
         }
     };
     output::say(&format!("error: {text}"));
+    processes::leave(Some(code));
     code
 }
 
@@ -51,6 +59,7 @@ fn code(error: &Error) -> u8 {
         Error::Numeric(_) => 5,
         Error::Backend(_) | Error::NotCompiledIn(_) | Error::NoDevice(_) => BACKEND,
         Error::Io { .. } => 7,
+        Error::Elsewhere(_) => 0,
         Error::Resources { .. } => RESOURCES,
     }
 }

@@ -9,9 +9,10 @@ use super::runs::existing;
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::solve::{Limits, Method, Reason, SolverName};
 use crate::store::CheckpointSelector;
-use crate::task::infer::{self, MapsFormat};
+use crate::task::infer::{self, MapsFormat, Shard};
 
 /// Flags of `infer`.
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ pub struct InferArgs {
     #[arg(
         long,
         value_name = "RUN",
-        required_unless_present = "problem",
+        required_unless_present_any = ["problem", "merge"],
         requires = "images"
     )]
     pub checkpoint: Option<PathBuf>,
@@ -34,6 +35,12 @@ pub struct InferArgs {
     /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
     #[arg(long, value_name = "PATTERN", requires = "images")]
     pub exclude: Vec<String>,
+    /// Code only every n-th image, from the i-th on: one of n calls that write to the same folder.
+    #[arg(long, value_name = "I/N", requires = "images")]
+    pub shard: Option<Shard>,
+    /// Make one table of those of all shards in this folder.
+    #[arg(long, value_name = "OUT", conflicts_with_all = ["checkpoint", "images", "problem", "out"])]
+    pub merge: Option<PathBuf>,
     /// Solve the coding problem in this file instead: images s [K, C, H, W], filters D0 [M, C, h, w],
     /// weight lmbda, text boundary: "valid", "circular" or "zero"; L1Weight and NonNegCoef if wanted.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["checkpoint", "images", "joint"])]
@@ -94,7 +101,20 @@ pub struct LimitArgs {
     pub every: Option<usize>,
 }
 
-pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
+impl InferArgs {
+    /// Whether the processes that were started together share the images.
+    pub fn is_shared(&self) -> bool {
+        self.checkpoint.is_some() && self.shard.is_none()
+    }
+}
+
+pub fn run(args: &InferArgs, group: &Group, console: &mut Console) -> Result<bool> {
+    if let Some(out) = &args.merge {
+        let report = infer::merge(out, args.overwrite)?;
+        console.report(&report)?;
+        report.complete()?;
+        return Ok(true);
+    }
     match (&args.problem, &args.checkpoint, &args.images) {
         (Some(file), ..) => problem(args, file, console),
         (None, Some(run), Some(images)) => {
@@ -103,19 +123,36 @@ pub fn run(args: &InferArgs, console: &mut Console) -> Result<bool> {
                 which: args.at,
                 images: images.clone(),
                 exclude: args.exclude.clone(),
+                shard: match group.is_alone() {
+                    true => args.shard,
+                    false => Some(Shard::new(group.rank() + 1, group.size())?),
+                },
                 out: args.out.clone().unwrap_or_else(|| "inferred".into()),
                 solver: args.solver,
                 joint: args.joint,
                 max_side: args.max_side,
-                limits: limits(&args.limits, args.solver)?,
+                limits: group.agree(limits(&args.limits, args.solver))?,
                 maps_format: args.maps,
                 anomaly: args.anomaly,
                 overwrite: args.overwrite,
                 force: args.force,
             };
-            let report = infer::run(&options, &args.backend.device()?, &mut console.progress)?;
+            let device = args.backend.device();
+            let inferred =
+                device.and_then(|device| infer::run(&options, &device, &mut console.progress));
+            let mut report = group.agree(inferred)?;
+            report.interrupted = group.any(report.interrupted);
+            if !(group.is_alone() || report.interrupted) {
+                report = group.lead(|| infer::merge(&options.out, args.overwrite))?;
+            }
             console.report(&report)?;
-            report.complete()?;
+            group.agree(report.complete())?;
+            if let Some(shard) = args.shard {
+                let out = report.out.display();
+                console.tell(&format!(
+                    "this is shard {shard}; once all are done: deconvnet infer --merge {out}"
+                ))?;
+            }
             Ok(!report.interrupted)
         }
         _ => Err(Error::Config(

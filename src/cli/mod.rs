@@ -13,6 +13,7 @@ mod infer;
 mod invert;
 mod output;
 mod panics;
+mod processes;
 mod progress;
 mod recipe;
 mod restore;
@@ -32,6 +33,7 @@ use console::Console;
 
 use crate::backend;
 use crate::error::{Error, Result};
+use crate::group::Group;
 
 /// Learn deconvolutional networks from images: filters, sparse feature maps, pictures of both.
 #[derive(Debug, Parser)]
@@ -67,6 +69,8 @@ pub enum Command {
         deconvnet infer --checkpoint sample --images photos --out maps\n  \
         deconvnet infer --checkpoint sample --images photos --out maps --solver fista --joint\n  \
         deconvnet infer --checkpoint normal --images parts --out scored --anomaly\n  \
+        deconvnet infer --checkpoint sample --images photos --out maps --shard 2/8\n  \
+        deconvnet infer --merge maps\n  \
         deconvnet infer --problem code_grey_128.npz --gap 1e-5")]
     Infer(infer::InferArgs),
     /// Compare solvers from the same start with the same budget: coding, or learning.
@@ -143,11 +147,21 @@ pub enum Command {
 /// # Errors
 /// Whatever the command ran into; [`guard`] turns it into a message and an exit code.
 pub fn run(arguments: Arguments) -> Result<bool> {
-    let mut console = Console::new(arguments.json, arguments.quiet, catch_interrupts()?);
+    let group = match &arguments.command {
+        Command::Train(_) => processes::join()?,
+        Command::Infer(args) if args.is_shared() => processes::join()?,
+        _ => Group::alone(),
+    };
+    // Of several processes the first tells how far all are.
+    let (json, quiet) = (
+        arguments.json && group.leads(),
+        arguments.quiet || !group.leads(),
+    );
+    let mut console = Console::new(json, quiet, catch_interrupts()?);
     let console = &mut console;
     match arguments.command {
-        Command::Train(args) => train::run(&args, console),
-        Command::Infer(args) => infer::run(&args, console),
+        Command::Train(args) => train::run(&args, &group, console),
+        Command::Infer(args) => infer::run(&args, &group, console),
         Command::Compare(args) => compare::run(&args, console),
         Command::Invert(args) => invert::run(&args, console),
         Command::Denoise(args) => restore::denoise(&args, console),

@@ -9,6 +9,7 @@ use super::runs::{existing, folder, unused};
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::Result;
+use crate::group::Group;
 use crate::run::State;
 use crate::solve::SolverName;
 use crate::store::{CheckpointSelector, RunFolder};
@@ -39,6 +40,9 @@ pub struct TrainArgs {
     /// split, adam, fista, descent or ista.
     #[arg(long)]
     pub solver: Option<SolverName>,
+    /// Images coded side by side; several processes share them.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
     /// Epochs of every layer.
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -53,7 +57,7 @@ pub struct TrainArgs {
     pub run: Option<PathBuf>,
     /// Go on with this run instead of starting one.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "exclude", "limit", "max_side",
-        "grey", "solver", "epochs", "seed", "run"])]
+        "grey", "solver", "batch", "epochs", "seed", "run"])]
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
     #[arg(long, value_name = "WHICH", requires = "resume")]
@@ -63,24 +67,30 @@ pub struct TrainArgs {
     pub force: bool,
 }
 
-pub fn run(args: &TrainArgs, console: &mut Console) -> Result<bool> {
+pub fn run(args: &TrainArgs, group: &Group, console: &mut Console) -> Result<bool> {
     let progress = &mut console.progress;
     let report = match &args.resume {
         Some(name) => {
             let run = existing(name);
             let which = args.at.unwrap_or(CheckpointSelector::Last);
-            let (_, state): (_, State) = RunFolder::read(&run, which)?.state()?;
-            let backend = args.backend.unwrap_or(state.config.backend);
-            train::resume(&run, which, &backend.device()?, args.force, progress)?
+            let backend = || -> Result<_> {
+                let (_, state): (_, State) = RunFolder::read(&run, which)?.state()?;
+                args.backend.unwrap_or(state.config.backend).device()
+            };
+            let device = group.agree(backend())?;
+            train::resume(&run, which, &device, args.force, group, progress)?
         }
         None => {
-            let config = config(args)?;
-            let run = match &args.run {
-                Some(name) => folder(name),
-                None => unused(args.config.as_deref().or(args.data.as_deref())),
-            };
-            let device = config.backend.device()?;
-            train::start(config, &run, &device, args.force, progress)?
+            let config = group.agree(config(args))?;
+            // A name that is free for one process may be that of the folder that another has made.
+            let run = group.lead(|| {
+                Ok(match &args.run {
+                    Some(name) => folder(name),
+                    None => unused(args.config.as_deref().or(args.data.as_deref())),
+                })
+            })?;
+            let device = group.agree(config.backend.device())?;
+            train::start(config, &run, &device, args.force, group, progress)?
         }
     };
     console.report(&report)?;
@@ -104,6 +114,7 @@ fn config(args: &TrainArgs) -> Result<Config> {
     data.max_side = args.max_side.or(data.max_side);
     data.colour &= !args.grey;
     config.train.solver = args.solver.unwrap_or(config.train.solver);
+    config.train.batch = args.batch.unwrap_or(config.train.batch);
     config.seed = args.seed.unwrap_or(config.seed);
     config.backend = args.backend.unwrap_or(config.backend);
     for layer in &mut config.layers {

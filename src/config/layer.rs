@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connectivity::Connectivity;
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::model::{DataTerm, Network, Objective};
 use crate::pooling::Pool;
 
@@ -124,25 +125,28 @@ pub enum ConnectName {
 
 impl LayerSettings {
     /// The objective of a stage with this layer on top; a share of the largest useful sparsity is worked
-    /// out from its first filters and all that it has to explain, given as stacks and targets, and told in
-    /// words.
+    /// out from its first filters and all that it has to explain, given as stacks and targets, each member
+    /// of the group its own, and told in words.
     ///
     /// # Errors
     /// Those of the targets, and of [`Objective::new`].
     pub fn objective(
         &self,
         targets: impl IntoIterator<Item = Result<(Network, DataTerm)>>,
+        group: &Group,
     ) -> Result<(Objective, Option<String>)> {
         let (sparsity, note) = match self.sparsity {
             Sparsity::Weight(weight) => (weight, None),
             Sparsity::OfMax { of_max } => {
-                let mut most = 0.0_f64;
-                for target in targets {
+                let largest = |target: Result<(Network, DataTerm)>| {
                     let (stack, target) = target?;
-                    let largest =
-                        Objective::largest_useful_sparsity(self.data_weight, &stack, &target);
-                    most = most.max(largest);
-                }
+                    let weight = self.data_weight;
+                    Ok(Objective::largest_useful_sparsity(weight, &stack, &target))
+                };
+                let mut here = targets.into_iter().map(largest);
+                let here = here.try_fold(0.0, |most: f64, one| one.map(|one| most.max(one)));
+                let all = group.gather(group.agree(here)?)?;
+                let most = all.into_iter().fold(0.0, f64::max);
                 let sparsity = of_max * most;
                 let note = format!(
                     "sparsity {sparsity:.5}: {of_max} of {most:.5}, which makes all maps zero at p = 1"

@@ -18,6 +18,7 @@ use crate::connectivity::Connectivity;
 use crate::data::Preprocess;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::group::Group;
 use crate::model::{Boundary, Constraint, LayerConfig, NetworkConfig};
 use crate::solve::{Adam, FilterStep, HalfQuadratic, Ista, Learner, Method, Schedule, SolverName};
 
@@ -364,6 +365,7 @@ impl Config {
             filter_rate: train.filter_rate,
             constraint: train.constraint,
             all_layers: train.form != Form::Adaptive || train.refine,
+            group: Group::alone(),
         }
     }
 

@@ -29,7 +29,7 @@ impl Rescaling {
 }
 
 /// The range and the mean of values that come in pieces.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
     /// The smallest value, infinity as long as there is none.
     pub min: f64,
@@ -60,6 +60,14 @@ impl Range {
             self.sum += v;
         }
         self.count += values.len();
+    }
+
+    /// Takes in the values of another one.
+    pub fn merge(&mut self, other: &Self) {
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.sum += other.sum;
+        self.count += other.count;
     }
 
     /// The rescaling that brings the values to zero mean and to the given range:

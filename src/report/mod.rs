@@ -8,5 +8,5 @@ mod table;
 
 pub use number::Format;
 pub(crate) use page::Page;
-pub(crate) use results::{RECORD, Results};
+pub(crate) use results::{Results, record};
 pub use table::{Cell, Table};

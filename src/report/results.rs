@@ -11,13 +11,22 @@ use crate::error::{Error, Result};
 use crate::files::{self, Written};
 use crate::picture;
 
-const TABLE: &str = "table.csv";
-/// The table with all that goes with it, for programs.
-pub(crate) const RECORD: &str = "table.json";
+/// The table for spreadsheets, and with all that goes with it, for programs; `part` is empty, or tells the
+/// part of one of several calls that write to one folder.
+fn tables(part: &str) -> [String; 2] {
+    ["csv", "json"].map(|ending| format!("table{part}.{ending}"))
+}
+
+/// The table for programs.
+pub(crate) fn record(part: &str) -> String {
+    let [_, record] = tables(part);
+    record
+}
 
 /// A table, and files beside it.
 pub(crate) struct Results {
     folder: PathBuf,
+    tables: [String; 2],
     written: Written,
 }
 
@@ -28,13 +37,28 @@ impl Results {
     /// # Errors
     /// [`Error::Exists`] naming the file that would be replaced; [`Error::Io`].
     pub fn claim(folder: &Path, names: &[impl AsRef<Path>], overwrite: bool) -> Result<Self> {
+        Self::claim_part(folder, "", names, overwrite)
+    }
+
+    /// The same for one of several calls that write to one folder, each with a table of its own.
+    ///
+    /// # Errors
+    /// As [`Results::claim`].
+    pub fn claim_part(
+        folder: &Path,
+        part: &str,
+        names: &[impl AsRef<Path>],
+        overwrite: bool,
+    ) -> Result<Self> {
+        let tables = tables(part);
         let others = names.iter().map(AsRef::as_ref);
-        for name in [TABLE, RECORD].map(Path::new).into_iter().chain(others) {
+        for name in tables.iter().map(Path::new).chain(others) {
             files::refuse_existing(&folder.join(name), overwrite)?;
         }
         Ok(Self {
             folder: folder.to_path_buf(),
-            written: Written::in_folder(folder)?,
+            tables,
+            written: Written::part_of_folder(folder, part)?,
         })
     }
 
@@ -49,7 +73,7 @@ impl Results {
     pub fn table(&self, table: &Table, report: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string_pretty(report)
             .map_err(|error| Error::Numeric(format!("cannot write the table as JSON: {error}")))?;
-        for (name, text) in [(TABLE, table.csv()), (RECORD, json + "\n")] {
+        for (name, text) in self.tables.iter().zip([table.csv(), json + "\n"]) {
             let path = self.folder.join(name);
             files::replace(&path, false, |file| file.write_all(text.as_bytes()))?;
         }

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::data::scan::Scan;
 use crate::data::{Image, Prepare, Reader, Undo, array_file, scenes};
 use crate::error::{Error, Result};
+use crate::group::Group;
 
 /// The images of a run, prepared; kept in memory if they are few, read again otherwise. Clones share what
 /// is in memory.
@@ -56,11 +57,20 @@ impl Images {
     /// # Errors
     /// [`Error::Input`] or [`Error::Io`] for images that cannot be used.
     pub fn open(config: &Config) -> Result<Self> {
+        Self::open_together(config, &Group::alone())
+    }
+
+    /// The same by a group, each member of which prepares and checks a part of the images.
+    ///
+    /// # Errors
+    /// As [`Images::open`], and [`Error::Input`] where the members find other images.
+    pub fn open_together(config: &Config, group: &Group) -> Result<Self> {
         let reader = Reader::default();
-        let (paths, remarks) = paths(config, &reader)?;
+        let (paths, remarks) = group.agree(paths(config, &reader))?;
+        alike(&paths, group)?;
         let mut config = config.clone();
         if let (None, Some(Some(first))) = (config.data.channels, paths.first()) {
-            config.data.channels = reader.channels(first)?;
+            config.data.channels = group.agree(reader.channels(first))?;
         }
         let config = &config;
         let bare = Prepare {
@@ -80,8 +90,15 @@ impl Images {
             image.map_err(|error| failures.push(error)).ok().map(Ok)
         });
         let prepare = config.preprocess.fit(images);
-        all_usable(paths.len(), failures)?;
-        let images = Self::check(config, reader, prepare?, paths, Vec::new())?;
+        let prepare = all_usable(paths.len(), failures).and(prepare);
+        let images = Self::check(
+            config,
+            reader,
+            group.agree(prepare)?,
+            paths,
+            Vec::new(),
+            group,
+        )?;
         Ok(Self { remarks, ..images })
     }
 
@@ -105,7 +122,8 @@ impl Images {
         }
         let prepare = config.preprocess.fit(images.iter().cloned().map(Ok))?;
         let paths = vec![None; images.len()];
-        Self::check(config, Reader::default(), prepare, paths, images)
+        let alone = Group::alone();
+        Self::check(config, Reader::default(), prepare, paths, images, &alone)
     }
 
     /// Finds the images of a configuration, for a preprocessing that was learnt from others.
@@ -115,7 +133,8 @@ impl Images {
     pub fn prepared_by(config: &Config, prepare: Prepare) -> Result<Self> {
         let reader = Reader::default();
         let (paths, remarks) = paths(config, &reader)?;
-        let images = Self::check(config, reader, prepare, paths, Vec::new())?;
+        let alone = Group::alone();
+        let images = Self::check(config, reader, prepare, paths, Vec::new(), &alone)?;
         Ok(Self { remarks, ..images })
     }
 
@@ -125,6 +144,7 @@ impl Images {
         prepare: Prepare,
         paths: Vec<Option<PathBuf>>,
         given: Vec<Image>,
+        group: &Group,
     ) -> Result<Self> {
         let mut images = Self {
             config: config.clone(),
@@ -135,8 +155,12 @@ impl Images {
             given: given.into(),
             remarks: Vec::new(),
         };
-        let (mut bytes, mut failures) = (0, Vec::new());
+        let (mut bytes, mut failures, mut sources) = (0, Vec::new(), Vec::new());
+        let part = group.part(paths.len());
         for (i, path) in paths.into_iter().enumerate() {
+            if !part.contains(&i) {
+                continue;
+            }
             let (image, flat) = match images.prepared(path.as_deref(), i) {
                 Ok(prepared) => prepared,
                 Err(error) => {
@@ -144,7 +168,7 @@ impl Images {
                     continue;
                 }
             };
-            images.sources.push(Source {
+            sources.push(Source {
                 shape: image.shape(),
                 crc32: checksum(&image),
                 flat,
@@ -153,8 +177,9 @@ impl Images {
             bytes += 4 * image.values.len();
             images.cache[i] = (bytes <= CACHE_BYTES).then(|| image.into());
         }
-        all_usable(images.cache.len(), failures)?;
-        images.flat()?;
+        group.agree(all_usable(images.cache.len(), failures))?;
+        images.sources = group.gather(sources)?.concat();
+        group.agree(images.flat())?;
         Ok(images)
     }
 
@@ -302,6 +327,27 @@ fn paths(config: &Config, reader: &Reader) -> Result<(Vec<Option<PathBuf>>, Vec<
             .map_err(Error::io("find", file))
     });
     Ok((absolute.collect::<Result<_>>()?, remarks))
+}
+
+/// Whether all members of a group have found the same images.
+///
+/// # Errors
+/// [`Error::Input`] where they have not.
+fn alike(paths: &[Option<PathBuf>], group: &Group) -> Result<()> {
+    let mut hasher = crc32fast::Hasher::new();
+    for path in paths.iter().flatten() {
+        hasher.update(path.as_os_str().as_encoded_bytes());
+        hasher.update(b"\n");
+    }
+    let found = group.gather((paths.len(), hasher.finalize()))?;
+    let other = found.iter().position(|other| *other != found[0]);
+    group.agree(other.map_or(Ok(()), |other| {
+        Err(Error::Input(format!(
+            "process {other} finds {} images and process 0 finds {}, or others: give all of them the same \
+             folder, at the same path",
+            found[other].0, found[0].0
+        )))
+    }))
 }
 
 /// Tells what is wrong with each of `count` images at once, lest each cost a try of its own.

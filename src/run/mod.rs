@@ -14,6 +14,7 @@ use burn::tensor::{Bytes, Device, Tensor, TensorData};
 use crate::backend;
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::model::{Network, SparseMaps};
 use crate::solve::{Budget, Encoder, FilterMemory, Moments, OnlineStatistics, Stage};
 use crate::store::{CheckpointSelector, RunFolder};
@@ -42,12 +43,17 @@ impl Run {
         Self::from_folder(RunFolder::read(path, which)?, device)
     }
 
-    /// Opens a checkpoint to go on from it.
+    /// Opens a checkpoint to go on from it, by all of a group.
     ///
     /// # Errors
     /// As [`Run::read`], and where another process is writing to it.
-    pub fn open(path: &Path, which: CheckpointSelector, device: &Device) -> Result<Self> {
-        Self::from_folder(RunFolder::open(path, which)?, device)
+    pub fn open(
+        path: &Path,
+        which: CheckpointSelector,
+        device: &Device,
+        group: &Group,
+    ) -> Result<Self> {
+        Self::from_folder(RunFolder::open_together(path, which, group)?, device)
     }
 
     fn from_folder(folder: RunFolder, device: &Device) -> Result<Self> {
@@ -185,14 +191,19 @@ impl Run {
         let Store::Folder(folder) = &mut self.store else {
             return Ok(());
         };
-        folder.put("filters", &save(self.network.clone())?)?;
-        let layers = state.layers_of(state.position.stage.min(state.stages() - 1));
-        for (layer, moments) in layers.clone().zip(moments) {
-            folder.put(&moments_name(layer), &save(moments.clone())?)?;
-        }
-        for (layer, statistics) in layers.zip(statistics) {
-            folder.put(&statistics_name(layer), &save(statistics.clone())?)?;
-        }
+        let group = folder.group().clone();
+        let write = || {
+            folder.put("filters", &save(self.network.clone())?)?;
+            let layers = state.layers_of(state.position.stage.min(state.stages() - 1));
+            for (layer, moments) in layers.clone().zip(moments) {
+                folder.put(&moments_name(layer), &save(moments.clone())?)?;
+            }
+            for (layer, statistics) in layers.zip(statistics) {
+                folder.put(&statistics_name(layer), &save(statistics.clone())?)?;
+            }
+            Ok(())
+        };
+        group.lead(write)?;
         let step = folder.last_step().map_or(0, |step| step + 1);
         folder.commit(step, state, best)
     }

@@ -276,6 +276,21 @@ impl EpochSums {
         self.density += after_filters.iter().map(|e| e.density).sum::<f64>();
     }
 
+    /// Adds the sums over other images.
+    pub fn merge(&mut self, other: &Self) {
+        self.images += other.images;
+        self.without_snr += other.without_snr;
+        self.after_codes += other.after_codes;
+        self.after_filters += other.after_filters;
+        self.snr += other.snr;
+        self.density += other.density;
+        let maps = self.used.len().max(other.used.len());
+        self.used.resize(maps, false);
+        for (so_far, now) in self.used.iter_mut().zip(&other.used) {
+            *so_far |= now;
+        }
+    }
+
     /// The means, as a line of the trace.
     pub fn line(&self, position: Position, batch: Option<usize>, seconds: f64) -> TraceLine {
         let n = self.images.max(1) as f64;

@@ -118,6 +118,17 @@ impl Store {
         }
     }
 
+    /// Tells all members of the group that writes to the folder of the maps that each has put.
+    ///
+    /// # Errors
+    /// Those of [`RunFolder::share`].
+    pub(crate) fn share(&mut self) -> Result<()> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Folder(folder) => folder.share(),
+        }
+    }
+
     /// Adds a line to the trace.
     pub(crate) fn append_trace(&mut self, line: &TraceLine) -> Result<()> {
         match self {

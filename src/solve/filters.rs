@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::SparseBatch;
+use crate::backend::is_cpu;
 use crate::conv;
 use crate::error::Result;
+use crate::group::Group;
 use crate::linop::{Dot, conjugate_gradients, largest_eigenvalue};
 use crate::model::{Constraint, DataTerm, FeatureMaps, Network};
 use crate::pooling::Switches;
@@ -43,7 +45,9 @@ pub type Batches<'a> = dyn Fn(&mut dyn FnMut(CodedBatch) -> Result<()>) -> Resul
 /// `min_f 1/2 sum over images of sum m (R(f) z - y)^2`, linear in `f`; for an online learner plus the
 /// quadratic of its [`OnlineStatistics`] around the present filters.
 ///
-/// The images may be more than fit in memory: they come batch by batch, several times.
+/// The images may be more than fit in memory: they come batch by batch, several times. They may also be
+/// shared among a group: then every member solves the same problem, whose sums run over all, and a batch
+/// that cannot be read by one has to end the others.
 pub struct FilterProblem<'a> {
     /// The stack.
     pub network: &'a Network,
@@ -57,6 +61,8 @@ pub struct FilterProblem<'a> {
     pub statistics: Option<&'a OnlineStatistics>,
     /// What the filters have to satisfy.
     pub constraint: Constraint,
+    /// Those who have other maps and images of the same problem, and get the same filters.
+    pub group: &'a Group,
 }
 
 /// What the batches of an online learner leave behind: of the quadratic that each was in the filters
@@ -143,23 +149,24 @@ impl FilterProblem<'_> {
     pub fn solve(&self, step: FilterStep) -> Result<Tensor<4>> {
         let filters = self.network.layers()[self.layer].filters.val();
         let data = match self.sparse {
-            Some(sparse) => sparse.data(),
+            Some(sparse) => self.whole(sparse.data()),
             None => self.sum(filters.zeros_like(), |network, maps, data| {
                 self.gradient(network, maps, data.weighted(data.images().clone()))
             })?,
         };
         let data = self.with_statistics(data, |h| h * filters.clone());
-        match step {
+        let found = match step {
             FilterStep::LeastSquares { cg } => {
                 let found = self.with_normal(|apply| {
                     conjugate_gradients(apply, data, filters, cg, Dot::Whole)
                 })?;
-                Ok(self.constraint.project(found))
+                self.constraint.project(found)
             }
             FilterStep::ProjectedGradient { steps } => {
-                self.projected_gradient(filters, data, steps)
+                self.projected_gradient(filters, data, steps)?
             }
-        }
+        };
+        Ok(self.group.same(found))
     }
 
     /// Accelerated projected gradient with restart, in the metric of the maps' energies `e`, since
@@ -225,7 +232,7 @@ impl FilterProblem<'_> {
     /// The normal operator, `f -> A'm A f + h f`, `A f = R(f) z`.
     fn normal(&self, filters: &Tensor<4>) -> Result<Tensor<4>> {
         let present = match self.sparse {
-            Some(sparse) => sparse.normal(filters),
+            Some(sparse) => self.whole(sparse.normal(filters)),
             None => {
                 let g = &self.network.layers()[self.layer].connectivity;
                 self.sum(filters.zeros_like(), |network, maps, data| {
@@ -260,7 +267,7 @@ impl FilterProblem<'_> {
     /// Those of reading a batch.
     pub fn energies(&self) -> Result<Tensor<4>> {
         if let Some(sparse) = self.sparse {
-            return Ok(sparse.energies());
+            return Ok(self.whole(sparse.energies()));
         }
         let filters = self.network.layers()[self.layer].filters.val();
         let zeros = Tensor::zeros(
@@ -308,20 +315,33 @@ impl FilterProblem<'_> {
         }
     }
 
+    /// A sum over the batches of this member as one over those of the whole group.
+    fn whole(&self, sum: Tensor<4>) -> Tensor<4> {
+        let dtype = self.network.layers()[self.layer].filters.val().dtype();
+        self.group.total(sum).cast(dtype)
+    }
+
+    /// The sum of a term over all batches. On the processor they are added in double precision, so that
+    /// hardly a bit depends on which member of a group has which.
     fn sum(
         &self,
-        mut sum: Tensor<4>,
+        zeros: Tensor<4>,
         term: impl Fn(&Network, Tensor<4>, DataTerm) -> Tensor<4>,
     ) -> Result<Tensor<4>> {
+        let dtype = match is_cpu(&zeros.device()) {
+            true => DType::F64,
+            false => zeros.dtype(),
+        };
+        let mut sum = zeros.cast(dtype);
         (self.batches)(&mut |batch| {
             let network = self
                 .network
                 .clone()
                 .at(batch.switches)?
                 .with_top_of(&batch.maps);
-            sum = sum.clone() + term(&network, batch.maps, batch.data);
+            sum = sum.clone() + term(&network, batch.maps, batch.data).cast(dtype);
             Ok(())
         })?;
-        Ok(sum)
+        Ok(self.whole(sum))
     }
 }

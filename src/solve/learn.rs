@@ -10,6 +10,7 @@ use super::{
     Callback, FilterProblem, FilterStep, Method, OnlineStatistics, Point, Problem, SparseBatch,
 };
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::model::{Constraint, Evaluation, Network};
 
 /// How maps and filters are learnt together.
@@ -27,6 +28,8 @@ pub struct Learner {
     pub constraint: Constraint,
     /// Whether the filters of all layers of a stack are updated, or those of the top layer alone.
     pub all_layers: bool,
+    /// Those who visit other parts of each batch at the same time, and get the same filters.
+    pub group: Group,
 }
 
 /// What a visit of one batch gives.
@@ -44,6 +47,16 @@ pub struct Learnt {
     pub after_filters: Vec<Evaluation>,
     /// The SNR in dB of the maps that go on, with the new filters, for each image.
     pub snr: Vec<f64>,
+}
+
+/// The maps of a batch, before the filters are updated.
+struct Found {
+    coded: Coded,
+    /// With new filters where the solver moves them together with the maps.
+    network: Network,
+    after_codes: Vec<Evaluation>,
+    /// Whether the filters are still to be updated.
+    waits: bool,
 }
 
 /// What is kept of the filters from batch to batch.
@@ -86,7 +99,40 @@ impl Learner {
         memory: &mut FilterMemory,
         callback: &dyn Callback<Point>,
     ) -> Result<Learnt> {
-        let Problem { network, data, .. } = problem;
+        let found = self.code(problem, maps, update, memory, callback);
+        let found = self.group.agree(found)?;
+        let updated = self.update(problem, found, memory);
+        self.group.agree(updated)
+    }
+
+    /// What a member of a group does that has no part of a batch while the others [visit](Self::visit) it:
+    /// gets the same filters.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`] where the visit of another one fails.
+    pub fn attend(
+        &self,
+        network: Network,
+        update: bool,
+        memory: &mut FilterMemory,
+    ) -> Result<Network> {
+        self.group.agree(Ok(()))?;
+        let network = match update {
+            true => self.update_filters(network, &|_| Ok(()), None, &mut memory.statistics),
+            false => Ok(network),
+        };
+        self.group.agree(network)
+    }
+
+    /// The maps of a batch, the filters where the solver moves them together, and how good both are.
+    fn code(
+        &self,
+        problem: &Problem,
+        maps: Tensor<4>,
+        update: bool,
+        memory: &mut FilterMemory,
+        callback: &dyn Callback<Point>,
+    ) -> Result<Found> {
         let together = match update {
             true => {
                 let how = LearnTogether {
@@ -112,29 +158,38 @@ impl Learner {
             None => {
                 let stop = || callback.interrupted();
                 let coded = self.codes.advance(problem, maps, self.steps, &stop)?;
-                (coded, network.clone())
+                (coded, problem.network.clone())
             }
         };
+        let after_codes = measure_with(problem, &network, &coded, &coded.codes)?;
+        Ok(Found {
+            coded,
+            network,
+            after_codes,
+            waits,
+        })
+    }
+
+    /// The filters after the maps of a batch, unless those came with them or wait for the end of the epoch.
+    fn update(&self, problem: &Problem, found: Found, memory: &mut FilterMemory) -> Result<Learnt> {
+        let Found {
+            coded,
+            network,
+            after_codes,
+            waits,
+        } = found;
         let Coded {
             codes,
             maps,
             sparse,
-        } = coded;
-        let measure = |network: &Network, maps: &Tensor<4>| {
-            let problem = Problem {
-                network: network.clone(),
-                ..problem.clone()
-            };
-            measure(&problem, maps, sparse.as_ref())
-        };
-        let after_codes = measure(&network, &codes)?;
+        } = &coded;
         let (network, after_filters) = if waits {
             let below = network.switches_below();
-            let network = network.at(below)?.with_top_of(&maps);
+            let network = network.at(below)?.with_top_of(maps);
             let batches: &Batches = &|visit| {
                 visit(CodedBatch {
                     maps: maps.clone(),
-                    data: data.clone(),
+                    data: problem.data.clone(),
                     switches: network.switches(),
                 })
             };
@@ -144,20 +199,20 @@ impl Learner {
                 sparse.as_ref(),
                 &mut memory.statistics,
             )?;
-            let after_filters = measure(&network, &codes)?;
+            let after_filters = measure_with(problem, &network, &coded, codes)?;
             (network, after_filters)
         } else {
             (network, after_codes.clone())
         };
         // The codes may be finite while the maps that go on are not.
         let going_on = match self.codes.has_separate_maps() {
-            true => measure(&network, &maps)?,
+            true => measure_with(problem, &network, &coded, maps)?,
             false => after_filters.clone(),
         };
         Ok(Learnt {
             network,
-            codes,
-            maps,
+            codes: coded.codes,
+            maps: coded.maps,
             after_codes,
             after_filters,
             snr: going_on.iter().map(|e| e.snr).collect(),
@@ -187,6 +242,7 @@ impl Learner {
                 sparse,
                 statistics: statistics.get(layer),
                 constraint: self.constraint,
+                group: &self.group,
             };
             let filters = problem.solve(self.filters)?;
             if !statistics.is_empty() {
@@ -198,6 +254,20 @@ impl Learner {
         }
         Ok(network)
     }
+}
+
+/// How good some of the maps of a batch are with the filters of a network.
+fn measure_with(
+    problem: &Problem,
+    network: &Network,
+    coded: &Coded,
+    maps: &Tensor<4>,
+) -> Result<Vec<Evaluation>> {
+    let problem = Problem {
+        network: network.clone(),
+        ..problem.clone()
+    };
+    measure(&problem, maps, coded.sparse.as_ref())
 }
 
 /// How good maps are, by their elements where those are at hand.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Write;
+use std::mem;
 use std::path::Path;
 
 use serde::Serialize;
@@ -45,12 +47,33 @@ impl RunFolder {
         let path = self.layout.blob(&blob.file);
         files::make_folder(path.parent().unwrap_or(&path))?;
         files::replace(&path, false, |file| file.write_all(bytes))?;
-        self.writer()?.fresh.insert(blob.file.clone());
+        let alone = self.group.is_alone();
+        let writer = self.writer()?;
+        writer.fresh.insert(blob.file.clone());
+        if !alone {
+            writer.untold.insert(name.to_owned(), blob.clone());
+        }
         self.blobs.insert(name.to_owned(), blob);
         Ok(())
     }
 
-    /// Appends `line` to the trace, at once and whole. JSON has no infinities and no NaN: they read
+    /// Tells all members of the group of the blobs that each has put since the last time.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the run was opened for reading; those of [`Group::gather`].
+    ///
+    /// [`Group::gather`]: crate::group::Group::gather
+    pub fn share(&mut self) -> Result<()> {
+        if self.group.is_alone() {
+            return Ok(());
+        }
+        let untold = mem::take(&mut self.writer()?.untold);
+        let all = self.group.gather(untold)?;
+        self.blobs.extend(all.into_iter().flatten());
+        Ok(())
+    }
+
+    /// Appends `line` to the trace, at once and whole; of a group, the first member's. JSON has no infinities and no NaN: they read
     /// back as `null`.
     ///
     /// # Errors
@@ -61,7 +84,9 @@ impl RunFolder {
         let mut text =
             serde_json::to_vec(line).map_err(|error| Error::io("write", &path)(error.into()))?;
         text.push(b'\n');
-        let trace = &mut self.writer()?.trace;
+        let Some(trace) = &mut self.writer()?.trace else {
+            return Ok(());
+        };
         trace.write_all(&text).map_err(|error| {
             // Best effort: half a line would make the lines after it unreadable.
             let _ = cut(trace, end);
@@ -75,6 +100,8 @@ impl RunFolder {
     /// `step`, all of it or nothing; with `best`, also the best one so far. Then removes what is no
     /// longer kept. Steps must not go backwards; the same step may be committed again.
     ///
+    /// A group commits together: once the blobs of all members are on the disk, the first does.
+    ///
     /// # Errors
     /// [`Error::Io`] if writing fails; the checkpoint committed before then is still whole.
     /// [`Error::Checkpoint`] if `step` is before the last one, if `state` could not be read back,
@@ -83,8 +110,21 @@ impl RunFolder {
     where
         S: Serialize + DeserializeOwned,
     {
-        let next = self.next(step, state, best)?;
-        STAGES.iter().try_for_each(|stage| stage(self, &next))
+        let group = self.group.clone();
+        if !group.leads() {
+            let synced = self.sync_new_blobs();
+            let writer = self.writer()?;
+            writer.revision += 1;
+            writer.fresh.clear();
+            group.agree(synced)?;
+        } else {
+            group.agree(Ok(()))?;
+        }
+        self.share()?;
+        group.lead(|| {
+            let next = self.next(step, state, best)?;
+            STAGES.iter().try_for_each(|stage| stage(self, &next))
+        })
     }
 
     pub(super) fn next<S>(&mut self, step: u64, state: &S, best: bool) -> Result<Manifest>
@@ -124,6 +164,10 @@ impl RunFolder {
 
     /// Brings new blobs, the folders they are in, and the trace onto the disk.
     fn sync_new(&mut self, _: &Manifest) -> Result<()> {
+        self.sync_new_blobs()
+    }
+
+    fn sync_new_blobs(&self) -> Result<()> {
         let Self { layout, writer, .. } = self;
         let Some(writer) = writer else { return Ok(()) };
         let mut folders = BTreeSet::new();
@@ -140,10 +184,8 @@ impl RunFolder {
         folders
             .iter()
             .try_for_each(|folder| files::sync_folder(folder))?;
-        writer
-            .trace
-            .sync_all()
-            .map_err(Error::io("write", layout.trace()))
+        let synced = writer.trace.as_ref().map_or(Ok(()), File::sync_all);
+        synced.map_err(Error::io("write", layout.trace()))
     }
 
     /// The moment of the commit.

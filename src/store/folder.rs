@@ -13,6 +13,7 @@ use super::CheckpointSelector;
 use super::layout::Layout;
 use super::manifest::{Blob, Manifest};
 use crate::files;
+use crate::group::Group;
 use crate::{Error, Result};
 
 /// One run on disk: blobs by name, a trace, and checkpoints of both with the caller's state.
@@ -32,17 +33,35 @@ pub struct RunFolder {
     pub(super) blobs: BTreeMap<String, Blob>,
     pub(super) trace_bytes: u64,
     pub(super) writer: Option<Writer>,
+    /// Those who write blobs to it, and of whom the first commits.
+    pub(super) group: Group,
 }
 
 /// What only a process that may write holds.
 #[derive(Debug)]
 pub(super) struct Writer {
-    _lock: File,
-    pub trace: File,
+    /// These two the first of a group alone has.
+    _lock: Option<File>,
+    pub trace: Option<File>,
     /// The revision that blobs written now belong to.
     pub revision: u64,
     /// Files of blobs not yet known to be on the disk.
     pub fresh: BTreeSet<String>,
+    /// Blobs that the others of the group do not know of yet.
+    pub untold: BTreeMap<String, Blob>,
+}
+
+impl Writer {
+    fn new(files: Option<(File, File)>, revision: u64) -> Self {
+        let (lock, trace) = files.unzip();
+        Self {
+            _lock: lock,
+            trace,
+            revision,
+            fresh: BTreeSet::new(),
+            untold: BTreeMap::new(),
+        }
+    }
 }
 
 impl RunFolder {
@@ -53,24 +72,23 @@ impl RunFolder {
     /// [`Error::Occupied`] if there is anything in the folder; [`Error::Checkpoint`] if another
     /// process writes to it; [`Error::Io`] if it cannot be made.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::create_together(path, &Group::alone())
+    }
+
+    /// The same for a group that shares the file system: each member writes blobs, [`share`](Self::share)
+    /// tells the others of them, and all [`commit`](Self::commit) together.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), by the first member.
+    pub fn create_together(path: impl Into<PathBuf>, group: &Group) -> Result<Self> {
         let layout = Layout { root: path.into() };
-        refuse_occupied(&layout)?;
-        files::make_folder(&layout.root)?;
-        let lock = lock(&layout)?;
-        // Again, for whoever held the lock between the look and the lock.
-        refuse_occupied(&layout)?;
-        layout.clear_abortive()?;
-        files::make_folder(&layout.blobs())?;
-        files::make_folder(&layout.manifests())?;
-        let trace =
-            File::create_new(layout.trace()).map_err(Error::io("create", layout.trace()))?;
-        let writer = Writer {
-            _lock: lock,
-            trace,
-            revision: 1,
-            fresh: BTreeSet::new(),
-        };
-        Ok(Self::at(layout, None, Some(writer)))
+        let mut files = None;
+        group.lead(|| {
+            files = Some(begin(&layout)?);
+            Ok(())
+        })?;
+        let writer = Writer::new(files, 1);
+        Ok(Self::at(layout, None, Some(writer), group))
     }
 
     /// Opens the run at `path` to go on from the checkpoint that is meant, which becomes the last
@@ -81,44 +99,27 @@ impl RunFolder {
     /// [`Error::Checkpoint`] if another process writes to the run, or if the checkpoint is not
     /// there, cut short or of another version; [`Error::Io`] if reading or writing fails.
     pub fn open(path: impl Into<PathBuf>, which: CheckpointSelector) -> Result<Self> {
-        let layout = Layout { root: path.into() };
-        // A look before the lock, so that no lock is left in a folder that holds no run.
-        layout.pick(which)?;
-        let lock = lock(&layout)?;
-        let mut manifest = layout.pick(which)?;
-        let mut trace = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(layout.trace())
-            .map_err(Error::io("open", layout.trace()))?;
-        let whole = whole_lines(&trace_text(&layout, manifest.trace_bytes)?).len() as u64;
-        let is_cut = whole < manifest.trace_bytes;
-        manifest.trace_bytes = whole;
+        Self::open_together(path, which, &Group::alone())
+    }
 
-        // From here on this checkpoint is the last one. A kill between these lines leaves nothing
-        // that the next opening does not put right.
-        if which != CheckpointSelector::Last || is_cut {
-            manifest.save(&layout.newest())?;
-        }
-        manifest.save(&layout.kept(manifest.step))?;
-        for step in layout.kept_steps()? {
-            let path = layout.kept(step);
-            if step > manifest.step {
-                files::remove(&path)?;
-            } else if is_cut && let Ok(mut older) = layout.load(&path) {
-                older.trace_bytes = older.trace_bytes.min(whole);
-                older.save(&path)?;
-            }
-        }
-        cut(&mut trace, whole).map_err(Error::io("write", layout.trace()))?;
-        let writer = Writer {
-            _lock: lock,
-            trace,
-            revision: manifest.revision + 1,
-            fresh: BTreeSet::new(),
-        };
-        Ok(Self::at(layout, Some(manifest), Some(writer)))
+    /// The same for a group, as [`create_together`](Self::create_together).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), by the first member.
+    pub fn open_together(
+        path: impl Into<PathBuf>,
+        which: CheckpointSelector,
+        group: &Group,
+    ) -> Result<Self> {
+        let layout = Layout { root: path.into() };
+        let mut files = None;
+        let manifest = group.lead(|| {
+            let (manifest, lock, trace) = reopen(&layout, which)?;
+            files = Some((lock, trace));
+            Ok(manifest)
+        })?;
+        let writer = Writer::new(files, manifest.revision + 1);
+        Ok(Self::at(layout, Some(manifest), Some(writer), group))
     }
 
     /// Whether a run lies at `path`, be it damaged.
@@ -134,10 +135,15 @@ impl RunFolder {
     pub fn read(path: impl Into<PathBuf>, which: CheckpointSelector) -> Result<Self> {
         let layout = Layout { root: path.into() };
         let manifest = layout.pick(which)?;
-        Ok(Self::at(layout, Some(manifest), None))
+        Ok(Self::at(layout, Some(manifest), None, &Group::alone()))
     }
 
-    fn at(layout: Layout, committed: Option<Manifest>, writer: Option<Writer>) -> Self {
+    fn at(
+        layout: Layout,
+        committed: Option<Manifest>,
+        writer: Option<Writer>,
+        group: &Group,
+    ) -> Self {
         Self {
             keep: 3,
             blobs: committed
@@ -147,7 +153,13 @@ impl RunFolder {
             layout,
             committed,
             writer,
+            group: group.clone(),
         }
+    }
+
+    /// Those who write to the folder together.
+    pub fn group(&self) -> &Group {
+        &self.group
     }
 
     /// The folder.
@@ -285,6 +297,55 @@ fn trace_text(layout: &Layout, bytes: u64) -> Result<Vec<u8>> {
 fn whole_lines(text: &[u8]) -> &[u8] {
     let end = text.iter().rposition(|&byte| byte == b'\n');
     &text[..end.map_or(0, |end| end + 1)]
+}
+
+/// Makes the folder of a new run; its lock and its trace.
+fn begin(layout: &Layout) -> Result<(File, File)> {
+    refuse_occupied(layout)?;
+    files::make_folder(&layout.root)?;
+    let lock = lock(layout)?;
+    // Again, for whoever held the lock between the look and the lock.
+    refuse_occupied(layout)?;
+    layout.clear_abortive()?;
+    files::make_folder(&layout.blobs())?;
+    files::make_folder(&layout.manifests())?;
+    let trace = File::create_new(layout.trace()).map_err(Error::io("create", layout.trace()))?;
+    Ok((lock, trace))
+}
+
+/// Makes a checkpoint the last one; it, and the lock and the trace of the run.
+fn reopen(layout: &Layout, which: CheckpointSelector) -> Result<(Manifest, File, File)> {
+    // A look before the lock, so that no lock is left in a folder that holds no run.
+    layout.pick(which)?;
+    let lock = lock(layout)?;
+    let mut manifest = layout.pick(which)?;
+    let mut trace = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(layout.trace())
+        .map_err(Error::io("open", layout.trace()))?;
+    let whole = whole_lines(&trace_text(layout, manifest.trace_bytes)?).len() as u64;
+    let is_cut = whole < manifest.trace_bytes;
+    manifest.trace_bytes = whole;
+
+    // From here on this checkpoint is the last one. A kill between these lines leaves nothing
+    // that the next opening does not put right.
+    if which != CheckpointSelector::Last || is_cut {
+        manifest.save(&layout.newest())?;
+    }
+    manifest.save(&layout.kept(manifest.step))?;
+    for step in layout.kept_steps()? {
+        let path = layout.kept(step);
+        if step > manifest.step {
+            files::remove(&path)?;
+        } else if is_cut && let Ok(mut older) = layout.load(&path) {
+            older.trace_bytes = older.trace_bytes.min(whole);
+            older.save(&path)?;
+        }
+    }
+    cut(&mut trace, whole).map_err(Error::io("write", layout.trace()))?;
+    Ok((manifest, lock, trace))
 }
 
 fn refuse_occupied(layout: &Layout) -> Result<()> {

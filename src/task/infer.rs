@@ -4,9 +4,13 @@
 pub mod anomaly;
 mod drawing;
 mod files;
+mod merge;
 mod problem_file;
 mod report;
+mod shard;
 
+#[cfg(test)]
+mod shard_tests;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +21,10 @@ use burn::tensor::{Device, Tensor};
 use self::anomaly::{Effort, Usual};
 pub use self::files::MapsFormat;
 use self::files::{Job, Plan};
+pub use self::merge::merge;
 pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row, Settings};
+pub use self::shard::{Shard, Share};
 use super::visualize::receptive_field;
 use super::{Callback, Event, Interrupt};
 use crate::arrays::{self, Bundle};
@@ -42,6 +48,8 @@ pub struct Options {
     pub images: PathBuf,
     /// Patterns of names and paths in that folder to leave out.
     pub exclude: Vec<String>,
+    /// The share of the images, where several calls write to one folder; all of them where absent.
+    pub shard: Option<Shard>,
     /// The folder for the results.
     pub out: PathBuf,
     /// The solver; the run's own where absent.
@@ -74,6 +82,8 @@ pub struct Options {
 /// OUT/table.csv, table.json     a row for each image and layer, so far
 /// ```
 ///
+/// One of several shards has a table of its own, `table-2-of-8.csv` and `.json`; [`merge`] makes one of all.
+///
 /// Greedily, layer `l` explains the maps that it was trained to explain: those of layer `l - 1`,
 /// rescaled. Jointly, the top maps alone explain the image through all learnt layers, under the top
 /// layer's objective.
@@ -105,6 +115,7 @@ pub fn run(
     let mut coder = Coder::new(&run, options, device)?;
     let Plan {
         images,
+        share,
         jobs,
         results,
         rows,
@@ -117,6 +128,7 @@ pub fn run(
         observer.event(Event::Note(note));
     }
     let mut report = Report {
+        share,
         rows,
         finished,
         failures,

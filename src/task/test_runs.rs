@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use super::train;
 use crate::config::Config;
 use crate::data::scenes;
+use crate::group::Group;
 use crate::picture::save_png;
 
 /// Two grey layers on two sample scenes, one epoch each; `train` is put into its table.
@@ -20,7 +21,15 @@ pub(super) fn run(folder: &Path, train: &str) -> PathBuf {
     );
     let path = folder.join("run");
     let config = Config::parse(&config).unwrap();
-    train::start(config, &path, &Device::flex(), false, &mut ()).unwrap();
+    train::start(
+        config,
+        &path,
+        &Device::flex(),
+        false,
+        &Group::alone(),
+        &mut (),
+    )
+    .unwrap();
     path
 }
 

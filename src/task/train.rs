@@ -11,6 +11,7 @@ use super::{Callback, Event};
 use crate::backend::is_cpu;
 use crate::config::{Config, Form};
 use crate::error::Result;
+use crate::group::Group;
 use crate::report::{Cell, Format, Table};
 use crate::run::{Free, TraceLine, Work};
 use crate::store::CheckpointSelector;
@@ -36,7 +37,8 @@ pub struct Report {
 }
 
 /// Starts a new run in the folder `path`, which must not hold one. Work that is estimated to take more
-/// memory or disk than there is begins only with `force`.
+/// memory or disk than there is begins only with `force`. All members of a group work on the one run, and
+/// the first draws the pictures.
 ///
 /// # Errors
 /// Everything that can be wrong with images, settings, the folder and the numbers;
@@ -46,9 +48,10 @@ pub fn start(
     path: &Path,
     device: &Device,
     force: bool,
+    group: &Group,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let trainer = Trainer::in_folder(config, path, device, force)?;
+    let trainer = Trainer::in_folder(config, path, device, force, group)?;
     finish(trainer, path, device, callback)
 }
 
@@ -62,16 +65,18 @@ pub fn resume(
     which: CheckpointSelector,
     device: &Device,
     force: bool,
+    group: &Group,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let mut trainer = Trainer::resume(path, which, device, callback)?;
+    let mut trainer = Trainer::resume(path, which, device, group, callback)?;
     if !(force || trainer.run().state.finished()) {
         let free = Free {
             disk: None,
             ..Free::here(is_cpu(device), path)
         };
         let shapes = trainer.images().shapes();
-        Work::learning(&trainer.run().state.config)?.check(&shapes, free, false)?;
+        let work = Work::learning(&trainer.run().state.config);
+        group.agree(work.and_then(|work| work.check(&shapes, free, false)))?;
     }
     finish(trainer, path, device, callback)
 }
@@ -84,8 +89,9 @@ fn finish(
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     let ended = trainer.train(callback)?;
+    let leads = trainer.group().leads();
     let (run, mut images) = trainer.into_parts();
-    if ended == Ended::Finished {
+    if ended == Ended::Finished && leads {
         pictures_of(&run, &mut images, device, &path.join(PICTURES), callback)?;
     }
     Ok(Report {

@@ -41,6 +41,7 @@ impl Trainer {
                 .filters
                 .val();
             let constrained = self.learner.constraint.project(masked);
+            let constrained = self.group().same(constrained);
             self.run.network.layers_mut()[top] = layer.with_filters(constrained);
             if let Some(moments) = self.memory.moments.last_mut() {
                 moments.forget([0..c, k..k + 1, 0..h, 0..w]);

@@ -24,10 +24,11 @@ mod visit;
 
 pub use trainer::{Ended, Trainer};
 
-use crate::config::Config;
+use crate::config::{Config, Update};
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::run::{Images, Run, TraceLine, all_usable};
-use crate::solve::Callback;
+use crate::solve::{Callback, SolverName};
 
 /// Something worth telling while a long task runs.
 #[derive(Clone, Debug)]
@@ -100,6 +101,28 @@ fn check_sizes(config: &Config, images: &Images) -> Result<()> {
         None
     });
     all_usable(sources.len(), too_small.collect())
+}
+
+/// What several processes cannot do together is refused.
+fn check_group(config: &Config, group: &Group) -> Result<()> {
+    let (train, size) = (&config.train, group.size());
+    let complaint = if size == 1 {
+        return Ok(());
+    } else if train.solver == SolverName::Adam {
+        format!(
+            "train.solver = \"adam\" moves maps and filters together at every step, which {size} processes \
+             cannot do; use another solver, or one process"
+        )
+    } else if train.update_filters != Update::Epoch && train.batch < size {
+        format!(
+            "train.batch is {}, and {size} processes share each batch; make it {size} or more, or take \
+             train.update_filters = \"epoch\", where each has batches of its own",
+            train.batch
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::Config(complaint))
 }
 
 impl Run {

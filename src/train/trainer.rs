@@ -7,11 +7,12 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
-use super::{Event, check_sizes};
+use super::{Event, check_group, check_sizes};
 use crate::backend::is_cpu;
 use crate::config::{Config, Form, Update};
 use crate::data::{self, Image};
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::model::Network;
 use crate::run::{
     Estimate, Free, Images, Position, Run, State, Store, Work, load_memory, to_image, to_tensor,
@@ -65,35 +66,60 @@ impl Trainer {
     /// [`Error::Config`] for settings that do not fit, [`Error::Input`] for images that cannot be used.
     pub fn in_memory(config: Config, images: Vec<Image>, device: &Device) -> Result<Self> {
         let images = Images::given(&config, images)?;
-        Self::new(config, images, Store::in_memory(), device)
+        Self::new(config, images, Store::in_memory(), device, &Group::alone())
     }
 
     /// Starts a new run in the folder `path`, which must not hold one, from the images that the
     /// configuration names. Where it is estimated to take more memory or disk than there is, only with
-    /// `force`.
+    /// `force`. All members of a group work on the one run.
     ///
     /// # Errors
     /// Everything that can be wrong with images, settings and the folder; [`Error::Resources`].
-    pub fn in_folder(config: Config, path: &Path, device: &Device, force: bool) -> Result<Self> {
-        config.check()?;
-        let images = Images::open(&config)?;
+    pub fn in_folder(
+        config: Config,
+        path: &Path,
+        device: &Device,
+        force: bool,
+        group: &Group,
+    ) -> Result<Self> {
+        let checked = config.check().and_then(|()| check_group(&config, group));
+        group.agree(checked)?;
+        let images = Images::open_together(&config, group)?;
         let config = images.config().clone();
-        check_sizes(&config, &images)?;
-        if !force {
-            let free = Free::here(is_cpu(device), path);
-            Work::learning(&config)?.check(&images.shapes(), free, images.can_be_scaled())?;
-        }
-        let folder = Store::Folder(Box::new(RunFolder::create(path)?));
-        Self::new(config, images, folder, device)
+        let fits = || {
+            check_sizes(&config, &images)?;
+            if !force {
+                let free = Free::here(is_cpu(device), path);
+                Work::learning(&config)?.check(&images.shapes(), free, images.can_be_scaled())?;
+            }
+            Ok(())
+        };
+        group.agree(fits())?;
+        let folder = RunFolder::create_together(path, group)?;
+        let store = Store::Folder(Box::new(folder));
+        Self::new(config, images, store, device, group)
     }
 
-    /// Learns from images that are found and prepared already.
+    /// Learns from images that are found and prepared already. The members of a group share a run folder;
+    /// memory will do where no maps are kept.
     ///
     /// # Errors
     /// As [`Trainer::in_memory`].
-    pub fn new(mut config: Config, images: Images, store: Store, device: &Device) -> Result<Self> {
+    pub fn new(
+        mut config: Config,
+        images: Images,
+        store: Store,
+        device: &Device,
+        group: &Group,
+    ) -> Result<Self> {
         config.data.channels = images.config().data.channels;
         config.check()?;
+        check_group(&config, group)?;
+        if !group.is_alone() && config.keeps_maps() && store.path().is_none() {
+            return Err(Error::Config(
+                "processes share maps through a run folder: learn in one, or online".into(),
+            ));
+        }
         check_sizes(&config, &images)?;
         let network = config.network()?.init(device)?;
         let prepare = images.prepare().clone();
@@ -103,10 +129,17 @@ impl Trainer {
             state,
             network,
         };
-        Ok(Self::of(run, images, FilterMemory::default(), device))
+        Ok(Self::of(
+            run,
+            images,
+            FilterMemory::default(),
+            device,
+            group,
+        ))
     }
 
-    /// Goes on with the run in the folder `path`, as if it had never stopped.
+    /// Goes on with the run in the folder `path`, as if it had never stopped; by as many members of a group
+    /// as now work on it.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] where it is damaged, [`Error::Input`] where its images are not what they
@@ -115,8 +148,22 @@ impl Trainer {
         path: &Path,
         which: CheckpointSelector,
         device: &Device,
+        group: &Group,
         callback: &mut dyn Callback<Event>,
     ) -> Result<Self> {
+        let read = Self::read(path, which, device, group, callback);
+        let (images, memory) = group.agree(read)?;
+        let run = group.agree(Run::open(path, which, device, group))?;
+        Ok(Self::of(run, images, memory, device, group))
+    }
+
+    fn read(
+        path: &Path,
+        which: CheckpointSelector,
+        device: &Device,
+        group: &Group,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<(Images, FilterMemory)> {
         // All of it is read before anything is written: going on from an older checkpoint drops those
         // that came after it.
         let run = Run::read(path, which, device)?;
@@ -127,27 +174,36 @@ impl Trainer {
                 path.display()
             )));
         }
+        check_group(&run.state.config, group)?;
         run.warn_of_trace(callback)?;
         let mut images = Images::resume(&run.state);
         let memory = match run.state.finished() {
             true => FilterMemory::default(),
             false => {
-                for i in 0..run.state.images.len() {
+                for i in group.part(run.state.images.len()) {
                     images.get(i)?;
                 }
                 load_memory(&run, run.state.position.stage)?
             }
         };
-        let run = Run::open(path, which, device)?;
-        Ok(Self::of(run, images, memory, device))
+        Ok((images, memory))
     }
 
-    fn of(mut run: Run, images: Images, memory: FilterMemory, device: &Device) -> Self {
+    fn of(
+        mut run: Run,
+        images: Images,
+        memory: FilterMemory,
+        device: &Device,
+        group: &Group,
+    ) -> Self {
         if let Store::Folder(folder) = &mut run.store {
             folder.keep = run.state.config.checkpoint.keep;
         }
         Self {
-            learner: run.state.config.learner(),
+            learner: Learner {
+                group: group.clone(),
+                ..run.state.config.learner()
+            },
             seconds_before: run.state.seconds,
             run,
             images,
@@ -167,7 +223,16 @@ impl Trainer {
 
     /// The same with another solver and its settings.
     pub fn with_learner(self, learner: Learner) -> Self {
-        Self { learner, ..self }
+        let group = self.group().clone();
+        Self {
+            learner: Learner { group, ..learner },
+            ..self
+        }
+    }
+
+    /// Those who learn together.
+    pub fn group(&self) -> &Group {
+        &self.learner.group
     }
 
     /// What has been learnt so far.
@@ -208,6 +273,9 @@ impl Trainer {
             disk.div_ceil(1 << 20)
         )));
         if let Some(note) = self.images.flat()? {
+            callback.event(Event::Note(note));
+        }
+        if let Some(note) = self.idle() {
             callback.event(Event::Note(note));
         }
         while !self.run.state.finished() {
@@ -258,10 +326,11 @@ impl Trainer {
         if self.run.state.objectives.len() == stage {
             let layers = self.run.state.layers_of(stage);
             let settings = self.run.state.config.layers[layers.end - 1].clone();
-            let count = self.run.state.images.len();
+            let group = self.group().clone();
+            let own = group.part(self.run.state.images.len());
             let targets =
-                (0..count).map(|i| Ok((self.stack(layers.clone(), &[i])?, self.target(i)?.into())));
-            let (objective, note) = settings.objective(targets)?;
+                own.map(|i| Ok((self.stack(layers.clone(), &[i])?, self.target(i)?.into())));
+            let (objective, note) = settings.objective(targets, &group)?;
             note.into_iter()
                 .for_each(|note| callback.event(Event::Note(note)));
             self.run.state.objectives.push(objective);
@@ -331,7 +400,7 @@ impl Trainer {
 
     /// The batches of the epoch: images in random order, neighbours of equal size together; in the
     /// adaptive form, which is slow on single images, all of equal size.
-    fn batches(&self) -> Vec<Vec<usize>> {
+    pub(super) fn batches(&self) -> Vec<Vec<usize>> {
         let state = &self.run.state;
         let mut order: Vec<usize> = (0..state.images.len()).collect();
         let rng = &mut random_stream(state, ORDER, 0);
@@ -354,24 +423,25 @@ impl Trainer {
     /// The visits of an epoch that are left, and its end.
     fn visit_all(&mut self, callback: &mut dyn Callback<Event>) -> Result<Ended> {
         let batches = self.batches();
-        let first = self.run.state.position.batch;
-        for (b, batch) in batches.iter().enumerate().skip(first) {
-            let line = self.visit(b, batch)?;
-            self.run.state.position.batch = b + 1;
-            self.run.store.append_trace(&line)?;
-            callback.event(Event::Batch(line));
+        let group = self.group().clone();
+        while self.run.state.position.batch < batches.len() {
+            for line in self.step(&batches)? {
+                self.run.state.position.batch += 1;
+                self.run.store.append_trace(&line)?;
+                callback.event(Event::Batch(line));
+            }
             let due = self.saved.elapsed().as_secs_f64()
                 >= self.run.state.config.checkpoint.every_seconds;
-            if callback.interrupted() {
+            if group.any(callback.interrupted()) {
                 self.commit(false)?;
                 return Ok(Ended::Interrupted);
             }
-            if due {
+            if group.any(due) {
                 self.commit(false)?;
             }
         }
         self.end_epoch(&batches, callback)?;
-        Ok(match callback.interrupted() {
+        Ok(match group.any(callback.interrupted()) {
             true => Ended::Interrupted,
             false => Ended::Finished,
         })
@@ -384,11 +454,17 @@ impl Trainer {
         let last = stage + 1 == self.run.state.stages();
         let layer_wise = self.run.state.config.train.form == Form::LayerWise;
         let rescaling = if layer_wise && !last && range > 0.0 {
+            let group = self.group().clone();
             let mut seen = data::Range::new();
-            for i in 0..self.run.state.images.len() {
+            for i in group.part(self.run.state.images.len()) {
                 let maps = self.run.maps(stage, i, &self.device)?;
                 seen.add(&to_image(&maps, 0)?.values);
             }
+            // A range of nothing has no numbers that can be written.
+            let all = group.gather((seen.count > 0).then_some(seen))?;
+            let mut all = all.into_iter().flatten();
+            let mut seen = all.next().unwrap_or_default();
+            all.for_each(|other| seen.merge(&other));
             Some(seen.rescaling(range))
         } else {
             None
@@ -422,11 +498,18 @@ impl Trainer {
         Ok(())
     }
 
-    /// Saves what was finite before the numbers ran wild, and says so in the message.
+    /// Saves what was finite before the numbers ran wild, and says so in the message. A group is at its end
+    /// by then, and its last checkpoint stays.
     pub(super) fn save_before(&mut self, error: Error) -> Result<Error> {
         let (Error::Numeric(message), Some(path)) = (&error, self.run.store.path()) else {
             return Ok(error);
         };
+        if !self.group().is_alone() {
+            let path = path.display();
+            return Ok(Error::Numeric(format!(
+                "{message}; the last checkpoint is in {path}"
+            )));
+        }
         let message = format!(
             "{message}; the last finite state is saved in {}",
             path.display()

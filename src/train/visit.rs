@@ -15,8 +15,56 @@ use crate::run::{EpochSums, TraceLine};
 use crate::solve::{Batches, Callback, CodedBatch, Problem};
 
 impl Trainer {
-    /// Codes a batch, updates the filters if it is their turn, and stores the maps.
-    pub(super) fn visit(&mut self, b: usize, batch: &[usize]) -> Result<TraceLine> {
+    /// The step that is next in an epoch: the members of the group visit their parts of a batch, or a batch
+    /// each where the filters wait for the end of the epoch. A line for each batch.
+    pub(super) fn step(&mut self, batches: &[Vec<usize>]) -> Result<Vec<TraceLine>> {
+        let group = self.group().clone();
+        let first = self.run.state.position.batch;
+        let deals = !self.updates_filters();
+        let own = match deals {
+            true => batches
+                .get(first + group.rank())
+                .map_or(&[][..], Vec::as_slice),
+            false => &batches[first][group.part(batches[first].len())],
+        };
+        let here = match own.is_empty() {
+            true => self.attend(),
+            false => self.visit(own),
+        };
+        let here = group.agree(here)?;
+        self.run.store.share()?;
+        let mut all = group.gather(here)?;
+        if !deals {
+            let mut sums = EpochSums::default();
+            all.iter().for_each(|part| sums.merge(part));
+            all = vec![sums];
+        }
+        all.retain(|sums| sums.images > 0);
+        let (position, seconds) = (self.run.state.position, self.seconds());
+        let lines = all.iter().zip(first..).map(|(sums, b)| {
+            self.run.state.epoch.merge(sums);
+            sums.line(position, Some(b), seconds)
+        });
+        Ok(lines.collect())
+    }
+
+    /// Whether the filters are updated at every step.
+    fn updates_filters(&self) -> bool {
+        self.run.state.config.train.update_filters != Update::Epoch
+    }
+
+    /// Does for the others what a member does that has no image in this step.
+    fn attend(&mut self) -> Result<EpochSums> {
+        let layers = self.run.state.layers_of(self.run.state.position.stage);
+        let update = self.updates_filters();
+        let network = self.run.network.part(layers.clone());
+        let network = self.learner.attend(network, update, &mut self.memory)?;
+        self.run.network.take_filters(layers, &network);
+        Ok(EpochSums::default())
+    }
+
+    /// Codes some images, updates the filters if it is their turn, and stores the maps.
+    fn visit(&mut self, batch: &[usize]) -> Result<EpochSums> {
         let stage = self.run.state.position.stage;
         let layers = self.run.state.layers_of(stage);
         let top = layers.end - 1;
@@ -24,7 +72,7 @@ impl Trainer {
         let images = self.gather(batch, |trainer, i| trainer.target(i))?;
         let maps = self.gather(batch, |trainer, i| trainer.maps_or_start(&stack, top, i))?;
         let problem = Problem::new(stack, images, self.run.state.objectives[stage])?;
-        let update = self.run.state.config.train.update_filters != Update::Epoch;
+        let update = self.updates_filters();
         let before = self.memory.clone();
         let visited = self
             .learner
@@ -46,19 +94,13 @@ impl Trainer {
                     .put_maps(top, i, &one(&learnt.maps), codes.as_ref())?;
             }
         }
-        let used = used_maps(&learnt.codes)?;
+        let mut sums = EpochSums {
+            used: used_maps(&learnt.codes)?,
+            ..EpochSums::default()
+        };
         let snr = self.without_flat(batch, &learnt.snr);
-        let state = &mut self.run.state;
-        state.epoch.used.resize(used.len(), false);
-        for (so_far, now) in state.epoch.used.iter_mut().zip(used) {
-            *so_far |= now;
-        }
-        state
-            .epoch
-            .add(&learnt.after_codes, &learnt.after_filters, &snr);
-        let mut sums = EpochSums::default();
         sums.add(&learnt.after_codes, &learnt.after_filters, &snr);
-        Ok(sums.line(self.run.state.position, Some(b), self.seconds()))
+        Ok(sums)
     }
 
     /// The SNR of each image of a batch, not a number where the image is flat.
@@ -67,6 +109,26 @@ impl Trainer {
         let each = images.zip(snr);
         each.map(|(image, &snr)| if image.flat { f64::NAN } else { snr })
             .collect()
+    }
+
+    /// Tells where there are so few images in a step that members of the group have nothing to do.
+    pub(super) fn idle(&self) -> Option<String> {
+        let size = self.group().size();
+        if size == 1 || self.run.state.finished() {
+            return None;
+        }
+        let batches = self.batches();
+        let (images, batches) = (self.run.state.images.len(), batches.len());
+        let (at_once, of) = match self.updates_filters() {
+            true => (images as f64 / batches as f64, "images in a batch"),
+            false => (batches as f64, "batches in an epoch"),
+        };
+        (at_once < size as f64).then(|| {
+            format!(
+                "warning: there are {at_once:.1} {of} for {size} processes, and some of them are idle; only \
+                 images of the same size go into one batch"
+            )
+        })
     }
 
     pub(super) fn gather(
@@ -137,9 +199,11 @@ impl Trainer {
         let top = layers.end - 1;
         let stack = self.run.network.part(layers.clone());
         let learner = self.learner.clone();
+        let group = &learner.group;
+        let own = || batches.iter().skip(group.rank()).step_by(group.size());
         let trainer = RefCell::new(self);
-        let batches_of_all: &Batches = &|visit| {
-            for batch in batches {
+        let own_batches: &Batches = &|visit| {
+            for batch in own() {
                 let mut trainer = trainer.borrow_mut();
                 let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
                 let device = trainer.device.clone();
@@ -153,12 +217,12 @@ impl Trainer {
             }
             Ok(())
         };
-        let network = learner.update_filters(stack, batches_of_all, None, &mut [])?;
+        let network = learner.update_filters(stack, own_batches, None, &mut [])?;
         let trainer = trainer.into_inner();
         let objective = trainer.run.state.objectives[stage];
         let separate = learner.codes.has_separate_maps();
         let (mut after, mut snr, mut going_on) = (0.0, Vec::new(), 0.0);
-        for batch in batches {
+        for batch in own() {
             let device = trainer.device.clone();
             let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
             let codes = trainer.gather(batch, |trainer, i| trainer.run.codes(top, i, &device))?;
@@ -179,6 +243,10 @@ impl Trainer {
             let each: Vec<f64> = maps.iter().map(|e| e.snr).collect();
             snr.extend(trainer.without_flat(batch, &each));
         }
+        snr.retain(|snr| snr.is_finite());
+        let mut sums = [after, going_on, snr.iter().sum(), snr.len() as f64];
+        group.sum(&mut sums);
+        let [after, going_on, snr, with_snr] = sums;
         if !(after + going_on).is_finite() {
             return Err(trainer.save_before(Error::Numeric(
                 "the update of the filters at the end of the epoch diverged; try more conjugate \
@@ -188,10 +256,9 @@ impl Trainer {
         }
         trainer.run.network.take_filters(layers, &network);
         trainer.run.state.epoch.after_filters = after;
-        snr.retain(|snr| snr.is_finite());
         let epoch = &mut trainer.run.state.epoch;
-        epoch.without_snr = epoch.images.saturating_sub(snr.len());
-        epoch.snr = snr.iter().sum();
+        epoch.without_snr = epoch.images.saturating_sub(with_snr as usize);
+        epoch.snr = snr;
         Ok(())
     }
 }

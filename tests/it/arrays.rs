@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use deconvnet::arrays::{self, Bundle};
 use deconvnet::config::Config;
 use deconvnet::data::scenes;
+use deconvnet::group::Group;
 use deconvnet::picture::save_png;
 use deconvnet::run::Run;
 use deconvnet::solve::Limits;
@@ -48,6 +49,7 @@ fn options(run: &Path, images: PathBuf, out: PathBuf) -> infer::Options {
         out,
         solver: None,
         joint: false,
+        shard: None,
         max_side: None,
         limits: Limits {
             steps: 20,
@@ -63,7 +65,14 @@ fn options(run: &Path, images: PathBuf, out: PathBuf) -> infer::Options {
 fn start(config: &str, data: &Path, run: &Path) -> deconvnet::Result<train::Report> {
     let mut config = Config::parse(config).expect("settings");
     config.data.images = Some(data.to_path_buf());
-    train::start(config, run, &Device::flex(), false, &mut ())
+    train::start(
+        config,
+        run,
+        &Device::flex(),
+        false,
+        &Group::alone(),
+        &mut (),
+    )
 }
 
 /// From a file of arrays to a run, its pictures, codes, reconstructions, scores and exported filters.
@@ -138,7 +147,15 @@ fn arrays_go_the_whole_way_under_every_solver_and_preprocessing() {
         assert_eq!(state.config.data.channels, Some(channels), "{what}");
         assert_eq!(state.connectivity[0].planes(), channels, "{what}");
         // A run that is done is resumed by reading its images.
-        train::resume(&run, CheckpointSelector::Last, &device, false, &mut ()).expect(&what);
+        train::resume(
+            &run,
+            CheckpointSelector::Last,
+            &device,
+            false,
+            &Group::alone(),
+            &mut (),
+        )
+        .expect(&what);
 
         let out = folder.path().join("out");
         let report =
@@ -276,6 +293,7 @@ fn what_does_not_fit_a_run_is_told() {
         &path("run"),
         CheckpointSelector::Last,
         &Device::flex(),
+        &Group::alone(),
         &mut (),
     )
     .expect("a run that is done");
@@ -297,7 +315,15 @@ fn a_foreign_patch_is_found_where_it_is() {
          [train]\nsolver = \"descent\"\nconstraint = \"unit-ball\"\n\
          [[layer]]\nmaps = 12\nsize = 7\nsparsity = { of_max = 0.1 }\nepochs = 4";
     let config = Config::parse(config).expect("settings");
-    train::start(config, &run, &Device::flex(), false, &mut ()).expect("a run");
+    train::start(
+        config,
+        &run,
+        &Device::flex(),
+        false,
+        &Group::alone(),
+        &mut (),
+    )
+    .expect("a run");
     let images = folder.path().join("images");
     std::fs::create_dir(&images).expect("a folder");
     let mut rng = rng(8);

@@ -20,4 +20,5 @@ mod skipped;
 mod solve;
 mod structure;
 mod support;
+mod together;
 mod versions;

@@ -8,6 +8,7 @@ use deconvnet::backend::Backend;
 use deconvnet::config::{Config, LayerSettings};
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::Preprocess;
+use deconvnet::group::Group;
 use deconvnet::model::{Constraint, Layer, Network, Objective};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
@@ -62,6 +63,7 @@ impl Fixture {
         };
         let learner = Learner {
             all_layers: true,
+            group: Group::alone(),
             codes: Method::HalfQuadratic(HalfQuadratic::default()),
             steps: 6,
             filters: FilterStep::LeastSquares { cg: 2 },
@@ -122,7 +124,15 @@ fn assert_snr_of_2010(set: &str, wanted: f64) {
     config.checkpoint.every_seconds = 1e9;
     let folder = tempfile::tempdir().expect("a folder");
     let run = folder.path().join("run");
-    let report = train::start(config, &run, &Device::flex(), false, &mut ()).expect("a run");
+    let report = train::start(
+        config,
+        &run,
+        &Device::flex(),
+        false,
+        &Group::alone(),
+        &mut (),
+    )
+    .expect("a run");
     let last = &report.stages[0];
     assert_eq!((last.epoch, last.images), (4, 10));
     let snr = last.snr.expect("photographs are not flat");

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deconvnet::config::{Config, Form, LayerSettings, Sparsity, Update};
+use deconvnet::group::Group;
 use deconvnet::pooling::Pool;
 use deconvnet::run::{Run, TraceLine};
 use deconvnet::solve::SolverName;
@@ -137,7 +138,15 @@ impl Settings {
     }
 
     fn start(&self, run: &Path, observer: &mut dyn Callback<Event>) -> Report {
-        train::start(self.config.clone(), run, &Device::flex(), false, observer).expect("a run")
+        train::start(
+            self.config.clone(),
+            run,
+            &Device::flex(),
+            false,
+            &Group::alone(),
+            observer,
+        )
+        .expect("a run")
     }
 }
 
@@ -147,6 +156,7 @@ fn resume(run: &Path, observer: &mut dyn Callback<Event>) -> Report {
         CheckpointSelector::Last,
         &Device::flex(),
         false,
+        &Group::alone(),
         observer,
     )
     .expect("a run to go on with")

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &[]),
-    ("backend", &[]),
+    ("group", &[]),
+    ("backend", &["group"]),
     ("machine", &[]),
     ("connectivity", &[]),
     ("pass", &["backend"]),
@@ -18,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("data", &["arrays", "files"]),
     ("features", &["data"]),
     ("classify", &["features"]),
-    ("store", &["files"]),
+    ("store", &["files", "group"]),
     ("picture", &["data", "files"]),
     ("report", &["data", "files", "picture"]),
     ("pooling", &["backend"]),
@@ -47,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "pass",
             "connectivity",
             "backend",
+            "group",
         ],
     ),
     ("restore", &["solve", "data"]),
@@ -65,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "group",
             "backend",
             "connectivity",
             "data",
@@ -77,6 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "run",
         &[
+            "group",
             "config",
             "backend",
             "files",
@@ -98,7 +102,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "train",
         &[
-            "run", "config", "solve", "store", "data", "model", "backend",
+            "run", "config", "solve", "store", "data", "model", "backend", "group",
         ],
     ),
     (
@@ -110,6 +114,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "task",
         &[
+            "group",
             "train",
             "run",
             "config",
@@ -135,7 +140,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "task", "train", "run", "config", "convnet", "invert", "restore", "features",
+            "group", "task", "train", "run", "config", "convnet", "invert", "restore", "features",
             "classify", "solve", "store", "data", "picture", "arrays", "problem", "model", "files",
             "backend",
         ],

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use deconvnet::arrays;
+use deconvnet::group::Group;
 use deconvnet::run::{KIND, Run};
 use deconvnet::store::CheckpointSelector;
 use deconvnet::train::{Ended, Trainer};
@@ -76,7 +77,8 @@ fn runs_of_version_1_go_on_to_where_they_ended() {
         copy(&fixtures().join(name), &path);
         // In the middle of the first epoch, with half of what is remembered.
         let at = CheckpointSelector::Step(2);
-        let mut trainer = Trainer::resume(&path, at, &device, &mut ()).expect(name);
+        let mut trainer =
+            Trainer::resume(&path, at, &device, &Group::alone(), &mut ()).expect(name);
         assert!(!trainer.run().state.finished(), "{name}");
         assert_eq!(trainer.train(&mut ()).expect(name), Ended::Finished);
         drop(trainer);

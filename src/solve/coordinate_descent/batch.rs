@@ -17,7 +17,8 @@ use crate::penalty;
 use crate::solve::Problem;
 
 /// The sparse maps of a batch and its images, for the filters of one layer: the operator
-/// `A f = z * f` and its adjoint at the price of the elements that are not zero.
+/// `A f = z * f` and its adjoint at the price of the elements that are not zero. Sums over images are taken
+/// in double precision and handed over so: however a batch is divided, hardly a bit of them differs.
 #[derive(Clone, Debug)]
 pub struct SparseBatch {
     g: Connectivity,
@@ -116,10 +117,9 @@ impl SparseBatch {
     pub fn energies(&self) -> Tensor<4> {
         let mut energies = vec![0.0; self.g.maps()];
         for element in self.images.iter().flat_map(|(e, ..)| e.iter().flatten()) {
-            energies[element.place.map as usize] += element.value * element.value;
+            energies[element.place.map as usize] += f64::from(element.value).powi(2);
         }
-        let data = TensorData::new(energies, [1, self.g.maps(), 1, 1]);
-        Tensor::from_data(data, &self.device)
+        self.double(energies, [1, self.g.maps(), 1, 1])
     }
 
     /// How good the maps are with other filters, as [`Objective::measure`] tells for each image.
@@ -169,16 +169,24 @@ impl SparseBatch {
         layer: &LayerProblem<f32>,
         term: impl Fn(&Parts) -> Vec<f32> + Sync,
     ) -> Tensor<4> {
-        let terms: Vec<Vec<f32>> = self.images.par_iter().map(&term).collect();
-        let sum = terms.into_iter().reduce(plus).unwrap_or_default();
+        let terms = self.images.par_iter().map(|parts| {
+            let term = term(parts);
+            layer.atoms.filters(&term, &self.g)
+        });
+        let terms: Vec<Vec<f32>> = terms.collect();
         let [h, w] = self.sizes.filter;
-        Tensor::from_data(
-            TensorData::new(
-                layer.atoms.filters(&sum, &self.g),
-                [self.g.planes(), self.g.maps(), h, w],
-            ),
-            &self.device,
-        )
+        let shape = [self.g.planes(), self.g.maps(), h, w];
+        let mut sum = vec![0.0; shape.iter().product()];
+        for term in terms {
+            for (sum, term) in sum.iter_mut().zip(term) {
+                *sum += f64::from(term);
+            }
+        }
+        self.double(sum, shape)
+    }
+
+    fn double(&self, numbers: Vec<f64>, shape: [usize; 4]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(numbers, shape), (&self.device, DType::F64))
     }
 
     fn layer(&self, filters: Vec<f32>) -> LayerProblem<f32> {

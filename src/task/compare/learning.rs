@@ -10,6 +10,7 @@ use super::{
 use crate::backend;
 use crate::config::{LayerSettings, Sparsity, Update};
 use crate::error::Result;
+use crate::group::Group;
 use crate::model::{DataTerm, Evaluation, Network, Objective};
 use crate::report::Results;
 use crate::run::{Images, Store, TraceLine};
@@ -87,7 +88,13 @@ pub(super) fn quick(
     if config.train.update_filters == Update::Online {
         config.train.update_filters = Update::Batch;
     }
-    let mut trainer = Trainer::new(config, images.clone(), Store::in_memory(), device)?;
+    let mut trainer = Trainer::new(
+        config,
+        images.clone(),
+        Store::in_memory(),
+        device,
+        &Group::alone(),
+    )?;
     callback.event(Event::Note(format!(
         "no filters given: learning {} of them from {} images in {} epochs with {}",
         trainer.network().top().connectivity.maps(),
@@ -220,10 +227,15 @@ impl Case<'_> {
         config.train.update_filters = Update::Batch;
         config.train.resample_dead = false;
         let learner = config.learner_by(contender.method.clone());
-        let mut trainer =
-            Trainer::new(config, self.images.clone(), Store::in_memory(), self.device)?
-                .with_network(self.network.clone())
-                .with_learner(learner);
+        let mut trainer = Trainer::new(
+            config,
+            self.images.clone(),
+            Store::in_memory(),
+            self.device,
+            &Group::alone(),
+        )?
+        .with_network(self.network.clone())
+        .with_learner(learner);
         let mut last = Point {
             step: 0,
             seconds: 0.0,

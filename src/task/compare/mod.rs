@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::{Callback, Event, Interrupt};
 use crate::config::{Config, Form};
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::model::{Network, Objective};
 use crate::pooling::Pool;
 use crate::report::Results;
@@ -245,7 +246,7 @@ impl Options {
     fn objective(&self, network: &Network, images: &[Tensor<4>]) -> Result<Objective> {
         let targets = images.iter();
         let targets = targets.map(|images| Ok((network.clone(), images.clone().into())));
-        let (objective, _) = self.config.layers[0].objective(targets)?;
+        let (objective, _) = self.config.layers[0].objective(targets, &Group::alone())?;
         Ok(objective)
     }
 }

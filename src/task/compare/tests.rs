@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Sparsity;
 use crate::data::folder;
+use crate::group::Group;
 use crate::solve::Reason;
 use crate::task::{test_runs, train};
 
@@ -110,7 +111,7 @@ fn from_a_run_come_filters_weights_and_preprocessing() {
         config.layers[0].p = 0.8;
         config.layers[0].data_weight = 3.0;
         let path = folder.path().join(format!("{what:?}"));
-        train::start(config, &path, &device(), false, &mut ()).unwrap();
+        train::start(config, &path, &device(), false, &Group::alone(), &mut ()).unwrap();
         let state = Run::read(&path, CheckpointSelector::Last, &device())
             .unwrap()
             .state;

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Config;
+use crate::group::Group;
 use crate::task::{test_runs, train};
 
 fn read(path: &Path) -> Run {
@@ -105,6 +106,7 @@ fn there_is_nothing_to_learn_in_an_imported_run() {
         CheckpointSelector::Last,
         &Device::flex(),
         false,
+        &Group::alone(),
         &mut (),
     );
     let message = resumed.unwrap_err().to_string();

@@ -12,6 +12,7 @@ use crate::data::{Image, Reader, folder};
 use crate::error::{Error, Result};
 use crate::features::gradient;
 use crate::files;
+use crate::group::Group;
 use crate::model::{self, Network};
 use crate::run::{Images, Run, State, Store, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoder, SolverName};
@@ -208,7 +209,7 @@ fn learn(
         )?);
     }
     let images = Images::given(&config, images)?;
-    let mut trainer = Trainer::new(config, images, Store::in_memory(), device)?;
+    let mut trainer = Trainer::new(config, images, Store::in_memory(), device, &Group::alone())?;
     if trainer.train(callback)? == Ended::Interrupted {
         return Ok(None);
     }

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::{fmt, fs};
 
 use serde::Deserialize;
 
 use super::report::{Failure, Row, Settings};
+use super::shard::Share;
 use super::{Coder, Options};
 use crate::backend::is_cpu;
 use crate::data::{array_file, folder};
 use crate::error::{Error, Result};
-use crate::report::{RECORD, Results};
+use crate::report::{Results, record};
 use crate::run::{Free, Work, all_usable, checksum, flat_images};
 use crate::task::{Callback, Event, tell_found};
 
@@ -88,8 +89,9 @@ struct Record {
 
 /// What is to be done, and what is done.
 pub(super) struct Plan {
-    /// Images found.
+    /// Images found, of the shard where there is one.
     pub images: usize,
+    pub share: Option<Share>,
     pub jobs: Vec<Job>,
     pub results: Results,
     /// The results of an earlier call, and the checksums of its images.
@@ -116,6 +118,7 @@ pub(super) fn plan(
     let found = coder.reader.find(&options.images, &options.exclude)?;
     let found = tell_found(found, observer);
     let mut jobs = jobs(options, found);
+    let share = share(options, &mut jobs);
     let images = jobs.len();
     let (mut failures, mut flat) = (Vec::new(), Vec::new());
     jobs.retain_mut(|job| {
@@ -140,7 +143,8 @@ pub(super) fn plan(
             }
         }
     });
-    if jobs.is_empty() {
+    // A shard may be as unlucky, or have no image at all.
+    if jobs.is_empty() && share.is_none() {
         let errors = failures.into_iter().map(|failure| failure.error);
         all_usable(images, errors.collect())?;
         failures = Vec::new();
@@ -149,11 +153,12 @@ pub(super) fn plan(
         .iter()
         .map(|failure| format!("warning: {}; it is left out", failure.error))
         .collect();
-    notes.extend(flat_images(&flat, jobs.len())?);
+    let all = share.as_ref().map_or(jobs.len(), |share| share.all);
+    notes.extend(flat_images(&flat, all)?);
     notes.extend(shrunk(&jobs, coder.state.config.data.max_side));
     let record = match options.overwrite {
         true => Record::default(),
-        false => earlier(&options.out).unwrap_or_default(),
+        false => earlier(options).unwrap_or_default(),
     };
     // An image that is no longer the same makes it another set.
     let same = |job: &Job| {
@@ -200,6 +205,7 @@ pub(super) fn plan(
     let results = claim(options, &jobs, options.overwrite || goes_on)?;
     Ok(Plan {
         images,
+        share,
         jobs,
         results,
         rows: done.rows,
@@ -210,9 +216,33 @@ pub(super) fn plan(
 }
 
 /// The record of an earlier call, if it can be read.
-fn earlier(out: &Path) -> Option<Record> {
-    let text = fs::read_to_string(out.join(RECORD)).ok()?;
+fn earlier(options: &Options) -> Option<Record> {
+    let text = fs::read_to_string(options.out.join(record(&part(options)))).ok()?;
     serde_json::from_str(&text).ok()
+}
+
+/// What the names of the tables of a shard have more than those of a call that codes all images.
+fn part(options: &Options) -> String {
+    options.shard.map(|shard| shard.part()).unwrap_or_default()
+}
+
+/// Leaves the images of the shard, where there is one, and tells which they are.
+fn share(options: &Options, jobs: &mut Vec<Job>) -> Option<Share> {
+    let shard = options.shard?;
+    let all = jobs.len();
+    let mut hasher = crc32fast::Hasher::new();
+    for job in jobs.iter() {
+        hasher.update(job.name.as_bytes());
+        hasher.update(b"\n");
+    }
+    let mut index = 0..;
+    jobs.retain(|_| index.next().is_some_and(|index| shard.has(index)));
+    Some(Share {
+        shard,
+        names: jobs.iter().map(|job| job.name.clone()).collect(),
+        all,
+        crc32: hasher.finalize(),
+    })
 }
 
 /// How many images are scaled down, in words.
@@ -295,5 +325,5 @@ fn claim(options: &Options, jobs: &[Job], overwrite: bool) -> Result<Results> {
             )));
         }
     }
-    Results::claim(&options.out, &names, overwrite)
+    Results::claim_part(&options.out, &part(options), &names, overwrite)
 }

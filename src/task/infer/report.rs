@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::shard::Share;
 use super::{Coder, Options};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Table};
@@ -15,7 +16,7 @@ const OBJECTIVE: Format = Format::Decimals(4);
 const SHARE: Format = Format::Percent(Some(2));
 
 /// What inference found. Shown, it is an aligned table.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The folder of the results.
     #[serde(serialize_with = "crate::files::lossily")]
@@ -24,7 +25,7 @@ pub struct Report {
     #[serde(serialize_with = "crate::files::lossily")]
     pub checkpoint: PathBuf,
     /// The solver.
-    pub solver: &'static str,
+    pub solver: String,
     /// Whether all layers were solved for at once.
     pub joint: bool,
     /// How many images there are.
@@ -39,6 +40,9 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// Whether somebody asked to stop before the last image was done.
     pub interrupted: bool,
+    /// The share of this call, where several share the images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
 }
 
 /// What decides the results of an image, beside its pixels: results are added to those of an earlier
@@ -98,13 +102,13 @@ pub struct Row {
 }
 
 /// An image that came to nothing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Failure {
     /// The file.
     #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
     /// What went wrong.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub error: Error,
 }
 
@@ -112,12 +116,17 @@ fn as_text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(error)
 }
 
+/// Whose fault it was is not written down.
+fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Error, D::Error> {
+    String::deserialize(deserializer).map(Error::Input)
+}
+
 impl Report {
     pub(super) fn new(options: &Options, coder: &Coder, images: usize) -> Result<Self> {
         Ok(Self {
             out: options.out.clone(),
             checkpoint: options.checkpoint.clone(),
-            solver: coder.encoder.method.name(),
+            solver: coder.encoder.method.name().into(),
             joint: coder.joint,
             images,
             settings: coder.settings(options)?,
@@ -125,6 +134,7 @@ impl Report {
             rows: Vec::new(),
             failures: Vec::new(),
             interrupted: false,
+            share: None,
         })
     }
 
@@ -241,7 +251,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = self.table();
         self.push_means(&mut table);
-        let solver = self.solver;
+        let solver = &self.solver;
         let form = if self.joint { "jointly" } else { "greedily" };
         write!(
             f,
@@ -259,5 +269,10 @@ impl fmt::Display for Report {
 impl Report {
     fn images_done(&self) -> usize {
         self.finished.len() + self.failures.len()
+    }
+
+    /// Whether every image was worked on.
+    pub(super) fn is_whole(&self) -> bool {
+        self.images_done() == self.images
     }
 }

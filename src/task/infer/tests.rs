@@ -16,6 +16,7 @@ fn options(folder: &Path) -> Options {
         which: CheckpointSelector::Last,
         images: folder.join("images"),
         exclude: Vec::new(),
+        shard: None,
         out: folder.join("out"),
         solver: Some(SolverName::Fista),
         joint: false,

@@ -4,6 +4,7 @@ use super::*;
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::data::{Image, scenes};
+use crate::group::Group;
 use crate::picture::save_png;
 use crate::task::{exchange, train};
 
@@ -37,6 +38,7 @@ fn trained(config: &str) -> (tempfile::TempDir, PathBuf, Device) {
         &path,
         &device,
         false,
+        &Group::alone(),
         &mut (),
     )
     .unwrap();

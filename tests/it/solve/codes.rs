@@ -4,6 +4,7 @@
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
+use deconvnet::group::Group;
 use deconvnet::model::{Boundary, Constraint, Layer, Network, Objective};
 use deconvnet::problem::CodingProblem;
 use deconvnet::solve::{
@@ -382,6 +383,7 @@ fn filters_from_sparse_maps_are_those_from_dense_ones() {
         for constraint in [Constraint::UnitBall, Constraint::NonNegativeBall] {
             let solve = |sparse| {
                 let filters = FilterProblem {
+                    group: &Group::alone(),
                     network: &problem.network,
                     layer: 0,
                     batches: &batches,

@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Device, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
+use deconvnet::group::Group;
 use deconvnet::model::{Constraint, Evaluation, Layer, Network, Objective};
 use deconvnet::solve::{
     CodedBatch, CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista, Learner, Limits,
@@ -193,6 +194,7 @@ fn filter_steps_over_sparse_maps_are_those_over_dense_ones() {
                     sparse,
                     statistics: Some(&statistics),
                     constraint: Constraint::UnitBall,
+                    group: &Group::alone(),
                 };
                 values(&filters.solve(step).expect("batches that can be read"))
             };
@@ -272,6 +274,7 @@ fn dense_maps_stacks_and_double_precision_have_no_sparse_batch() {
 fn learner(gradients: usize) -> Learner {
     Learner {
         all_layers: true,
+        group: Group::alone(),
         codes: Method::CoordinateDescent(CoordinateDescent::default()),
         steps: 3,
         filters: FilterStep::ProjectedGradient { steps: gradients },

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use burn::tensor::Tensor;
 use deconvnet::Error;
+use deconvnet::group::Group;
 use deconvnet::model::Objective;
 use deconvnet::solve::{
     Adam, Callback, FilterMemory, FilterStep, Fista, HalfQuadratic, Learner, Limits, Method, Point,
@@ -209,6 +210,7 @@ fn a_visit_that_is_interrupted_has_the_maps_so_far() {
     let visit = |codes: Method, steps, watch: &Impatient| {
         let learner = Learner {
             all_layers: true,
+            group: Group::alone(),
             codes,
             steps,
             filters: FilterStep::LeastSquares { cg: 1 },
@@ -254,6 +256,7 @@ fn images_that_are_not_finite_are_a_numeric_error_for_every_solver() {
                 assert!(matches!(error, Error::Numeric(_)), "{error:?}");
                 let learner = Learner {
                     all_layers: true,
+                    group: Group::alone(),
                     codes: method.clone(),
                     steps: 2,
                     filters: FilterStep::LeastSquares { cg: 1 },

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use deconvnet::connectivity::Connectivity;
+use deconvnet::group::Group;
 use deconvnet::model::{Constraint, Network};
 use deconvnet::solve::{CodedBatch, FilterProblem, FilterStep, OnlineStatistics};
 
@@ -56,6 +57,7 @@ impl Setting {
             sparse: None,
             statistics,
             constraint,
+            group: &Group::alone(),
         };
         problem.solve(step).expect("batches that can be read")
     }

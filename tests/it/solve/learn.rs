@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor};
 use deconvnet::config::Config;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::data::Preprocess;
+use deconvnet::group::Group;
 use deconvnet::model::{Constraint, Evaluation, LayerConfig, Network, Objective};
 use deconvnet::run::{Images, to_tensor};
 use deconvnet::solve::{
@@ -17,6 +18,7 @@ use crate::support::*;
 fn learners() -> [Learner; 3] {
     let learner = |codes, steps, filters| Learner {
         all_layers: true,
+        group: Group::alone(),
         codes,
         steps,
         filters,
@@ -306,6 +308,7 @@ fn an_online_learner_serves_images_that_it_has_not_seen() {
     let objective = Objective::new(1.0, 2.0, 1.0).expect("a sound objective");
     let learner = Learner {
         all_layers: true,
+        group: Group::alone(),
         codes: Method::CoordinateDescent(CoordinateDescent::default()),
         steps: 8,
         filters: FilterStep::ProjectedGradient { steps: 5 },

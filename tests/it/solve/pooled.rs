@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use deconvnet::connectivity::Connectivity;
+use deconvnet::group::Group;
 use deconvnet::model::{Constraint, LayerConfig, Network, NetworkConfig, Objective};
 use deconvnet::pooling::{Pool, Switches};
 use deconvnet::solve::{
@@ -204,6 +205,7 @@ fn filters_are_found_through_the_switches() {
             sparse: None,
             statistics: None,
             constraint: Constraint::UnitFilters,
+            group: &Group::alone(),
         };
         let energies = found.energies().expect("energies");
         assert!(values(&energies).iter().all(|&e| e >= 0.0));

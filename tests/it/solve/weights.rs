@@ -1,6 +1,7 @@
 //! The weights of the data term, known to every solver, against masking by hand.
 
 use burn::tensor::{DType, Device, Tensor};
+use deconvnet::group::Group;
 use deconvnet::model::{Constraint, DataTerm, Objective};
 use deconvnet::solve::{
     Adam, CodedBatch, CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista,
@@ -131,6 +132,7 @@ fn pixels_of_weight_zero_do_not_count_for_maps_or_filters() {
                 let what = format!("{stack:?} {}", method.name());
                 let learner = Learner {
                     all_layers: true,
+                    group: Group::alone(),
                     filters: match method {
                         Method::HalfQuadratic(_) => FilterStep::LeastSquares { cg: 3 },
                         _ => FilterStep::ProjectedGradient { steps: 4 },
@@ -199,6 +201,7 @@ fn filters_solve_the_least_squares_masked_by_hand_sparse_and_dense() {
                 sparse,
                 statistics: None,
                 constraint: Constraint::UnitBall,
+                group: &Group::alone(),
             };
             let step = FilterStep::LeastSquares { cg: 400 };
             let got = filters.solve(step).expect("batches that can be read");
