@@ -24,7 +24,8 @@ export RAYON_NUM_THREADS=1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # In a container processes may not read each other's memory; Open MPI would tell so in a warning.
 export OMPI_MCA_btl_vader_single_copy_mechanism=none
-together() { local n="$1"; shift; mpirun --oversubscribe --bind-to none -n "$n" "$program" "$@"; }
+launch=(mpirun --oversubscribe --bind-to none -n)
+together() { local n="$1"; shift; "${launch[@]}" "$n" "$program" "$@"; }
 fail() { echo "mpi.sh FAILED: $*"; exit 1; }
 
 # The largest difference between the arrays of two .npz files, beside the largest number, is at most $3.
@@ -107,7 +108,7 @@ for kind in online epoch; do
   for n in 2 4 1 3 2 1 4 3 2 1; do
     tries=$((tries + 1))
     [ -e "$run/checkpoint.json" ] && from="--resume $run" || from="-c $kind.toml --run $run"
-    together $n train --quiet $from >killed.log 2>&1 &
+    "${launch[@]}" $n "$program" train --quiet $from >killed.log 2>&1 &
     launcher=$!
     sleep "0.$((RANDOM % 8 + 2))"
     victims=($(pgrep -P $launcher || true))
@@ -121,7 +122,7 @@ for kind in online epoch; do
 done
 
 # One process is interrupted: all stop at the next step, with a checkpoint.
-together 2 train -c online.toml --run ./stopped >stopped.log 2>&1 &
+"${launch[@]}" 2 "$program" train -c online.toml --run ./stopped >stopped.log 2>&1 &
 launcher=$!
 for _ in $(seq 100); do grep -q "epoch 1/" stopped.log && break; sleep 0.1; done
 kill -INT "$(pgrep -P $launcher | tail -n 1)"
