@@ -165,6 +165,8 @@ struct Search {
     arrays: Vec<PathBuf>,
     /// Pictures by this program that lists name, and those found, by folder.
     listed: BTreeSet<PathBuf>,
+    /// Folders with such lists: the arrays in them are results too.
+    results: BTreeSet<PathBuf>,
     own: BTreeMap<PathBuf, usize>,
     excluded: usize,
     /// Files by ending.
@@ -178,7 +180,11 @@ impl Search {
     /// Looks through a folder; `own` if it is in a run.
     fn folder(&mut self, folder: &Path, own: bool) -> io::Result<()> {
         let own = own || files::is_run(folder);
-        let names = files::written(folder).into_iter();
+        let names = files::written(folder);
+        if !names.is_empty() {
+            self.results.insert(folder.to_path_buf());
+        }
+        let names = names.into_iter();
         self.listed.extend(names.map(|name| folder.join(name)));
         let entries: Vec<_> = fs::read_dir(folder)?.collect::<io::Result<_>>()?;
         for entry in entries {
@@ -210,6 +216,7 @@ impl Search {
             *self.unread.entry(ending).or_default() += 1;
         } else if ends_in(&path, &EXTENSIONS).is_none() {
             // No picture by its name.
+            let own = own || path.ancestors().any(|above| self.results.contains(above));
             if !own && arrays::is_bundle(&path) && kind.is_ok_and(|kind| kind.is_file()) {
                 self.arrays.push(path);
             }

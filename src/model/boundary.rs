@@ -16,6 +16,26 @@ use crate::linop::{Border, Pad};
 /// | `zero` | `H - h + 1` | 0 | no filter sticks out: the maps are zero beyond (alphacsc, dicodile) |
 ///
 /// The last two are the first with its maps copied, or held at zero, in a margin of `h - 1`.
+///
+/// # Examples
+///
+/// ```
+/// use burn::tensor::Device;
+/// use deconvnet::connectivity::Connectivity;
+/// use deconvnet::model::{Boundary, LayerConfig, Network};
+///
+/// let layer = LayerConfig::new(Connectivity::full(1, 4), [5, 3]).init(&Device::flex());
+/// let network = Network::new(vec![layer])?;
+/// for (boundary, maps) in [
+///     (Boundary::Valid, [24, 32]),
+///     (Boundary::Circular, [20, 30]),
+///     (Boundary::Zero, [16, 28]),
+/// ] {
+///     let shape = network.with_boundary(boundary).maps_shape([1, 1, 20, 30]);
+///     assert_eq!(shape[2..], maps);
+/// }
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Boundary {

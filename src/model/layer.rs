@@ -259,6 +259,24 @@ impl Layer {
     ///
     /// # Errors
     /// [`Error::Input`] where they are not for as many maps, or one is negative or not finite.
+    ///
+    /// # Examples
+    /// The second map is twice as dear:
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use deconvnet::connectivity::Connectivity;
+    /// use deconvnet::model::{DataTerm, LayerConfig, Network, Objective};
+    ///
+    /// let device = Device::flex();
+    /// let layer = LayerConfig::new(Connectivity::full(1, 2), [3, 3]).init(&device);
+    /// let weights = Tensor::<4>::from_data([[[[1.0]], [[2.0]]]], &device);
+    /// let network = Network::new(vec![layer.with_penalty_weights(weights)?])?;
+    /// let images = DataTerm::new(Tensor::zeros([1, 1, 4, 4], &device));
+    /// let maps = Tensor::ones([1, 2, 6, 6], &device);
+    /// let at = Objective::new(1.0, 0.5, 1.0)?.measure(&network, maps, &images)[0];
+    /// assert_eq!(at.penalty, 0.5 * 3.0 * 36.0);
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
     pub fn with_penalty_weights(self, weights: Tensor<4>) -> Result<Self> {
         let weighted = Self {
             penalty_weights: Some(weights),

@@ -19,6 +19,7 @@
 //! ```
 
 mod dead;
+mod start;
 mod trainer;
 mod visit;
 

@@ -1,24 +1,19 @@
 //! The trainer: stage by stage, epoch by epoch, saved as it goes.
 
 use std::ops::Range;
-use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
-use super::{Event, check_group, check_sizes};
-use crate::backend::is_cpu;
-use crate::config::{Config, Form, Update};
-use crate::data::{self, Image};
+use super::Event;
+use crate::config::{Form, Update};
+use crate::data;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::model::Network;
-use crate::run::{
-    Estimate, Free, Images, Position, Run, State, Store, Work, load_memory, to_image, to_tensor,
-};
+use crate::run::{Estimate, Images, Position, Run, State, Work, to_image, to_tensor};
 use crate::solve::{Callback, FilterMemory, Learner};
-use crate::store::{CheckpointSelector, RunFolder};
 
 /// A stream of random numbers of its own for each purpose, so that nothing but the seed and the
 /// position has to be stored.
@@ -52,184 +47,14 @@ pub struct Trainer {
     pub(super) learner: Learner,
     pub(super) device: Device,
     /// The stage that the callback was told of last.
-    announced: Option<usize>,
-    saved: Instant,
+    pub(super) announced: Option<usize>,
+    pub(super) saved: Instant,
     /// When the present call began, and the seconds spent before it.
-    began: Instant,
-    seconds_before: f64,
+    pub(super) began: Instant,
+    pub(super) seconds_before: f64,
 }
 
 impl Trainer {
-    /// Learns from images in memory and keeps all maps there; nothing is written.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for settings that do not fit, [`Error::Input`] for images that cannot be used.
-    pub fn in_memory(config: Config, images: Vec<Image>, device: &Device) -> Result<Self> {
-        let images = Images::given(&config, images)?;
-        Self::new(config, images, Store::in_memory(), device, &Group::alone())
-    }
-
-    /// Starts a new run in the folder `path`, which must not hold one, from the images that the
-    /// configuration names. Where it is estimated to take more memory or disk than there is, only with
-    /// `force`. All members of a group work on the one run.
-    ///
-    /// # Errors
-    /// Everything that can be wrong with images, settings and the folder; [`Error::Resources`].
-    pub fn in_folder(
-        config: Config,
-        path: &Path,
-        device: &Device,
-        force: bool,
-        group: &Group,
-    ) -> Result<Self> {
-        let checked = config.check().and_then(|()| check_group(&config, group));
-        group.agree(checked)?;
-        let images = Images::open_together(&config, group)?;
-        let config = images.config().clone();
-        let fits = || {
-            check_sizes(&config, &images)?;
-            if !force {
-                let free = Free::here(is_cpu(device), path);
-                Work::learning(&config)?.check(&images.shapes(), free, images.can_be_scaled())?;
-            }
-            Ok(())
-        };
-        group.agree(fits())?;
-        let folder = RunFolder::create_together(path, group)?;
-        let store = Store::Folder(Box::new(folder));
-        Self::new(config, images, store, device, group)
-    }
-
-    /// Learns from images that are found and prepared already. The members of a group share a run folder;
-    /// memory will do where no maps are kept.
-    ///
-    /// # Errors
-    /// As [`Trainer::in_memory`].
-    pub fn new(
-        mut config: Config,
-        images: Images,
-        store: Store,
-        device: &Device,
-        group: &Group,
-    ) -> Result<Self> {
-        config.data.channels = images.config().data.channels;
-        config.check()?;
-        check_group(&config, group)?;
-        if !group.is_alone() && config.keeps_maps() && store.path().is_none() {
-            return Err(Error::Config(
-                "processes share maps through a run folder: learn in one, or online".into(),
-            ));
-        }
-        check_sizes(&config, &images)?;
-        let network = config.network()?.init(device)?;
-        let prepare = images.prepare().clone();
-        let state = State::new(config, prepare, images.sources().to_vec())?;
-        let run = Run {
-            store,
-            state,
-            network,
-        };
-        Ok(Self::of(
-            run,
-            images,
-            FilterMemory::default(),
-            device,
-            group,
-        ))
-    }
-
-    /// Goes on with the run in the folder `path`, as if it had never stopped; by as many members of a group
-    /// as now work on it.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] where it is damaged, [`Error::Input`] where its images are not what they
-    /// were, [`Error::Config`] for a run that was imported.
-    pub fn resume(
-        path: &Path,
-        which: CheckpointSelector,
-        device: &Device,
-        group: &Group,
-        callback: &mut dyn Callback<Event>,
-    ) -> Result<Self> {
-        let read = Self::read(path, which, device, group, callback);
-        let (images, memory) = group.agree(read)?;
-        let run = group.agree(Run::open(path, which, device, group))?;
-        Ok(Self::of(run, images, memory, device, group))
-    }
-
-    fn read(
-        path: &Path,
-        which: CheckpointSelector,
-        device: &Device,
-        group: &Group,
-        callback: &mut dyn Callback<Event>,
-    ) -> Result<(Images, FilterMemory)> {
-        // All of it is read before anything is written: going on from an older checkpoint drops those
-        // that came after it.
-        let run = Run::read(path, which, device)?;
-        if run.state.images.is_empty() {
-            return Err(Error::Config(format!(
-                "{} was imported and has no images to learn from; use it for inference, pictures or \
-                 export, or start a new run",
-                path.display()
-            )));
-        }
-        check_group(&run.state.config, group)?;
-        run.warn_of_trace(callback)?;
-        let mut images = Images::resume(&run.state);
-        let memory = match run.state.finished() {
-            true => FilterMemory::default(),
-            false => {
-                for i in group.part(run.state.images.len()) {
-                    images.get(i)?;
-                }
-                load_memory(&run, run.state.position.stage)?
-            }
-        };
-        Ok((images, memory))
-    }
-
-    fn of(
-        mut run: Run,
-        images: Images,
-        memory: FilterMemory,
-        device: &Device,
-        group: &Group,
-    ) -> Self {
-        if let Store::Folder(folder) = &mut run.store {
-            folder.keep = run.state.config.checkpoint.keep;
-        }
-        Self {
-            learner: Learner {
-                group: group.clone(),
-                ..run.state.config.learner()
-            },
-            seconds_before: run.state.seconds,
-            run,
-            images,
-            memory,
-            device: device.clone(),
-            announced: None,
-            saved: Instant::now(),
-            began: Instant::now(),
-        }
-    }
-
-    /// The same with other filters to begin with.
-    pub fn with_network(mut self, network: Network) -> Self {
-        self.run.network = network;
-        self
-    }
-
-    /// The same with another solver and its settings.
-    pub fn with_learner(self, learner: Learner) -> Self {
-        let group = self.group().clone();
-        Self {
-            learner: Learner { group, ..learner },
-            ..self
-        }
-    }
-
     /// Those who learn together.
     pub fn group(&self) -> &Group {
         &self.learner.group

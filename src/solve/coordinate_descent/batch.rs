@@ -6,7 +6,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::layer_problem::{Element, Elements, LayerProblem, each, sum_of, weighted_square};
+use super::layer_problem::{Element, Elements, LayerProblem, each};
+use super::numbers::{sum_of, weighted_square};
 use crate::backend::is_cpu;
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::Sizes;

@@ -2,7 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::layer_problem::{Element, Elements, LayerProblem, Real, Values, each, real, to_f64};
+use super::layer_problem::{Element, Elements, LayerProblem, Values, each};
+use super::numbers::{Real, real, to_f64};
 use crate::conv::cpu;
 use crate::conv::patch::dispatch;
 

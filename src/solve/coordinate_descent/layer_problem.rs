@@ -4,14 +4,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use num_traits::Float;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::border::Border;
+use super::numbers::{Real, largest, real, to_f64};
 use super::strips::Strips;
 use crate::connectivity::Connectivity;
-use crate::conv::cpu::{Scalar, Sizes};
+use crate::conv::cpu::Sizes;
 use crate::conv::patch::{Atoms, Place, dispatch};
 use crate::model::Boundary;
 use crate::pass::numbers;
@@ -21,11 +21,6 @@ use crate::solve::Problem;
 /// How far an element moves, in lengths of the way to its best value: where atoms are much alike, that
 /// lies ever further the same way.
 const RELAXATION: f64 = 1.3;
-
-/// A number type that is calculated with one at a time, too.
-pub(super) trait Real: Scalar + Float {}
-
-impl<T: Scalar + Float> Real for T {}
 
 /// The layer and the objective.
 #[derive(Clone, Debug)]
@@ -389,58 +384,6 @@ impl<T: Real> LayerProblem<T> {
     }
 }
 
-/// The largest size of a number.
-fn largest<T: Real>(numbers: &[T]) -> T {
-    const LANES: usize = 16;
-    let part = |numbers: &[T]| {
-        let mut most = [T::zero(); LANES];
-        for numbers in numbers.chunks(LANES) {
-            for (most, x) in most.iter_mut().zip(numbers) {
-                let x = x.abs();
-                *most = if x > *most { x } else { *most };
-            }
-        }
-        most.into_iter().fold(T::zero(), T::max)
-    };
-    numbers
-        .par_chunks(1 << 14)
-        .map(part)
-        .reduce(T::zero, T::max)
-}
-
-/// The sum of a term in the numbers of lists of the same length, in lanes, since one sum after the
-/// other waits for each addition.
-pub(super) fn sum_of<T: Real, const N: usize>(
-    lists: [&[T]; N],
-    term: impl Fn([f64; N]) -> f64,
-) -> f64 {
-    const LANES: usize = 8;
-    let (parts, rests) = (
-        lists.map(|l| l.as_chunks().0),
-        lists.map(|l| l.as_chunks::<LANES>().1),
-    );
-    let mut sums = [0.0; LANES];
-    for i in 0..parts[0].len() {
-        let part: [[T; LANES]; N] = parts.map(|p| p[i]);
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += term(part.map(|p| to_f64(p[lane])));
-        }
-    }
-    let rest = (0..rests[0].len()).map(|i| term(rests.map(|r| to_f64(r[i]))));
-    sums.into_iter().sum::<f64>() + rest.sum::<f64>()
-}
-
-/// `sum m r^2` from the weighted residual `m r` on the canvas and the weights there.
-pub(super) fn weighted_square<T: Real>(residual: &[T], weights: Option<&[T]>) -> f64 {
-    match weights {
-        Some(weights) => sum_of([residual, weights], |[r, m]| match m > 0.0 {
-            true => r * r / m,
-            false => 0.0,
-        }),
-        None => sum_of([residual], |[r]| r * r),
-    }
-}
-
 /// A number of each element.
 pub(super) fn each<T: Real>(elements: &Elements<T>, f: impl Fn(&Element<T>) -> T) -> Values<T> {
     let strips = elements.iter();
@@ -490,14 +433,4 @@ impl<T: Real> WithSimd for Correlate<'_, T> {
         }
         products
     }
-}
-
-/// As a double; a number stays one.
-pub(super) fn to_f64<T: Float>(x: T) -> f64 {
-    x.to_f64().unwrap_or(f64::NAN)
-}
-
-/// From a double, rounded.
-pub(super) fn real<T: Float>(x: f64) -> T {
-    T::from(x).unwrap_or_else(T::nan)
 }

@@ -5,6 +5,7 @@ mod border;
 mod image;
 mod layer_problem;
 mod newton;
+mod numbers;
 mod strips;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::batch::SparseBatch;
 use self::image::{FALL, Image};
-use self::layer_problem::{LayerProblem, Real};
+use self::layer_problem::LayerProblem;
+use self::numbers::Real;
 use super::coding_solver::CodingSolver;
 use super::{Problem, Reason, Solver};
 use crate::pass::numbers;

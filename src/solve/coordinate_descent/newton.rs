@@ -1,9 +1,8 @@
 //! A Newton step on the elements that are not zero.
 
 use super::image::Image;
-use super::layer_problem::{
-    Element, LayerProblem, Real, Values, each, real, sum_of, weighted_square,
-};
+use super::layer_problem::{Element, LayerProblem, Values, each};
+use super::numbers::{Real, real, sum_of, weighted_square};
 
 /// The fewest that a step has.
 const LEAST: usize = 2;

@@ -3,7 +3,8 @@
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
 use super::image::Image;
-use super::layer_problem::{LayerProblem, Real, each, real, to_f64, weighted_square};
+use super::layer_problem::{LayerProblem, each};
+use super::numbers::{Real, real, to_f64, weighted_square};
 use crate::connectivity::Connectivity;
 use crate::conv::cpu::{self, Sizes};
 use crate::model::Boundary;
