@@ -20,9 +20,9 @@ from pathlib import Path
 
 # planes, maps, side of the filters, side of the images
 SIZES = {
-    "small": (1, 16, 9, 100),
-    "medium": (1, 48, 11, 200),
-    "large": (3, 100, 15, 300),
+    "small": (1, 16, 7, 64),
+    "medium": (1, 16, 9, 100),
+    "large": (1, 32, 11, 128),
 }
 GRADIENTS, LANCZOS = 5, 6
 # data, Lanczos, gradients, the filters of the first process; energies are as many numbers as maps.
@@ -33,7 +33,7 @@ AT = [2, 8, 64, 512]
 
 
 def steps(program, folder, size, batch, processes, count, repeats):
-    """Seconds of each step but for those of the first epoch, the least of some repeats."""
+    """Seconds of each step but for the first of an epoch, the least of some repeats."""
     runs = [run(program, folder, f"{k}-{size}-{batch}-{processes}", size, batch, processes, count) for k in range(repeats)]
     return [min(each) for each in zip(*runs)]
 
@@ -59,7 +59,7 @@ batch = {batch}
 [[layer]]
 maps = {maps}
 size = {side}
-epochs = 3
+epochs = 2
 sparsity = {{ of_max = 0.2 }}
 """
     path = Path(folder) / f"{name}.toml"
@@ -79,7 +79,7 @@ sparsity = {{ of_max = 0.2 }}
     for line in lines:
         if line["batch"] is not None:
             ends[(line["epoch"], line["batch"])] = line["seconds"]
-    return [ends[e, b] - ends[e, b - 1] for e, b in ends if e > 0 and b > 0 and (e, b - 1) in ends]
+    return [ends[e, b] - ends[e, b - 1] for e, b in ends if b > 0 and (e, b - 1) in ends]
 
 
 def reduction(numbers, processes, network):
@@ -106,7 +106,7 @@ def measure(program, folder, size, repeats):
     planes, maps, side, _ = SIZES[size]
     single = steps(program, folder, size, 1, 1, 8, repeats)
     four, eight, divided = (
-        statistics.mean(steps(program, folder, size, b, p, 24, repeats)) for b, p in [(4, 1), (8, 1), (8, 2)]
+        statistics.mean(steps(program, folder, size, b, p, 16, repeats)) for b, p in [(4, 1), (8, 1), (8, 2)]
     )
     image = (eight - four) / 4
     return {
