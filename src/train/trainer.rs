@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
-use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
+use rand::{SeedableRng, rngs::ChaCha8Rng};
 
 use super::Event;
 use crate::config::{Form, Update};
@@ -221,28 +221,6 @@ impl Trainer {
         self.run
             .network
             .stack(layers, maps.iter().map(|(l, maps)| (*l, maps)))
-    }
-
-    /// The batches of the epoch: images in random order, neighbours of equal size together; in the
-    /// adaptive form, which is slow on single images, all of equal size.
-    pub(super) fn batches(&self) -> Vec<Vec<usize>> {
-        let state = &self.run.state;
-        let mut order: Vec<usize> = (0..state.images.len()).collect();
-        let rng = &mut random_stream(state, ORDER, 0);
-        order.shuffle(rng);
-        if state.config.train.form == Form::Adaptive {
-            order.sort_by_key(|&i| state.images[i].shape);
-            let alike = order.chunk_by(|&a, &b| state.images[a].shape == state.images[b].shape);
-            let batches = alike.flat_map(|alike| alike.chunks(state.config.train.batch));
-            let mut batches: Vec<_> = batches.map(<[usize]>::to_vec).collect();
-            batches.shuffle(rng);
-            return batches;
-        }
-        order
-            .chunk_by(|&a, &b| state.images[a].shape == state.images[b].shape)
-            .flat_map(|alike| alike.chunks(state.config.train.batch))
-            .map(<[usize]>::to_vec)
-            .collect()
     }
 
     /// The visits of an epoch that are left, and its end.

@@ -3,18 +3,40 @@
 use std::cell::RefCell;
 
 use burn::tensor::Tensor;
-use rand::RngExt;
+use rand::{RngExt, seq::SliceRandom};
 
 use super::Event;
-use super::trainer::{START, Trainer, random_stream};
+use super::trainer::{ORDER, START, Trainer, random_stream};
 use crate::backend;
-use crate::config::Update;
+use crate::config::{Form, Update};
 use crate::error::{Error, Result};
 use crate::model::{DataTerm, Evaluation, FeatureMaps, Network};
 use crate::run::{EpochSums, TraceLine};
 use crate::solve::{Batches, Callback, CodedBatch, Problem};
 
 impl Trainer {
+    /// The batches of the epoch: images in random order, neighbours of equal size together; in the
+    /// adaptive form, which is slow on single images, all of equal size.
+    pub(super) fn batches(&self) -> Vec<Vec<usize>> {
+        let state = &self.run.state;
+        let mut order: Vec<usize> = (0..state.images.len()).collect();
+        let rng = &mut random_stream(state, ORDER, 0);
+        order.shuffle(rng);
+        if state.config.train.form == Form::Adaptive {
+            order.sort_by_key(|&i| state.images[i].shape);
+            let alike = order.chunk_by(|&a, &b| state.images[a].shape == state.images[b].shape);
+            let batches = alike.flat_map(|alike| alike.chunks(state.config.train.batch));
+            let mut batches: Vec<_> = batches.map(<[usize]>::to_vec).collect();
+            batches.shuffle(rng);
+            return batches;
+        }
+        order
+            .chunk_by(|&a, &b| state.images[a].shape == state.images[b].shape)
+            .flat_map(|alike| alike.chunks(state.config.train.batch))
+            .map(<[usize]>::to_vec)
+            .collect()
+    }
+
     /// The step that is next in an epoch: the members of the group visit their parts of a batch, or a batch
     /// each where the filters wait for the end of the epoch. A line for each batch.
     pub(super) fn step(&mut self, batches: &[Vec<usize>]) -> Result<Vec<TraceLine>> {
