@@ -8,7 +8,7 @@ use super::console::Console;
 use super::runs::{existing, folder, unused};
 use crate::backend::Backend;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::run::State;
 use crate::solve::SolverName;
@@ -112,6 +112,11 @@ fn config(args: &TrainArgs) -> Result<Config> {
     data.exclude.extend(args.exclude.iter().cloned());
     data.limit = args.limit.or(data.limit);
     data.max_side = args.max_side.or(data.max_side);
+    if let Some(channels) = data.channels.filter(|&channels| args.grey && channels != 1) {
+        return Err(Error::Config(format!(
+            "--grey is for pictures, and data.channels is {channels}; leave one of them out"
+        )));
+    }
     data.colour &= !args.grey;
     config.train.solver = args.solver.unwrap_or(config.train.solver);
     config.train.batch = args.batch.unwrap_or(config.train.batch);

@@ -96,12 +96,27 @@ impl Config {
             self.check_online()?;
         }
         self.check_adaptive()?;
+        self.check_below()?;
         let connectivities = self.connectivities()?;
         for (l, (layer, g)) in self.layers.iter().zip(connectivities).enumerate() {
             layer.check(l + 1)?;
             self.check_weights(l + 1, layer, g.maps())?;
         }
         Ok(())
+    }
+
+    /// Jointly only the maps on top are free, and only their signs and weights count.
+    fn check_below(&self) -> Result<()> {
+        let below = &self.layers[..self.layers.len() - 1];
+        let idle = |layer: &LayerSettings| layer.non_negative || !layer.penalty_weights.is_empty();
+        match below.iter().position(idle) {
+            Some(l) if self.train.form == Form::Joint => Err(Error::Config(format!(
+                "layer {}: non_negative and penalty_weights are for the top layer where train.form is \"joint\"; \
+                 leave them out",
+                l + 1
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn check_weights(&self, number: usize, layer: &LayerSettings, maps: usize) -> Result<()> {

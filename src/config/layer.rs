@@ -140,8 +140,13 @@ impl LayerSettings {
             Sparsity::OfMax { of_max } => {
                 let largest = |target: Result<(Network, DataTerm)>| {
                     let (stack, target) = target?;
-                    let weight = self.data_weight;
-                    Ok(Objective::largest_useful_sparsity(weight, &stack, &target))
+                    let (weight, non_negative) = (self.data_weight, self.non_negative);
+                    Ok(Objective::largest_useful(
+                        weight,
+                        non_negative,
+                        &stack,
+                        &target,
+                    ))
                 };
                 let mut here = targets.into_iter().map(largest);
                 let here = here.try_fold(0.0, |most: f64, one| one.map(|one| most.max(one)));

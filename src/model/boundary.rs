@@ -95,6 +95,14 @@ impl Boundary {
         Pad { border, margins }.apply(maps)
     }
 
+    /// The same with what comes in again on the other side.
+    pub(crate) fn extended(self, maps: Tensor<4>, field: [usize; 2]) -> Tensor<4> {
+        match self.margin(field) {
+            Some(margin) => margin.apply(maps),
+            None => maps,
+        }
+    }
+
     /// What makes maps of the 'valid' geometry of them.
     pub(crate) fn margin(self, [h, w]: [usize; 2]) -> Option<Pad> {
         let [h, w] = [h - 1, w - 1];

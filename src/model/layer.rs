@@ -337,6 +337,12 @@ impl Layer {
         Some(weights.expand([1, k, h, w]))
     }
 
+    /// The size of maps that the weights of the penalty are for, where they are for each element.
+    pub(crate) fn weighted_size(&self) -> Option<[usize; 2]> {
+        let [.., h, w] = self.penalty_weights.as_ref()?.dims();
+        ([h, w] != [1, 1]).then_some([h, w])
+    }
+
     /// The weights of the penalty on each map, where they are not for each element.
     pub(crate) fn map_weights(&self) -> Vec<f64> {
         let for_maps = |w: &&Tensor<4>| w.dims()[2..] == [1, 1];
@@ -372,10 +378,7 @@ impl Layer {
 
     /// The maps with the margins that the boundary gives them.
     pub(crate) fn extend(&self, maps: Tensor<4>) -> Tensor<4> {
-        match self.boundary.margin(self.filter_size()) {
-            Some(margin) => margin.apply(maps),
-            None => maps,
-        }
+        self.boundary.extended(maps, self.filter_size())
     }
 
     /// [`Layer::synthesize`], by Burn's name.

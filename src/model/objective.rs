@@ -104,6 +104,14 @@ impl Objective {
         }
     }
 
+    /// Maps that may be started from: none is negative where none must be.
+    pub(crate) fn feasible(&self, maps: Tensor<4>) -> Tensor<4> {
+        match self.non_negative {
+            true => maps.clamp_min(0.0),
+            false => maps,
+        }
+    }
+
     /// Whether maps must not be negative.
     pub fn is_non_negative(&self) -> bool {
         self.non_negative
@@ -327,7 +335,21 @@ impl Objective {
     /// The smallest `sparsity` for which all maps of all these images are zero (p = 1):
     /// `data_weight * ||R' (m y) / W||_inf`, over those of weight above 0.
     pub fn largest_useful_sparsity(data_weight: f64, network: &Network, data: &DataTerm) -> f64 {
+        Self::largest_useful(data_weight, false, network, data)
+    }
+
+    /// The same for maps of either sign, or for those that must not be negative, which only positive pulls move.
+    pub(crate) fn largest_useful(
+        data_weight: f64,
+        non_negative: bool,
+        network: &Network,
+        data: &DataTerm,
+    ) -> f64 {
         let lifted = network.lift(data.weighted(data.images().clone()));
+        let lifted = match non_negative {
+            true => lifted.clamp_min(0.0),
+            false => lifted,
+        };
         let lifted = match network.top().penalty_weights(&lifted) {
             Some(weights) => {
                 let free = weights.clone().equal_elem(0.0).expand(lifted.dims());

@@ -36,15 +36,58 @@ impl State {
         let prepared = self.prepare.apply(&image);
         let (prepared, undo) = prepared.map_err(|error| with_path(Some(path), error))?;
         let [_, height, width] = prepared.shape();
-        match self.sizes.first() {
-            Some(&[h, w]) if height < h || width < w => Err(Error::Input(format!(
+        match too_small(&self.config, [height, width]) {
+            Some(TooSmall {
+                layer: 1,
+                filter: [h, w],
+                ..
+            }) => Err(Error::Input(format!(
                 "{} is {height} x {width} pixels after preprocessing, smaller than the {h} x {w} \
                  filters; remove it, or train with smaller filters",
                 path.display()
             ))),
-            _ => Ok((prepared, undo)),
+            Some(TooSmall {
+                layer,
+                planes: [rows, columns],
+                filter: [h, w],
+            }) => Err(Error::Input(format!(
+                "{} leaves {rows} x {columns} for layer {layer} to explain, smaller than its {h} x {w} filters; \
+                 remove it, or train with smaller filters",
+                path.display()
+            ))),
+            None => Ok((prepared, undo)),
         }
     }
+}
+
+/// A layer whose filters are larger than what they have to explain.
+pub(crate) struct TooSmall {
+    /// From 1.
+    pub layer: usize,
+    /// Height and width of what it has to explain.
+    pub planes: [usize; 2],
+    pub filter: [usize; 2],
+}
+
+/// The first layer whose filters are larger than what they have to explain of an image; pooled maps, which
+/// shrink from layer to layer, may be smaller.
+pub(crate) fn too_small(config: &Config, mut planes: [usize; 2]) -> Option<TooSmall> {
+    for (l, layer) in config.layers.iter().enumerate() {
+        let filter = layer.size;
+        let pooled = l > 0 && !config.layers[l - 1].pool.is_none();
+        if !pooled && (planes[0] < filter[0] || planes[1] < filter[1]) {
+            let layer = l + 1;
+            return Some(TooSmall {
+                layer,
+                planes,
+                filter,
+            });
+        }
+        let maps = [0, 1].map(|d| config.train.boundary.maps(planes[d], filter[d]));
+        let [.., rows, columns] = layer.pool.pooled([1, 1, maps[0], maps[1]]);
+        planes = [rows, columns];
+    }
+    None
 }
 
 /// Prepared images are kept in memory up to this many bytes in all.

@@ -20,6 +20,7 @@ use crate::solve::{Budget, Encoder, FilterMemory, Moments, OnlineStatistics, Sta
 use crate::store::{CheckpointSelector, RunFolder};
 pub use estimate::{Estimate, Free, Work};
 pub use images::{CACHE_BYTES, Images, all_usable, checksum, flat_images};
+pub(crate) use images::{TooSmall, too_small};
 pub use state::{EpochSums, KIND, Position, Source, State, TraceLine};
 pub use store::Store;
 

@@ -15,6 +15,8 @@ pub trait CodingSolver: Solver + Sized {
     const POOLS: bool = false;
     /// Whether elements of the maps may have weights of their own in the penalty.
     const WEIGHTS: bool = false;
+    /// Whether it knows other boundaries than 'valid'.
+    const BOUNDARIES: bool = true;
     /// Whether the maps that go on are others than the codes, see [`Solver::maps`].
     const SEPARATE_MAPS: bool = false;
     /// Whether every visit of an image begins its schedule anew, so that a second one adds nothing.

@@ -139,6 +139,7 @@ impl Encoder<'_> {
         let data = target.shifted(offset);
         let problem = Problem::new(stack.flattened(), data, stage.objective)?;
         let start = FeatureMaps::start(shape, self.start_noise, self.seed, &device);
+        let start = stage.objective.feasible(start);
         match &stage.budget {
             Budget::Limits(limits) => self.method.code(&problem, start, limits, callback),
             Budget::Rounds(rounds) => {

@@ -248,6 +248,7 @@ impl Pooled {
 
 impl CodingSolver for Ista {
     const POOLS: bool = true;
+    const BOUNDARIES: bool = false;
 
     fn variant(self, name: &str, text: &str) -> Result<Self> {
         match text {

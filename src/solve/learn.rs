@@ -133,6 +133,7 @@ impl Learner {
         memory: &mut FilterMemory,
         callback: &dyn Callback<Point>,
     ) -> Result<Found> {
+        self.codes.check_network(&problem.network)?;
         let together = match update {
             true => {
                 let how = LearnTogether {
@@ -204,9 +205,13 @@ impl Learner {
         } else {
             (network, after_codes.clone())
         };
-        // The codes may be finite while the maps that go on are not.
+        // The codes may be finite while the maps that go on are not. Those may be negative in any case.
+        let free = Problem {
+            objective: problem.objective.with_non_negative(false),
+            ..problem.clone()
+        };
         let going_on = match self.codes.has_separate_maps() {
-            true => measure_with(problem, &network, &coded, maps)?,
+            true => measure_with(&free, &network, &coded, maps)?,
             false => after_filters.clone(),
         };
         Ok(Learnt {

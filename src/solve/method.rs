@@ -12,7 +12,7 @@ use super::{
     Solver, SparseBatch, advance, drive,
 };
 use crate::error::{Error, Result};
-use crate::model::Network;
+use crate::model::{Boundary, Network};
 
 /// The one list of solvers: variant, type, name.
 macro_rules! solvers {
@@ -161,6 +161,14 @@ impl Method {
             return Err(Error::Config(format!(
                 "{} takes no weights of the penalty for maps or elements; use descent or fista",
                 self.name()
+            )));
+        }
+        let boundary = network.boundary();
+        if boundary != Boundary::Valid && !with_solver!(self, |_solver: S| S::BOUNDARIES) {
+            return Err(Error::Config(format!(
+                "{} knows the boundary valid alone, not {}; use fista or descent",
+                self.name(),
+                boundary.name()
             )));
         }
         match self.pools() || network.top().pool.is_none() {

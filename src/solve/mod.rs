@@ -57,7 +57,8 @@ impl Problem {
     /// Images `[n, C, H, W]`, or a [`DataTerm`] of them, under a network of as many planes.
     ///
     /// # Errors
-    /// [`Error::Input`] where the images have another number of channels.
+    /// [`Error::Input`] where the images have another number of channels, or the penalty weights for maps of
+    /// another size.
     pub fn new(network: Network, data: impl Into<DataTerm>, objective: Objective) -> Result<Self> {
         let data = data.into();
         let planes = network.layers()[0].connectivity.planes();
@@ -66,6 +67,13 @@ impl Problem {
                 "the images {:?} have {} channels, but the network explains {planes}",
                 data.dims(),
                 data.dims()[1]
+            )));
+        }
+        let [.., height, width] = network.maps_shape(data.dims());
+        let weighted = network.top().weighted_size();
+        if let Some([h, w]) = weighted.filter(|&size| size != [height, width]) {
+            return Err(Error::Input(format!(
+                "the weights of the penalty are for maps of {h} x {w}, but those of the images are {height} x {width}"
             )));
         }
         Ok(Self {

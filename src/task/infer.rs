@@ -443,7 +443,7 @@ impl<'a> Coder<'a> {
 /// The residual of a reconstruction and its codes over each pixel.
 fn effort(stack: &Network, codes: &Tensor<4>, prepared: &Image, planes: &Image) -> Result<Effort> {
     let field = receptive_field(stack);
-    let codes = to_image(&stack.boundary().widened(codes.clone(), field), 0)?;
+    let codes = to_image(&stack.boundary().extended(codes.clone(), field), 0)?;
     let mut residual = prepared.clone();
     for (r, x) in residual.values.iter_mut().zip(&planes.values) {
         *r -= x;

@@ -28,7 +28,7 @@ pub use trainer::{Ended, Trainer};
 use crate::config::{Config, Update};
 use crate::error::{Error, Result};
 use crate::group::Group;
-use crate::run::{Images, Run, TraceLine, all_usable};
+use crate::run::{Images, Run, TooSmall, TraceLine, all_usable, too_small};
 use crate::solve::{Callback, SolverName};
 
 /// Something worth telling while a long task runs.
@@ -72,34 +72,25 @@ pub enum Event {
 }
 
 /// Every image, and the maps of every layer below the top, must be at least as large as the filters
-/// that are to explain them; pooled maps, which shrink from layer to layer, need not be.
+/// that are to explain them.
 fn check_sizes(config: &Config, images: &Images) -> Result<()> {
     let sources = images.sources();
     let too_small = sources.iter().enumerate().filter_map(|(i, source)| {
-        let [_, mut height, mut width] = source.shape;
-        for (l, layer) in config.layers.iter().enumerate() {
-            let [h, w] = layer.size;
-            let pooled = l > 0 && !config.layers[l - 1].pool.is_none();
-            if !pooled && (height < h || width < w) {
-                let instead = match (height, h > 1) {
-                    (1, true) => {
-                        format!("filters of signals have one row, such as size = [1, {w}]")
-                    }
-                    _ => "remove the image, or choose smaller filters".into(),
-                };
-                return Some(Error::Input(format!(
-                    "{}: what layer {} has to explain is {height} x {width} after preprocessing, \
-                     smaller than its {h} x {w} filters; {instead}",
-                    images.name(i),
-                    l + 1
-                )));
-            }
-            let boundary = config.train.boundary;
-            let maps = [1, 1, boundary.maps(height, h), boundary.maps(width, w)];
-            let [.., rows, columns] = layer.pool.pooled(maps);
-            (height, width) = (rows, columns);
-        }
-        None
+        let [_, height, width] = source.shape;
+        let TooSmall {
+            layer,
+            planes: [height, width],
+            filter: [h, w],
+        } = too_small(config, [height, width])?;
+        let instead = match (height, h > 1) {
+            (1, true) => format!("filters of signals have one row, such as size = [1, {w}]"),
+            _ => "remove the image, or choose smaller filters".into(),
+        };
+        Some(Error::Input(format!(
+            "{}: what layer {layer} has to explain is {height} x {width} after preprocessing, smaller than its \
+             {h} x {w} filters; {instead}",
+            images.name(i)
+        )))
     });
     all_usable(sources.len(), too_small.collect())
 }

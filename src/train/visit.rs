@@ -257,7 +257,8 @@ impl Trainer {
             let maps = match separate {
                 true => {
                     let maps = |trainer: &mut Self, i| trainer.run.maps(top, i, &device);
-                    objective.measure(&network, trainer.gather(batch, maps)?, &data)
+                    let free = objective.with_non_negative(false);
+                    free.measure(&network, trainer.gather(batch, maps)?, &data)
                 }
                 false => codes,
             };

@@ -135,3 +135,92 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(x.arrays["x"].values.iter().all(|&z| z >= 0.0));
     assert_eq!(run(folder, &["infer", "--problem", "none.npz"]).0, 7);
 }
+
+/// What a review found: each was wrong once.
+#[test]
+fn signs_boundaries_and_weights_hold_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let text = |train: &str, layer: &str| {
+        format!(
+            "[data]\ncolour = false\nsample_count = 2\nsample_size = 32\n\
+             [preprocess]\nkind = \"contrast-normalize\"\n[train]\n{train}\n\
+             [[layer]]\nmaps = 3\nsize = 5\nepochs = 1\n{layer}\n"
+        )
+    };
+    // The maps that split goes on from may be negative where its codes may not.
+    for update in ["batch", "epoch"] {
+        let train = format!("update_filters = \"{update}\"");
+        fs::write(
+            folder.join("split.toml"),
+            text(&train, "non_negative = true"),
+        )
+        .unwrap();
+        succeeds(
+            folder,
+            &format!("train --config split.toml --run split-{update}"),
+        );
+    }
+    // A start of noise is made one of maps that are allowed.
+    let train = "solver = \"descent\"\nstart_noise = 0.1";
+    fs::write(
+        folder.join("noise.toml"),
+        text(train, "non_negative = true"),
+    )
+    .unwrap();
+    succeeds(folder, "train --config noise.toml --run noise");
+    fs::create_dir(folder.join("new")).unwrap();
+    let image = deconvnet::data::scenes::sample(0, 32, 9);
+    deconvnet::picture::save_png(&image, folder.join("new/a.png")).unwrap();
+    succeeds(folder, "infer --checkpoint noise --images new --out coded");
+    // An image that a higher layer is too large for is left out, and told.
+    let above = "[[layer]]\nmaps = 4\nsize = 9\nepochs = 1";
+    let train = "solver = \"fista\"\nboundary = \"zero\"";
+    fs::write(folder.join("zero.toml"), text(train, above)).unwrap();
+    succeeds(folder, "train --config zero.toml --run zero");
+    let small = deconvnet::data::scenes::sample(0, 11, 9);
+    deconvnet::picture::save_png(&small, folder.join("new/small.png")).unwrap();
+    let (_, err) = succeeds(folder, "infer --checkpoint zero --images new --out of-zero");
+    assert!(
+        err.contains("small.png") && err.contains("layer 2"),
+        "{err}"
+    );
+    let line = [
+        "infer",
+        "--checkpoint",
+        "zero",
+        "--images",
+        "new",
+        "--solver",
+        "ista",
+    ];
+    refused(folder, &line, 2, &["boundary"]);
+    // Contenders that take no weights are no usual ones.
+    let weights = "penalty_weights = [1.0, 5.0, 5.0]";
+    fs::write(folder.join("w.toml"), text("solver = \"descent\"", weights)).unwrap();
+    for what in ["coding", "learning"] {
+        let line = format!("compare --config w.toml --what {what} --steps 3 --out of-{what}");
+        let (out, _) = succeeds(folder, &line);
+        assert!(out.contains("descent") && !out.contains("adam"), "{out}");
+    }
+    let line = "compare --config w.toml --what learning --solvers adam --steps 3 --out x";
+    let line: Vec<&str> = line.split(' ').collect();
+    refused(folder, &line, 2, &["weights of the penalty"]);
+    // A problem of SPORCO's keeps what it says.
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let file = format!("{fixtures}/sporco-non-negative.npz");
+    succeeds(folder, &format!("import --file {file} --run theirs"));
+    let (out, _) = succeeds(folder, "export --checkpoint theirs --out theirs.npz");
+    assert!(out.contains("theirs.npz"), "{out}");
+    let theirs = arrays::read(folder.join("theirs.npz")).unwrap();
+    assert_eq!(theirs.texts["boundary"], "circular");
+    assert_eq!(theirs.scalars["layer1.objective.non_negative"], 1.0);
+    let file = format!("{fixtures}/sporco-weighted.npz");
+    let line = ["import", "--file", &file, "--run", "weighted"];
+    refused(folder, &line, 3, &["L1Weight"]);
+    // A batch system may start a shard again.
+    for _ in 0..2 {
+        let line = "infer --checkpoint noise --images new --out shards --shard 1/2";
+        succeeds(folder, line);
+    }
+}

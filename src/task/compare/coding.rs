@@ -155,6 +155,10 @@ fn compare(
         None if objective.is_convex() => certify(problem, observer)?,
         None => None,
     };
+    for contender in &options.contenders {
+        let checked = contender.method.check_network(&problem.network);
+        checked.map_err(|error| contender.named(error))?;
+    }
     let mut columns = Vec::new();
     for (i, contender) in options.contenders.iter().enumerate() {
         if observer.interrupted() {
@@ -167,6 +171,7 @@ fn compare(
             options.config.seed,
             &images.device(),
         );
+        let start = objective.feasible(start);
         let solved = contender
             .method
             .code(problem, start, &limits, &mut Interrupt(observer))

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Mode;
-use crate::config::Config;
+use crate::config::{Config, LayerSettings};
 use crate::error::{Error, Result};
 use crate::solve::{Method, Schedule, SolverName};
 
@@ -90,6 +90,10 @@ impl Contender {
             ]
             .map(plain),
         );
+        let weighted = |layer: &LayerSettings| !layer.penalty_weights.is_empty();
+        if config.layers.iter().any(weighted) {
+            all.retain(|contender| contender.method.takes_weights());
+        }
         all
     }
 

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use super::{NON_NEGATIVE, OBJECTIVE, PENALTY_WEIGHTS, RESCALING, key};
-use crate::arrays::{self, Bundle};
+use crate::arrays::{self, Array, Bundle};
 use crate::config::{Config, Connect, ConnectName, Form, LayerSettings, Sparsity};
 use crate::connectivity::Connectivity;
 use crate::data::{Prepare, Preprocess, Rescaling};
@@ -69,7 +69,7 @@ pub fn import(
         bundle: arrays::read(file)?,
         file,
     };
-    let layers = source.layers(device)?;
+    let layers = source.layers(config, device)?;
     let (settings, prepare, learnt_on) = source.settings(config)?;
     let state = source.state(settings, prepare, &layers)?;
     let mut warnings = Vec::new();
@@ -106,17 +106,26 @@ impl Source<'_> {
     }
 
     /// The layers, checked one by one and against each other.
-    fn layers(&self, device: &Device) -> Result<Vec<Layer>> {
+    fn layers(&self, config: Option<&Config>, device: &Device) -> Result<Vec<Layer>> {
         let arrays = &self.bundle.arrays;
         let layers = if !arrays.contains_key(&key(0, "filters")) && arrays.contains_key("D0") {
             let (values, shape) = four_axes(&self.bundle, "D0", self.file)?;
             let filters = filters_first(values, shape, device);
-            vec![Layer::new(filters, Connectivity::full(shape[1], shape[0]))]
+            let layer = Layer::new(filters, Connectivity::full(shape[1], shape[0]));
+            let weights = self.bundle.arrays.get("L1Weight");
+            if let Some(array) = weights.filter(|array| array.values.len() != shape[0]) {
+                return self.fail(format!(
+                    "`L1Weight` has shape {:?}: weights of the elements of maps belong to images of one size; a \
+                     run takes one for each map",
+                    array.shape
+                ));
+            }
+            vec![self.dressed(layer, 0, weights, config)?]
         } else {
             let is_filters =
                 |name: &&String| name.starts_with("layer") && name.ends_with(".filters");
             let count = arrays.keys().filter(is_filters).count().max(1);
-            let each = (0..count).map(|l| self.layer(l, device));
+            let each = (0..count).map(|l| self.layer(l, config, device));
             each.collect::<Result<_>>()?
         };
         let mut below: Option<usize> = None;
@@ -136,7 +145,7 @@ impl Source<'_> {
         Ok(layers)
     }
 
-    fn layer(&self, l: usize, device: &Device) -> Result<Layer> {
+    fn layer(&self, l: usize, config: Option<&Config>, device: &Device) -> Result<Layer> {
         let (values, shape) = four_axes(&self.bundle, &key(l, "filters"), self.file)?;
         let g = self.connectivity(l, shape)?;
         let [_, maps, h, w] = shape;
@@ -152,21 +161,31 @@ impl Source<'_> {
             }
         }
         let filters = Tensor::from_data(TensorData::new(values, shape), device);
+        let layer = Layer::new(filters, g).with_pool(self.pool(l)?);
         let weights = self.bundle.arrays.get(&key(l, PENALTY_WEIGHTS));
-        let weights = weights.map_or(&[][..], |array| &array.values);
-        let weights: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
-        Ok(Layer::new(filters, g)
-            .with_pool(self.pool(l)?)
-            .with_boundary(self.boundary()?)
-            .with_map_weights(&weights))
+        self.dressed(layer, l, weights, config)
     }
 
-    /// That of the text of this name, else 'valid'.
-    fn boundary(&self) -> Result<Boundary> {
-        match self.bundle.texts.get("boundary") {
-            None => Ok(Boundary::Valid),
-            Some(name) => boundary(name).or_else(|message| self.fail(message)),
-        }
+    /// A layer with boundary and weights of the penalty, those of the file or else of the configuration.
+    fn dressed(
+        &self,
+        layer: Layer,
+        l: usize,
+        weights: Option<&Array>,
+        config: Option<&Config>,
+    ) -> Result<Layer> {
+        let boundary = match self.bundle.texts.get("boundary") {
+            None => config.map_or(Boundary::Valid, |config| config.train.boundary),
+            Some(name) => boundary(name).or_else(|message| self.fail(message))?,
+        };
+        let weights: Vec<f64> = match weights {
+            Some(array) => array.values.iter().map(|&w| f64::from(w)).collect(),
+            None => {
+                let settings = config.and_then(|config| config.layers.get(l));
+                settings.map_or_else(Vec::new, |layer| layer.penalty_weights.clone())
+            }
+        };
+        Ok(layer.with_boundary(boundary).with_map_weights(&weights))
     }
 
     /// The windows of a layer; none where the file does not name them.
@@ -317,7 +336,8 @@ impl Source<'_> {
             };
             [layer.data_weight, weight, layer.p]
         };
-        let non_negative = match scalars.get(&key(l, NON_NEGATIVE)) {
+        let own = key(l, NON_NEGATIVE);
+        let non_negative = match scalars.get(&own).or(scalars.get("NonNegCoef")) {
             Some(&value) => value != 0.0,
             None => layer.non_negative,
         };

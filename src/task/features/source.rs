@@ -204,7 +204,7 @@ fn learn(
     for path in training {
         images.push(folder::read(
             path,
-            config.data.colour,
+            config.data.planes() != 1,
             config.data.max_side,
         )?);
     }

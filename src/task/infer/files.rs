@@ -176,8 +176,12 @@ pub(super) fn plan(
         };
         let (finished, rest): (Vec<_>, Vec<_>) = jobs.into_iter().partition(written);
         let names: HashSet<_> = finished.iter().map(|job| job.name.clone()).collect();
-        // With nothing left to do it is a call whose results are there already.
-        jobs = if rest.is_empty() { finished } else { rest };
+        // With nothing left to do it is a call whose results are there already; a shard, which a batch system
+        // may start again with others, has then nothing to do.
+        jobs = match rest.is_empty() && share.is_none() {
+            true => finished,
+            false => rest,
+        };
         done.rows = record.rows;
         done.rows.retain(|row| names.contains(&row.image));
         done.finished = record.finished;
