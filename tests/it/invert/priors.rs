@@ -144,8 +144,14 @@ fn codes_of_patches_undo_a_blur_better_than_smoothness() {
             wiener_noise: Some(0.01),
             ..Settings::default()
         };
-        let error = |method| {
-            let found = solve(method, &problem, &settings);
+        let limits = Limits {
+            steps: 300,
+            every: 0,
+            ..Limits::default()
+        };
+        let error = |method: InverseMethod| {
+            let found = method.run(&problem, &settings, None, &limits, &mut ());
+            let found = found.expect("finite numbers").solved;
             found.each[0].error.expect("the truth is known")
         };
         let codes = error(InverseMethod::Codes);
