@@ -54,7 +54,7 @@ impl ProximalOps for burn_cubecl::CubeBackend {
         by: Proximal,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let tensors = [residual, filters, x, before, momentum];
-        super::gpu::proximal_step(tensors, &g, by)
+        super::gpu::proximal_step(tensors, &g, by.length, (by.weight, by.penalty))
     }
 
     fn shrink(v: FloatTensor<Self>, weight: f64, penalty: Penalty) -> FloatTensor<Self> {

@@ -45,6 +45,7 @@ pub struct PatchCodesState {
     x: Tensor<4>,
     z: Tensor<4>,
     back: Tensor<4>,
+    denoiser: Denoiser,
     round: usize,
 }
 
@@ -80,6 +81,7 @@ impl Solver<Inverse> for PatchCodes {
             x: back.clone(),
             z: back.clone(),
             back,
+            denoiser: Denoiser::new(Filters::built_in()),
             round: 0,
         }
     }
@@ -93,8 +95,7 @@ impl Solver<Inverse> for PatchCodes {
         };
         let right = state.back.clone() + state.z.clone() * mu;
         state.x = conjugate_gradients(normal, right, state.z.clone(), GRADIENTS, Dot::Whole);
-        let denoiser = Denoiser::new(Filters::built_in());
-        let denoised = denoiser.denoise(&image(&state.x), s, &mut ());
+        let denoised = state.denoiser.denoise(&image(&state.x), s, &mut ());
         // What is not finite is told when it is evaluated.
         state.z = denoised.map_or_else(|_| state.x.clone(), |image| tensor(&image, &state.x));
         state.round += 1;

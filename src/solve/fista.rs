@@ -109,15 +109,14 @@ impl Solver for Fista {
             weight: objective.sparsity() / (objective.data_weight() * state.norm),
             penalty: objective.penalty(),
         };
-        // The kernel of a GPU knows one weight, and maps without margins.
-        let fused = state.weights.is_none() && top.boundary == Boundary::Valid;
         let uphill = if let Some(weights) = &state.weights {
             let v = x.clone() + (x.clone() - before.clone()) * momentum;
             let descended = v.clone() - top.analyze(residual) * by.length;
             let next = shrink_by(descended, weights.clone() * by.weight, by.penalty);
             *before = next.clone();
             Dot::EachImage.of(v - next.clone(), next - x.clone())
-        } else if pass::suits(x) || !fused {
+        } else if pass::suits(x) || top.boundary != Boundary::Valid {
+            // The kernel of a GPU knows maps without margins alone.
             let mut gradient = top.analyze(residual);
             FistaPass::new(by, x.dtype()).run([momentum], [&mut gradient, x, before, lost])
         } else {

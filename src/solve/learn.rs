@@ -206,12 +206,14 @@ impl Learner {
             (network, after_codes.clone())
         };
         // The codes may be finite while the maps that go on are not. Those may be negative in any case.
-        let free = Problem {
-            objective: problem.objective.with_non_negative(false),
-            ..problem.clone()
-        };
         let going_on = match self.codes.has_separate_maps() {
-            true => measure_with(&free, &network, &coded, maps)?,
+            true => {
+                let free = Problem {
+                    objective: problem.objective.with_non_negative(false),
+                    ..problem.clone()
+                };
+                measure_with(&free, &network, &coded, maps)?
+            }
             false => after_filters.clone(),
         };
         Ok(Learnt {

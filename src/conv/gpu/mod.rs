@@ -19,7 +19,6 @@ mod step;
 
 use burn_cubecl::tensor::CubeTensor;
 
-use super::proximal::Proximal;
 use super::sizes::{Product, Sizes};
 use crate::connectivity::Connectivity;
 use crate::penalty::Penalty;
@@ -43,10 +42,11 @@ pub(super) fn product(
 pub(super) fn proximal_step(
     tensors: [CubeTensor; 5],
     g: &Connectivity,
-    by: Proximal,
+    length: f64,
+    (weight, penalty): (f64, Penalty),
 ) -> (CubeTensor, CubeTensor) {
-    let shrink = prox::shrink_argument(by.weight, by.penalty);
-    let (next, parts) = step::launch(tensors, g, by.length, shrink);
+    let shrink = prox::shrink_argument(weight, penalty);
+    let (next, parts) = step::launch(tensors, g, length, shrink);
     (next, prox::launch_sum(parts))
 }
 

@@ -199,16 +199,13 @@ impl Convolution {
     fn correlate(&self, x: &Map, bias: Option<Tensor<1>>) -> Map {
         let [_, _, height, width] = plane_shape(&self.input);
         let x: Tensor<4> = x.view([x.shape()[0], self.input[1], height, width]);
-        match x.dtype() {
-            _ if !suits(&x) => {}
-            DType::F64 => {
-                let y = columns::correlate::<f64>(x, self.weight.clone(), bias, &self.geometry());
-                return shaped(y, &self.output);
-            }
-            _ => {
-                let y = columns::correlate::<f32>(x, self.weight.clone(), bias, &self.geometry());
-                return shaped(y, &self.output);
-            }
+        if suits(&x) {
+            let (weight, geometry) = (self.weight.clone(), self.geometry());
+            let y = match x.dtype() {
+                DType::F64 => columns::correlate::<f64>(x, weight, bias, &geometry),
+                _ => columns::correlate::<f32>(x, weight, bias, &geometry),
+            };
+            return shaped(y, &self.output);
         }
         let [rows, columns] = self.windows;
         let pads = [
@@ -234,16 +231,13 @@ impl Convolution {
     fn spread(&self, r: &Map) -> Map {
         let [_, out, height, width] = plane_shape(&self.output);
         let r: Tensor<4> = r.view([r.shape()[0], out, height, width]);
-        match r.dtype() {
-            _ if !suits(&r) => {}
-            DType::F64 => {
-                let x = columns::spread::<f64>(r, self.weight.clone(), &self.geometry());
-                return shaped(x, &self.input);
-            }
-            _ => {
-                let x = columns::spread::<f32>(r, self.weight.clone(), &self.geometry());
-                return shaped(x, &self.input);
-            }
+        if suits(&r) {
+            let (weight, geometry) = (self.weight.clone(), self.geometry());
+            let x = match r.dtype() {
+                DType::F64 => columns::spread::<f64>(r, weight, &geometry),
+                _ => columns::spread::<f32>(r, weight, &geometry),
+            };
+            return shaped(x, &self.input);
         }
         let [rows, columns] = self.windows;
         let options = ConvTransposeOptions::new(
