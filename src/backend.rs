@@ -3,7 +3,6 @@
 //! A backend is a value here, not a type: Burn 0.22 carries the choice in each tensor's device.
 
 use std::fmt;
-use std::str::FromStr;
 
 #[cfg(feature = "wgpu")]
 use burn::tensor::DeviceKind;
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 #[cfg(feature = "cuda")]
 use crate::group::Place;
+use crate::named::named;
 
 /// Where tensors live and who computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,29 +33,16 @@ pub enum Backend {
     Cuda,
 }
 
+named!("backend", Backend {
+    Flex = "flex",
+    Ndarray = "ndarray",
+    Wgpu = "wgpu",
+    Vulkan = "vulkan",
+    Metal = "metal",
+    Cuda = "cuda",
+});
+
 impl Backend {
-    /// All of them, compiled in or not.
-    pub const ALL: [Self; 6] = [
-        Self::Flex,
-        Self::Ndarray,
-        Self::Wgpu,
-        Self::Vulkan,
-        Self::Metal,
-        Self::Cuda,
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Flex => "flex",
-            Self::Ndarray => "ndarray",
-            Self::Wgpu => "wgpu",
-            Self::Vulkan => "vulkan",
-            Self::Metal => "metal",
-            Self::Cuda => "cuda",
-        }
-    }
-
     /// Whether this program was built with it.
     pub fn compiled_in(self) -> bool {
         match self {
@@ -101,27 +88,6 @@ impl Backend {
             Self::Cuda => Device::cuda(Place::here().device()),
             _ => Device::flex(),
         }
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Backend {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|backend| backend.name() == name)
-            .ok_or_else(|| {
-                Error::Config(format!(
-                    "there is no backend '{name}'; choose flex, ndarray, wgpu, vulkan, metal or cuda"
-                ))
-            })
     }
 }
 

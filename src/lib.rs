@@ -102,6 +102,7 @@ pub mod invert;
 pub mod linop;
 mod machine;
 pub mod model;
+mod named;
 pub mod pass;
 pub mod penalty;
 pub mod picture;

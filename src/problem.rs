@@ -108,7 +108,7 @@ impl CodingProblem {
 
 /// The boundary of a name; else what to write.
 pub(crate) fn boundary(name: &str) -> std::result::Result<Boundary, String> {
-    Boundary::named(name).ok_or_else(|| {
+    name.parse().map_err(|_| {
         format!(
             "`boundary` is \"{name}\"; it must be \"valid\" (maps of [H + h - 1, W + w - 1]), \"circular\" \
              ([H, W]) or \"zero\" ([H - h + 1, W - w + 1])"

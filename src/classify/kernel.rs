@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::features::products;
+use crate::named::named;
 
 /// Lanes that sums are kept apart in.
 const LANES: usize = 16;
@@ -25,31 +26,10 @@ pub enum Kernel {
     Intersection,
 }
 
-impl Kernel {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Linear, Self::Intersection];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Intersection => "intersection",
-        }
-    }
-}
-
-impl std::str::FromStr for Kernel {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|kernel| kernel.name() == name).ok_or_else(|| {
-            Error::Config(format!(
-                "there is no kernel '{name}'; choose linear or intersection"
-            ))
-        })
-    }
-}
+named!("kernel", Kernel {
+    Linear = "linear",
+    Intersection = "intersection",
+});
 
 /// Vectors of one dimension, all finite.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,7 +20,7 @@ pub struct ClassifyArgs {
     /// Tell the classes by this classifier, and learn nothing.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "train_per_class", "test_per_class", "splits",
         "seed", "kernel", "c", "overwrite", "keep", "recipe", "run", "at", "convnet", "preset", "maps", "config",
-        "layers", "max_side", "rounds", "cells", "cell_size", "step", "magnitude", "coding", "words", "neighbours",
+        "layers", "max_side", "rounds", "projections", "cells", "cell_size", "step", "magnitude", "signs", "coding", "words", "neighbours",
         "sharpness", "levels", "gather", "force"])]
     pub model: Option<PathBuf>,
     /// Folder for table, picture and classifier.

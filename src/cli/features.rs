@@ -19,8 +19,8 @@ pub struct FeaturesArgs {
     pub out: PathBuf,
     /// Maps, recipe and words of this file of features, or classifier: nothing is learnt.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["train_per_class", "seed", "recipe", "run",
-        "at", "convnet", "preset", "maps", "config", "layers", "max_side", "rounds", "cells", "cell_size", "step",
-        "magnitude", "coding", "words", "neighbours", "sharpness", "levels", "gather", "force"])]
+        "at", "convnet", "preset", "maps", "config", "layers", "max_side", "rounds", "projections", "cells", "cell_size", "step",
+        "magnitude", "signs", "coding", "words", "neighbours", "sharpness", "levels", "gather", "force"])]
     pub like: Option<PathBuf>,
     /// Images of each class that words, and filters, are learnt from.
     #[arg(long, value_name = "N", default_value_t = 30)]

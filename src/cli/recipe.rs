@@ -27,8 +27,8 @@ pub enum MapsName {
 /// What maps, and what is made of them.
 #[derive(Debug, Args)]
 pub struct RecipeArgs {
-    /// 2010 (200 words, added up), soft (1024 words, the largest) or plain (no words); by default 2010, of a
-    /// convnet plain.
+    /// 2010 (200 words, added up), 2011 (the same of layer 1 and of projections to it), soft (1024 words, the
+    /// largest) or plain (no words); by default 2010, of a convnet plain.
     #[arg(long, value_name = "NAME")]
     pub recipe: Option<Preset>,
     /// Maps of the filters of this run: its name in checkpoints, which comes first, or its folder.
@@ -63,6 +63,10 @@ pub struct RecipeArgs {
     /// Rounds of the solver for each layer at most, to be faster.
     #[arg(long, value_name = "N")]
     pub rounds: Option<usize>,
+    /// So many of the strongest activations of the top layer, each projected to the maps of layer 1, as one layer
+    /// more; 50 in the recipe 2011.
+    #[arg(long, value_name = "N")]
+    pub projections: Option<usize>,
     /// Cells along each side of a descriptor.
     #[arg(long, value_name = "N")]
     pub cells: Option<usize>,
@@ -74,10 +78,13 @@ pub struct RecipeArgs {
     pub step: Option<usize>,
     /// What stands for a cell: mean or largest.
     #[arg(long, value_name = "KIND")]
-    pub magnitude: Option<MagnitudeName>,
+    pub magnitude: Option<Magnitude>,
+    /// Describe positive and negative parts of maps apart.
+    #[arg(long)]
+    pub signs: bool,
     /// Codes of descriptors: hard, soft or none.
     #[arg(long, value_name = "KIND")]
-    pub coding: Option<CodingName>,
+    pub coding: Option<Coding>,
     /// Words.
     #[arg(long, value_name = "N")]
     pub words: Option<usize>,
@@ -92,7 +99,7 @@ pub struct RecipeArgs {
     pub levels: Option<Vec<usize>>,
     /// What becomes of the codes in a part: sum or largest.
     #[arg(long, value_name = "KIND")]
-    pub gather: Option<GatherName>,
+    pub gather: Option<Gather>,
     /// Go on where it is estimated to take more memory or disk than there is.
     #[arg(long)]
     pub force: bool,
@@ -100,29 +107,6 @@ pub struct RecipeArgs {
     #[arg(long, short, default_value = "flex")]
     pub backend: Backend,
 }
-
-/// A name of a library's choice, as a flag.
-macro_rules! names {
-    ($(#[$about:meta])* $name:ident for $of:ident: $($variant:ident),+) => {
-        $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-        #[allow(missing_docs)]
-        pub enum $name { $($variant),+ }
-
-        impl From<$name> for $of {
-            fn from(name: $name) -> Self {
-                match name { $($name::$variant => Self::$variant),+ }
-            }
-        }
-    };
-}
-
-names!(/// See [`Magnitude`].
-    MagnitudeName for Magnitude: Mean, Largest);
-names!(/// See [`Coding`].
-    CodingName for Coding: Hard, Soft, None);
-names!(/// See [`Gather`].
-    GatherName for Gather: Sum, Largest);
 
 impl RecipeArgs {
     /// The recipe by name.
@@ -144,13 +128,14 @@ impl RecipeArgs {
         cells.count = self.cells.unwrap_or(cells.count);
         cells.size = self.cell_size.unwrap_or(cells.size);
         cells.step = self.step.unwrap_or(cells.step);
-        cells.magnitude = self.magnitude.map_or(cells.magnitude, Into::into);
+        cells.magnitude = self.magnitude.unwrap_or(cells.magnitude);
+        cells.signs |= self.signs;
         pyramid.levels = self.levels.clone().unwrap_or(pyramid.levels);
-        pyramid.gather = self.gather.map_or(pyramid.gather, Into::into);
+        pyramid.gather = self.gather.unwrap_or(pyramid.gather);
         Recipe {
             cells,
             pyramid,
-            coding: self.coding.map_or(recipe.coding, Into::into),
+            coding: self.coding.unwrap_or(recipe.coding),
             word_count: self.words.unwrap_or(recipe.word_count),
             neighbours: self.neighbours.unwrap_or(recipe.neighbours),
             sharpness: self.sharpness.unwrap_or(recipe.sharpness),
@@ -168,10 +153,12 @@ impl RecipeArgs {
             ("layers", !self.layers.is_empty()),
             ("max-side", self.max_side.is_some()),
             ("rounds", self.rounds.is_some()),
+            ("projections", self.projections.is_some()),
             ("cells", self.cells.is_some()),
             ("cell-size", self.cell_size.is_some()),
             ("step", self.step.is_some()),
             ("magnitude", self.magnitude.is_some()),
+            ("signs", self.signs),
             ("coding", self.coding.is_some()),
             ("words", self.words.is_some()),
             ("neighbours", self.neighbours.is_some()),
@@ -197,6 +184,10 @@ impl RecipeArgs {
             ("layers", gradients && !self.layers.is_empty()),
             ("rounds", gradients && self.rounds.is_some()),
             ("rounds", self.convnet.is_some() && self.rounds.is_some()),
+            (
+                "projections",
+                (gradients || self.convnet.is_some()) && self.projections.is_some(),
+            ),
         ];
         if let Some((flag, _)) = idle.into_iter().find(|(_, idle)| *idle) {
             let maps = if gradients { "gradients" } else { "a convnet" };
@@ -223,9 +214,20 @@ impl RecipeArgs {
                 },
             },
         };
+        let coded = self.convnet.is_none() && !gradients;
+        let projections = if coded {
+            self.preset().projections()
+        } else {
+            0
+        };
+        let layers = match self.layers.is_empty() && projections > 0 {
+            true => vec!["1".into()],
+            false => self.layers.clone(),
+        };
         Ok(MapOptions {
             from,
-            layers: self.layers.clone(),
+            layers,
+            projections: self.projections.unwrap_or(projections),
             max_side: self.max_side,
             rounds: self.rounds,
         })

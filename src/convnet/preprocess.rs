@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Model;
 use crate::data::{Image, resize};
 use crate::error::{Error, Result};
+use crate::named::named;
 
 /// How pictures are prepared: the shorter side scaled to `size`, the middle cut out, then for each channel
 ///
@@ -48,35 +49,12 @@ pub enum Preset {
     Plain,
 }
 
-impl Preset {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Torch, Self::Caffe, Self::Tf, Self::Plain];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Torch => "torch",
-            Self::Caffe => "caffe",
-            Self::Tf => "tf",
-            Self::Plain => "plain",
-        }
-    }
-}
-
-impl std::str::FromStr for Preset {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|preset| preset.name() == name)
-            .ok_or_else(|| {
-                Error::Config(format!(
-                    "there is no preset `{name}`: choose torch, caffe, tf or plain"
-                ))
-            })
-    }
-}
+named!("preset", Preset {
+    Torch = "torch",
+    Caffe = "caffe",
+    Tf = "tf",
+    Plain = "plain",
+});
 
 /// What replaces parts of a preset.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,11 +1,8 @@
 //! The rules of the way back, and what is open to choice.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::named::named;
 
 /// What a rectifier does to a signal on its way back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,41 +17,11 @@ pub enum Rule {
     Gradient,
 }
 
-impl Rule {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Deconvnet, Self::Guided, Self::Gradient];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deconvnet => "deconvnet",
-            Self::Guided => "guided",
-            Self::Gradient => "gradient",
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Rule {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let rules = Self::ALL.into_iter();
-        rules
-            .clone()
-            .find(|rule| rule.name() == name)
-            .ok_or_else(|| {
-                Error::Config(format!(
-                    "there is no rule `{name}`: choose deconvnet, guided or gradient"
-                ))
-            })
-    }
-}
+named!("rule", Rule {
+    Deconvnet = "deconvnet",
+    Guided = "guided",
+    Gradient = "gradient",
+});
 
 /// Where tools differ; the defaults are the paper's, or else what most tools do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -80,6 +80,15 @@ impl Image {
         })
     }
 
+    /// What is left when another of its shape is taken from it.
+    pub fn minus(&self, other: &Self) -> Self {
+        let values = self.values.iter().zip(&other.values);
+        Self {
+            values: values.map(|(a, b)| a - b).collect(),
+            ..*self
+        }
+    }
+
     /// `[channels, height, width]`.
     pub fn shape(&self) -> [usize; 3] {
         [self.channels, self.height, self.width]

@@ -5,10 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::named::named;
 
 /// Descriptors are cut off here and brought to length 1 again, as in SIFT: one strong edge must not hide
 /// all else.
 const CLIP: f32 = 0.2;
+
+/// Cells, their elements and their distance at most: more than the side of an image that is described.
+const MOST: usize = 10_000;
 
 /// Which number stands for the magnitudes of a map in a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +24,11 @@ pub enum Magnitude {
     /// The largest.
     Largest,
 }
+
+named!("magnitude", Magnitude {
+    Mean = "mean",
+    Largest = "largest",
+});
 
 /// Squares of `count x count` cells, each of `size x size` elements, every `step` elements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +42,10 @@ pub struct Cells {
     pub step: usize,
     /// What stands for a cell.
     pub magnitude: Magnitude,
+    /// Whether the positive and the negative part of each map are described apart, which makes descriptors twice
+    /// as long: a bright line on dark is another thing than a dark one on bright.
+    #[serde(default)]
+    pub signs: bool,
     /// Whether each descriptor is brought to length 1, none of its numbers over 0.2, as in SIFT.
     pub normalise: bool,
     /// Descriptors shorter than this share of the root mean square length of those of their image are not
@@ -48,6 +61,7 @@ impl Default for Cells {
             size: 4,
             step: 6,
             magnitude: Magnitude::Mean,
+            signs: false,
             normalise: true,
             floor: 0.2,
         }
@@ -85,6 +99,26 @@ impl Descriptors {
         bytes.iter().map(move |&b| f32::from(b) * self.scales[k])
     }
 
+    /// Adds those of `more` whose length is wanted.
+    ///
+    /// # Panics
+    /// If they are of another dimension.
+    pub fn append(&mut self, more: &Self, wanted: impl Fn(f32) -> bool) {
+        assert!(
+            self.is_empty() || self.dimension == more.dimension,
+            "descriptors of other maps"
+        );
+        self.dimension = more.dimension;
+        for k in 0..more.len() {
+            if wanted(more.row(k).map(|v| v * v).sum::<f32>().sqrt()) {
+                self.places.push(more.places[k]);
+                self.scales.push(more.scales[k]);
+                let row = &more.bytes[k * more.dimension..][..more.dimension];
+                self.bytes.extend(row);
+            }
+        }
+    }
+
     /// All of them, `[descriptors, dimension]`.
     pub fn to_vec(&self) -> Vec<f32> {
         (0..self.len()).flat_map(|k| self.row(k)).collect()
@@ -98,17 +132,15 @@ impl Cells {
     }
 
     /// # Errors
-    /// [`Error::Config`] for sides of 0, or a floor that is no share.
+    /// [`Error::Config`] for sides of 0 or absurd ones, or a floor that is no share.
     pub fn check(&self) -> Result<()> {
-        let zero = [
+        let sizes = [
             ("cells along a side", self.count),
             ("elements along the side of a cell", self.size),
             ("elements from one square to the next", self.step),
         ];
-        if let Some((what, _)) = zero.into_iter().find(|(_, n)| *n == 0) {
-            return Err(Error::Config(format!(
-                "{what}: 0 is too few; give 1 or more"
-            )));
+        if let Some((what, n)) = sizes.into_iter().find(|(_, n)| !(1..=MOST).contains(n)) {
+            return Err(Error::Config(format!("{what}: {n}; give 1 to {MOST}")));
         }
         match (0.0..=1.0).contains(&self.floor) {
             true => Ok(()),
@@ -119,8 +151,9 @@ impl Cells {
         }
     }
 
-    /// The descriptors of an image: `count count K` numbers for each square, by cell and then by map. The
-    /// squares lie in the middle of the maps; what is left over is cut off on both sides.
+    /// The descriptors of an image: `count count K` numbers for each square, by cell and then by map, with
+    /// [`Cells::signs`] first of all positive parts and then of all negative ones. The squares lie in the middle
+    /// of the maps; what is left over is cut off on both sides.
     ///
     /// # Shapes
     /// maps `[K, H, W]`.
@@ -128,7 +161,7 @@ impl Cells {
     /// # Errors
     /// [`Error::Input`] for maps smaller than a square, or that are not finite.
     pub fn describe(&self, maps: &Image) -> Result<Descriptors> {
-        let (span, [k, height, width]) = (self.span(), maps.shape());
+        let (span, [_, height, width]) = (self.span(), maps.shape());
         if height < span || width < span {
             return Err(Error::Input(format!(
                 "its maps have {height} x {width} elements, fewer than the {span} x {span} of a descriptor: \
@@ -140,6 +173,15 @@ impl Cells {
                 "its maps hold what is no finite number: scale the images or the filters to ordinary sizes".into(),
             ));
         }
+        let split;
+        let maps = match self.signs {
+            true => {
+                split = signs_apart(maps);
+                &split
+            }
+            false => maps,
+        };
+        let k = maps.channels;
         let windows: Vec<Vec<f32>> = (0..k)
             .into_par_iter()
             .map(|k| match self.magnitude {
@@ -195,6 +237,17 @@ impl Cells {
             let clipped = square(row).sqrt().max(f32::MIN_POSITIVE);
             row.iter_mut().for_each(|v| *v *= wanted / clipped);
         }
+    }
+}
+
+/// The positive parts of all maps, then the negative ones.
+fn signs_apart(maps: &Image) -> Image {
+    let positive = maps.values.iter().map(|v| v.max(0.0));
+    let negative = maps.values.iter().map(|v| v.min(0.0));
+    Image {
+        channels: 2 * maps.channels,
+        values: positive.chain(negative).collect(),
+        ..*maps
     }
 }
 
@@ -280,6 +333,7 @@ mod tests {
                 size: 3,
                 step: 4,
                 magnitude,
+                signs: false,
                 normalise: true,
                 floor: 0.0,
             };
@@ -306,6 +360,43 @@ mod tests {
             let second = length(&wanted);
             for (found, wanted) in made.row(5).zip(wanted) {
                 assert!((found - wanted / second).abs() < 3e-3, "{found} {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn signs_apart_are_those_of_maps_cut_off_at_zero() {
+        let whole = maps(2, 9, 9);
+        let cells = Cells {
+            count: 2,
+            size: 2,
+            step: 5,
+            normalise: false,
+            ..Cells::default()
+        };
+        let part = |cut: fn(f32) -> f32| {
+            let values = whole.values.iter().map(|&v| cut(v)).collect();
+            let cut = Image {
+                values,
+                ..whole.clone()
+            };
+            cells.describe(&cut).unwrap()
+        };
+        let (positive, negative) = (part(|v| v.max(0.0)), part(|v| v.min(0.0)));
+        let apart = Cells {
+            signs: true,
+            ..cells
+        };
+        let apart = apart.describe(&whole).unwrap();
+        assert_eq!((apart.len(), apart.dimension), (4, 16));
+        for k in 0..4 {
+            let row: Vec<f32> = apart.row(k).collect();
+            let wanted = [&positive, &negative].map(|part| part.row(k).collect::<Vec<_>>());
+            for (cell, found) in row.chunks_exact(4).enumerate() {
+                for (map, found) in found.iter().enumerate() {
+                    let wanted = wanted[map / 2][cell * 2 + map % 2];
+                    assert!((found - wanted).abs() < 1e-2, "{found} {wanted}");
+                }
             }
         }
     }

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Code;
 use crate::error::{Error, Result};
+use crate::named::named;
+
+/// Parts along a side at most.
+const MOST: usize = 64;
 
 /// How the codes of a part become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +19,11 @@ pub enum Gather {
     /// For each word the largest weight.
     Largest,
 }
+
+named!("way to gather", Gather {
+    Sum = "sum",
+    Largest = "largest",
+});
 
 /// Grids over an image, each with as many parts along each side as it says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,13 +46,13 @@ impl Default for Pyramid {
 
 impl Pyramid {
     /// # Errors
-    /// [`Error::Config`] for no grid, or one without parts.
+    /// [`Error::Config`] for no grid, or one without parts or with more than an image has pixels for.
     pub fn check(&self) -> Result<()> {
-        match self.levels.is_empty() || self.levels.contains(&0) {
-            false => Ok(()),
-            true => Err(Error::Config(
-                "a pyramid needs grids of at least 1 part along each side, such as 1, 2, 4".into(),
-            )),
+        match !self.levels.is_empty() && self.levels.iter().all(|n| (1..=MOST).contains(n)) {
+            true => Ok(()),
+            false => Err(Error::Config(format!(
+                "a pyramid needs grids of 1 to {MOST} parts along each side, such as 1, 2, 4"
+            ))),
         }
     }
 
@@ -136,10 +145,12 @@ mod tests {
         assert!(
             Pyramid {
                 levels: vec![],
-                ..pyramid
+                ..pyramid.clone()
             }
             .check()
             .is_err()
         );
+        let levels = vec![1, 1 << 40];
+        assert!(Pyramid { levels, ..pyramid }.check().is_err());
     }
 }

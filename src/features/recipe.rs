@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cells, Code, Descriptors, Gather, Pyramid, Words};
 use crate::error::{Error, Result};
+use crate::named::named;
 
 /// How descriptors become codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,12 @@ pub enum Coding {
     /// As they are: each number of a descriptor stands for a word.
     None,
 }
+
+named!("kind of codes", Coding {
+    Hard = "hard",
+    Soft = "soft",
+    None = "none",
+});
 
 /// How maps become features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +50,10 @@ pub enum Preset {
     #[default]
     #[serde(rename = "2010")]
     Paper2010,
+    /// The words and sums of 2010, of the maps of layer 1 and of the strongest activations of the top layer, each
+    /// projected to layer 1: the paper of 2011.
+    #[serde(rename = "2011")]
+    Paper2011,
     /// 1024 words, the 5 nearest each, the largest weight in each part.
     #[serde(rename = "soft")]
     Soft,
@@ -51,16 +62,19 @@ pub enum Preset {
     Plain,
 }
 
-impl Preset {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Paper2010, Self::Soft, Self::Plain];
+named!("recipe", Preset {
+    Paper2010 = "2010",
+    Paper2011 = "2011",
+    Soft = "soft",
+    Plain = "plain",
+});
 
-    /// Its name.
-    pub fn name(self) -> &'static str {
+impl Preset {
+    /// Activations of the top layer that are projected one by one.
+    pub fn projections(self) -> usize {
         match self {
-            Self::Paper2010 => "2010",
-            Self::Soft => "soft",
-            Self::Plain => "plain",
+            Self::Paper2011 => 50,
+            Self::Paper2010 | Self::Soft | Self::Plain => 0,
         }
     }
 
@@ -72,7 +86,7 @@ impl Preset {
             ..Pyramid::default()
         };
         match self {
-            Self::Paper2010 => recipe,
+            Self::Paper2010 | Self::Paper2011 => recipe,
             Self::Soft => Recipe {
                 coding: Coding::Soft,
                 word_count: 1024,
@@ -92,19 +106,6 @@ impl Preset {
                 ..recipe
             },
         }
-    }
-}
-
-impl std::str::FromStr for Preset {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|preset| preset.name() == name).ok_or_else(|| {
-            Error::Config(format!(
-                "there is no recipe '{name}'; choose 2010, soft or plain"
-            ))
-        })
     }
 }
 

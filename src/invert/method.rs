@@ -1,7 +1,5 @@
 //! The methods by name.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Instant;
 
 use burn::tensor::Tensor;
@@ -14,6 +12,7 @@ use super::{
 use crate::backend;
 use crate::error::{Error, Result};
 use crate::linop::{divide, dot};
+use crate::named::named;
 use crate::solve::{Callback, Evaluate, Limits, Point, Reason, Solved, Solver, drive};
 
 /// A method to recover `x`.
@@ -88,39 +87,21 @@ pub struct Recovery {
     pub solved: Solved<InverseEvaluation>,
 }
 
+named!("method of inversion", InverseMethod {
+    PseudoInverse = "pseudo-inverse",
+    Adam = "adam",
+    Lbfgs = "lbfgs",
+    Transpose = "transpose",
+    ScaledTranspose = "scaled-transpose",
+    Cg = "cg",
+    Lsqr = "lsqr",
+    L1 = "l1",
+    TotalVariation = "total-variation",
+    Wiener = "wiener",
+    Codes = "codes",
+});
+
 impl InverseMethod {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::PseudoInverse,
-        Self::Adam,
-        Self::Lbfgs,
-        Self::Transpose,
-        Self::ScaledTranspose,
-        Self::Cg,
-        Self::Lsqr,
-        Self::L1,
-        Self::TotalVariation,
-        Self::Wiener,
-        Self::Codes,
-    ];
-
-    /// The name used by flags, configs and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PseudoInverse => "pseudo-inverse",
-            Self::Adam => "adam",
-            Self::Lbfgs => "lbfgs",
-            Self::Transpose => "transpose",
-            Self::ScaledTranspose => "scaled-transpose",
-            Self::Cg => "cg",
-            Self::Lsqr => "lsqr",
-            Self::L1 => "l1",
-            Self::TotalVariation => "total-variation",
-            Self::Wiener => "wiener",
-            Self::Codes => "codes",
-        }
-    }
-
     /// Whether it can be used on a problem.
     ///
     /// # Errors
@@ -218,26 +199,6 @@ impl InverseMethod {
                 })
             }
         }
-    }
-}
-
-impl fmt::Display for InverseMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for InverseMethod {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let method = Self::ALL.into_iter().find(|method| method.name() == name);
-        method.ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::Config(format!(
-                "there is no way to invert called '{name}'; choose among {names}"
-            ))
-        })
     }
 }
 

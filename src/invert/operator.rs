@@ -1,14 +1,12 @@
 //! The operator `W`: a convolution of several channels with stride and padding.
 
-use std::fmt;
-use std::str::FromStr;
-
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::connectivity::Connectivity;
 use crate::error::{Error, Result};
 use crate::linop::{Border, Pad, Stack, Stage, Subsample, Synthesis};
+use crate::named::named;
 
 /// What the filters see beyond the border of the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,17 +23,14 @@ pub enum Padding {
     Circular,
 }
 
-impl Padding {
-    /// The name used by flags, configs and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Zeros => "zeros",
-            Self::Reflect => "reflect",
-            Self::Circular => "circular",
-        }
-    }
+named!("padding", Padding {
+    None = "none",
+    Zeros = "zeros",
+    Reflect = "reflect",
+    Circular = "circular",
+});
 
+impl Padding {
     /// The margins that filters of `taps` down and to the right take; those of flipped filters are
     /// mirrored.
     fn around(self, taps: [usize; 2], flipped: bool) -> Pad {
@@ -50,27 +45,6 @@ impl Padding {
             Self::Circular => (Border::Circular, same),
         };
         Pad { border, margins }
-    }
-}
-
-impl fmt::Display for Padding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Padding {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        [Self::None, Self::Zeros, Self::Reflect, Self::Circular]
-            .into_iter()
-            .find(|padding| padding.name() == name)
-            .ok_or_else(|| {
-                Error::Config(format!(
-                    "there is no padding '{name}'; choose none, zeros, reflect or circular"
-                ))
-            })
     }
 }
 

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::linop::{Border, Pad};
+use crate::named::named;
 
 /// What the maps of a layer are beyond the planes that they explain. A tap `f[a]` of a filter of `h` rows
 /// puts element `z[i]` on row `i + a - o` of the planes, with the offset `o` of the boundary; columns
@@ -48,24 +49,13 @@ pub enum Boundary {
     Zero,
 }
 
+named!("boundary", Boundary {
+    Valid = "valid",
+    Circular = "circular",
+    Zero = "zero",
+});
+
 impl Boundary {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Valid, Self::Circular, Self::Zero];
-
-    /// The name in files and settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Circular => "circular",
-            Self::Zero => "zero",
-        }
-    }
-
-    /// The boundary of a name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|b| b.name() == name)
-    }
-
     /// Rows or columns of the maps that explain `side` of them by filters of `taps`.
     pub(crate) fn maps(self, side: usize, taps: usize) -> usize {
         match self {

@@ -46,20 +46,8 @@ pub fn pairs(pairs: &[&[Image; 2]], field: [usize; 2]) -> Image {
                 small = mean(&small);
             }
             let corner = [k / ROW * step[0], side + k % ROW * step[1]];
-            paste(&mut sheet, &small, corner);
+            resize::paste(&mut sheet, &small, corner);
         }
     }
     sheet
-}
-
-fn paste(sheet: &mut Image, image: &Image, [top, left]: [usize; 2]) {
-    let width = sheet.width;
-    for c in 0..3 {
-        let plane = image.plane(c.min(image.channels - 1)).to_vec();
-        let to = sheet.plane_mut(c);
-        for (row, line) in plane.chunks_exact(image.width).enumerate() {
-            let start = (top + row) * width + left;
-            to[start..start + line.len()].copy_from_slice(line);
-        }
-    }
 }

@@ -230,7 +230,7 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Input`] where all are.
-    pub fn flat(&self) -> Result<Option<String>> {
+    fn flat(&self) -> Result<Option<String>> {
         let flat = (0..self.sources.len()).filter(|&i| self.sources[i].flat);
         let names: Vec<_> = flat.map(|i| self.name(i)).collect();
         flat_images(&names, self.sources.len())
@@ -270,9 +270,14 @@ impl Images {
         self.sources.iter().map(|source| source.shape).collect()
     }
 
-    /// What the search for the images left out and why, a line each; see [`crate::data::scan::scan`].
-    pub fn remarks(&self) -> &[String] {
-        &self.remarks
+    /// What there is to say about them, a line each: what the search for them left out and why, see
+    /// [`crate::data::scan::scan`], and which of them are flat.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where all are flat.
+    pub fn notes(&self) -> Result<Vec<String>> {
+        let remarks = self.remarks.iter().cloned();
+        Ok(remarks.chain(self.flat()?).collect())
     }
 
     /// The preprocessing.

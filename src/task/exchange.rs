@@ -32,7 +32,6 @@ pub use import::{Imported, import};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
@@ -41,6 +40,7 @@ use crate::arrays::{self, Array, Bundle};
 use crate::backend;
 use crate::error::{Error, Result};
 use crate::model::Boundary;
+use crate::named::named;
 use crate::run::{Run, nothing_learnt};
 use crate::store::CheckpointSelector;
 
@@ -85,20 +85,11 @@ pub enum ExportMaps {
     Sparse,
 }
 
-impl FromStr for ExportMaps {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "none" => Ok(Self::None),
-            "dense" => Ok(Self::Dense),
-            "sparse" => Ok(Self::Sparse),
-            other => Err(Error::Config(format!(
-                "maps cannot be exported as '{other}'; choose dense, sparse or none"
-            ))),
-        }
-    }
-}
+named!("form of maps", ExportMaps {
+    None = "none",
+    Dense = "dense",
+    Sparse = "sparse",
+});
 
 /// Writes the filters of the learnt layers of a run to `file`, and the sparse maps of all its images
 /// where `maps` asks for them, which are held in memory together.

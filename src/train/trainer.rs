@@ -86,8 +86,8 @@ impl Trainer {
     /// [`Error::Numeric`] where the numbers leave the finite range, with what was finite before kept;
     /// those of reading images and of writing checkpoints.
     pub fn train(&mut self, callback: &mut dyn Callback<Event>) -> Result<Ended> {
-        for remark in self.images.remarks() {
-            callback.event(Event::Note(remark.clone()));
+        for note in self.images.notes()? {
+            callback.event(Event::Note(note));
         }
         let shapes = self.images.shapes();
         let Estimate { memory, disk } = Work::learning(&self.run.state.config)?.estimate(&shapes);
@@ -97,9 +97,6 @@ impl Trainer {
             memory.div_ceil(1 << 20),
             disk.div_ceil(1 << 20)
         )));
-        if let Some(note) = self.images.flat()? {
-            callback.event(Event::Note(note));
-        }
         if let Some(note) = self.idle() {
             callback.event(Event::Note(note));
         }

@@ -7,7 +7,6 @@ use burn::tensor::{DType, Device, Tensor};
 use super::report::{Optimum, Report, Row, Source};
 use super::{
     CURVES, Filters, Interrupt, Options, RECONSTRUCTIONS, STEPS, learning, pictures, tell_done,
-    tell_remarks,
 };
 use crate::error::Result;
 use crate::model::{Evaluation, FeatureMaps};
@@ -38,7 +37,7 @@ pub(super) fn run(
 ) -> Result<Report> {
     let case = match &options.filters {
         Filters::Given(path) => given(path, device)?,
-        filters => from_images(filters, options, device, observer)?,
+        _ => from_images(options, device, observer)?,
     };
     compare(&case, options, output, observer)
 }
@@ -57,26 +56,14 @@ fn given(path: &Path, device: &Device) -> Result<Case> {
 
 /// Images under filters of a run, prepared and weighted as there, or under filters learnt first.
 fn from_images(
-    filters: &Filters,
     options: &Options,
     device: &Device,
     observer: &mut dyn Callback<Event>,
 ) -> Result<Case> {
-    let (mut images, network, weights) = match filters {
-        Filters::FromRun(run, which) => {
-            let (images, network, objective) = options.of_run(run, *which, device)?;
-            (images, network, Some(objective))
-        }
-        Filters::Learn | Filters::Given(_) => {
-            let images = Images::open(&options.config)?;
-            let network = learning::quick(options, &images, device, observer)?;
-            (images, network, None)
-        }
-    };
-    tell_remarks(observer, &images);
-    if let Some(note) = images.flat()? {
-        observer.event(Event::Note(note));
-    }
+    let (mut images, network, weights) =
+        options.images_and_filters(device, observer, |images, observer| {
+            learning::quick(options, images, device, observer)
+        })?;
     let (chosen, names) = choose(&mut images, options.images, device, observer)?;
     let objective = match weights {
         Some(objective) => objective,
@@ -134,19 +121,9 @@ fn compare(
     let zeros = Tensor::zeros(shape, (&judge.device(), DType::F64));
     let zero = judge.evaluate(zeros);
     let limits = options.limits(STEPS);
-    let mut report = Report {
-        what: options.what,
-        images: case.images.clone(),
-        maps: shape[1],
-        objective: *objective,
-        optimum: None,
-        steps: options.steps_of(&limits),
-        seconds: limits.seconds,
-        zero: Evaluation::total(&zero),
-        rows: Vec::new(),
-        interrupted: false,
-        out: options.out.clone(),
-    };
+    let names = case.images.clone();
+    let zero = Evaluation::total(&zero);
+    let mut report = Report::new(options, &limits, names, shape[1], *objective, zero);
     let reference = match case.known {
         Some(value) => Some(Optimum {
             value,

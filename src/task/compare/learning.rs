@@ -4,8 +4,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::report::{Report, Row};
 use super::{
-    CURVES, Contender, FILTERS, Filters, Interrupt, Options, RECONSTRUCTIONS, all_images, pictures,
-    tell_done, tell_remarks,
+    CURVES, Contender, FILTERS, Interrupt, Options, RECONSTRUCTIONS, all_images, pictures,
+    tell_done,
 };
 use crate::backend;
 use crate::config::{LayerSettings, Sparsity, Update};
@@ -45,21 +45,10 @@ pub(super) fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let (mut images, network, weights) = match &options.filters {
-        Filters::FromRun(run, which) => {
-            let (images, network, objective) = options.of_run(run, *which, device)?;
-            (images, network, Some(objective))
-        }
-        Filters::Learn | Filters::Given(_) => {
-            let images = Images::open(&options.config)?;
-            let network = Options::random_filters(&images, device)?;
-            (images, network, None)
-        }
-    };
-    tell_remarks(callback, &images);
-    if let Some(note) = images.flat()? {
-        callback.event(Event::Note(note));
-    }
+    let (mut images, network, weights) =
+        options.images_and_filters(device, callback, |images, _| {
+            Options::random_filters(images, device)
+        })?;
     let all = all_images(&mut images, device)?;
     let case = Case {
         objective: match weights {
@@ -118,19 +107,16 @@ fn compare(case: &Case, output: &Results, callback: &mut dyn Callback<Event>) ->
     ));
     let start = case.judge(&case.network)?;
     let limits = case.limits();
-    let mut report = Report {
-        what: options.what,
-        images: (0..case.all.len()).map(|i| case.images.name(i)).collect(),
-        maps: case.network.top().connectivity.maps(),
-        objective: case.objective,
-        optimum: None,
-        steps: options.steps_of(&limits),
-        seconds: limits.seconds,
-        zero: case.nothing(),
-        rows: Vec::new(),
-        interrupted: false,
-        out: options.out.clone(),
-    };
+    let names = (0..case.all.len()).map(|i| case.images.name(i)).collect();
+    let maps = case.network.top().connectivity.maps();
+    let mut report = Report::new(
+        options,
+        &limits,
+        names,
+        maps,
+        case.objective,
+        case.nothing(),
+    );
     let mut filters = vec![case.network.clone()];
     let mut columns = Vec::new();
     for (i, contender) in options.contenders.iter().enumerate() {

@@ -20,7 +20,6 @@ pub use contender::Contender;
 pub use report::{Optimum, Report, Row, Source};
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -30,6 +29,7 @@ use crate::config::{Config, Form};
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::model::{Network, Objective};
+use crate::named::named;
 use crate::pooling::Pool;
 use crate::report::Results;
 use crate::run::{Images, Run, nothing_learnt, to_tensor};
@@ -47,19 +47,10 @@ pub enum Mode {
     Learning,
 }
 
-impl FromStr for Mode {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "coding" => Ok(Self::Coding),
-            "learning" => Ok(Self::Learning),
-            other => Err(Error::Config(format!(
-                "'{other}' cannot be compared; choose coding or learning"
-            ))),
-        }
-    }
-}
+named!("comparison of", Mode {
+    Coding = "coding",
+    Learning = "learning",
+});
 
 /// Where the filters come from: those that are kept for coding, those to start from for learning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,16 +196,36 @@ impl Options {
         }
     }
 
-    /// The steps of the budget, where it has any.
-    fn steps_of(&self, limits: &Limits) -> Option<usize> {
-        (limits.steps < usize::MAX).then_some(limits.steps)
-    }
-
     /// Layer 1 with random filters, the same for every contender.
     fn random_filters(images: &Images, device: &Device) -> Result<Network> {
         let mut config = images.config().network()?;
         config.layers.truncate(1);
         config.init(device)
+    }
+
+    /// The images with what there is to say about them, and the filters: those of a run with its objective, or
+    /// `otherwise`.
+    fn images_and_filters(
+        &self,
+        device: &Device,
+        observer: &mut dyn Callback<Event>,
+        otherwise: impl FnOnce(&Images, &mut dyn Callback<Event>) -> Result<Network>,
+    ) -> Result<(Images, Network, Option<Objective>)> {
+        let found = match &self.filters {
+            Filters::FromRun(run, which) => {
+                let (images, network, objective) = self.of_run(run, *which, device)?;
+                (images, network, Some(objective))
+            }
+            Filters::Learn | Filters::Given(_) => {
+                let images = Images::open(&self.config)?;
+                let network = otherwise(&images, observer)?;
+                (images, network, None)
+            }
+        };
+        for note in found.0.notes()? {
+            observer.event(Event::Note(note));
+        }
+        Ok(found)
     }
 
     /// Layer 1 of a run, its objective, and the images as the run sees them.
@@ -248,13 +259,6 @@ impl Options {
         let targets = targets.map(|images| Ok((network.clone(), images.clone().into())));
         let (objective, _) = self.config.layers[0].objective(targets, &Group::alone())?;
         Ok(objective)
-    }
-}
-
-/// Tells what the search for the images left out.
-fn tell_remarks(observer: &mut dyn Callback<Event>, images: &Images) {
-    for remark in images.remarks() {
-        observer.event(Event::Note(remark.clone()));
     }
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::report::{Report, Row, Source};
-use crate::data::Image;
+use crate::data::{Image, resize};
 use crate::error::Result;
 use crate::model::Network;
 use crate::picture::{Axes, Panel, Series, heat, panels, peak, symmetric, table};
@@ -103,7 +103,7 @@ pub(super) fn reconstructions(
         let mut shown = vec![symmetric(original, Some(limit))];
         shown.extend(answers().map(|image| symmetric(image, Some(limit))));
         rows.push((format!("image {}", i + 1), shown));
-        let errors: Vec<Image> = answers().map(|image| difference(image, original)).collect();
+        let errors: Vec<Image> = answers().map(|image| image.minus(original)).collect();
         let scale = peak(&errors);
         let mut shown = vec![blank(original)];
         shown.extend(errors.iter().map(|error| heat(error, Some(scale))));
@@ -134,17 +134,9 @@ fn sheet(network: &Network) -> Result<Image> {
         columns * (width + 1) + 1,
     );
     sheet.values.fill(1.0);
-    let row = sheet.width;
     for (k, tile) in tiles.iter().enumerate() {
-        let tile = symmetric(tile, None);
-        let top = 1 + k / columns * (height + 1);
-        let left = 1 + k % columns * (width + 1);
-        for c in 0..tile.channels {
-            let lines = sheet.plane_mut(c).chunks_exact_mut(row).skip(top);
-            for (to, from) in lines.zip(tile.plane(c).chunks_exact(width)) {
-                to[left..left + width].copy_from_slice(from);
-            }
-        }
+        let corner = [k / columns * (height + 1), k % columns * (width + 1)];
+        resize::paste(&mut sheet, &symmetric(tile, None), corner.map(|at| at + 1));
     }
     Ok(sheet)
 }
@@ -167,11 +159,6 @@ fn planes(batches: &[Tensor<4>]) -> Result<Vec<Image>> {
 fn root_mean_square(image: &Image) -> f32 {
     let squares: f32 = image.values.iter().map(|v| v * v).sum();
     (squares / image.values.len() as f32).sqrt()
-}
-
-fn difference(a: &Image, b: &Image) -> Image {
-    let values = a.values.iter().zip(&b.values).map(|(a, b)| a - b).collect();
-    Image { values, ..*a }
 }
 
 /// White, to leave a cell empty.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Mode;
+use super::{Mode, Options};
 use crate::model::{Evaluation, Objective};
-use crate::solve::{Method, Point, Reason};
+use crate::solve::{Limits, Method, Point, Reason};
 
 /// What a comparison found. Objectives are sums over the images, SNR and density are means.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +34,32 @@ pub struct Report {
     /// The folder with table and pictures.
     #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
+}
+
+impl Report {
+    /// Of a comparison that begins.
+    pub(super) fn new(
+        options: &Options,
+        limits: &Limits,
+        images: Vec<String>,
+        maps: usize,
+        objective: Objective,
+        zero: Evaluation,
+    ) -> Self {
+        Self {
+            what: options.what,
+            images,
+            maps,
+            objective,
+            optimum: None,
+            steps: (limits.steps < usize::MAX).then_some(limits.steps),
+            seconds: limits.seconds,
+            zero,
+            rows: Vec::new(),
+            interrupted: false,
+            out: options.out.clone(),
+        }
+    }
 }
 
 /// The least objective, as far as it is known.

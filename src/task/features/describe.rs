@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::source::MapSource;
+use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::features::{Cells, Descriptors};
 use crate::files;
@@ -132,10 +133,17 @@ fn fits(bytes: u64, kept: &Path) -> Result<()> {
 
 /// The descriptors of an image, for each layer.
 pub(super) fn one(source: &MapSource, cells: &Cells, path: &Path) -> Result<Vec<Descriptors>> {
-    let layers = source
-        .maps(path)?
-        .into_iter()
-        .map(|maps| cells.describe(&maps));
+    let layer = |maps: Vec<Image>| match &maps[..] {
+        [maps] => cells.describe(maps),
+        // A projection leaves most squares all but empty.
+        projections => projections
+            .iter()
+            .try_fold(Descriptors::default(), |mut all, maps| {
+                all.append(&cells.describe(maps)?, |length| length > 0.99);
+                Ok(all)
+            }),
+    };
+    let layers = source.maps(path)?.into_iter().map(layer);
     layers.collect::<Result<_>>().map_err(|error| match error {
         Error::Input(why) => Error::Input(format!("{}: {why}", path.display())),
         other => other,

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::classes::{class_folders, folders};
-use crate::data::scan::scan;
 use crate::error::Result;
 use crate::task::{Callback, Event, find_images};
 
@@ -51,13 +50,9 @@ impl Labelled {
             ..Self::default()
         };
         for (label, class) in found.classes.iter().enumerate() {
-            let images = scan(&folder.join(class), exclude)?;
-            images
-                .remarks
-                .into_iter()
-                .for_each(|remark| callback.event(Event::Note(remark)));
-            found.labels.extend(vec![label; images.images.len()]);
-            found.paths.extend(images.images);
+            let images = find_images(&folder.join(class), exclude, callback)?;
+            found.labels.extend(vec![label; images.len()]);
+            found.paths.extend(images);
         }
         Ok(found)
     }

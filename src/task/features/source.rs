@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::arrays::Bundle;
+use crate::backend;
 use crate::config::{Config, Form};
 use crate::convnet::{Convnet, Layer, Model, Preprocess};
 use crate::data::{Image, Reader, folder};
@@ -14,8 +15,9 @@ use crate::features::gradient;
 use crate::files;
 use crate::group::Group;
 use crate::model::{self, Network};
+use crate::pooling::Switches;
 use crate::run::{Images, Run, State, Store, nothing_learnt, to_image, to_tensor};
-use crate::solve::{Budget, Encoder, SolverName};
+use crate::solve::{Budget, Encoded, Encoder, SolverName};
 use crate::store::CheckpointSelector;
 use crate::task::convnet::{Ready, Source};
 use crate::task::{Callback, Event};
@@ -64,6 +66,9 @@ pub struct MapOptions {
     pub max_side: Option<usize>,
     /// Rounds of the solver for each layer at most.
     pub rounds: Option<usize>,
+    /// With maps of a stack of layers: so many of the strongest activations of its top layer, each projected alone to
+    /// the maps of layer 1, through the image's own switches where maps are pooled, as one layer more.
+    pub projections: usize,
 }
 
 /// Maps of images, ready to be made.
@@ -85,6 +90,7 @@ pub(crate) struct Coded {
     /// From 0.
     layers: Vec<usize>,
     rounds: Option<usize>,
+    projections: usize,
     device: Device,
 }
 
@@ -96,6 +102,8 @@ enum Stored {
         state: Box<State>,
         layers: Vec<usize>,
         rounds: Option<usize>,
+        #[serde(default)]
+        projections: usize,
     },
     Gradients {
         max_side: usize,
@@ -182,11 +190,17 @@ impl MapOptions {
         };
         let max_side = &mut run.state.config.data.max_side;
         *max_side = self.max_side.or(*max_side);
+        if self.projections > 0 && run.state.learnt_layers() < 2 {
+            return Err(Error::Config(
+                "activations are projected to the maps of layer 1 from a layer above, and there is none".into(),
+            ));
+        }
         let layers = layers_of(&run, &self.layers)?;
         let coded = Coded {
             run,
             layers,
             rounds: self.rounds,
+            projections: self.projections,
             device: device.clone(),
         };
         Ok(Some(MapSource::Coded(Box::new(coded))))
@@ -200,13 +214,19 @@ fn learn(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Option<Run>> {
-    let mut images = Vec::new();
+    let (mut images, mut broken) = (Vec::new(), None);
     for path in training {
-        images.push(folder::read(
-            path,
-            config.data.planes() != 1,
-            config.data.max_side,
-        )?);
+        match folder::read(path, config.data.planes() != 1, config.data.max_side) {
+            Ok(image) => images.push(image),
+            Err(error) => {
+                let note = format!("warning: {error}; filters are learnt without it");
+                callback.event(Event::Note(note));
+                broken = Some(error);
+            }
+        }
+    }
+    if let (true, Some(error)) = (images.is_empty(), broken) {
+        return Err(error);
     }
     let images = Images::given(&config, images)?;
     let mut trainer = Trainer::new(config, images, Store::in_memory(), device, &Group::alone())?;
@@ -258,26 +278,22 @@ impl MapSource {
     /// The layers that maps are made of.
     pub fn layers(&self) -> Vec<String> {
         match self {
-            Self::Coded(coded) => coded
-                .layers
-                .iter()
-                .map(|l| format!("layer {}", l + 1))
-                .collect(),
+            Self::Coded(coded) => coded.layer_names(),
             Self::Gradients { .. } => vec!["gradients".into()],
             Self::Convnet { layers, .. } => layers.iter().map(|layer| layer.name.clone()).collect(),
         }
     }
 
-    /// The maps of an image file, `[K, H, W]` for each layer; those of deconvolutional networks cropped to
-    /// the image, so that each element lies in the middle of what it stands for.
+    /// The maps of an image file, `[K, H, W]` for each layer, of projections one for each; those of deconvolutional
+    /// networks cropped to the image, so that each element lies in the middle of what it stands for.
     ///
     /// # Errors
     /// Those of reading the file, naming it; [`Error::Numeric`].
-    pub fn maps(&self, path: &Path) -> Result<Vec<Image>> {
+    pub fn maps(&self, path: &Path) -> Result<Vec<Vec<Image>>> {
         match self {
             Self::Gradients { max_side } => {
                 let image = folder::read(path, false, Some(*max_side))?;
-                Ok(vec![gradient::orientations(&image, ORIENTATIONS)])
+                Ok(vec![vec![gradient::orientations(&image, ORIENTATIONS)]])
             }
             Self::Coded(coded) => coded.maps(path),
             Self::Convnet { ready, layers, .. } => {
@@ -297,7 +313,7 @@ impl MapSource {
                     }
                     Ok(())
                 })?;
-                Ok(maps)
+                Ok(maps.into_iter().map(|maps| vec![maps]).collect())
             }
         }
     }
@@ -314,7 +330,7 @@ impl MapSource {
             Self::Coded(coded) => {
                 for (l, layer) in coded.run.network.layers().iter().enumerate() {
                     let filters = layer.filters.val();
-                    let values = crate::backend::read(&filters)?;
+                    let values = backend::read(&filters)?;
                     bundle.put(filters_name(l), &filters.dims(), values)?;
                 }
                 // How it was learnt does not matter for maps.
@@ -326,6 +342,7 @@ impl MapSource {
                     state: Box::new(state),
                     layers: coded.layers.clone(),
                     rounds: coded.rounds,
+                    projections: coded.projections,
                 }
             }
             Self::Convnet {
@@ -364,6 +381,7 @@ impl MapSource {
                 state,
                 layers,
                 rounds,
+                projections,
             } => {
                 let network = network(&state, bundle, path, device)?;
                 let run = Run {
@@ -375,6 +393,7 @@ impl MapSource {
                     run,
                     layers,
                     rounds,
+                    projections,
                     device: device.clone(),
                 }))
             }
@@ -449,11 +468,22 @@ fn network(state: &State, bundle: &Bundle, path: &Path, device: &Device) -> Resu
 }
 
 impl Coded {
+    fn layer_names(&self) -> Vec<String> {
+        let each = self.layers.iter().map(|l| format!("layer {}", l + 1));
+        let projected = (self.projections > 0).then(|| {
+            let top = self.run.state.learnt_layers();
+            format!("{} strongest of layer {top}", self.projections)
+        });
+        each.chain(projected).collect()
+    }
+
     /// As many rounds as asked for at most, and no layer above the last that is wanted.
     fn encoder(&self) -> Encoder<'_> {
         let mut encoder = self.run.encoder();
-        let last = self.layers.iter().max().copied().unwrap_or(0);
-        encoder.stages.retain(|stage| stage.layers.end - 1 <= last);
+        if self.projections == 0 {
+            let last = self.layers.iter().max().copied().unwrap_or(0);
+            encoder.stages.retain(|stage| stage.layers.end - 1 <= last);
+        }
         for stage in &mut encoder.stages {
             if let (Budget::Rounds(rounds), Some(most)) = (&mut stage.budget, self.rounds) {
                 *rounds = most.min(*rounds);
@@ -462,7 +492,7 @@ impl Coded {
         encoder
     }
 
-    fn maps(&self, path: &Path) -> Result<Vec<Image>> {
+    fn maps(&self, path: &Path) -> Result<Vec<Vec<Image>>> {
         let (prepared, _) = self.run.state.prepare_file(path, &Reader::default())?;
         let coded = self
             .encoder()
@@ -473,19 +503,56 @@ impl Coded {
                 .expect("a stage for each layer asked for")
                 .solved
                 .codes;
-            let maps = to_image(codes, 0)?;
-            let whole = [maps.height, maps.width];
-            let size = match self.run.network.part(0..layer + 1).is_pooled() {
-                // Maps over pooled ones are smaller than the image: only their own margin is cut off.
-                true => {
-                    let filter = self.run.network.layers()[*layer].filter_size();
-                    [0, 1].map(|d| whole[d] + 1 - filter[d])
-                }
-                false => [whole[0].min(prepared.height), whole[1].min(prepared.width)],
-            };
-            let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
-            Ok(crate::data::resize::crop(&maps, corner, size))
+            Ok(vec![self.cropped(codes, *layer, &prepared)?])
         };
-        self.layers.iter().map(layer).collect()
+        let mut all = self.layers.iter().map(layer).collect::<Result<Vec<_>>>()?;
+        if self.projections > 0 {
+            all.push(self.projected(&coded, &prepared)?);
+        }
+        Ok(all)
+    }
+
+    /// The middle of the maps of a layer that lies on the image.
+    fn cropped(&self, maps: &Tensor<4>, layer: usize, image: &Image) -> Result<Image> {
+        let maps = to_image(maps, 0)?;
+        let whole = [maps.height, maps.width];
+        let size = match self.run.network.part(0..layer + 1).is_pooled() {
+            // Maps over pooled ones are smaller than the image: only their own margin is cut off.
+            true => {
+                let filter = self.run.network.layers()[layer].filter_size();
+                [0, 1].map(|d| whole[d] + 1 - filter[d])
+            }
+            false => [whole[0].min(image.height), whole[1].min(image.width)],
+        };
+        let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
+        Ok(crate::data::resize::crop(&maps, corner, size))
+    }
+
+    /// The maps of layer 1 that the strongest activations of the top layer stand for, each alone.
+    fn projected(&self, coded: &[Encoded], image: &Image) -> Result<Vec<Image>> {
+        let (Some(first), Some(top)) = (coded.first(), coded.last()) else {
+            return Ok(Vec::new());
+        };
+        let maps = coded.iter().map(|one| (one.layer, &one.solved.codes));
+        let stack = self.run.network.stack(1..top.layer + 1, maps)?;
+        let pool = self.run.network.layers()[0].pool;
+        let switches = (!pool.is_none()).then(|| Switches::of(&first.solved.codes, pool));
+        let shape = top.solved.codes.dims();
+        let values = backend::read(&top.solved.codes)?;
+        let strength = |at: usize| values[at].abs();
+        let mut places: Vec<usize> = (0..values.len()).collect();
+        places.sort_unstable_by(|&a, &b| strength(b).total_cmp(&strength(a)).then(a.cmp(&b)));
+        let each = places.iter().take(self.projections).map(|&at| {
+            let mut alone = vec![0.0; values.len()];
+            alone[at] = values[at];
+            let alone = Tensor::from_data(TensorData::new(alone, shape), &self.device);
+            let below = stack.project(alone);
+            let maps = match &switches {
+                Some(switches) => switches.unpool(below),
+                None => below,
+            };
+            self.cropped(&maps, 0, image)
+        });
+        each.collect()
     }
 }

@@ -1,7 +1,6 @@
 //! The settings of an experiment: a TOML file, checked once.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use crate::config::{Table, read_settings, with_suggestion};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::invert::{InverseMethod, Kernel, Padding, Settings};
+use crate::named::named;
 use crate::store::CheckpointSelector;
 
 /// Everything that decides an experiment. Every key has a default; unknown keys are refused.
@@ -193,29 +193,12 @@ impl Precision {
             Self::Double => DType::F64,
         }
     }
-
-    /// The name used by flags and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Single => "single",
-            Self::Double => "double",
-        }
-    }
 }
 
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "single" => Ok(Self::Single),
-            "double" => Ok(Self::Double),
-            other => Err(Error::Config(format!(
-                "there is no precision '{other}'; choose single or double"
-            ))),
-        }
-    }
-}
+named!("precision", Precision {
+    Single = "single",
+    Double = "double",
+});
 
 /// Where the keys of an experiment are, each table with a text that begins it.
 const TABLES: &[Table] = &[

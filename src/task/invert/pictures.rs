@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::table::SHORT;
 use super::{Report, Row};
-use crate::data::Image;
+use crate::data::{Image, resize};
 use crate::error::Result;
 use crate::invert::{InverseEvaluation, Operator, Padding};
 use crate::picture::{
@@ -146,11 +146,7 @@ pub(super) fn recovered(
     let [low, high] = x.as_ref().map_or([darkest, lightest], extremes);
     let difference = |image: &Image| {
         let x = x.as_ref().filter(|x| x.shape() == image.shape())?;
-        let pairs = image.values.iter().zip(&x.values);
-        Some(Image {
-            values: pairs.map(|(a, b)| a - b).collect(),
-            ..*image
-        })
+        Some(image.minus(x))
     };
     let errors: Vec<Image> = all.iter().filter_map(difference).collect();
     // An error as large as the image is white; larger ones look no worse.
@@ -309,10 +305,16 @@ fn montage(image: &Image) -> Image {
     let rows = channels.div_ceil(columns);
     let mut sheet = Image::zeros(1, rows * height, columns * width);
     for c in 0..channels {
-        for (i, line) in image.plane(c).chunks_exact(width).enumerate() {
-            let at = (c / columns * height + i) * columns * width + c % columns * width;
-            sheet.values[at..at + width].copy_from_slice(line);
-        }
+        let plane = Image {
+            channels: 1,
+            values: image.plane(c).to_vec(),
+            ..*image
+        };
+        resize::paste(
+            &mut sheet,
+            &plane,
+            [c / columns * height, c % columns * width],
+        );
     }
     sheet
 }
@@ -322,39 +324,11 @@ fn montage(image: &Image) -> Image {
 fn enlarged(image: &Image) -> Image {
     let reduction = image.width.max(image.height).div_ceil(LARGEST_TILE);
     if reduction > 1 {
-        return reduced(image, reduction);
+        let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+        return resize::blocks(image, reduction, mean);
     }
     let zoom = (TILE / image.width.max(image.height)).max(1);
-    let mut large = Image::zeros(image.channels, image.height * zoom, image.width * zoom);
-    let width = large.width;
-    for c in 0..image.channels {
-        let plane = image.plane(c);
-        for (at, v) in large.plane_mut(c).iter_mut().enumerate() {
-            *v = plane[at / width / zoom * image.width + at % width / zoom];
-        }
-    }
-    large
-}
-
-/// The means of squares of so many pixels a side.
-fn reduced(image: &Image, by: usize) -> Image {
-    let (height, width) = (image.height.div_ceil(by), image.width.div_ceil(by));
-    let mut small = Image::zeros(image.channels, height, width);
-    for c in 0..image.channels {
-        let plane = image.plane(c);
-        for (at, mean) in small.plane_mut(c).iter_mut().enumerate() {
-            let (top, left) = (at / width * by, at % width * by);
-            let columns = left..(left + by).min(image.width);
-            let rows = top..(top + by).min(image.height);
-            let count = rows.len() * columns.len();
-            let sums = rows.map(|i| {
-                let row = &plane[i * image.width..][columns.clone()];
-                row.iter().sum::<f32>()
-            });
-            *mean = sums.sum::<f32>() / count as f32;
-        }
-    }
-    small
+    resize::zoomed(image, zoom)
 }
 
 /// An image over another, which begins under the `tallest`, or over paper.
@@ -362,11 +336,8 @@ fn above(top: &Image, below: Option<&Image>, tallest: usize) -> Image {
     let mut sheet = Image::zeros(3, 2 * tallest + GAP, top.width);
     sheet.values.fill(1.0);
     for (image, start) in [(Some(top), 0), (below, tallest + GAP)] {
-        let Some(image) = image else { continue };
-        let (start, length) = (start * top.width, image.height * image.width);
-        for c in 0..3 {
-            let plane = image.plane(c.min(image.channels - 1));
-            sheet.plane_mut(c)[start..start + length].copy_from_slice(plane);
+        if let Some(image) = image {
+            resize::paste(&mut sheet, image, [start, 0]);
         }
     }
     sheet
@@ -404,9 +375,6 @@ mod tests {
         assert_eq!(large.shape(), [1, 2 * 86, 3 * 86]);
         let wide = Image::zeros(1, 1500, 3000);
         assert_eq!(enlarged(&wide).shape(), [1, 500, 1000]);
-        let mut odd = Image::zeros(1, 2, 3);
-        odd.values = vec![1.0, 3.0, 5.0, 1.0, 3.0, 7.0];
-        assert_eq!(reduced(&odd, 2).values, [2.0, 6.0]);
         let (top, below) = (large.plane(0)[86 * 258 + 86], large.plane(0)[85 * 258 + 86]);
         assert_eq!((top, below), (1.0, 0.0));
         let sheet = above(&image, Some(&image), 5);

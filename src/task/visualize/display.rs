@@ -1,6 +1,6 @@
 //! Making images and maps fit a sheet.
 
-use crate::data::Image;
+use crate::data::{Image, resize};
 use crate::picture::{between, diverging, peak, symmetric, wave};
 
 /// Images are brought to at most this side, and zoomed as near to it as whole zooms allow; pixels.
@@ -46,7 +46,7 @@ pub(super) fn zoom(tile: &Image) -> usize {
 
 /// An image too large for a sheet, as the means of blocks; others, and signals, as they are.
 pub(super) fn shrunk(image: &Image) -> Image {
-    blocks(image, block(image), |values| {
+    resize::blocks(image, block(image), |values| {
         values.iter().sum::<f32>() / values.len() as f32
     })
 }
@@ -59,7 +59,7 @@ pub(super) fn shrunk_map(maps: &Image, k: usize) -> Image {
         values: maps.plane(k).to_vec(),
         ..*maps
     };
-    blocks(&map, block(&map), |values| {
+    resize::blocks(&map, block(&map), |values| {
         let larger = |a: f32, &b: &f32| if b.abs() > a.abs() { b } else { a };
         values.iter().fold(0.0, larger)
     })
@@ -70,16 +70,7 @@ pub(super) fn enlarged(map: Image, beside: &Image) -> Image {
     let times = (beside.height / map.height)
         .min(beside.width / map.width)
         .max(1);
-    let [channels, height, width] = map.shape();
-    let mut large = Image::zeros(channels, height * times, width * times);
-    for c in 0..channels {
-        let plane = map.plane(c).to_vec();
-        for (at, out) in large.plane_mut(c).iter_mut().enumerate() {
-            let [row, column] = [at / (width * times), at % (width * times)];
-            *out = plane[row / times * width + column / times];
-        }
-    }
-    large
+    resize::zoomed(&map, times)
 }
 
 /// The side of the blocks that `image` is shrunk by.
@@ -94,26 +85,6 @@ fn block(image: &Image) -> usize {
     };
     let side = columns * image.height.max(image.width) as f64;
     ((side / SIDE as f64).ceil() as usize).max(1)
-}
-
-/// One value for each `size x size` block; blocks at the far borders may be smaller.
-fn blocks(image: &Image, size: usize, value: impl Fn(&[f32]) -> f32) -> Image {
-    let [channels, height, width] = image.shape();
-    let mut small = Image::zeros(channels, height.div_ceil(size), width.div_ceil(size));
-    let columns = small.width;
-    let mut block = Vec::with_capacity(size * size);
-    for c in 0..channels {
-        let plane = image.plane(c);
-        for (at, out) in small.plane_mut(c).iter_mut().enumerate() {
-            let (top, left) = (at / columns * size, at % columns * size);
-            block.clear();
-            for row in plane.chunks(width).skip(top).take(size) {
-                block.extend_from_slice(&row[left..(left + size).min(width)]);
-            }
-            *out = value(&block);
-        }
-    }
-    small
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::filters::receptive_field;
 use super::gallery::Gallery;
 use super::maps::ranked;
 use crate::data::Image;
+use crate::data::resize::crop;
 use crate::error::Result;
 use crate::model::Boundary;
 use crate::picture::table;
@@ -125,7 +126,7 @@ impl MapSearch {
                 if places.len() == count && places[count - 1].value >= value {
                     break;
                 }
-                let patch = patch(pixels, [at / width, at % width], field);
+                let patch = crop(pixels, corner([at / width, at % width], field), field);
                 let rank = places.partition_point(|place| place.value >= value);
                 let place = Place {
                     value,
@@ -194,18 +195,10 @@ fn peaks(
     found
 }
 
-/// The pixels that the unit at row `i`, column `j` of a map reaches: rows `i - (R - 1)` to `i`, and
-/// columns alike, because the map of a 'valid' convolution begins `R - 1` before the image.
-fn patch(pixels: &Image, [i, j]: [usize; 2], [height, width]: [usize; 2]) -> Image {
-    let (top, left) = (i + 1 - height, j + 1 - width);
-    let mut patch = Image::zeros(pixels.channels, height, width);
-    for c in 0..pixels.channels {
-        let rows = pixels.plane(c).chunks(pixels.width).skip(top);
-        for (out, row) in patch.plane_mut(c).chunks_mut(width).zip(rows) {
-            out.copy_from_slice(&row[left..left + width]);
-        }
-    }
-    patch
+/// The first pixel that the unit at row `i`, column `j` of a map reaches: the map of a 'valid' convolution
+/// begins as many rows and columns before the image.
+fn corner([i, j]: [usize; 2], [height, width]: [usize; 2]) -> [usize; 2] {
+    [i + 1 - height, j + 1 - width]
 }
 
 #[cfg(test)]
@@ -250,7 +243,7 @@ mod tests {
 
         let found = peaks(&maps, width, 1.0, field, 9);
         assert_eq!(found, [(i * width + j, 2.0)]);
-        let patch = patch(&dot, [i, j], field);
+        let patch = crop(&dot, corner([i, j], field), field);
         // The taps of both layers add up: row 0 + 2, column 3 + 1.
         let mut expected = vec![0.0; 35];
         expected[2 * 7 + 4] = 2.0;
