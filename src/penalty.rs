@@ -118,8 +118,8 @@ pub fn shrink_by(mut v: Tensor<4>, weight: Tensor<4>, penalty: impl Into<Penalty
 /// The shrink of one weight as a pass over `v`.
 #[derive(Clone, Copy, Debug)]
 pub struct Shrink {
-    weight: f64,
-    penalty: Penalty,
+    pub(crate) weight: f64,
+    pub(crate) penalty: Penalty,
     /// Magnitude up to which it is zero.
     jump: f64,
     roots: Roots,

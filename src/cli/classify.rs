@@ -7,6 +7,7 @@ use clap::Args;
 use super::console::Console;
 use super::recipe::RecipeArgs;
 use crate::arrays::is_bundle;
+use crate::backend::Backend;
 use crate::classify::{Kernel, Splits};
 use crate::error::{Error, Result};
 use crate::task::classify::{self, Options};
@@ -19,9 +20,7 @@ pub struct ClassifyArgs {
     pub inputs: Vec<PathBuf>,
     /// Tell the classes by this classifier, and learn nothing.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "train_per_class", "test_per_class", "splits",
-        "seed", "kernel", "c", "overwrite", "keep", "recipe", "run", "at", "convnet", "preset", "maps", "config",
-        "layers", "max_side", "rounds", "projections", "cells", "cell_size", "step", "magnitude", "signs", "coding", "words", "neighbours",
-        "sharpness", "levels", "gather", "force"])]
+        "seed", "kernel", "c", "overwrite", "keep", "RecipeArgs"])]
     pub model: Option<PathBuf>,
     /// Folder for table, picture and classifier.
     #[arg(long, value_name = "DIR", default_value = "classified")]
@@ -56,10 +55,13 @@ pub struct ClassifyArgs {
     /// What maps, and what is made of them.
     #[command(flatten)]
     pub recipe: RecipeArgs,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short, default_value = "flex")]
+    pub backend: Backend,
 }
 
 pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
-    let device = args.recipe.backend.device()?;
+    let device = args.backend.device()?;
     if let Some(model) = &args.model {
         let progress = &mut console.progress;
         let told = classify::predict(model, &args.inputs, &args.exclude, &device, progress)?;

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::console::Console;
 use super::recipe::RecipeArgs;
+use crate::backend::Backend;
 use crate::error::Result;
 use crate::task::features::{self, Options};
 
@@ -18,9 +19,7 @@ pub struct FeaturesArgs {
     #[arg(long, value_name = "FILE", default_value = "features.npz")]
     pub out: PathBuf,
     /// Maps, recipe and words of this file of features, or classifier: nothing is learnt.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["train_per_class", "seed", "recipe", "run",
-        "at", "convnet", "preset", "maps", "config", "layers", "max_side", "rounds", "projections", "cells", "cell_size", "step",
-        "magnitude", "signs", "coding", "words", "neighbours", "sharpness", "levels", "gather", "force"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["train_per_class", "seed", "RecipeArgs"])]
     pub like: Option<PathBuf>,
     /// Images of each class that words, and filters, are learnt from.
     #[arg(long, value_name = "N", default_value_t = 30)]
@@ -37,6 +36,9 @@ pub struct FeaturesArgs {
     /// What maps, and what is made of them.
     #[command(flatten)]
     pub recipe: RecipeArgs,
+    /// flex, ndarray, wgpu, vulkan, metal or cuda.
+    #[arg(long, short, default_value = "flex")]
+    pub backend: Backend,
 }
 
 pub fn run(args: &FeaturesArgs, console: &mut Console) -> Result<bool> {
@@ -52,7 +54,7 @@ pub fn run(args: &FeaturesArgs, console: &mut Console) -> Result<bool> {
         overwrite: args.overwrite,
         force: args.recipe.force,
     };
-    let device = args.recipe.backend.device()?;
+    let device = args.backend.device()?;
     let report = features::run(&options, &device, &mut console.progress)?;
     console.report(&report)?;
     Ok(report.interrupted.is_none())

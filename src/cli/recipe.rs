@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::runs::existing;
-use crate::backend::Backend;
 use crate::convnet;
 use crate::error::{Error, Result};
 use crate::features::{Coding, Gather, Magnitude, Preset, Recipe};
@@ -103,9 +102,6 @@ pub struct RecipeArgs {
     /// Go on where it is estimated to take more memory or disk than there is.
     #[arg(long)]
     pub force: bool,
-    /// flex, ndarray, wgpu, vulkan, metal or cuda.
-    #[arg(long, short, default_value = "flex")]
-    pub backend: Backend,
 }
 
 impl RecipeArgs {

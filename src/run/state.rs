@@ -225,6 +225,12 @@ impl State {
         }
     }
 
+    /// The layer at the top of each stage that learning has reached.
+    pub fn tops(&self) -> Vec<usize> {
+        let stages = 0..self.objectives.len();
+        stages.map(|stage| self.layers_of(stage).end - 1).collect()
+    }
+
     /// Whether learning is done.
     pub fn finished(&self) -> bool {
         self.position.stage >= self.stages()
@@ -244,7 +250,7 @@ impl State {
     }
 
     /// A network of the right shapes, all zero, to be filled from a record.
-    pub(super) fn blank(&self, device: &Device) -> Result<Network> {
+    pub(crate) fn blank(&self, device: &Device) -> Result<Network> {
         let layers = self.connectivity.iter().zip(&self.sizes);
         let layers = layers
             .zip(&self.config.layers)

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coding_solver::CodingSolver;
 use super::{Problem, Reason, Solver};
+use crate::conv::proximal;
 use crate::error::{Error, Result};
 use crate::linop::Dot;
 use crate::pass::{BLOCK, Block, Pass, Use, dot};
@@ -231,7 +232,7 @@ impl Pass<3, 0> for ShrinkPass {
     }
 
     fn plain(&self, _: [Tensor<4>; 0], [z, _, r]: [Tensor<4>; 3]) -> ([Tensor<4>; 3], Tensor<4>) {
-        let ([x], _) = self.shrink.plain([], [z.clone()]);
+        let x = proximal::shrink(z.clone(), self.shrink.weight, self.shrink.penalty);
         let r = (x.clone() - z.clone()) * self.beta - r * self.data_weight;
         let square = Dot::EachImage.of(r.clone(), r.clone());
         ([z, x, r], square)

@@ -175,8 +175,7 @@ fn put_filters(run: &Run, bundle: &mut Bundle) -> Result<usize> {
 
 fn put_settings(run: &Run, bundle: &mut Bundle) -> Result<()> {
     let state = &run.state;
-    for (stage, objective) in state.objectives.iter().enumerate() {
-        let top = state.layers_of(stage).end - 1;
+    for (top, objective) in state.tops().into_iter().zip(&state.objectives) {
         let values = [objective.data_weight(), objective.sparsity(), objective.p()];
         for (name, value) in OBJECTIVE.into_iter().zip(values) {
             bundle.scalars.insert(key(top, name), value);

@@ -200,8 +200,8 @@ fn from_images(
     }
     if let Some((classifier, words)) = first {
         let extractor = Extractor {
-            source: &source,
-            recipe: &options.recipe,
+            source,
+            recipe: options.recipe.clone(),
             words,
         };
         let file = results.path(CLASSIFIER)?;

@@ -11,7 +11,7 @@ use crate::arrays;
 use crate::classify::Vectors;
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Table};
-use crate::task::features::{Extracted, Restored};
+use crate::task::features::{Extracted, Extractor};
 use crate::task::{Callback, Event, find_images};
 
 /// What was told.
@@ -87,7 +87,7 @@ pub fn predict(
             for path in paths {
                 images.extend(find_images(path, exclude, callback)?);
             }
-            let extractor = Restored::get(&bundle, classifier, device)?;
+            let extractor = Extractor::get(&bundle, classifier, device)?;
             let Some(Extracted { rows, skipped }) = extractor.extract_all(&images, callback)?
             else {
                 report.interrupted = true;

@@ -17,11 +17,19 @@ use crate::task::{Callback, Event};
 const SAMPLES: usize = 60;
 
 /// All that makes features of an image.
-pub(crate) struct Extractor<'a> {
-    pub source: &'a MapSource,
-    pub recipe: &'a Recipe,
+pub(crate) struct Extractor {
+    pub source: MapSource,
+    pub recipe: Recipe,
     /// For each layer; none where the recipe has no words.
     pub words: Vec<Words>,
+}
+
+/// The features of many images.
+pub(crate) struct Extracted {
+    /// None of an image that could not be used.
+    pub rows: Vec<Option<Vec<f32>>>,
+    /// Why.
+    pub skipped: Vec<String>,
 }
 
 /// Learns the words of each layer from the descriptors of training images: as many of each image, drawn at
@@ -76,14 +84,14 @@ pub(crate) fn all_features(
     each.concat()
 }
 
-impl Extractor<'_> {
+impl Extractor {
     /// Puts it into a file.
     ///
     /// # Errors
     /// As [`MapSource::put`].
     pub fn put(&self, bundle: &mut Bundle) -> Result<()> {
         self.source.put(bundle)?;
-        let recipe = serde_json::to_string(self.recipe)
+        let recipe = serde_json::to_string(&self.recipe)
             .map_err(|error| Error::Numeric(format!("the recipe cannot be written: {error}")))?;
         bundle.texts.insert("recipe".into(), recipe);
         for (l, words) in self.words.iter().enumerate() {
@@ -96,24 +104,7 @@ impl Extractor<'_> {
         }
         Ok(())
     }
-}
 
-/// An extractor from a file, with what it is made of.
-pub(crate) struct Restored {
-    pub source: MapSource,
-    recipe: Recipe,
-    words: Vec<Words>,
-}
-
-/// The features of many images.
-pub(crate) struct Extracted {
-    /// None of an image that could not be used.
-    pub rows: Vec<Option<Vec<f32>>>,
-    /// Why.
-    pub skipped: Vec<String>,
-}
-
-impl Restored {
     /// Takes it out of a file.
     ///
     /// # Errors
@@ -166,14 +157,6 @@ impl Restored {
             }
         }
         Ok(features(&self.recipe, &self.words, &layers))
-    }
-    /// As it was.
-    pub fn extractor(&self) -> Extractor<'_> {
-        Extractor {
-            source: &self.source,
-            recipe: &self.recipe,
-            words: self.words.clone(),
-        }
     }
 
     /// The features of many image files, on all cores; none where it was interrupted.

@@ -6,7 +6,7 @@ mod images;
 mod source;
 
 pub(crate) use describe::Descriptions;
-pub(crate) use extractor::{Extracted, Extractor, Restored, all_features, learn_words};
+pub(crate) use extractor::{Extracted, Extractor, all_features, learn_words};
 pub(crate) use images::Labelled;
 pub use source::{MapOptions, Wanted};
 
@@ -172,8 +172,8 @@ pub fn run(
     report.dimension = values.len() / layers.len().max(1);
     report.training = training.len();
     let extractor = Extractor {
-        source: &source,
-        recipe: &options.recipe,
+        source,
+        recipe: options.recipe.clone(),
         words,
     };
     let mut bundle = Bundle::default();
@@ -198,12 +198,12 @@ fn as_in(
 ) -> Result<Report> {
     let began = Instant::now();
     let known = arrays::read(like)?;
-    let restored = Restored::get(&known, like, device)?;
+    let extractor = Extractor::get(&known, like, device)?;
     images.number_as(known.texts.get("classes").map_or("", String::as_str));
     let mut report = Report {
         out: options.out.clone(),
-        maps: restored.source.name(),
-        layers: restored.source.layers(),
+        maps: extractor.source.name(),
+        layers: extractor.source.layers(),
         images: 0,
         dimension: 0,
         training: 0,
@@ -212,13 +212,13 @@ fn as_in(
         interrupted: Some(options.out.clone()),
         seconds: [0.0; 2],
     };
-    let Some(Extracted { rows, skipped }) = restored.extract_all(&images.paths, callback)? else {
+    let Some(Extracted { rows, skipped }) = extractor.extract_all(&images.paths, callback)? else {
         return Ok(report);
     };
     images.keep(&rows.iter().map(Option::is_some).collect::<Vec<_>>());
     let rows: Vec<Vec<f32>> = rows.into_iter().flatten().collect();
     let mut bundle = Bundle::default();
-    restored.extractor().put(&mut bundle)?;
+    extractor.put(&mut bundle)?;
     put_features(&mut bundle, &images, &options.images, rows.concat())?;
     arrays::write(&options.out, &bundle, options.overwrite)?;
     report.images = rows.len();

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::features::gradient;
 use crate::files;
 use crate::group::Group;
-use crate::model::{self, Network};
+use crate::model::Network;
 use crate::pooling::Switches;
 use crate::run::{Images, Run, State, Store, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, SolverName};
@@ -245,10 +245,7 @@ fn learn(
 
 /// The numbers of the layers asked for, from 0.
 fn layers_of(run: &Run, names: &[String]) -> Result<Vec<usize>> {
-    let stages = 0..run.state.objectives.len();
-    let known: Vec<usize> = stages
-        .map(|stage| run.state.layers_of(stage).end - 1)
-        .collect();
+    let known = run.state.tops();
     if names.is_empty() {
         return Ok(known);
     }
@@ -441,8 +438,11 @@ fn filters_name(l: usize) -> String {
 
 /// The network of a file.
 fn network(state: &State, bundle: &Bundle, path: &Path, device: &Device) -> Result<Network> {
-    let mut layers = Vec::new();
-    for (l, g) in state.connectivity.iter().enumerate() {
+    let mut network = state.blank(device)?;
+    for (l, (layer, g)) in (network.layers_mut().iter_mut())
+        .zip(&state.connectivity)
+        .enumerate()
+    {
         let array = bundle.array(&filters_name(l), path)?;
         let fits = |shape: &[usize]| shape.len() == 4 && shape[..2] == [g.planes(), g.maps()];
         if !fits(&array.shape) {
@@ -457,14 +457,9 @@ fn network(state: &State, bundle: &Bundle, path: &Path, device: &Device) -> Resu
         }
         let shape = [0, 1, 2, 3].map(|k| array.shape[k]);
         let data = TensorData::new(array.values.clone(), shape);
-        let mut layer = model::Layer::new(Tensor::from_data(data, device), g.clone())
-            .with_boundary(state.config.train.boundary)
-            .with_map_weights(&state.config.layers[l].penalty_weights);
-        layer.rescaling = state.rescaling.get(l).copied().flatten();
-        layer.pool = state.config.layers[l].pool;
-        layers.push(layer);
+        *layer = layer.with_filters(Tensor::from_data(data, device));
     }
-    Network::new(layers)
+    Ok(network)
 }
 
 impl Coded {

@@ -39,7 +39,9 @@ impl Coded {
         let (_, undo) = images.prepare().apply(&images.raw(i)?)?;
         let path = images.sources()[i].path.as_deref();
         let codes = match run.state.keeps_maps() {
-            true => top_layers(run)
+            true => run
+                .state
+                .tops()
                 .into_iter()
                 .filter(|&layer| run.has_maps(layer, i))
                 .map(|layer| Ok((layer, run.codes(layer, i, device)?)))
@@ -95,13 +97,6 @@ fn range(path: Option<&Path>, pixels: &Image) -> [f32; 2] {
         None if pixels.height > 1 => [0.0, 1.0],
         _ => extremes(pixels),
     }
-}
-
-/// The layer at the top of each stage that learning has reached.
-pub(super) fn top_layers(run: &Run) -> Vec<usize> {
-    (0..run.state.objectives.len())
-        .map(|stage| run.state.layers_of(stage).end - 1)
-        .collect()
 }
 
 /// The name of a file without its folder.

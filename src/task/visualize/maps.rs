@@ -99,7 +99,7 @@ pub(super) fn strengths(maps: &Image) -> Vec<f64> {
 }
 
 /// The indices of `strength`, from the strongest on.
-pub(super) fn ranked(strength: &[f64]) -> Vec<usize> {
+fn ranked(strength: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..strength.len()).collect();
     order.sort_by(|&a, &b| strength[b].total_cmp(&strength[a]));
     order

@@ -23,6 +23,7 @@ mod maps;
 mod parts;
 mod patches;
 mod reconstructions;
+mod strongest;
 mod switches;
 #[cfg(test)]
 mod tests;

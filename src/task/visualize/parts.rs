@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::coded::{Coded, top_layers};
+use super::coded::Coded;
 use super::display::signed;
 use super::gallery::Gallery;
-use super::maps::ranked;
+use super::strongest::{Strongest, used};
 use crate::data::{Image, resize};
 use crate::error::Result;
 use crate::model::Network;
@@ -29,13 +29,7 @@ pub(super) struct Search {
 
 struct LayerSearch {
     layer: usize,
-    maps: Vec<MapSearch>,
-}
-
-#[derive(Clone, Default)]
-struct MapSearch {
-    strength: f64,
-    signs: [Vec<Place>; 2],
+    maps: Vec<Strongest<Place>>,
 }
 
 /// An activation of an image.
@@ -54,10 +48,10 @@ impl Search {
     pub(super) fn new(run: &Run, per_map: usize) -> Self {
         let layer = |layer: usize| LayerSearch {
             layer,
-            maps: vec![MapSearch::default(); run.network.layers()[layer].connectivity.maps()],
+            maps: vec![Strongest::default(); run.network.layers()[layer].connectivity.maps()],
         };
         Self {
-            layers: top_layers(run).into_iter().map(layer).collect(),
+            layers: run.state.tops().into_iter().map(layer).collect(),
             per_map,
         }
     }
@@ -71,7 +65,15 @@ impl Search {
                 continue;
             };
             for (map, found) in search.maps.iter_mut().enumerate() {
-                found.add(image, map, maps.plane(map), self.per_map);
+                let values = maps.plane(map);
+                let place = |at: usize| Place {
+                    image,
+                    map,
+                    at,
+                    value: values[at],
+                };
+                let found_of = |sign| strongest(values, sign).into_iter().collect();
+                found.add(values, self.per_map, found_of, place);
             }
         }
         Ok(())
@@ -87,12 +89,11 @@ impl Search {
         gallery: &mut Gallery,
     ) -> Result<()> {
         for LayerSearch { layer, maps } in self.layers {
-            let strength: Vec<f64> = maps.iter().map(|map| map.strength).collect();
-            let used = ranked(&strength).into_iter().filter(|&k| strength[k] > 0.0);
-            let shown: Vec<usize> = used.take(SHOWN).collect();
+            let shown: Vec<usize> = used(&maps).into_iter().take(SHOWN).collect();
             let wanted = maps.iter().enumerate().flat_map(|(k, map)| {
                 let count = if shown.contains(&k) { usize::MAX } else { 1 };
-                map.places().iter().copied().take(count)
+                let (_, places) = map.places();
+                places.iter().map(|(_, place)| *place).take(count)
             });
             let mut by_image: BTreeMap<usize, Vec<Place>> = BTreeMap::new();
             for place in wanted {
@@ -108,9 +109,10 @@ impl Search {
                 }
             }
             let found = |k: usize| -> Vec<&[Image; 2]> {
-                let places = maps[k].places().iter();
+                let (_, places) = maps[k].places();
                 places
-                    .filter_map(|place| pairs.get(&(k, place.image)))
+                    .iter()
+                    .filter_map(|(_, place)| pairs.get(&(k, place.image)))
                     .collect()
             };
             let field = pairs.values().fold([1, 1], |[h, w], [patch, _]| {
@@ -166,42 +168,11 @@ impl Search {
     }
 }
 
-impl MapSearch {
-    /// Takes in the map `values` of one image.
-    fn add(&mut self, image: usize, map: usize, values: &[f32], count: usize) {
-        self.strength += values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
-        for (sign, places) in [1.0, -1.0].into_iter().zip(&mut self.signs) {
-            let strongest = (0..values.len()).max_by(|&a, &b| {
-                let [a, b] = [a, b].map(|i| sign * values[i]);
-                a.total_cmp(&b)
-            });
-            let Some(at) = strongest.filter(|&at| sign * values[at] > 0.0) else {
-                continue;
-            };
-            let value = values[at];
-            let rank = places.partition_point(|place: &Place| place.value.abs() >= value.abs());
-            places.insert(
-                rank,
-                Place {
-                    image,
-                    map,
-                    at,
-                    value,
-                },
-            );
-            places.truncate(count);
-        }
-    }
-
-    /// The places of the sign that matters more: a map and what it explains may both be turned round.
-    fn places(&self) -> &[Place] {
-        let [above, below] = &self.signs;
-        let sum = |places: &[Place]| places.iter().map(|place| place.value.abs()).sum::<f32>();
-        match sum(above) >= sum(below) {
-            true => above,
-            false => below,
-        }
-    }
+/// The strongest of `sign * values`, as index and magnitude.
+fn strongest(values: &[f32], sign: f32) -> Option<(usize, f32)> {
+    let signed = values.iter().map(|v| sign * v).enumerate();
+    let most = signed.max_by(|a, b| a.1.total_cmp(&b.1));
+    most.filter(|(_, magnitude)| *magnitude > 0.0)
 }
 
 /// The patch of the image that an activation reaches, and the activation alone projected into it.

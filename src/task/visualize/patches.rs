@@ -1,10 +1,10 @@
 //! The places of many images where a map is strongest.
 
-use super::coded::{Coded, top_layers};
+use super::coded::Coded;
 use super::display;
 use super::filters::receptive_field;
 use super::gallery::Gallery;
-use super::maps::ranked;
+use super::strongest::{Strongest, used};
 use crate::data::Image;
 use crate::data::resize::crop;
 use crate::error::Result;
@@ -25,21 +25,13 @@ pub(super) struct Search {
 struct LayerSearch {
     layer: usize,
     field: [usize; 2],
-    maps: Vec<MapSearch>,
+    maps: Vec<Strongest<Patch>>,
 }
 
-/// The strongest places of one map, those above zero and those below: its filter and its values may
-/// both be turned round, so that either kind can be the one that matters.
-#[derive(Clone, Default)]
-struct MapSearch {
-    strength: f64,
-    signs: [Vec<Place>; 2],
-}
-
+/// What was seen at a place.
 #[derive(Clone)]
-struct Place {
-    value: f32,
-    patch: Image,
+struct Patch {
+    image: Image,
     /// The values that are drawn black and white.
     range: [f32; 2],
 }
@@ -52,11 +44,11 @@ impl Search {
             LayerSearch {
                 layer,
                 field: receptive_field(&network),
-                maps: vec![MapSearch::default(); network.top().connectivity.maps()],
+                maps: vec![Strongest::default(); network.top().connectivity.maps()],
             }
         };
         Self {
-            layers: top_layers(run).into_iter().map(layer).collect(),
+            layers: run.state.tops().into_iter().map(layer).collect(),
             boundary: run.network.boundary(),
             per_map,
         }
@@ -75,12 +67,15 @@ impl Search {
             };
             let maps = to_image(&self.boundary.widened(codes.clone(), *field), 0)?;
             for (k, map) in found.iter_mut().enumerate() {
+                let (values, width) = (maps.plane(k), maps.width);
                 map.add(
-                    maps.plane(k),
-                    maps.width,
-                    (&pixels, coded.range),
-                    *field,
+                    values,
                     self.per_map,
+                    |sign| peaks(values, width, sign, *field, self.per_map),
+                    |at| Patch {
+                        image: crop(&pixels, corner([at / width, at % width], *field), *field),
+                        range: coded.range,
+                    },
                 );
             }
         }
@@ -93,11 +88,10 @@ impl Search {
         let mut headers = vec!["filter"];
         headers.extend(numbers.iter().map(String::as_str));
         for LayerSearch { layer, maps, .. } in self.layers {
-            let strength: Vec<f64> = maps.iter().map(|map| map.strength).collect();
-            let used = ranked(&strength).into_iter().filter(|&k| strength[k] > 0.0);
-            let rows: Vec<(String, Vec<Image>)> = used
+            let rows: Vec<(String, Vec<Image>)> = used(&maps)
+                .into_iter()
                 .take(SHOWN)
-                .map(|k| (format!("map {k}"), maps[k].row(&filters[layer][k])))
+                .map(|k| (format!("map {k}"), row(&filters[layer][k], &maps[k])))
                 .collect();
             if rows.is_empty() {
                 continue;
@@ -110,51 +104,17 @@ impl Search {
     }
 }
 
-impl MapSearch {
-    /// Takes in the map `values` of one image.
-    fn add(
-        &mut self,
-        values: &[f32],
-        width: usize,
-        (pixels, range): (&Image, [f32; 2]),
-        field: [usize; 2],
-        count: usize,
-    ) {
-        self.strength += values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
-        for (sign, places) in [1.0, -1.0].into_iter().zip(&mut self.signs) {
-            for (at, value) in peaks(values, width, sign, field, count) {
-                if places.len() == count && places[count - 1].value >= value {
-                    break;
-                }
-                let patch = crop(pixels, corner([at / width, at % width], field), field);
-                let rank = places.partition_point(|place| place.value >= value);
-                let place = Place {
-                    value,
-                    patch,
-                    range,
-                };
-                places.insert(rank, place);
-                places.truncate(count);
-            }
-        }
-    }
-
-    /// The filter, with the sign of the places that matter more, and the patches of those.
-    fn row(&self, filter: &Image) -> Vec<Image> {
-        let [above, below] = &self.signs;
-        let sum = |places: &[Place]| places.iter().map(|place| place.value).sum::<f32>();
-        let (sign, places) = match sum(above) >= sum(below) {
-            true => (1.0, above),
-            false => (-1.0, below),
-        };
-        let mut filter = filter.clone();
-        filter.values.iter_mut().for_each(|v| *v *= sign);
-        let patches = places.iter();
-        let patches = patches.map(|place| display::pixels(&place.patch, place.range));
-        std::iter::once(display::signed(&filter, None))
-            .chain(patches)
-            .collect()
-    }
+/// The filter, with the sign of the places that matter more, and the patches of those.
+fn row(filter: &Image, map: &Strongest<Patch>) -> Vec<Image> {
+    let (sign, places) = map.places();
+    let mut filter = filter.clone();
+    filter.values.iter_mut().for_each(|v| *v *= sign);
+    let patches = places
+        .iter()
+        .map(|(_, patch)| display::pixels(&patch.image, patch.range));
+    std::iter::once(display::signed(&filter, None))
+        .chain(patches)
+        .collect()
 }
 
 /// The `count` strongest places of `sign * values`, as index and magnitude.

@@ -1,6 +1,6 @@
 //! Images beside what each layer makes of them.
 
-use super::coded::{Coded, top_layers};
+use super::coded::Coded;
 use super::display::{self, shrunk, signed};
 use crate::data::{Image, snr};
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::run::{Run, to_image};
 /// The first row gets back, for nothing, what the preprocessing took out (local means above all),
 /// so the second is the honest one.
 pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
-    let layers = top_layers(run);
+    let layers = run.state.tops();
     let headers: Vec<String> = std::iter::once("image".to_string())
         .chain(
             layers
