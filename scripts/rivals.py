@@ -385,7 +385,7 @@ def main():
     corners = lambda text: [int(corner) for corner in text.split(",")]
     parser.add_argument("--corners", type=corners, default=[0], help="of squares, with commas")
     parser.add_argument("--colour", action="store_true")
-    parser.add_argument("--boundary", choices=["valid", "circular"], default="valid")
+    parser.add_argument("--boundary", choices=["valid", "circular", "zero"], default="valid")
     parser.add_argument("--dictionary", help="of SPORCO, as G:8x8x32; without one, filters are random")
     parser.add_argument("--filters", type=int, default=32)
     parser.add_argument("--taps", type=int, default=8)

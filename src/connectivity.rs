@@ -39,6 +39,18 @@ impl Connectivity {
 
     /// Each plane alone, then every pair of planes: `planes + planes (planes - 1) / 2` maps, so 9
     /// planes give 45 maps (layer 2 of the paper).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use deconvnet::connectivity::Connectivity;
+    ///
+    /// let second = Connectivity::singles_and_pairs(9);
+    /// assert_eq!((second.planes(), second.maps()), (9, 45));
+    /// let third = Connectivity::random(45, 150, 2, 0)?;
+    /// assert_eq!(third.planes_of(7).len(), 2);
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
     pub fn singles_and_pairs(planes: usize) -> Self {
         let alone = (0..planes).map(|c| [c, c]);
         let pairs = (0..planes).flat_map(|a| (a + 1..planes).map(move |b| [a, b]));

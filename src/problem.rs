@@ -48,6 +48,21 @@ impl CodingProblem {
     /// # Errors
     /// [`Error::Io`] or [`Error::Input`] where it cannot be read, lacks an entry, has a boundary that is
     /// not known, or holds arrays that do not make a problem.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use burn::tensor::{Device, Tensor};
+    /// use deconvnet::problem::CodingProblem;
+    /// use deconvnet::solve::{Fista, Limits, Method};
+    ///
+    /// let device = Device::flex();
+    /// let problem = CodingProblem::read("problem.npz".as_ref(), &device)?.problem;
+    /// let start = Tensor::zeros(problem.maps_shape(), &device);
+    /// let solved = Method::from(Fista::default()).code(&problem, start, &Limits::default(), &mut ())?;
+    /// println!("{}", solved.last().at.objective);
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
     pub fn read(path: &Path, device: &Device) -> Result<Self> {
         let bundle = arrays::read(path)?;
         let fail = |message: String| Error::Input(format!("{}: {message}", path.display()));

@@ -171,6 +171,20 @@ pub fn read(path: impl AsRef<Path>) -> Result<Bundle> {
 /// [`Error::Exists`] if the file does; [`Error::Config`] if its name ends in neither; [`Error::Input`]
 /// if an array has not as many values as its shape asks for or a name is taken twice; [`Error::Io`]
 /// if it cannot be written.
+///
+/// # Examples
+///
+/// ```
+/// use deconvnet::arrays::{self, Bundle};
+///
+/// let path = std::env::temp_dir().join(format!("deconvnet-example-{}.npz", std::process::id()));
+/// let mut bundle = Bundle::default();
+/// bundle.put("images", &[1, 1, 2, 2], vec![0.0, 0.25, 0.5, 1.0])?;
+/// arrays::write(&path, &bundle, true)?;
+/// assert_eq!(arrays::read(&path)?.array("images", &path)?.values[3], 1.0);
+/// # std::fs::remove_file(&path).unwrap();
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 pub fn write(path: impl AsRef<Path>, bundle: &Bundle, overwrite: bool) -> Result<()> {
     let path = path.as_ref();
     check_path(path, overwrite)?;

@@ -289,6 +289,18 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::read`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use deconvnet::config::Config;
+    ///
+    /// let config = Config::parse("[train]\nsolver = \"fista\"\n[[layer]]\nmaps = 9\nsize = 7\n")?;
+    /// assert_eq!(config.network()?.layers.len(), 1);
+    /// let typo = Config::parse("[[layer]]\nmap = 9\nsize = 7\n").unwrap_err();
+    /// assert!(typo.to_string().contains("maps"));
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text)
             .map_err(|error| Error::Config(with_suggestion::<Self>(&error, TABLES)))?;

@@ -34,6 +34,15 @@ const LARGE: u64 = 1 << 25;
 /// damaged as far as its format tells (PNG has checksums; of JPEG the coded data must add up), cut
 /// short, of an unknown format, empty or too large (over 512 MiB decoded, or 4 GiB with `max_side`), or if that
 /// is zero.
+///
+/// # Examples
+///
+/// ```no_run
+/// let image = deconvnet::data::folder::read("photo.jpg".as_ref(), false, Some(150))?;
+/// assert_eq!(image.channels, 1);
+/// assert!(image.height.max(image.width) <= 150);
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 pub fn read(path: &Path, colour: bool, max_side: Option<usize>) -> Result<Image> {
     if max_side == Some(0) {
         return Err(Error::Input(

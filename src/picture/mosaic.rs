@@ -52,6 +52,19 @@ pub struct MosaicOptions {
 /// # Errors
 ///
 /// [`Error::Input`] where there is no tile, or one that cannot be drawn.
+///
+/// # Examples
+///
+/// ```no_run
+/// use deconvnet::data::Image;
+/// use deconvnet::picture::{MosaicOptions, Tile, mosaic, save_png, symmetric};
+///
+/// # fn filters() -> Vec<Image> { Vec::new() }
+/// let tile = |(k, filter): (usize, Image)| Tile::new(symmetric(&filter, None), format!("map {k}"));
+/// let tiles: Vec<Tile> = filters().into_iter().enumerate().map(tile).collect();
+/// save_png(&mosaic(&tiles, &MosaicOptions::default())?, "filters.png")?;
+/// # Ok::<(), deconvnet::Error>(())
+/// ```
 pub fn mosaic(tiles: &[Tile], options: &MosaicOptions) -> Result<Image> {
     let images: Vec<_> = tiles.iter().map(|tile| drawable(&tile.image)).collect();
     for (i, image) in images.iter().enumerate() {

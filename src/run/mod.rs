@@ -40,6 +40,18 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::Checkpoint`] where it is missing, damaged, or of other shapes than it says.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use burn::tensor::Device;
+    /// use deconvnet::run::Run;
+    /// use deconvnet::store::CheckpointSelector;
+    ///
+    /// let run = Run::read("checkpoints/mine".as_ref(), CheckpointSelector::Last, &Device::flex())?;
+    /// println!("{} layers learnt", run.state.learnt_layers());
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
     pub fn read(path: &Path, which: CheckpointSelector, device: &Device) -> Result<Self> {
         Self::from_folder(RunFolder::read(path, which)?, device)
     }

@@ -19,17 +19,14 @@ pub(super) fn run(folder: &Path, train: &str) -> PathBuf {
          [[layer]]\nmaps = 3\nsize = 3\nepochs = 1\n\
          [[layer]]\nconnect = \"singles-and-pairs\"\nsize = 2\nepochs = 1\n"
     );
-    let path = folder.join("run");
-    let config = Config::parse(&config).unwrap();
-    train::start(
-        config,
-        &path,
-        &Device::flex(),
-        false,
-        &Group::alone(),
-        &mut (),
-    )
-    .unwrap();
+    learn(&config, folder)
+}
+
+/// A run by these settings.
+pub(super) fn learn(config: &str, folder: &Path) -> PathBuf {
+    let (config, path) = (Config::parse(config).unwrap(), folder.join("run"));
+    let (device, alone) = (Device::flex(), Group::alone());
+    train::start(config, &path, &device, false, &alone, &mut ()).unwrap();
     path
 }
 

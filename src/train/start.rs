@@ -22,6 +22,23 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Config`] for settings that do not fit, [`Error::Input`] for images that cannot be used.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use deconvnet::config::Config;
+    /// use deconvnet::data::scenes;
+    /// use deconvnet::train::{Ended, Trainer};
+    ///
+    /// let config = "[train]\nsolver = \"descent\"\n[[layer]]\nmaps = 4\nsize = 5\nepochs = 1\n";
+    /// let config = Config::parse(config)?;
+    /// let images = (0..2).map(|k| scenes::sample(k, 24, 0)).collect();
+    /// let mut trainer = Trainer::in_memory(config, images, &Device::flex())?;
+    /// assert_eq!(trainer.train(&mut ())?, Ended::Finished);
+    /// assert_eq!(trainer.network().top().filters.dims(), [3, 4, 5, 5]);
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
     pub fn in_memory(config: Config, images: Vec<Image>, device: &Device) -> Result<Self> {
         let images = Images::given(&config, images)?;
         Self::new(config, images, Store::in_memory(), device, &Group::alone())

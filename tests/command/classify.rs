@@ -248,9 +248,9 @@ fn bad_input_is_told_in_one_line() {
         ),
         ("classify --model none.npz photos".into(), 7, "none.npz"),
         (
-            format!("classify photos {small} --recipe 2011"),
+            format!("classify photos {small} --recipe 2012"),
             2,
-            "2010, soft or plain",
+            "2010, 2011, soft or plain",
         ),
         (
             format!("classify photos {small} --splits 0"),
@@ -258,7 +258,7 @@ fn bad_input_is_told_in_one_line() {
             "at least one split",
         ),
         (format!("classify photos {small} --levels 0"), 2, "pyramid"),
-        (format!("classify photos {small} --step 0"), 2, "1 or more"),
+        (format!("classify photos {small} --step 0"), 2, "give 1 to"),
         (format!("classify photos {small} --c -1"), 2, "-1"),
         (
             "classify photos --train-per-class 4 --out o --maps gradients --words 100000".into(),

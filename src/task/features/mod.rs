@@ -1,5 +1,6 @@
 //! `features`: one vector for each image of a folder, for whatever is done with them.
 
+mod coded;
 mod describe;
 mod extractor;
 mod images;

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::coded::{Coded, layers_of};
 use crate::arrays::Bundle;
 use crate::backend;
 use crate::config::{Config, Form};
 use crate::convnet::{Convnet, Layer, Model, Preprocess};
-use crate::data::{Image, Reader, folder};
+use crate::data::{Image, folder};
 use crate::error::{Error, Result};
 use crate::features::gradient;
 use crate::files;
 use crate::group::Group;
 use crate::model::Network;
-use crate::pooling::Switches;
-use crate::run::{Images, Run, State, Store, nothing_learnt, to_image, to_tensor};
-use crate::solve::{Budget, Encoded, Encoder, SolverName};
+use crate::run::{Images, Run, State, Store, nothing_learnt};
+use crate::solve::SolverName;
 use crate::store::CheckpointSelector;
 use crate::task::convnet::{Ready, Source};
 use crate::task::{Callback, Event};
@@ -82,16 +82,6 @@ pub(crate) enum MapSource {
         ready: Box<Ready>,
         layers: Vec<Layer>,
     },
-}
-
-/// Maps of a deconvolutional network.
-pub(crate) struct Coded {
-    run: Run,
-    /// From 0.
-    layers: Vec<usize>,
-    rounds: Option<usize>,
-    projections: usize,
-    device: Device,
 }
 
 /// A source as a file has it; filters lie beside it.
@@ -241,25 +231,6 @@ fn learn(
         state,
         network,
     }))
-}
-
-/// The numbers of the layers asked for, from 0.
-fn layers_of(run: &Run, names: &[String]) -> Result<Vec<usize>> {
-    let known = run.state.tops();
-    if names.is_empty() {
-        return Ok(known);
-    }
-    let each = names.iter().map(|name| {
-        let number = name.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-        number.filter(|layer| known.contains(layer)).ok_or_else(|| {
-            let known: Vec<_> = known.iter().map(|l| (l + 1).to_string()).collect();
-            Error::Config(format!(
-                "there are no maps of a layer '{name}'; there are those of layer {}",
-                known.join(", ")
-            ))
-        })
-    });
-    each.collect()
 }
 
 impl MapSource {
@@ -460,94 +431,4 @@ fn network(state: &State, bundle: &Bundle, path: &Path, device: &Device) -> Resu
         *layer = layer.with_filters(Tensor::from_data(data, device));
     }
     Ok(network)
-}
-
-impl Coded {
-    fn layer_names(&self) -> Vec<String> {
-        let each = self.layers.iter().map(|l| format!("layer {}", l + 1));
-        let projected = (self.projections > 0).then(|| {
-            let top = self.run.state.learnt_layers();
-            format!("{} strongest of layer {top}", self.projections)
-        });
-        each.chain(projected).collect()
-    }
-
-    /// As many rounds as asked for at most, and no layer above the last that is wanted.
-    fn encoder(&self) -> Encoder<'_> {
-        let mut encoder = self.run.encoder();
-        if self.projections == 0 {
-            let last = self.layers.iter().max().copied().unwrap_or(0);
-            encoder.stages.retain(|stage| stage.layers.end - 1 <= last);
-        }
-        for stage in &mut encoder.stages {
-            if let (Budget::Rounds(rounds), Some(most)) = (&mut stage.budget, self.rounds) {
-                *rounds = most.min(*rounds);
-            }
-        }
-        encoder
-    }
-
-    fn maps(&self, path: &Path) -> Result<Vec<Vec<Image>>> {
-        let (prepared, _) = self.run.state.prepare_file(path, &Reader::default())?;
-        let coded = self
-            .encoder()
-            .encode(to_tensor(&prepared, &self.device), &mut ())?;
-        let layer = |layer: &usize| {
-            let found = coded.iter().find(|coded| coded.layer == *layer);
-            let codes = &found
-                .expect("a stage for each layer asked for")
-                .solved
-                .codes;
-            Ok(vec![self.cropped(codes, *layer, &prepared)?])
-        };
-        let mut all = self.layers.iter().map(layer).collect::<Result<Vec<_>>>()?;
-        if self.projections > 0 {
-            all.push(self.projected(&coded, &prepared)?);
-        }
-        Ok(all)
-    }
-
-    /// The middle of the maps of a layer that lies on the image.
-    fn cropped(&self, maps: &Tensor<4>, layer: usize, image: &Image) -> Result<Image> {
-        let maps = to_image(maps, 0)?;
-        let whole = [maps.height, maps.width];
-        let size = match self.run.network.part(0..layer + 1).is_pooled() {
-            // Maps over pooled ones are smaller than the image: only their own margin is cut off.
-            true => {
-                let filter = self.run.network.layers()[layer].filter_size();
-                [0, 1].map(|d| whole[d] + 1 - filter[d])
-            }
-            false => [whole[0].min(image.height), whole[1].min(image.width)],
-        };
-        let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
-        Ok(crate::data::resize::crop(&maps, corner, size))
-    }
-
-    /// The maps of layer 1 that the strongest activations of the top layer stand for, each alone.
-    fn projected(&self, coded: &[Encoded], image: &Image) -> Result<Vec<Image>> {
-        let (Some(first), Some(top)) = (coded.first(), coded.last()) else {
-            return Ok(Vec::new());
-        };
-        let maps = coded.iter().map(|one| (one.layer, &one.solved.codes));
-        let stack = self.run.network.stack(1..top.layer + 1, maps)?;
-        let pool = self.run.network.layers()[0].pool;
-        let switches = (!pool.is_none()).then(|| Switches::of(&first.solved.codes, pool));
-        let shape = top.solved.codes.dims();
-        let values = backend::read(&top.solved.codes)?;
-        let strength = |at: usize| values[at].abs();
-        let mut places: Vec<usize> = (0..values.len()).collect();
-        places.sort_unstable_by(|&a, &b| strength(b).total_cmp(&strength(a)).then(a.cmp(&b)));
-        let each = places.iter().take(self.projections).map(|&at| {
-            let mut alone = vec![0.0; values.len()];
-            alone[at] = values[at];
-            let alone = Tensor::from_data(TensorData::new(alone, shape), &self.device);
-            let below = stack.project(alone);
-            let maps = match &switches {
-                Some(switches) => switches.unpool(below),
-                None => below,
-            };
-            self.cropped(&maps, 0, image)
-        });
-        each.collect()
-    }
 }

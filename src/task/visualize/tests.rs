@@ -1,12 +1,9 @@
 //! A small run, drawn.
 
 use super::*;
-use crate::backend::Backend;
-use crate::config::Config;
 use crate::data::{Image, scenes};
-use crate::group::Group;
 use crate::picture::save_png;
-use crate::task::{exchange, train};
+use crate::task::{exchange, test_runs};
 
 const TWO_LAYERS: &str = "
     [preprocess]
@@ -31,18 +28,8 @@ const TWO_LAYERS: &str = "
 /// A run folder that learning has just finished, in a folder that lives as long as the test.
 fn trained(config: &str) -> (tempfile::TempDir, PathBuf, Device) {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run");
-    let device = Backend::Flex.device().unwrap();
-    train::start(
-        Config::parse(config).unwrap(),
-        &path,
-        &device,
-        false,
-        &Group::alone(),
-        &mut (),
-    )
-    .unwrap();
-    (folder, path, device)
+    let path = test_runs::learn(config, folder.path());
+    (folder, path, Device::flex())
 }
 
 /// The run, exported to a file and imported from it.
