@@ -1,4 +1,5 @@
-//! How long a convnet takes for an image, and a unit of its last rectified map for its way back.
+//! How long a convnet takes for an image, a unit of its last rectified map for its way back, and a place of a
+//! square that covers a part of the image.
 //!
 //!     cargo bench --bench convnets -- MODEL.onnx --side 224
 //!
@@ -7,6 +8,7 @@
 
 mod table;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -41,9 +43,15 @@ struct Options {
     /// Units that go back together.
     #[arg(long, default_value_t = 8)]
     units: usize,
+    /// Side of the square, and from one place to the next.
+    #[arg(long, default_value = "64,32", value_delimiter = ',', num_args = 1)]
+    square: Vec<usize>,
     /// Seconds for each line; three runs are made at least.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Processor time instead of that of the clock, for a machine that is shared; on Linux.
+    #[arg(long)]
+    processor: bool,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -52,9 +60,9 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let table = Table::new(
-        "Milliseconds an image, and a unit",
-        ["model", "backend", "forward", "back"],
-        [20, 8, 9, 9],
+        "Milliseconds an image, a unit, and a place of the square",
+        ["model", "backend", "forward", "back", "covered"],
+        [20, 8, 9, 9, 9],
     );
     for path in &options.models {
         let model = Model::read(path)?;
@@ -70,7 +78,7 @@ fn main() -> Result<()> {
             let all = [&[options.batch], &one[..]].concat();
             let images = Map::from_values(values, &all, &device, DType::F32);
             let wait = || backend::sync(&device);
-            let forward = median(options.seconds, || {
+            let forward = options.time(|| {
                 net.record(images.clone())?;
                 wait()
             })?;
@@ -87,9 +95,39 @@ fn main() -> Result<()> {
                 .map(|k| (unravel((k * 7919) % elements, of), 1.0))
                 .collect();
             let rows: Vec<usize> = (0..options.units).map(|k| k % options.batch).collect();
-            let back = median(options.seconds, || {
+            let back = options.time(|| {
                 let signal = signals(&starts, of, tape.map(value));
                 net.project(&tape, value, signal, &rows, &Walk::default());
+                wait()
+            })?;
+            let &[square, step] = &options.square[..] else {
+                return Err(Error::Config("--square is two numbers".into()));
+            };
+            let [height, width] = net.spatial_axes(0).map(|axis| net.shape(0)[axis]);
+            let starts = |side: usize| (0..=side.saturating_sub(square)).step_by(step.max(1));
+            let places: Vec<[Range<usize>; 2]> = starts(height)
+                .flat_map(|y| starts(width).map(move |x| [y..y + square, x..x + square]))
+                .collect();
+            let clean = tape.map(0).images(&[0]);
+            let values = clean.read()?;
+            let tape = net.record(clean)?;
+            let last = net.spatial_axes(0)[1] == one.len();
+            let covered = options.time(|| {
+                for together in places.chunks(16) {
+                    let mut images = values.repeat(together.len());
+                    for (image, part) in images.chunks_exact_mut(values.len()).zip(together) {
+                        for (at, value) in image.iter_mut().enumerate() {
+                            let at = if last { at } else { at / one[2] };
+                            let (row, column) = (at / width % height, at % width);
+                            if part[0].contains(&row) && part[1].contains(&column) {
+                                *value = 0.0;
+                            }
+                        }
+                    }
+                    let shape = [&[together.len()], &one[..]].concat();
+                    let images = Map::from_values(images, &shape, &device, DType::F32);
+                    net.run_changed(&tape, images, together, &[net.logits()])?;
+                }
                 wait()
             })?;
             table.row([
@@ -100,22 +138,36 @@ fn main() -> Result<()> {
                 backend.name().into(),
                 format!("{:.2}", forward / options.batch as f64),
                 format!("{:.2}", back / options.units as f64),
+                format!("{:.2}", covered / places.len() as f64),
             ]);
         }
     }
     Ok(())
 }
 
-/// Milliseconds of a run, after one that is not counted.
-fn median(seconds: f64, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
-    run()?;
-    let began = Instant::now();
-    let mut all = Vec::new();
-    while all.len() < 3 || began.elapsed().as_secs_f64() < seconds {
-        let one = Instant::now();
+impl Options {
+    /// Milliseconds of a run, after one that is not counted: the median, or the mean of processor time.
+    fn time(&self, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
         run()?;
-        all.push(one.elapsed().as_secs_f64() * 1e3);
+        let (began, before) = (Instant::now(), processor());
+        let mut all = Vec::new();
+        while all.len() < 3 || began.elapsed().as_secs_f64() < self.seconds {
+            let one = Instant::now();
+            run()?;
+            all.push(one.elapsed().as_secs_f64() * 1e3);
+        }
+        if self.processor {
+            return Ok((processor() - before) / all.len() as f64);
+        }
+        all.sort_by(f64::total_cmp);
+        Ok(all[all.len() / 2])
     }
-    all.sort_by(f64::total_cmp);
-    Ok(all[all.len() / 2])
+}
+
+/// Milliseconds that processors have worked for this process, as Linux counts them: in hundredths of a second.
+fn processor() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = text.rsplit(')').next().unwrap_or_default();
+    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|n| n.parse::<f64>().ok()).sum::<f64>() * 10.0
 }

@@ -130,11 +130,11 @@ def processor_seconds(who):
     return usage.ru_utime + usage.ru_stime
 
 
-def ours(program, data, validation, epochs, more, environment):
+def ours(program, data, validation, epochs, more, environment, kept=None):
     """The report, processor seconds of all of it, and those of the clock."""
     with tempfile.TemporaryDirectory() as folder:
         line = [program, "convnet", "train", "--data", data, "--validation", validation, "--json"]
-        line += ["--epochs", str(epochs), "--run", f"{folder}/run", *more]
+        line += ["--epochs", str(epochs), "--run", kept or f"{folder}/run", *more]
         before, began = processor_seconds(resource.RUSAGE_CHILDREN), time.time()
         report = json.loads(subprocess.check_output(line, env=environment))
         after = processor_seconds(resource.RUSAGE_CHILDREN)
@@ -151,11 +151,12 @@ def main():
     parser.add_argument("--width", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--program", default="target/release/deconvnet")
+    parser.add_argument("--run", help="folder to keep our run in")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     environment = {**os.environ, "RAYON_NUM_THREADS": str(args.threads)}
     more = ["--seed", str(args.seed)] + (["--width", str(args.width)] if args.width else [])
-    run = lambda epochs: ours(args.program, args.data, args.validation, epochs, more, environment)
+    run = lambda epochs, kept=None: ours(args.program, args.data, args.validation, epochs, more, environment, kept)
 
     # Two runs of one and two epochs differ by an epoch, without the reading of images.
     rival = Training(args.data, args.validation, args.width, args.epochs, args.seed)
@@ -166,10 +167,11 @@ def main():
         rival.epoch()
         table.append((two - one, processor_seconds(resource.RUSAGE_SELF) - before))
         print(f"an epoch, processor seconds: ours {table[-1][0]:.1f}, PyTorch {table[-1][1]:.1f}", flush=True)
-    ratios = sorted(mine / theirs for mine, theirs in table)
-    print(f"ratio, median of {args.rounds}: {ratios[len(ratios) // 2]:.2f}", flush=True)
+    if table:
+        ratios = sorted(mine / theirs for mine, theirs in table)
+        print(f"ratio, median of {args.rounds}: {ratios[len(ratios) // 2]:.2f}", flush=True)
 
-    report, cpu, clock = run(args.epochs)
+    report, cpu, clock = run(args.epochs, args.run)
     last = report["last"]["validation_accuracy"]
     print(f"ours: {args.epochs} epochs, accuracy {last:.3f}, best {report['best_accuracy']:.3f}; "
           f"{cpu:.0f} s of processor, {clock:.0f} s", flush=True)

@@ -201,6 +201,7 @@ impl RecipeArgs {
                 preset: self.preset,
                 changes: convnet::Changes::default(),
                 labels: None,
+                exclude: Vec::new(),
             }),
             (None, None) => match self.maps {
                 MapsName::Gradients => Wanted::Gradients,

@@ -46,6 +46,8 @@ pub struct Convnet {
     steps: Vec<Step>,
     /// For one image; value 0 is the image.
     shapes: Vec<Vec<usize>>,
+    /// Where rows and columns are among the axes of each value.
+    axes: Vec<[usize; 2]>,
     layers: Vec<Layer>,
     /// Names of tensors in the file.
     tensors: HashMap<String, usize>,
@@ -65,6 +67,7 @@ impl Convnet {
         let mut net = Self {
             steps: Vec::new(),
             shapes: vec![shape.to_vec()],
+            axes: vec![image_axes(shape)],
             layers: Vec::new(),
             tensors: HashMap::from([(model.input.clone(), 0)]),
             outputs: Vec::new(),
@@ -136,6 +139,11 @@ impl Convnet {
 
     fn push(&mut self, (operator, inputs, shape): (Operator, Vec<usize>, Vec<usize>)) -> Operand {
         let output = self.shapes.len();
+        let axes = inputs.first().map_or([2, 3], |&input| self.axes[input]);
+        self.axes.push(match &operator {
+            Operator::Permute(permute) if shape.len() == 4 => permute.moved(axes),
+            _ => axes,
+        });
         self.shapes.push(shape.clone());
         self.steps.push(Step {
             operator,
@@ -158,6 +166,12 @@ impl Convnet {
     /// The shape of a value for one image.
     pub fn shape(&self, value: usize) -> &[usize] {
         &self.shapes[value]
+    }
+
+    /// Where rows and columns are among the axes of a value that has both: behind the channels, or before
+    /// them in the image of a model that has channels last and in what is made of it until the axes change.
+    pub fn spatial_axes(&self, value: usize) -> [usize; 2] {
+        self.axes[value]
     }
 
     /// What can be looked at, in order.
@@ -213,29 +227,36 @@ impl Convnet {
         Ok(tape)
     }
 
-    /// Runs images through and shows each value as it is made; what nothing needs any more is dropped.
+    /// Runs images through and shows `values` as they are made, each with its place among them; what nothing
+    /// needs any more is dropped, and what comes behind all of them is not computed.
     ///
     /// # Errors
     /// [`Error::Input`] if the images have another shape, and what `look` returns.
-    pub fn run(&self, images: Map, mut look: impl FnMut(usize, &Map) -> Result<()>) -> Result<()> {
+    pub fn run(
+        &self,
+        images: Map,
+        values: &[usize],
+        mut look: impl FnMut(usize, &Map) -> Result<()>,
+    ) -> Result<()> {
         self.check(&images)?;
-        let mut last = vec![0; self.values()];
-        for (place, step) in self.steps.iter().enumerate() {
-            for &input in &step.inputs {
-                last[input] = place;
-            }
-        }
+        let mut show = |value: usize, map: &Map| {
+            let mut wanted = values.iter().enumerate().filter(|(_, one)| **one == value);
+            wanted.try_for_each(|(k, _)| look(k, map))
+        };
+        let end = values.iter().copied().max().unwrap_or(0);
+        let last = self.last_uses();
         let mut maps: Vec<Option<Map>> = vec![None; self.values()];
-        look(0, &images)?;
+        show(0, &images)?;
         maps[0] = Some(images);
-        for (place, step) in self.steps.iter().enumerate() {
+        let steps = self.steps.iter().take_while(|step| step.output <= end);
+        for (place, step) in steps.enumerate() {
             let inputs: Vec<&Map> = step
                 .inputs
                 .iter()
                 .filter_map(|&k| maps[k].as_ref())
                 .collect();
             let (map, _) = step.operator.forward(&inputs);
-            look(step.output, &map)?;
+            show(step.output, &map)?;
             for &input in &step.inputs {
                 if last[input] == place {
                     maps[input] = None;
@@ -248,7 +269,16 @@ impl Convnet {
         Ok(())
     }
 
-    fn check(&self, images: &Map) -> Result<()> {
+    /// For each value the last step that it flows into; 0 where nothing needs it.
+    pub(super) fn last_uses(&self) -> Vec<usize> {
+        let mut last = vec![0; self.values()];
+        for (place, step) in self.steps.iter().enumerate() {
+            step.inputs.iter().for_each(|&input| last[input] = place);
+        }
+        last
+    }
+
+    pub(super) fn check(&self, images: &Map) -> Result<()> {
         let [given, wanted] = [images.shape(), self.shape(0)];
         match given.len() == wanted.len() && given[1..] == wanted[1..] && given[0] > 0 {
             true => Ok(()),
@@ -256,6 +286,15 @@ impl Convnet {
                 "images of the shape {given:?} do not fit a convnet made ready for {wanted:?}"
             ))),
         }
+    }
+}
+
+/// Rows and columns of an image: its last axes, or those before a last one of channels.
+fn image_axes(shape: &[usize]) -> [usize; 2] {
+    let few = |n: usize| n == 1 || n == 3;
+    match *shape {
+        [_, second, _, last] if few(last) && !few(second) => [1, 2],
+        _ => [2, 3],
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014.
 
+mod change;
 mod fuse;
 mod graph;
 mod lookup;

@@ -39,7 +39,7 @@ impl Convnet {
 
     /// The box of pixels, first and last row and column, that a unit sees, within the image.
     pub fn patch(&self, value: usize, unit: &[usize]) -> [(usize, usize); 2] {
-        let [rows, columns] = self.spatial_axes();
+        let [rows, columns] = self.spatial_axes(0);
         let shape = self.shape(0);
         let seen = self.seen(value, &self.unit_region(unit));
         [rows, columns].map(|axis| {
@@ -51,7 +51,7 @@ impl Convnet {
 
     /// The receptive field of the units of a value with rows and columns; of all others, the image.
     pub fn field(&self, value: usize) -> Field {
-        let axes = self.spatial_axes();
+        let axes = self.spatial_axes(0);
         let image = self.shape(0);
         let size = axes.map(|axis| image[axis]);
         let shape = self.shape(value);
@@ -61,7 +61,7 @@ impl Convnet {
                 stride: [0; 2],
             };
         }
-        let unit_axes = self.spatial_axes_of(value);
+        let unit_axes = self.spatial_axes(value);
         let at = |row: i64, column: i64| {
             let mut unit = whole(shape);
             unit[unit_axes[0]] = (row, row);
@@ -88,22 +88,6 @@ impl Convnet {
     fn unit_region(&self, unit: &[usize]) -> Region {
         let places = unit.iter().map(|&at| (at as i64, at as i64));
         [(0, 0)].into_iter().chain(places).collect()
-    }
-
-    /// Where rows and columns are among the axes of the image.
-    pub fn spatial_axes(&self) -> [usize; 2] {
-        self.spatial_axes_of(0)
-    }
-
-    /// Where rows and columns are among the axes of a value: behind the channels, or before them in the
-    /// image of a model that has channels last and in what is made of it before the axes change.
-    pub fn spatial_axes_of(&self, value: usize) -> [usize; 2] {
-        let few = |n: usize| n == 1 || n == 3;
-        let shape = self.shape(value);
-        match *shape {
-            [_, second, _, last] if value == 0 && few(last) && !few(second) => [1, 2],
-            _ => [2, 3],
-        }
     }
 }
 

@@ -35,6 +35,6 @@ pub use drawable::{between, drawable, wave};
 pub use legend::{GROUPS, groups, with_legend};
 pub use matrix::matrix;
 pub use mosaic::{MosaicOptions, Tile, mosaic};
-pub use pairs::pairs;
+pub use pairs::{pairs, pairs_in_rows};
 pub use png::{png_bytes, save_png};
 pub use table::table;

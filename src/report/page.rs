@@ -21,7 +21,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 color:#222;background:#fff}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}\
 .figures{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;max-width:100%}\
 figcaption{font-size:.85rem;color:#666}img{max-width:100%;image-rendering:pixelated}\
-.small img{height:9rem}.large{display:none}.large:target{display:flex;position:fixed;inset:0;\
+.small img{height:9rem;object-fit:contain;object-position:left}.large{display:none}.large:target{display:flex;position:fixed;inset:0;\
 background:#000d;align-items:center;justify-content:center;z-index:1}\
 .large img{width:95vw;height:95vh;object-fit:contain}nav a{margin-right:1rem}\
 table{border-collapse:collapse}td,th{padding:.15rem .8rem;text-align:left;border-bottom:1px solid #ddd}";
@@ -77,8 +77,9 @@ impl Page {
     pub fn html(&self) -> String {
         let title = escaped(&self.title);
         // The large picture borrows the small one's bytes, so that each is in the file once.
-        let script = "addEventListener('hashchange',()=>{const t=document.querySelector('.large:target');\
-            if(t)t.firstChild.src=t.previousElementSibling.querySelector('img').src});\
+        let script = "const show=()=>{const t=document.querySelector('.large:target');\
+            if(t)t.firstChild.src=t.previousElementSibling.querySelector('img').src};\
+            addEventListener('hashchange',show);addEventListener('load',show);\
             addEventListener('keydown',e=>{if(e.key=='Escape')location.hash=''})";
         format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\

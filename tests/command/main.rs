@@ -7,7 +7,10 @@ mod convnet_train;
 mod exit;
 mod folders;
 mod invert;
+mod pages;
 mod restore;
+#[path = "../support/skipped.rs"]
+mod skipped;
 mod stopping;
 mod streams;
 mod support;

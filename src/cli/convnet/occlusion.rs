@@ -18,6 +18,9 @@ pub struct OccludeArgs {
     /// The picture.
     #[arg(long, value_name = "FILE")]
     pub image: PathBuf,
+    /// Other pictures: the three in which that map is strongest are shown, and projected.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
     /// The layer whose strongest map is looked at; the last rectifier, if not given.
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
@@ -49,6 +52,7 @@ pub fn run(args: &OccludeArgs, console: &mut Console) -> Result<bool> {
     let options = Options {
         source: args.model.source(),
         image: args.image.clone(),
+        others: args.images.clone(),
         layer: args.layer.clone(),
         class: args.class.clone(),
         side: args.side,

@@ -54,6 +54,10 @@ pub struct PrepareArgs {
     /// A text file with the name of a class on each line.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
+    /// Leave out what this pattern matches in folders of pictures, such as '*.thumb.*' or old/**; may be
+    /// repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
     /// flex, ndarray, wgpu, vulkan, metal or cuda.
     #[arg(long, short, default_value = "flex")]
     pub backend: Backend,
@@ -79,6 +83,7 @@ impl PrepareArgs {
                 crop: self.crop,
             },
             labels: self.labels.clone(),
+            exclude: self.exclude.clone(),
         }
     }
 }

@@ -21,6 +21,9 @@ pub struct TrainArgs {
     /// A folder of the same classes to measure by; every tenth image of --data without it.
     #[arg(long, value_name = "DIR", requires = "data")]
     pub validation: Option<PathBuf>,
+    /// Leave out what this pattern matches in those folders, such as '*.thumb.*' or old/**; may be repeated.
+    #[arg(long, value_name = "PATTERN", requires = "data")]
+    pub exclude: Vec<String>,
     /// Sample scenes of each kind, without --data [default: 200].
     #[arg(long, value_name = "N", conflicts_with = "data")]
     pub samples: Option<usize>,
@@ -59,8 +62,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     pub run: Option<PathBuf>,
     /// Go on with this run instead of starting one.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "validation", "samples", "size",
-        "width", "epochs", "batch", "rate", "patience", "paper_weights", "no_augmentation", "seed", "run"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["data", "validation", "exclude", "samples",
+        "size", "width", "epochs", "batch", "rate", "patience", "paper_weights", "no_augmentation", "seed", "run"])]
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
     #[arg(long, value_name = "WHICH", requires = "resume")]
@@ -104,6 +107,7 @@ fn settings(args: &TrainArgs) -> Settings {
     Settings {
         data: args.data.clone(),
         validation: args.validation.clone(),
+        exclude: args.exclude.clone(),
         samples: args.samples.unwrap_or(default.samples),
         size: args.size,
         width: args.width,

@@ -209,6 +209,14 @@ impl Arithmetic {
         divisor || (product && maps.count() > 1)
     }
 
+    /// Whether known numbers are the same along these axes.
+    pub fn is_even_along(&self, axes: &[usize]) -> bool {
+        self.sides.iter().all(|side| match side {
+            Side::Input(_) => true,
+            Side::Constant(map) => axes.iter().all(|&axis| map.shape()[axis] == 1),
+        })
+    }
+
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         let side = |side: &Side| match side {
             Side::Input(k) => inputs[*k].clone(),

@@ -70,6 +70,11 @@ impl Concatenate {
         Map::new(Tensor::cat(parts, 1)).reshaped(&shape)
     }
 
+    /// Whether maps alone come one after the other, along another axis than these.
+    pub fn is_even_along(&self, axes: &[usize]) -> bool {
+        !axes.contains(&self.axis) && self.parts.iter().all(Option::is_none)
+    }
+
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         let images = inputs[0].shape()[0];
         let mut inputs = inputs.iter();

@@ -181,6 +181,11 @@ pub fn lower_transposed(site: &Site) -> Result<Lowered> {
 }
 
 impl Convolution {
+    /// Along rows and columns.
+    pub fn windows(&self) -> [Windows; 2] {
+        self.windows
+    }
+
     /// How many numbers are learnt, without the bias.
     pub fn weights(&self) -> usize {
         self.weight.dims().iter().product()
@@ -193,6 +198,18 @@ impl Convolution {
             channels: [self.input[1], self.output[1]],
             input: [height, width],
             windows: self.windows,
+        }
+    }
+
+    /// The same for `size` windows that begin with the input.
+    pub fn part(&self, size: [usize; 2]) -> Self {
+        let windows = [0, 1].map(|d| self.windows[d].first(size[d]));
+        let [height, width] = windows.map(|one| one.span());
+        Self {
+            windows,
+            input: vec![1, self.input[1], height, width],
+            output: vec![1, self.output[1], size[0], size[1]],
+            ..self.clone()
         }
     }
 
@@ -306,14 +323,7 @@ impl TransposedConvolution {
         let places = output[2..]
             .iter()
             .zip(windows)
-            .map(|(&(first, last), one)| {
-                // Window i covers the places i stride - begin to that plus the extent.
-                let begin = one.begin as i64;
-                let stride = one.stride as i64;
-                let low = (first + begin - one.extent() as i64 + 1).div_euclid(stride)
-                    + i64::from((first + begin - one.extent() as i64 + 1).rem_euclid(stride) != 0);
-                (low, (last + begin).div_euclid(stride))
-            });
+            .map(|(&part, one)| one.touched(part));
         let groups = self.adjoint.groups as i64;
         let group = |k: i64| k * groups / self.adjoint.input[1] as i64;
         let each = input[1] as i64 / groups;

@@ -37,6 +37,7 @@ pub use reduce::Reduce;
 pub use select::Slice;
 pub use site::{Lowered, Operand, Site};
 pub use view::{Expand, Permute, View};
+pub use windows::Windows;
 
 use super::rule::Walk;
 use super::value::Map;
@@ -179,6 +180,15 @@ pub fn whole(shape: &[usize]) -> Region {
     shape.iter().map(|&n| (0, n as i64 - 1)).collect()
 }
 
+/// What a part of rows and columns of an output is made from.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach {
+    /// The same rows and columns of every input.
+    Places,
+    /// Windows of the input along rows and columns, and the number beyond its borders.
+    Windows([Windows; 2], f32),
+}
+
 /// Turns a node into operators or known numbers.
 type Lower = fn(&Site) -> Result<Lowered>;
 
@@ -268,6 +278,43 @@ pub fn lower(site: &Site) -> Result<Lowered> {
 }
 
 impl Operator {
+    /// What a part of its output is made from, where rows and columns are at these axes; none where all of
+    /// an input is needed, or where that is not worked out.
+    pub fn reach(&self, axes: [usize; 2]) -> Option<Reach> {
+        let behind_channels = axes == [2, 3];
+        match self {
+            Self::Convolution(operator) if behind_channels => {
+                Some(Reach::Windows(operator.windows(), 0.0))
+            }
+            Self::MaxPool(operator) if behind_channels => {
+                Some(Reach::Windows(operator.windows(), f32::NEG_INFINITY))
+            }
+            Self::Pad(operator) => {
+                let windows = operator.windows(axes);
+                windows.map(|(windows, beyond)| Reach::Windows(windows, beyond))
+            }
+            Self::Rectifier(_) | Self::Pointwise(_) | Self::Permute(_) => Some(Reach::Places),
+            Self::Arithmetic(operator) if operator.is_even_along(&axes) => Some(Reach::Places),
+            Self::Concatenate(operator) if operator.is_even_along(&axes) => Some(Reach::Places),
+            Self::ChannelAffine(_) | Self::LocalResponse(_) | Self::Parametric(_)
+                if behind_channels =>
+            {
+                Some(Reach::Places)
+            }
+            _ => None,
+        }
+    }
+
+    /// `size` rows and columns of its output, from that part of its inputs which [`Self::reach`] tells.
+    pub fn forward_part(&self, inputs: &[&Map], size: [usize; 2]) -> Map {
+        match self {
+            Self::Convolution(operator) => operator.part(size).forward(inputs),
+            Self::MaxPool(operator) => operator.part(size).forward(inputs).0,
+            Self::Pad(_) => inputs[0].clone(),
+            _ => self.forward(inputs).0,
+        }
+    }
+
     /// How many numbers were learnt, without biases.
     pub fn weights(&self) -> usize {
         match self {

@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, s};
 use super::super::rule::Walk;
 use super::super::value::{Map, around};
 use super::select::pick;
+use super::windows::Windows;
 use super::{Lowered, Region, Saved, Site};
 use crate::error::Result;
 
@@ -130,6 +131,23 @@ fn mirrored(site: &Site, length: usize, pads: (i64, i64), mode: &str) -> Result<
 }
 
 impl Pad {
+    /// Windows of one element along rows and columns, and what lies beyond the borders, where nothing else
+    /// is padded.
+    pub fn windows(&self, axes: [usize; 2]) -> Option<([Windows; 2], f32)> {
+        let still = |axis: usize| axes.contains(&axis) || self.pads[axis] == (0, 0);
+        let begins = axes.map(|axis| usize::try_from(self.pads[axis].0).ok());
+        match begins {
+            [Some(top), Some(left)] if (0..self.pads.len()).all(still) => {
+                let windows = [top, left].map(|begin| Windows {
+                    begin,
+                    ..Windows::POINT
+                });
+                Some((windows, self.value))
+            }
+            _ => None,
+        }
+    }
+
     /// Lets so many elements come or go at the ends of an axis.
     fn along(map: &Map, axis: usize, (before, behind): (i64, i64), value: f32) -> Map {
         if (before, behind) == (0, 0) {

@@ -70,6 +70,22 @@ impl MaxPool {
         self.windows.map(|one| one.span())
     }
 
+    /// Along rows and columns.
+    pub fn windows(&self) -> [Windows; 2] {
+        self.windows
+    }
+
+    /// The same for `size` windows that begin with the input.
+    pub fn part(&self, size: [usize; 2]) -> Self {
+        let windows = [0, 1].map(|d| self.windows[d].first(size[d]));
+        let [height, width] = windows.map(|one| one.span());
+        Self {
+            windows,
+            input: vec![1, self.input[1], height, width],
+            output: vec![1, self.output[1], size[0], size[1]],
+        }
+    }
+
     pub fn forward(&self, inputs: &[&Map]) -> (Map, Switches) {
         let [_, c, height, width] = plane_shape(&self.input);
         let [rows, columns] = self.windows;

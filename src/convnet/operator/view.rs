@@ -285,6 +285,12 @@ impl Permute {
         inverse
     }
 
+    /// Where axes of the input are in the output.
+    pub fn moved<const N: usize>(&self, axes: [usize; N]) -> [usize; N] {
+        let inverse = self.inverse();
+        axes.map(|axis| inverse[axis])
+    }
+
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         Self::permuted(inputs[0], &self.axes)
     }

@@ -43,10 +43,30 @@ impl Windows {
         self.span().saturating_sub(self.begin + length)
     }
 
+    /// As many windows of the kind, the first where the elements begin.
+    pub fn first(&self, count: usize) -> Self {
+        Self {
+            begin: 0,
+            count,
+            ..*self
+        }
+    }
+
     /// The elements from which the windows `(first, last)` are made.
     pub fn region(&self, (first, last): (i64, i64)) -> (i64, i64) {
         let start = |window| window * self.stride as i64 - self.begin as i64;
         (start(first), start(last) + self.extent() as i64 - 1)
+    }
+
+    /// The windows that reach over any of the elements `(first, last)`, maybe beyond those that there are.
+    pub fn touched(&self, (first, last): (i64, i64)) -> (i64, i64) {
+        let stride = self.stride as i64;
+        let before = first + self.begin as i64 - self.extent() as i64;
+        // One behind the last window that ends before the first element.
+        (
+            before.div_euclid(stride) + 1,
+            (last + self.begin as i64).div_euclid(stride),
+        )
     }
 
     /// The windows of a convolution or pooling, along each spatial axis of `[n, c, ..]`.

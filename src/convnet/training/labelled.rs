@@ -91,7 +91,7 @@ impl DataSet {
         let classes = class_folders(data)?;
         let mut files = Vec::new();
         for (label, class) in classes.iter().enumerate() {
-            files.push((label, scan(&data.join(class), &[])?.images));
+            files.push((label, scan(&data.join(class), &settings.exclude)?.images));
         }
         let side = match settings.size {
             Some(side) => side,
@@ -101,7 +101,10 @@ impl DataSet {
             }
         };
         let (training, validation) = match &settings.validation {
-            Some(other) => (files, files_of_classes(other, data, &classes)?),
+            Some(other) => (
+                files,
+                files_of_classes(other, data, &classes, &settings.exclude)?,
+            ),
             None => split(files),
         };
         Ok(Self {
@@ -239,6 +242,7 @@ fn files_of_classes(
     path: &Path,
     training: &Path,
     classes: &[String],
+    exclude: &[String],
 ) -> Result<Vec<(usize, Vec<PathBuf>)>> {
     let found = folders(path)?;
     if found.is_empty() {
@@ -256,7 +260,7 @@ fn files_of_classes(
                 training.display()
             ))
         })?;
-        Ok((label, scan(&path.join(name), &[])?.images))
+        Ok((label, scan(&path.join(name), exclude)?.images))
     });
     files.collect()
 }

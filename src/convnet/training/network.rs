@@ -24,6 +24,9 @@ const PUBLISHED: [(usize, usize); CONVOLUTIONS] = [(96, 7), (256, 5), (384, 3), 
 const HIDDEN: usize = 4096;
 /// Maps are halved in size as long as they keep this side.
 const LEAST_SIDE: usize = 4;
+/// Numbers of the columns that are kept at the same time, half a gigabyte: of all 128 images of 224 pixels
+/// they would be 2.8.
+const COLUMNS: usize = 1 << 27;
 /// Images of this side and larger get the published number of maps.
 const FULL_SIDE: usize = 128;
 
@@ -162,6 +165,15 @@ impl Architecture {
                 out: side,
             }
         })
+    }
+
+    /// Images whose columns, of all convolutions, are kept for the way back at the same time.
+    pub fn together(&self) -> usize {
+        let columns = self.convolutions().map(|c| {
+            let side = c.out << u32::from(c.pool);
+            c.below * c.filter * c.filter * side * side
+        });
+        (COLUMNS / columns.iter().sum::<usize>()).max(1)
     }
 
     /// The shape of the weights of every layer, `[K, C, h, w]`; a linear layer is a convolution that is as

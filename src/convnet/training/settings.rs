@@ -18,6 +18,8 @@ pub struct Settings {
     /// A folder of the same classes that only measures; every tenth image where absent.
     #[serde(with = "crate::files::stored_option")]
     pub validation: Option<PathBuf>,
+    /// Patterns of what is left out of both folders.
+    pub exclude: Vec<String>,
     /// Sample scenes of each kind, where no folder is given.
     pub samples: usize,
     /// Side that images are scaled to, pixels; that of the first image, at most 224, where absent.
@@ -56,6 +58,7 @@ impl Default for Settings {
         Self {
             data: None,
             validation: None,
+            exclude: Vec::new(),
             samples: 200,
             size: None,
             width: None,

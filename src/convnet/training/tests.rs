@@ -187,6 +187,13 @@ impl Callback<Event> for StopAfter {
 }
 
 #[test]
+fn large_images_go_in_parts_of_a_batch_and_small_ones_do_not() {
+    let together = |side| Architecture::new(side, 10, None).unwrap().together();
+    assert!(together(32) >= 128);
+    assert_eq!(together(224), 24);
+}
+
+#[test]
 fn an_interrupted_run_resumes_bit_for_bit() {
     let folder = TempDir::new().unwrap();
     let device = Device::flex();

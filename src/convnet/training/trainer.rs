@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::seq::SliceRandom;
@@ -288,23 +288,41 @@ impl Trainer {
         });
 
         let network = self.network.clone().train();
-        let logits = network.forward(images, Some(masks));
-        let mut one_hot = vec![0.0_f32; classes * n];
-        for (i, label) in labels.iter().enumerate() {
-            one_hot[label * n + i] = -1.0 / n as f32;
-        }
-        let one_hot = Tensor::<2>::from_data(TensorData::new(one_hot, [classes, n]), &device);
-        let gradients = (log_softmax(logits.clone(), 0) * one_hot).sum().backward();
-        let gradients = network.layers.iter().map(|layer| {
-            [&layer.weight, &layer.bias].map(|parameter| {
-                let parameter = parameter.val();
-                let gradient = parameter.grad(&gradients);
-                gradient.unwrap_or_else(|| parameter.inner().zeros_like())
-            })
-        });
-        let gradients = gradients.collect();
         let mut sums = progress.sums;
-        sums.add(&numbers(logits.inner())?, &labels);
+        let mut gradients: Option<Vec<[Tensor<4>; 2]>> = None;
+        // The gradient of a sum is the sum of gradients: memory does not grow with the batch.
+        let together = self.state.model.architecture.together();
+        for (labels, start) in labels.chunks(together).zip((0..n).step_by(together)) {
+            let count = labels.len();
+            let masks = masks
+                .each_ref()
+                .map(|mask| mask.clone().narrow(1, start, count));
+            let logits = network.forward(images.clone().narrow(1, start, count), Some(masks));
+            let mut one_hot = vec![0.0_f32; classes * count];
+            for (i, label) in labels.iter().enumerate() {
+                one_hot[label * count + i] = -1.0 / n as f32;
+            }
+            let one_hot = TensorData::new(one_hot, [classes, count]);
+            let one_hot = Tensor::<2>::from_data(one_hot, &device);
+            let slopes = (log_softmax(logits.clone(), 0) * one_hot).sum().backward();
+            let mut sum = gradients.take().into_iter().flatten();
+            let more = network.layers.iter().map(|layer| {
+                let sum = sum.next();
+                let of = |k: usize, parameter: &Param<Tensor<4>>| {
+                    let parameter = parameter.val();
+                    let slope = parameter.grad(&slopes);
+                    let slope = slope.unwrap_or_else(|| parameter.inner().zeros_like());
+                    match &sum {
+                        Some(sum) => sum[k].clone() + slope,
+                        None => slope,
+                    }
+                };
+                [of(0, &layer.weight), of(1, &layer.bias)]
+            });
+            gradients = Some(more.collect());
+            sums.add(&numbers(logits.inner())?, labels);
+        }
+        let gradients = gradients.unwrap_or_default();
         self.check_finite(&sums)?;
         let Settings {
             momentum,
@@ -348,7 +366,7 @@ impl Trainer {
         let data = &self.data.validation;
         let all: Vec<usize> = (0..data.len()).collect();
         let mut sums = Sums::default();
-        for chosen in all.chunks(MEASURED) {
+        for chosen in all.chunks(MEASURED.min(architecture.together())) {
             let views = vec![View::default(); chosen.len()];
             let side = architecture.side;
             let images = data.batch(chosen, &views, side, standardisation, &self.device);

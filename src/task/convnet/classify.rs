@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Prepared, Ready, Source};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event, find_images};
+use crate::task::{Callback, Event};
 
 /// Classes that are told of each picture.
 const TOLD: usize = 5;
@@ -69,7 +69,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = find_images(images, &[], callback)?;
+    let paths = source.pictures(images, callback)?;
     let ready = source.open(device)?;
     let results = out
         .map(|out| Results::claim(out, &[""; 0], overwrite))
@@ -131,12 +131,9 @@ impl Ready {
     /// The probabilities of all classes, for each image.
     pub fn probabilities(&self, images: crate::convnet::Map) -> Result<Vec<Vec<f32>>> {
         let mut logits = Vec::new();
-        let output = self.net.logits();
         let count = images.shape()[0];
-        self.net.run(images, |value, map| {
-            if value == output {
-                logits = map.read()?;
-            }
+        self.net.run(images, &[self.net.logits()], |_, map| {
+            logits = map.read()?;
             Ok(())
         })?;
         let each = logits.len() / count;

@@ -270,6 +270,12 @@ fn looked(ready: &Ready, options: &Options, marked: &[Marked]) -> Result<Vec<Loo
         by_image.entry(&one.image).or_default().push(one);
         *counts.entry(&one.part).or_default() += 1;
     }
+    if counts.contains_key(RANDOM) {
+        return Err(Error::Config(format!(
+            "{}: a part cannot be called `{RANDOM}`, as the random parts are in the results: give it another name",
+            options.boxes.display()
+        )));
+    }
     let lonely = counts.iter().find(|(_, count)| **count < 2);
     if marked.is_empty() || lonely.is_some() {
         let part = lonely.map_or("every part", |(part, _)| part);

@@ -11,14 +11,14 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::looking::{show, spread};
-use super::{Prepared, Ready, Source};
+use super::{Prepared, Source};
 use crate::arrays::{self, Bundle};
-use crate::convnet::{Keep, Layer, Strongest, Unit, Walk, Winner, unravel};
+use crate::convnet::{Unit, Walk, unravel};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event, find_images};
+use crate::task::{Callback, Event};
 
 const PAGE: &str = "evolution.html";
 const ARRAYS: &str = "evolution.npz";
@@ -56,6 +56,8 @@ pub struct Report {
     pub walk: Walk,
     /// An entry for each map and epoch.
     pub rows: Vec<Row>,
+    /// Pictures that could not be read, each with the reason.
+    pub skipped: Vec<String>,
     /// The folder with the results.
     #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
@@ -82,7 +84,7 @@ pub struct Row {
 /// nothing is written then.
 ///
 /// # Errors
-/// [`Error::Input`] where there are no models with numbers or a picture cannot be read, [`Error::Config`]
+/// [`Error::Input`] where there are no models with numbers or no picture can be read, [`Error::Config`]
 /// where the layer does not exist, [`Error::Exists`] where results would be replaced.
 pub fn run(
     options: &Options,
@@ -90,7 +92,7 @@ pub fn run(
     callback: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
     let models = models(&options.source.model)?;
-    let paths = find_images(&options.images, &[], callback)?;
+    let paths = options.source.pictures(&options.images, callback)?;
     let names = ["evolution.png", PAGE, ARRAYS];
     let results = Results::claim(&options.out, &names, options.overwrite)?;
     let open = |path: &Path| {
@@ -103,7 +105,7 @@ pub fn run(
         let prepared = source.prepared(&ready);
         Ok::<_, Error>((ready, layer, prepared))
     };
-    let mut winners = Vec::new();
+    let (mut winners, mut skipped) = (Vec::new(), Vec::new());
     for (k, (_, path)) in models.iter().enumerate() {
         let (ready, layer, _) = open(path)?;
         let done = k * paths.len();
@@ -112,10 +114,18 @@ pub fn run(
             done: done + seen,
             of: models.len() * paths.len(),
         };
-        match strongest(&ready, &layer, &paths, options.batch, tell, callback)? {
-            Some(found) => winners.push(found),
-            None => return Ok(None),
+        skipped.clear();
+        let batch = options.batch;
+        let found = ready.strongest(&layer, &paths, 1, batch, &mut skipped, tell, callback)?;
+        let Some(found) = found else { return Ok(None) };
+        if skipped.len() == paths.len() {
+            return Err(Error::Input(format!(
+                "no picture can be read: {}",
+                skipped.join("; ")
+            )));
         }
+        let first = found.maps().iter().map(|winners| winners.first().copied());
+        winners.push(first.collect::<Vec<_>>());
     }
     let last = winners.last().map(Vec::as_slice).unwrap_or_default();
     let positive: Vec<usize> = (0..last.len())
@@ -150,6 +160,9 @@ pub fn run(
             let (_, back) = ready.project(&picture, layer.value, &unit, None, &options.walk)?;
             let patch = ready.patch(&back, layer.value, &unit);
             images.push(picture::symmetric(&patch, None));
+            if k + 1 == models.len() {
+                images.push(ready.patch(&picture, layer.value, &unit));
+            }
             let name = format!("map{map:05}.epoch{epoch:05}");
             bundle.put(name, &patch.shape(), patch.values)?;
             rows.push(Row {
@@ -174,7 +187,8 @@ pub fn run(
         return Ok(None);
     };
     rows.sort_by_key(|row| (row.map, row.epoch));
-    let epochs: Vec<String> = models.iter().map(|(epoch, _)| epoch.to_string()).collect();
+    let epochs = models.iter().map(|(epoch, _)| format!("epoch {epoch}"));
+    let epochs: Vec<String> = epochs.chain(["seen at the end".into()]).collect();
     let headers: Vec<&str> = epochs.iter().map(String::as_str).collect();
     let title = format!(
         "{layer}: the strongest activation of each map after each epoch, by the rule {}",
@@ -182,7 +196,7 @@ pub fn run(
     );
     let picture = picture::table(&title, &headers, &sheet)?;
     let words = "A row for each map, a column for each epoch: the projection of the strongest activation over all \
-        pictures, cut to what the unit sees. Sudden jumps come from another picture becoming the strongest.";
+        pictures, cut to what the unit sees; and that of the picture at the end. Sudden jumps come from another picture becoming the strongest.";
     show(
         &results,
         PAGE,
@@ -196,6 +210,7 @@ pub fn run(
         layer,
         walk: options.walk,
         rows,
+        skipped,
         out: options.out.clone(),
     };
     results.table(&report.table(), &report)?;
@@ -234,42 +249,6 @@ fn models(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     }
 }
 
-/// The strongest place of each map over all pictures; none if it was asked to stop.
-fn strongest(
-    ready: &Ready,
-    layer: &Layer,
-    paths: &[PathBuf],
-    batch: usize,
-    tell: impl Fn(usize) -> Event,
-    callback: &mut dyn Callback<Event>,
-) -> Result<Option<Vec<Option<Winner>>>> {
-    let [maps, height, width] = ready.maps(layer)?;
-    let keep = Keep {
-        places: 1,
-        each: 1,
-        apart: [1, 1],
-    };
-    let mut strongest = Strongest::new(maps, keep);
-    let mut seen = 0;
-    for together in paths.chunks(batch.max(1)) {
-        let pictures = together.iter().map(|path| ready.picture(path));
-        let pictures = pictures.collect::<Result<Vec<Image>>>()?;
-        let found = ready.activations(&pictures, &[layer.value])?;
-        for (k, activations) in found[0].iter().enumerate() {
-            strongest.look(seen + k, activations, [height, width]);
-        }
-        seen += together.len();
-        callback.event(tell(seen));
-        if callback.interrupted() {
-            return Ok(None);
-        }
-    }
-    let winners = strongest.maps().iter();
-    Ok(Some(
-        winners.map(|winners| winners.first().copied()).collect(),
-    ))
-}
-
 impl Report {
     fn table(&self) -> Table {
         let row = |k: usize| &self.rows[k];
@@ -287,6 +266,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.table())?;
+        for reason in &self.skipped {
+            writeln!(f, "left out: {reason}")?;
+        }
         writeln!(
             f,
             "{} by the rule {}: pictures, arrays and table in {}",

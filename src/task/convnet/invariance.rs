@@ -17,7 +17,7 @@ use crate::data::warp::{Affine, warp};
 use crate::error::{Error, Result};
 use crate::picture::{self, Axes, Panel, Series};
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event, find_images};
+use crate::task::{Callback, Event};
 
 const PAGE: &str = "invariance.html";
 const ARRAYS: &str = "invariance.npz";
@@ -152,7 +152,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
-    let all = find_images(&options.images, &[], callback)?;
+    let all = options.source.pictures(&options.images, callback)?;
     let paths: Vec<&PathBuf> = spread(&all.iter().collect::<Vec<_>>(), options.count);
     if paths.is_empty() {
         return Err(Error::Config("at least one picture is needed".into()));

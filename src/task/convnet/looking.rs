@@ -1,16 +1,17 @@
 //! What the ways of looking at a convnet share.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::classify::softmax;
 use super::{Ready, classify};
-use crate::convnet::{Layer, Walk, ravel, signals};
+use crate::convnet::{Keep, Layer, Strongest, Walk, ravel, signals};
 use crate::data::{Image, resize};
 use crate::error::{Error, Result};
 use crate::report::{Page, Results};
+use crate::task::{Callback, Event};
 
 /// What a part of a picture is covered with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -85,14 +86,10 @@ impl Ready {
     /// The activations of values, for each value those of each picture.
     pub fn activations(&self, pictures: &[Image], values: &[usize]) -> Result<Vec<PerPicture>> {
         let mut found = vec![Vec::new(); values.len()];
-        self.net.run(self.batch(pictures), |value, map| {
-            for (&wanted, found) in values.iter().zip(&mut found) {
-                if wanted == value {
-                    let numbers = map.read()?;
-                    let each = numbers.len() / pictures.len();
-                    *found = numbers.chunks_exact(each).map(<[f32]>::to_vec).collect();
-                }
-            }
+        self.net.run(self.batch(pictures), values, |k, map| {
+            let numbers = map.read()?;
+            let each = numbers.len() / pictures.len();
+            found[k] = numbers.chunks_exact(each).map(<[f32]>::to_vec).collect();
             Ok(())
         })?;
         Ok(found)
@@ -109,6 +106,72 @@ impl Ready {
         let logits = found.pop().unwrap_or_default();
         let probabilities = logits.iter().map(|logits| softmax(logits)).collect();
         Ok((found, probabilities))
+    }
+
+    /// Looks for the strongest places of the maps of layers, each a value and its rows and columns, in the
+    /// pictures `numbers` of `paths`; those that cannot be read are told in `skipped`.
+    pub fn search(
+        &self,
+        paths: &[PathBuf],
+        numbers: Range<usize>,
+        layers: &[(usize, [usize; 2])],
+        strongest: &mut [Strongest],
+        skipped: &mut Vec<String>,
+    ) -> Result<()> {
+        let (mut read, mut pictures) = (Vec::new(), Vec::new());
+        for number in numbers {
+            match self.picture(&paths[number]) {
+                Ok(picture) => {
+                    read.push(number);
+                    pictures.push(picture);
+                }
+                Err(error) => skipped.push(error.to_string()),
+            }
+        }
+        if pictures.is_empty() {
+            return Ok(());
+        }
+        let values: Vec<usize> = layers.iter().map(|&(value, _)| value).collect();
+        self.net.run(self.batch(&pictures), &values, |k, map| {
+            let activations = map.read()?;
+            let each = activations.len() / read.len();
+            for (&number, activations) in read.iter().zip(activations.chunks_exact(each)) {
+                strongest[k].look(number, activations, layers[k].1);
+            }
+            Ok(())
+        })
+    }
+
+    /// The strongest places of the maps of one layer over pictures, one in each; none if it was asked to stop.
+    #[expect(clippy::too_many_arguments, reason = "a pass has as many ends")]
+    pub fn strongest(
+        &self,
+        layer: &Layer,
+        paths: &[PathBuf],
+        places: usize,
+        batch: usize,
+        skipped: &mut Vec<String>,
+        tell: impl Fn(usize) -> Event,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Option<Strongest>> {
+        let [maps, height, width] = self.maps(layer)?;
+        let keep = Keep {
+            places,
+            each: 1,
+            apart: [1, 1],
+        };
+        let mut strongest = [Strongest::new(maps, keep)];
+        let layers = [(layer.value, [height, width])];
+        for first in (0..paths.len()).step_by(batch.max(1)) {
+            let end = paths.len().min(first + batch.max(1));
+            self.search(paths, first..end, &layers, &mut strongest, skipped)?;
+            callback.event(tell(end));
+            if callback.interrupted() {
+                return Ok(None);
+            }
+        }
+        let [strongest] = strongest;
+        Ok(Some(strongest))
     }
 
     /// A unit of one picture taken back to the pixels, from its activation or from `start`; and the

@@ -140,6 +140,7 @@ impl Fixture {
             preset: Preset::Plain,
             changes: Changes::default(),
             labels: None,
+            exclude: vec!["*.thumb.*".into()],
         };
         Self {
             folder,
@@ -176,6 +177,7 @@ fn occlusion_options(fixture: &Fixture) -> occlusion::Options {
     occlusion::Options {
         source: fixture.source.clone(),
         image: fixture.path("images/1_picture.png"),
+        others: Some(fixture.path("images")),
         layer: Some("r2".into()),
         class: None,
         side: 6,
@@ -218,6 +220,13 @@ fn occlusion_is_the_model_on_pictures_with_a_hole() {
         close(row.activation, f64::from(total));
         close(f64::from(row.probability), probabilities[1]);
         assert!(probabilities.iter().all(|&p| p <= probabilities[row.class]));
+    }
+    let others: Vec<_> = report.others.iter().map(|other| &other.image).collect();
+    assert_eq!(others.len(), 2, "the picture itself is no other");
+    for other in &report.others {
+        let (activations, _) = by_hand(&ready, "r2", &ready.picture(&other.image).unwrap());
+        let of_map = activations[map * each..(map + 1) * each].iter().copied();
+        close(other.value.into(), of_map.fold(0.0, f32::max).into());
     }
     for name in [
         "occlusion.png",
@@ -476,4 +485,8 @@ fn correspondence_is_perfect_between_equal_pictures() {
     .unwrap();
     let error = run(&options).unwrap_err().to_string();
     assert!(error.contains("tail"), "{error}");
+    let lines = "image,part,top,left,height,width\n0_picture.png,random,0,0,5,6\n";
+    std::fs::write(fixture.path("boxes.csv"), lines).unwrap();
+    let error = run(&options).unwrap_err().to_string();
+    assert!(error.contains("cannot be called `random`"), "{error}");
 }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use crate::convnet::{Changes, Convnet, Map, Model, Preprocess, Preset};
 use crate::data::{Image, folder};
 use crate::error::{Error, Result};
+use crate::task::{Callback, Event, find_images};
 
 /// A model and how pictures are prepared for it.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Source {
     pub changes: Changes,
     /// A text file with the name of a class on each line, in their order.
     pub labels: Option<PathBuf>,
+    /// Patterns of what is left out of folders of pictures.
+    pub exclude: Vec<String>,
 }
 
 /// A model ready for pictures.
@@ -55,6 +58,15 @@ pub struct Prepared {
 }
 
 impl Source {
+    /// The pictures that a path stands for; tells what is left out.
+    pub(crate) fn pictures(
+        &self,
+        path: &Path,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Vec<PathBuf>> {
+        find_images(path, &self.exclude, callback)
+    }
+
     /// Reads the model and makes it ready for pictures.
     pub(crate) fn open(&self, device: &Device) -> Result<Ready> {
         self.ready(&Model::read(&self.model)?, device)

@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use serde::Serialize;
 
+use super::classify::softmax;
 pub use super::looking::Fill;
 use super::looking::{Part, covered, most_probable, show};
 use super::{Prepared, Ready, Source};
 use crate::arrays::{self, Bundle};
-use crate::convnet::{Unit, Walk};
+use crate::convnet::{Layer, Map, Unit, Walk, unravel};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::files::file_name;
@@ -24,6 +25,8 @@ use crate::task::{Callback, Event};
 const NAME: &str = "occlusion";
 const PAGE: &str = "occlusion.html";
 const ARRAYS: &str = "occlusion.npz";
+/// Other pictures that are shown.
+const OTHERS: usize = 3;
 
 /// What is covered, and what is looked at.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub struct Options {
     pub source: Source,
     /// The picture.
     pub image: PathBuf,
+    /// Other pictures: the three in which the map is strongest are shown.
+    pub others: Option<PathBuf>,
     /// The layer whose strongest map is looked at; the last rectifier if not given.
     pub layer: Option<String>,
     /// The class, by number or name; the true one if the name of the file tells it, else the most
@@ -84,9 +89,23 @@ pub struct Report {
     pub places: [usize; 2],
     /// An entry for each place, row by row.
     pub rows: Vec<Row>,
+    /// The other pictures in which the map is strongest, strongest first.
+    pub others: Vec<Other>,
     /// The folder with the results.
     #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
+}
+
+/// Another picture in which the map is strong.
+#[derive(Clone, Debug, Serialize)]
+pub struct Other {
+    /// The picture.
+    #[serde(serialize_with = "crate::files::lossily")]
+    pub image: PathBuf,
+    /// Channel, row, column.
+    pub unit: Vec<usize>,
+    /// The activation of the unit.
+    pub value: f32,
 }
 
 /// What the model makes of the picture with the square at one place.
@@ -131,9 +150,10 @@ pub fn run(
         options.overwrite,
     )?;
     let picture = ready.picture(&options.image)?;
-    let (activations, probabilities) =
-        ready.activations_and_classes(std::slice::from_ref(&picture), &[layer.value])?;
-    let (activations, probabilities) = (&activations[0][0], &probabilities[0]);
+    let clean = ready.net.record(ready.batch([&picture]))?;
+    let values = [layer.value, ready.net.logits()];
+    let activations = &clean.map(layer.value).read()?;
+    let probabilities = &softmax(&clean.map(values[1]).read()?);
     let unit = Unit::Strongest.place(&ready.net.shape(layer.value)[1..], activations)?;
     let map = unit[0] * maps[1] * maps[2]..(unit[0] + 1) * maps[1] * maps[2];
     let total = |activations: &[f32]| {
@@ -155,6 +175,7 @@ pub fn run(
         fill: options.fill,
         places: [picture.height, picture.width].map(|side| side.div_ceil(options.step)),
         rows: Vec::new(),
+        others: Vec::new(),
         out: options.out.clone(),
     };
     let cover = ready.cover(&picture, options.fill);
@@ -164,14 +185,17 @@ pub fn run(
             .iter()
             .map(|(_, part)| covered(&picture, &cover, part))
             .collect();
-        let (activations, probabilities) =
-            ready.activations_and_classes(&pictures, &[layer.value])?;
-        let found = activations[0].iter().zip(&probabilities);
-        let rows = together.iter().zip(found);
+        let parts: Vec<Part> = together.iter().map(|(_, part)| part.clone()).collect();
+        let batch = ready.batch(&pictures);
+        let found = ready.net.run_changed(&clean, batch, &parts, &values)?;
+        let found = found.iter().map(Map::read).collect::<Result<Vec<_>>>()?;
+        let [activations, logits] =
+            [0, 1].map(|k| found[k].chunks_exact(found[k].len() / parts.len()));
+        let rows = together.iter().zip(activations.zip(logits.map(softmax)));
         report
             .rows
             .extend(rows.map(|(&([y, x], _), (activations, probabilities))| {
-                let best = most_probable(probabilities);
+                let best = most_probable(&probabilities);
                 Row {
                     y,
                     x,
@@ -191,7 +215,10 @@ pub fn run(
         }
     }
     let (_, projection) = ready.project(&picture, layer.value, &unit, None, &options.walk)?;
-    report.draw(&ready, &picture, &projection, &results)?;
+    let Some(pairs) = report.others(options, &ready, &layer, callback)? else {
+        return Ok(None);
+    };
+    report.draw(&ready, &picture, &projection, &pairs, &results)?;
     arrays::write(
         results.path(ARRAYS)?,
         &report.arrays(&picture, projection)?,
@@ -221,6 +248,45 @@ fn squares(picture: &Image, options: &Options) -> Vec<([usize; 2], Part)> {
 }
 
 impl Report {
+    /// Looks for the other pictures in which the map is strongest; what its unit sees of each, and the
+    /// projection into it. None if it was asked to stop.
+    fn others(
+        &mut self,
+        options: &Options,
+        ready: &Ready,
+        layer: &Layer,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Option<Vec<[Image; 2]>>> {
+        let Some(folder) = &options.others else {
+            return Ok(Some(Vec::new()));
+        };
+        let same = |path: &PathBuf| path.canonicalize().ok() == options.image.canonicalize().ok();
+        let mut paths = options.source.pictures(folder, callback)?;
+        paths.retain(|path| !same(path));
+        let tell = |done: usize| Event::Item {
+            name: "looking at other pictures".into(),
+            done,
+            of: paths.len(),
+        };
+        let (batch, mut skipped) = (options.batch, Vec::new());
+        let found = ready.strongest(layer, &paths, OTHERS, batch, &mut skipped, tell, callback)?;
+        let Some(found) = found else { return Ok(None) };
+        skipped
+            .into_iter()
+            .for_each(|reason| callback.event(Event::Note(reason)));
+        let shape = &ready.net.shape(layer.value)[1..];
+        let mut pairs = Vec::new();
+        for winner in &found.maps()[self.unit[0]] {
+            let unit = [&self.unit[..1], &unravel(winner.place, &shape[1..])[..]].concat();
+            let picture = ready.picture(&paths[winner.image])?;
+            let (value, back) = ready.project(&picture, layer.value, &unit, None, &options.walk)?;
+            pairs.push([&picture, &back].map(|image| ready.patch(image, layer.value, &unit)));
+            let image = paths[winner.image].clone();
+            self.others.push(Other { image, unit, value });
+        }
+        Ok(Some(pairs))
+    }
+
     /// A number of each place as a map of the size of the picture, a block of `step` pixels for each.
     fn map<T: Copy>(&self, picture: &Image, number: impl Fn(&Row) -> T) -> Vec<T> {
         let pixels = 0..picture.height * picture.width;
@@ -250,6 +316,7 @@ impl Report {
         ready: &Ready,
         picture: &Image,
         projection: &Image,
+        others: &[[Image; 2]],
         results: &Results,
     ) -> Result<()> {
         let plane = |values: Vec<f32>| Image {
@@ -273,14 +340,14 @@ impl Report {
             let peak = f64::from(picture::peak([image]));
             Format::Significant(3).write(peak)
         };
-        let headers = [
+        let mut headers = vec![
             "image".to_string(),
             format!("map {}, up to {}", self.unit[0], peak(&activation)),
             "its strongest unit".into(),
             format!("probability, up to {}", peak(&probability)),
             "most probable class".into(),
         ];
-        let columns = vec![
+        let mut columns = vec![
             picture.clone(),
             picture::heat(&activation, None),
             picture::symmetric(projection, None),
@@ -294,14 +361,32 @@ impl Report {
             self.layer,
             self.class_name
         );
-        let headers = headers.each_ref().map(String::as_str);
+        let others: Vec<&[Image; 2]> = others.iter().collect();
+        if !others.is_empty() {
+            let field = [0, 1].map(|d| {
+                let sides = others
+                    .iter()
+                    .map(|[patch, _]| [patch.height, patch.width][d]);
+                sides.max().unwrap_or(1)
+            });
+            let side = picture.height.max(picture.width) / OTHERS;
+            headers.push("strongest elsewhere".into());
+            columns.push(picture::pairs_in_rows(&others, field, 1, side));
+        }
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
         let table = picture::table(&title, &headers, &[(String::new(), columns)])?;
         let table = picture::with_legend(&table, &names);
         let words = format!(
             "A square of {0} x {0} pixels slides over the picture. At each place: the total activation of the map \
              that is strongest in the picture as it is, the probability of {1}, and the most probable class. In the \
-             middle the projection of the strongest unit of that map.",
-            self.side, self.class_name
+             middle the projection of the strongest unit of that map.{2}",
+            self.side,
+            self.class_name,
+            match self.others.is_empty() {
+                true => "",
+                false =>
+                    " To the right what it sees in the other pictures in which it is strongest, and the projections.",
+            }
         );
         show(results, PAGE, &title, &words, &[(NAME, &table, &title)])
     }

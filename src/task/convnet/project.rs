@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::files::file_name;
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event, find_images};
+use crate::task::{Callback, Event};
 
 /// What a signal starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -233,7 +233,7 @@ pub fn pictures(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = find_images(images, &[], callback)?;
+    let paths = source.pictures(images, callback)?;
     let ready = source.open(device)?;
     let value = target.value(&ready.net)?;
     let layers = ready.net.layers().iter();

@@ -16,7 +16,7 @@ use super::{Prepared, Ready, Source, file_stem};
 use crate::convnet::{Field, Layer, Unit, Walk, Winner};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event, find_images};
+use crate::task::{Callback, Event};
 
 /// What the pass has seen so far.
 const PROGRESS: &str = "strongest.json";
@@ -112,7 +112,7 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let paths = find_images(&options.images, &[], callback)?;
+    let paths = options.source.pictures(&options.images, callback)?;
     let ready = options.source.open(device)?;
     let looked = layers(&ready, &options.layers)?;
     let mut names = vec![PAGE.to_string()];

@@ -267,18 +267,15 @@ impl MapSource {
             Self::Convnet { ready, layers, .. } => {
                 let batch = ready.batch([&ready.picture(path)?]);
                 let mut maps = vec![Image::zeros(0, 0, 0); layers.len()];
-                ready.net.run(batch, |value, map| {
-                    for (layer, maps) in layers.iter().zip(&mut maps) {
-                        if layer.value == value {
-                            let [channels, height, width] = ready.maps(layer)?;
-                            *maps = Image {
-                                channels,
-                                height,
-                                width,
-                                values: map.read()?,
-                            };
-                        }
-                    }
+                let values: Vec<usize> = layers.iter().map(|layer| layer.value).collect();
+                ready.net.run(batch, &values, |k, map| {
+                    let [channels, height, width] = ready.maps(&layers[k])?;
+                    maps[k] = Image {
+                        channels,
+                        height,
+                        width,
+                        values: map.read()?,
+                    };
                     Ok(())
                 })?;
                 Ok(maps.into_iter().map(|maps| vec![maps]).collect())

@@ -1,5 +1,6 @@
 //! Six networks with projections worked out elsewhere, where they are at hand.
 
+use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::{DType, Device};
@@ -114,6 +115,67 @@ fn six_networks_go_back_as_worked_out_elsewhere() {
         return skipped("shared", "there are no networks beside the project");
     }
     check(&Device::flex(), 1e-5);
+}
+
+/// Boxes of an image of two sides: at the borders and within, small and large, and all of it.
+fn boxes([height, width]: [usize; 2]) -> Vec<[Range<usize>; 2]> {
+    vec![
+        [0..5, 0..3],
+        [height - 4..height, width - 7..width],
+        [height / 3..height / 3 + 1, width / 2..width / 2 + 9],
+        [height / 2..height / 2 + 12, 2..13],
+        [0..height, 0..width],
+    ]
+}
+
+#[test]
+fn what_a_box_changes_is_all_that_changes() {
+    if !Path::new(FOLDER).is_dir() {
+        return skipped("shared", "there are no networks beside the project");
+    }
+    for (name, _) in TENSORS {
+        let model = Model::read(&Path::new(FOLDER).join(format!("{name}.onnx"))).unwrap();
+        let path = Path::new(FOLDER).join(format!("{name}.npz"));
+        let x = arrays::read(&path)
+            .unwrap()
+            .array("x", &path)
+            .unwrap()
+            .clone();
+        let device = Device::flex();
+        let net = Convnet::new(&model, &x.shape, &device, DType::F32).unwrap();
+        let record = |values, shape: &[usize]| {
+            net.record(Map::from_values(values, shape, &device, DType::F32))
+                .unwrap()
+        };
+        let clean = record(x.values.clone(), &x.shape);
+        let [_, _, height, width] = x.shape[..] else {
+            panic!("images have four axes")
+        };
+        let all = boxes([height, width]);
+        // The one that is everything goes alone, so that the others have something to save.
+        for boxes in [&all[..4], &all[4..]] {
+            let mut changed = x.values.repeat(boxes.len());
+            for (image, part) in changed.chunks_exact_mut(x.values.len()).zip(boxes) {
+                for (at, value) in image.iter_mut().enumerate() {
+                    let (row, column) = (at / width % height, at % width);
+                    if part[0].contains(&row) && part[1].contains(&column) {
+                        *value = 0.5 - *value * (at % 7) as f32;
+                    }
+                }
+            }
+            let shape = [&[boxes.len()], &x.shape[1..]].concat();
+            let whole = record(changed.clone(), &shape);
+            let values: Vec<usize> = (0..net.values()).collect();
+            let images = Map::from_values(changed, &shape, &device, DType::F32);
+            let found = net.run_changed(&clean, images, boxes, &values).unwrap();
+            for (value, found) in values.into_iter().zip(found) {
+                let expected = whole.map(value);
+                assert_eq!(found.shape(), expected.shape(), "{name}, value {value}");
+                let distance = distance(&found.read().unwrap(), &expected.read().unwrap());
+                assert!(distance < 1e-5, "{name}, value {value}: {distance}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -71,6 +71,8 @@ fn ran(bytes: &[u8]) -> bool {
         let signal = tape.map(value).clone();
         net.project(&tape, value, signal, &[0], &Default::default());
         net.field(value);
+        let changed = Map::from_values(vec![0.2; count], &shape, &Device::flex(), DType::F32);
+        net.run_changed(&tape, changed, &[[2..5, 3..7]], &[value])?;
         Ok::<(), deconvnet::Error>(())
     }));
     match outcome {

@@ -275,3 +275,49 @@ fn receptive_fields_are_exact() {
     }
     assert_eq!([rows.1 - rows.0 + 1, columns.1 - columns.0 + 1], [27, 19]);
 }
+
+/// Rows and columns keep their meaning where channels come last and axes change places.
+#[test]
+fn rows_and_columns_are_followed_where_axes_change() {
+    let nodes = vec![
+        node("Transpose", &["x"], "a", &[ints("perm", &[0, 3, 1, 2])]),
+        node("Pad", &["a", "pads"], "b", &[]),
+        node("Conv", &["b", "v"], "c", &[ints("strides", &[2, 2])]),
+        node("Transpose", &["c"], "d", &[ints("perm", &[0, 2, 3, 1])]),
+        node("Relu", &["d"], "y", &[]),
+    ];
+    let parts = vec![
+        random("v", &[4, 3, 3, 5]),
+        whole("pads", &[0, 0, 1, 2, 0, 0, 1, 2]),
+    ];
+    let net = ready(&model(&[0, 21, 26, 3], nodes, parts), DType::F64);
+    for (tensor, size, stride) in [
+        ("a", [1, 1], [1, 1]),
+        ("b", [1, 1], [1, 1]),
+        ("c", [3, 5], [2, 2]),
+        ("d", [3, 5], [2, 2]),
+        ("y", [3, 5], [2, 2]),
+    ] {
+        let field = net.field(net.tensor(tensor).unwrap());
+        assert_eq!((field.size, field.stride), (size, stride), "{tensor}");
+    }
+    let shape = [1, 21, 26, 3];
+    let x: Vec<f64> = numbers(21 * 26 * 3, 1).into_iter().map(f64::from).collect();
+    let mut changed = x.clone();
+    for (at, value) in changed.iter_mut().enumerate() {
+        if (4..7).contains(&(at / 3 / 26)) && (20..26).contains(&(at / 3 % 26)) {
+            *value = 0.5;
+        }
+    }
+    let clean = net.record(images(&x, &shape)).unwrap();
+    let all: Vec<usize> = (0..net.values()).collect();
+    let found = net
+        .run_changed(&clean, images(&changed, &shape), &[[4..7, 20..26]], &all)
+        .unwrap();
+    let expected = net.record(images(&changed, &shape)).unwrap();
+    for (value, found) in found.iter().enumerate() {
+        let pairs = values(found).into_iter().zip(values(expected.map(value)));
+        let largest = pairs.fold(0.0_f64, |most, (a, b)| most.max((a - b).abs()));
+        assert!(largest < 1e-12, "value {value}: {largest}");
+    }
+}

@@ -94,35 +94,18 @@ pub(super) fn pass(
             file.write_all(&bytes)
         })
     };
+    let layers = looked.iter().map(|one| (one.layer.value, one.size));
+    let layers: Vec<_> = layers.collect();
     let mut saved = Instant::now();
     while progress.done < paths.len() {
         let end = paths.len().min(progress.done + options.batch.max(1));
-        let (mut numbers, mut pictures) = (Vec::new(), Vec::new());
-        for (number, path) in paths.iter().enumerate().take(end).skip(progress.done) {
-            match ready.picture(path) {
-                Ok(picture) => {
-                    numbers.push(number);
-                    pictures.push(picture);
-                }
-                Err(error) => progress.skipped.push(error.to_string()),
-            }
-        }
-        if !pictures.is_empty() {
-            ready.net.run(ready.batch(&pictures), |value, map| {
-                for (one, strongest) in looked.iter().zip(&mut progress.layers) {
-                    if one.layer.value != value {
-                        continue;
-                    }
-                    let activations = map.read()?;
-                    let each = activations.len() / numbers.len();
-                    for (&number, activations) in numbers.iter().zip(activations.chunks_exact(each))
-                    {
-                        strongest.look(number, activations, one.size);
-                    }
-                }
-                Ok(())
-            })?;
-        }
+        ready.search(
+            paths,
+            progress.done..end,
+            &layers,
+            &mut progress.layers,
+            &mut progress.skipped,
+        )?;
         progress.done = end;
         callback.event(Event::Item {
             name: "looking at pictures".into(),
