@@ -21,7 +21,7 @@ const LOOK: &str = "<script>addEventListener('load',()=>{\
     document.querySelectorAll('figure a')[small.length-1].click();setTimeout(()=>{\
     const box=large(),image=box&&box.firstChild;\
     told.enlarged=!!box&&getComputedStyle(box).display=='flex'&&image.naturalWidth>0&&\
-    image.src==small[small.length-1].src&&image.clientWidth>small[small.length-1].clientWidth;\
+    image.src==small[small.length-1].src&&image.clientWidth>.9*innerWidth;\
     dispatchEvent(new KeyboardEvent('keydown',{key:'Escape'}));setTimeout(()=>{\
     told.closed=!large();document.title='told '+JSON.stringify(told)+' end'},200)},200)})</script>";
 
