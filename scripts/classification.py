@@ -28,7 +28,6 @@ def rows(options):
     learnt = ["--rounds", options.rounds] + (["--run", options.run] if options.run else [])
     for layers, words in LAYERS.items():
         yield f"2010, {words}", f"learnt-{layers}", ["--layers", layers, *learnt], both
-    yield "2010, layer 1, signs apart", "signs", ["--layers", "1", "--signs", *learnt], both
     random = ["--maps", "random", "--rounds", options.rounds]
     yield "random filters, layer 1", "random", ["--layers", "1", *random], both
     yield "dense SIFT", "sift", ["--maps", "gradients"], both

@@ -78,9 +78,6 @@ pub struct RecipeArgs {
     /// What stands for a cell: mean or largest.
     #[arg(long, value_name = "KIND")]
     pub magnitude: Option<Magnitude>,
-    /// Describe positive and negative parts of maps apart.
-    #[arg(long)]
-    pub signs: bool,
     /// Codes of descriptors: hard, soft or none.
     #[arg(long, value_name = "KIND")]
     pub coding: Option<Coding>,
@@ -125,7 +122,6 @@ impl RecipeArgs {
         cells.size = self.cell_size.unwrap_or(cells.size);
         cells.step = self.step.unwrap_or(cells.step);
         cells.magnitude = self.magnitude.unwrap_or(cells.magnitude);
-        cells.signs |= self.signs;
         pyramid.levels = self.levels.clone().unwrap_or(pyramid.levels);
         pyramid.gather = self.gather.unwrap_or(pyramid.gather);
         Recipe {
@@ -154,7 +150,6 @@ impl RecipeArgs {
             ("cell-size", self.cell_size.is_some()),
             ("step", self.step.is_some()),
             ("magnitude", self.magnitude.is_some()),
-            ("signs", self.signs),
             ("coding", self.coding.is_some()),
             ("words", self.words.is_some()),
             ("neighbours", self.neighbours.is_some()),

@@ -42,10 +42,6 @@ pub struct Cells {
     pub step: usize,
     /// What stands for a cell.
     pub magnitude: Magnitude,
-    /// Whether the positive and the negative part of each map are described apart, which makes descriptors twice
-    /// as long: a bright line on dark is another thing than a dark one on bright.
-    #[serde(default)]
-    pub signs: bool,
     /// Whether each descriptor is brought to length 1, none of its numbers over 0.2, as in SIFT.
     pub normalise: bool,
     /// Descriptors shorter than this share of the root mean square length of those of their image are not
@@ -61,7 +57,6 @@ impl Default for Cells {
             size: 4,
             step: 6,
             magnitude: Magnitude::Mean,
-            signs: false,
             normalise: true,
             floor: 0.2,
         }
@@ -151,9 +146,8 @@ impl Cells {
         }
     }
 
-    /// The descriptors of an image: `count count K` numbers for each square, by cell and then by map, with
-    /// [`Cells::signs`] first of all positive parts and then of all negative ones. The squares lie in the middle
-    /// of the maps; what is left over is cut off on both sides.
+    /// The descriptors of an image: `count count K` numbers for each square, by cell and then by map. The
+    /// squares lie in the middle of the maps; what is left over is cut off on both sides.
     ///
     /// # Shapes
     /// maps `[K, H, W]`.
@@ -161,7 +155,7 @@ impl Cells {
     /// # Errors
     /// [`Error::Input`] for maps smaller than a square, or that are not finite.
     pub fn describe(&self, maps: &Image) -> Result<Descriptors> {
-        let (span, [_, height, width]) = (self.span(), maps.shape());
+        let (span, [k, height, width]) = (self.span(), maps.shape());
         if height < span || width < span {
             return Err(Error::Input(format!(
                 "its maps have {height} x {width} elements, fewer than the {span} x {span} of a descriptor: \
@@ -173,15 +167,6 @@ impl Cells {
                 "its maps hold what is no finite number: scale the images or the filters to ordinary sizes".into(),
             ));
         }
-        let split;
-        let maps = match self.signs {
-            true => {
-                split = signs_apart(maps);
-                &split
-            }
-            false => maps,
-        };
-        let k = maps.channels;
         let windows: Vec<Vec<f32>> = (0..k)
             .into_par_iter()
             .map(|k| match self.magnitude {
@@ -237,17 +222,6 @@ impl Cells {
             let clipped = square(row).sqrt().max(f32::MIN_POSITIVE);
             row.iter_mut().for_each(|v| *v *= wanted / clipped);
         }
-    }
-}
-
-/// The positive parts of all maps, then the negative ones.
-fn signs_apart(maps: &Image) -> Image {
-    let positive = maps.values.iter().map(|v| v.max(0.0));
-    let negative = maps.values.iter().map(|v| v.min(0.0));
-    Image {
-        channels: 2 * maps.channels,
-        values: positive.chain(negative).collect(),
-        ..*maps
     }
 }
 
@@ -333,7 +307,6 @@ mod tests {
                 size: 3,
                 step: 4,
                 magnitude,
-                signs: false,
                 normalise: true,
                 floor: 0.0,
             };
@@ -360,43 +333,6 @@ mod tests {
             let second = length(&wanted);
             for (found, wanted) in made.row(5).zip(wanted) {
                 assert!((found - wanted / second).abs() < 3e-3, "{found} {wanted}");
-            }
-        }
-    }
-
-    #[test]
-    fn signs_apart_are_those_of_maps_cut_off_at_zero() {
-        let whole = maps(2, 9, 9);
-        let cells = Cells {
-            count: 2,
-            size: 2,
-            step: 5,
-            normalise: false,
-            ..Cells::default()
-        };
-        let part = |cut: fn(f32) -> f32| {
-            let values = whole.values.iter().map(|&v| cut(v)).collect();
-            let cut = Image {
-                values,
-                ..whole.clone()
-            };
-            cells.describe(&cut).unwrap()
-        };
-        let (positive, negative) = (part(|v| v.max(0.0)), part(|v| v.min(0.0)));
-        let apart = Cells {
-            signs: true,
-            ..cells
-        };
-        let apart = apart.describe(&whole).unwrap();
-        assert_eq!((apart.len(), apart.dimension), (4, 16));
-        for k in 0..4 {
-            let row: Vec<f32> = apart.row(k).collect();
-            let wanted = [&positive, &negative].map(|part| part.row(k).collect::<Vec<_>>());
-            for (cell, found) in row.chunks_exact(4).enumerate() {
-                for (map, found) in found.iter().enumerate() {
-                    let wanted = wanted[map / 2][cell * 2 + map % 2];
-                    assert!((found - wanted).abs() < 1e-2, "{found} {wanted}");
-                }
             }
         }
     }
