@@ -55,6 +55,8 @@ fn main() -> deconvnet::Result<()> {
         out: folder.join("scored"),
         solver: None,
         joint: false,
+        tile: None,
+        group: deconvnet::group::Group::alone(),
         shard: None,
         max_side: None,
         limits: Limits {

@@ -35,6 +35,10 @@ pub struct InferArgs {
     /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
     #[arg(long, value_name = "PATTERN", requires = "images")]
     pub exclude: Vec<String>,
+    /// Code each image, a PNG, PGM or PPM that may be larger than the memory, in tiles of about this many rows and
+    /// columns; by default a single picture that the memory does not hold.
+    #[arg(long, value_name = "PIXELS", requires = "images")]
+    pub tile: Option<usize>,
     /// Code only every n-th image, from the i-th on: one of n calls that write to the same folder.
     #[arg(long, value_name = "I/N", requires = "images")]
     pub shard: Option<Shard>,
@@ -123,7 +127,13 @@ pub fn run(args: &InferArgs, group: &Group, console: &mut Console) -> Result<boo
                 which: args.at,
                 images: images.clone(),
                 exclude: args.exclude.clone(),
-                shard: match group.is_alone() {
+                tile: args.tile,
+                // Processes share the tiles of an image, or the images.
+                group: match args.tile {
+                    Some(_) => group.clone(),
+                    None => Group::alone(),
+                },
+                shard: match group.is_alone() || args.tile.is_some() {
                     true => args.shard,
                     false => Some(Shard::new(group.rank() + 1, group.size())?),
                 },
@@ -142,7 +152,7 @@ pub fn run(args: &InferArgs, group: &Group, console: &mut Console) -> Result<boo
                 device.and_then(|device| infer::run(&options, &device, &mut console.progress));
             let mut report = group.agree(inferred)?;
             report.interrupted = group.any(report.interrupted);
-            if !(group.is_alone() || report.interrupted) {
+            if !(group.is_alone() || report.interrupted || args.tile.is_some()) {
                 report = group.lead(|| infer::merge(&options.out, args.overwrite))?;
             }
             console.report(&report)?;

@@ -123,6 +123,11 @@ fn over_white(image: &DynamicImage) -> Rgb32FImage {
     flat
 }
 
+/// A picture over white, of three channels if `colour`, else of one.
+pub(super) fn opaque(image: &DynamicImage, colour: bool) -> Image {
+    planes(&over_white(image), colour)
+}
+
 /// The pixels over white; of an image far larger than `max_side`, means over square blocks, worked out
 /// strip by strip, since all pixels as floating-point numbers would take gigabytes.
 fn blocks(image: &DynamicImage, max_side: Option<usize>) -> Rgb32FImage {

@@ -3,6 +3,7 @@
 //! Every kind is an affine map of each pixel, so one formula inverts them all:
 //! `prepared = ((pixel - offset) / deviation - shift) * scale`.
 
+mod streamed;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::window::{blur, crop, floor_at_median, gaussian, statistics};
 use super::{Image, Range, Rescaling};
 use crate::{Error, Result};
+pub use streamed::Streamed;
 
 /// The largest Gaussian window; a larger one is surely a typing error.
 const MAX_SIZE: usize = 999;
@@ -139,9 +141,16 @@ impl Preprocess {
         Ok(prepare)
     }
 
-    /// What is subtracted from each pixel of a plane, and what the difference is divided by.
-    fn split(&self, pixels: &[f64], width: usize) -> (Vec<f64>, Option<Vec<f64>>) {
-        let mean = pixels.iter().sum::<f64>() / pixels.len() as f64;
+    /// What is subtracted from each pixel of a plane, or of a window of one of which the mean and the least
+    /// deviation are known, and what the difference is divided by.
+    fn split(
+        &self,
+        pixels: &[f64],
+        width: usize,
+        known: Option<Plane>,
+    ) -> (Vec<f64>, Option<Vec<f64>>) {
+        let own = || pixels.iter().sum::<f64>() / pixels.len() as f64;
+        let mean = known.map_or_else(own, |plane| plane.mean);
         match *self {
             Self::None => (vec![0.0; pixels.len()], None),
             Self::ZeroMean => (vec![mean; pixels.len()], None),
@@ -150,11 +159,16 @@ impl Preprocess {
             Self::ContrastNormalize { size, sigma } => {
                 // Squares of centred values are small, so that their difference loses few digits.
                 let centred: Vec<f64> = pixels.iter().map(|v| v - mean).collect();
-                let (mut local, deviation) = statistics(&centred, width, &gaussian(size, sigma));
+                let (mut local, mut deviation) =
+                    statistics(&centred, width, &gaussian(size, sigma));
                 for m in &mut local {
                     *m += mean;
                 }
-                (local, Some(floor_at_median(deviation)))
+                match known {
+                    None => deviation = floor_at_median(deviation),
+                    Some(plane) => deviation.iter_mut().for_each(|d| *d = d.max(plane.floor)),
+                }
+                (local, Some(deviation))
             }
         }
     }
@@ -167,6 +181,21 @@ impl Preprocess {
             }
         }
     }
+}
+
+/// What the whole of a plane decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Plane {
+    mean: f64,
+    /// The least deviation that is divided by.
+    floor: f64,
+}
+
+/// The rows and columns of an image that are kept.
+#[derive(Clone, Copy, Debug)]
+struct Area {
+    corner: [usize; 2],
+    size: [usize; 2],
 }
 
 /// A preprocessing fitted to a data set, ready for any image; a checkpoint stores it.
@@ -210,6 +239,14 @@ impl Prepare {
     /// [`Error::Config`] for an impossible window; [`Error::Checkpoint`] if the rescaling is missing
     /// or is none, which only a damaged checkpoint can cause.
     pub fn apply(&self, image: &Image) -> Result<(Image, Undo)> {
+        self.sound()?;
+        let (mut prepared, mut undo) = self.center(image)?;
+        self.rescale(&mut prepared, &mut undo);
+        Ok((prepared, undo))
+    }
+
+    /// Whether what is stored goes together.
+    fn sound(&self) -> Result<()> {
         let local_mean = matches!(self.kind, Preprocess::LocalMean { .. });
         let sound =
             |rescaling: Rescaling| rescaling.shift.is_finite() && rescaling.scale.is_normal();
@@ -220,12 +257,14 @@ impl Prepare {
                 self.kind, self.rescaling
             )));
         }
-        let (mut prepared, mut undo) = self.center(image)?;
+        Ok(())
+    }
+
+    fn rescale(&self, prepared: &mut Image, undo: &mut Undo) {
         if let Some(rescaling) = self.rescaling {
             rescaling.apply(&mut prepared.values);
             undo.rescaling = Some(rescaling);
         }
-        Ok((prepared, undo))
     }
 
     /// Everything but the rescaling: `(pixel - offset) / deviation`, over the area that is kept.
@@ -233,14 +272,24 @@ impl Prepare {
         self.kind.check()?;
         image.check()?;
         let (height, width) = self.output_size(image.height, image.width)?;
+        let corner = [(image.height - height) / 2, (image.width - width) / 2];
+        let size = [height, width];
+        Ok(self.center_area(image, Area { corner, size }, None))
+    }
+
+    fn center_area(&self, image: &Image, area: Area, known: Option<&[Plane]>) -> (Image, Undo) {
+        let [height, width] = area.size;
         let mut prepared = Image::zeros(image.channels, height, width);
         let mut offset = prepared.clone();
         let mut deviation = None;
-        let margin = [(image.height - height) / 2, (image.width - width) / 2];
+        let crop = |plane: &[f64], out: &mut [f32]| {
+            crop(plane, image.width, area.corner, (out, width));
+        };
         for c in 0..image.channels {
             let pixels: Vec<f64> = image.plane(c).iter().map(|&v| f64::from(v)).collect();
-            let (mut values, scale) = self.kind.split(&pixels, image.width);
-            crop(&values, margin, image.width, offset.plane_mut(c));
+            let known = known.map(|planes| planes[c]);
+            let (mut values, scale) = self.kind.split(&pixels, image.width, known);
+            crop(&values, offset.plane_mut(c));
             for (v, pixel) in values.iter_mut().zip(&pixels) {
                 let difference = pixel - *v;
                 // Less is rounding, which the scale of a flat data set would blow up.
@@ -252,16 +301,16 @@ impl Prepare {
                     *v /= s;
                 }
                 let deviation = deviation.get_or_insert_with(|| offset.clone());
-                crop(&scale, margin, image.width, deviation.plane_mut(c));
+                crop(&scale, deviation.plane_mut(c));
             }
-            crop(&values, margin, image.width, prepared.plane_mut(c));
+            crop(&values, prepared.plane_mut(c));
         }
         let undo = Undo {
             offset,
             deviation,
             rescaling: None,
         };
-        Ok((prepared, undo))
+        (prepared, undo)
     }
 }
 

@@ -27,6 +27,38 @@ pub fn psnr(y: &Image, x: &Image) -> f64 {
     decibel(y.values.len() as f64, squared_error(y, x))
 }
 
+/// What is summed up of windows for the ratios of a whole image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Errors {
+    count: f64,
+    sum: f64,
+    squares: f64,
+    error: f64,
+}
+
+impl Errors {
+    /// Adds the approximation `x` to a window `y`.
+    pub fn add(&mut self, y: &Image, x: &Image) {
+        self.count += y.values.len() as f64;
+        for v in y.values.iter().map(|&v| f64::from(v)) {
+            self.sum += v;
+            self.squares += v * v;
+        }
+        self.error += squared_error(y, x);
+    }
+
+    /// As [`snr`] of the whole, but for an image that is flat.
+    pub fn snr(&self) -> f64 {
+        let variation = self.squares - self.sum * self.sum / self.count.max(1.0);
+        decibel(variation, self.error)
+    }
+
+    /// As [`psnr`] of the whole.
+    pub fn psnr(&self) -> f64 {
+        decibel(self.count, self.error)
+    }
+}
+
 fn squared_error(y: &Image, x: &Image) -> f64 {
     let pairs = y.values.iter().zip(&x.values);
     pairs

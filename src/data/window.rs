@@ -97,11 +97,16 @@ pub fn floor_at_median(mut deviation: Vec<f64>) -> Vec<f64> {
     deviation
 }
 
-/// Copies into `out` what remains of a plane when so many rows and columns are cut off each side.
-pub fn crop(plane: &[f64], [rows, columns]: [usize; 2], width: usize, out: &mut [f32]) {
-    let rows = plane.chunks(width).skip(rows);
-    for (row, out) in rows.zip(out.chunks_mut(width - 2 * columns)) {
-        for (o, v) in out.iter_mut().zip(&row[columns..]) {
+/// Copies into `out`, rows of a width of its own, what lies in a plane from a row and a column on.
+pub fn crop(
+    plane: &[f64],
+    width: usize,
+    [row, column]: [usize; 2],
+    (out, own): (&mut [f32], usize),
+) {
+    let rows = plane.chunks(width).skip(row);
+    for (row, out) in rows.zip(out.chunks_mut(own)) {
+        for (o, v) in out.iter_mut().zip(&row[column..]) {
             *o = *v as f32;
         }
     }
@@ -160,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn crops_all_sides() {
+    fn crops_from_a_corner() {
         let plane: Vec<f64> = (0..20).map(f64::from).collect();
         let mut out = [0.0; 6];
-        crop(&plane, [1, 1], 5, &mut out);
+        crop(&plane, 5, [1, 1], (&mut out, 3));
         assert_eq!(out, [6.0, 7.0, 8.0, 11.0, 12.0, 13.0]);
-        crop(&plane[..8], [0, 1], 8, &mut out);
+        crop(&plane[..8], 8, [0, 1], (&mut out, 6));
         assert_eq!(out, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
     }
 }

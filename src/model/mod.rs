@@ -14,6 +14,7 @@ pub use data_term::DataTerm;
 pub use layer::{Constraint, Layer, LayerConfig};
 pub use maps::FeatureMaps;
 pub use network::{Network, NetworkConfig};
-pub(crate) use objective::Sums;
+pub(crate) use objective::{DualSums, Sums, along, per_weight};
 pub use objective::{Evaluation, Model, Objective, Terms};
 pub use sparse::SparseMaps;
+pub(crate) use sums::sums as totals;

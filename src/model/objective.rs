@@ -200,7 +200,8 @@ pub struct Evaluation {
     pub density: f64,
 }
 
-/// The sums over one image that an [`Evaluation`] is made of.
+/// The sums over one image that an [`Evaluation`] is made of; those over its parts add up to them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sums {
     /// `sum m (y - R z)^2`
     pub error: f64,
@@ -211,6 +212,34 @@ pub(crate) struct Sums {
     pub elements: usize,
     /// `sum m`, `sum m y`, `sum m y^2`
     pub image: [f64; 3],
+    /// What the duality gap needs beside them.
+    pub dual: Option<DualSums>,
+}
+
+/// `sum m r y`, and what keeps a dual point from growing along the residual `r`, and along `-r`: the steepest
+/// slopes `R' (m r) / W` up and down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DualSums {
+    pub along: f64,
+    pub steepest: [f64; 2],
+}
+
+impl Sums {
+    /// Those over both of two parts.
+    pub fn plus(self, other: Self) -> Self {
+        let dual = self.dual.zip(other.dual).map(|(a, b)| DualSums {
+            along: a.along + b.along,
+            steepest: [0, 1].map(|i| larger(a.steepest[i], b.steepest[i])),
+        });
+        Self {
+            error: self.error + other.error,
+            penalty: self.penalty + other.penalty,
+            used: self.used + other.used,
+            elements: self.elements + other.elements,
+            image: [0, 1, 2].map(|i| self.image[i] + other.image[i]),
+            dual,
+        }
+    }
 }
 
 impl Objective {
@@ -231,53 +260,55 @@ impl Objective {
     /// maps `[n, K, ..]`, images `[n, C, H, W]`.
     pub fn evaluate(&self, network: &Network, maps: Tensor<4>, data: &DataTerm) -> Vec<Evaluation> {
         let residual = data.images().clone() - network.project(maps.clone());
-        let duals = self
-            .is_convex()
-            .then(|| self.dual(network, residual.clone(), &maps, data));
-        self.evaluations(network, residual, maps, data, duals)
+        let mut sums = self.sums(network, residual.clone(), &maps, data);
+        if self.is_convex() {
+            let slope = network.lift(data.weighted(residual.clone()));
+            let steepest = self.steepest(&per_weight(slope, network, &maps));
+            for ((sums, steepest), along) in
+                sums.iter_mut().zip(steepest).zip(along(residual, data))
+            {
+                sums.dual = Some(DualSums { along, steepest });
+            }
+        }
+        sums.into_iter().map(|sums| self.evaluation(sums)).collect()
     }
 
     /// [`Objective::evaluate`] without the gap, which costs as much again.
     pub fn measure(&self, network: &Network, maps: Tensor<4>, data: &DataTerm) -> Vec<Evaluation> {
         let residual = data.images().clone() - network.project(maps.clone());
-        self.evaluations(network, residual, maps, data, None)
+        let sums = self.sums(network, residual, &maps, data);
+        sums.into_iter().map(|sums| self.evaluation(sums)).collect()
     }
 
-    fn evaluations(
+    /// The sums over each image but for those of the gap.
+    pub(crate) fn sums(
         &self,
         network: &Network,
         residual: Tensor<4>,
-        maps: Tensor<4>,
+        maps: &Tensor<4>,
         data: &DataTerm,
-        duals: Option<Vec<f64>>,
-    ) -> Vec<Evaluation> {
+    ) -> Vec<Sums> {
         let squares = sums(data.weighted(residual.square()));
         let penalties = penalty::value(maps.clone(), self.penalty());
-        let penalties = sums(match network.top().penalty_weights(&maps) {
+        let penalties = sums(match network.top().penalty_weights(maps) {
             Some(weights) => penalties * weights,
             None => penalties,
         });
         let [n, k, h, w] = maps.dims();
-        let used = sums(maps.not_equal_elem(0.0).float());
+        let used = sums(maps.clone().not_equal_elem(0.0).float());
         let moments = data.moments();
-        (0..n)
-            .map(|i| {
-                let evaluation = self.evaluation(Sums {
-                    error: squares[i],
-                    penalty: penalties[i],
-                    used: used[i] as usize,
-                    elements: k * h * w,
-                    image: moments[i],
-                });
-                Evaluation {
-                    gap: duals.as_ref().map(|dual| evaluation.objective - dual[i]),
-                    ..evaluation
-                }
-            })
-            .collect()
+        let of = |i: usize| Sums {
+            error: squares[i],
+            penalty: penalties[i],
+            used: used[i] as usize,
+            elements: k * h * w,
+            image: moments[i],
+            dual: None,
+        };
+        (0..n).map(of).collect()
     }
 
-    /// From the sums over one image; without the gap.
+    /// From the sums over one image.
     pub(crate) fn evaluation(&self, sums: Sums) -> Evaluation {
         let data = self.data_weight / 2.0 * sums.error;
         let penalty = self.sparsity * sums.penalty;
@@ -287,7 +318,9 @@ impl Objective {
             objective: data + penalty,
             data,
             penalty,
-            gap: None,
+            gap: sums
+                .dual
+                .map(|dual| data + penalty - self.dual(sums.error, dual)),
             // A perfect fit has no finite ratio; a very large one will do.
             snr: match variation <= FLAT * second {
                 true => f64::NAN,
@@ -297,39 +330,28 @@ impl Objective {
         }
     }
 
-    /// The dual objective of each image, at the scaled residual.
-    fn dual(
-        &self,
-        network: &Network,
-        residual: Tensor<4>,
-        maps: &Tensor<4>,
-        data: &DataTerm,
-    ) -> Vec<f64> {
+    /// What keeps theta from growing along r, and along -r, of each image.
+    pub(crate) fn steepest(&self, slope: &Tensor<4>) -> Vec<[f64; 2]> {
+        match self.non_negative {
+            true => {
+                let [up, down] =
+                    [slope.clone(), slope.clone().neg()].map(|slope| largest(slope.clamp_min(0.0)));
+                up.into_iter().zip(down).map(<[f64; 2]>::from).collect()
+            }
+            false => largest(slope.clone()).into_iter().map(|x| [x; 2]).collect(),
+        }
+    }
+
+    /// The dual objective at the scaled residual.
+    fn dual(&self, error: f64, DualSums { along, steepest }: DualSums) -> f64 {
         let w = self.sparsity / self.data_weight;
-        let weighted = data.weighted(residual.clone());
-        let slope = network.lift(weighted.clone());
-        let slope = match network.top().penalty_weights(maps) {
-            Some(weights) => per_weight(slope, weights),
-            None => slope,
-        };
-        // What keeps theta from growing along r, and along -r.
-        let [up, down] = match self.non_negative {
-            true => [slope.clone(), slope.neg()].map(|x| largest(x.clamp_min(0.0))),
-            false => [(); 2].map(|()| largest(slope.clone())),
-        };
-        let r_y = sums(weighted.clone() * data.images().clone());
-        let r_r = sums(weighted * residual);
-        (0..r_y.len())
-            .map(|i| {
-                // D = sum m (theta y - theta^2 / 2) with theta = scale * r, largest where scale is
-                // sum m r y / sum m r^2, as far as theta stays feasible.
-                let feasible = |steepest: f64| w / at_least(steepest, 1e-300);
-                let scale = (r_y[i] / at_least(r_r[i], 1e-300))
-                    .min(feasible(up[i]))
-                    .max(-feasible(down[i]));
-                self.data_weight * (scale * r_y[i] - 0.5 * scale * scale * r_r[i])
-            })
-            .collect()
+        let feasible = |steepest: f64| w / at_least(steepest, 1e-300);
+        // D = sum m (theta y - theta^2 / 2) with theta = scale * r, largest where scale is
+        // sum m r y / sum m r^2, as far as theta stays feasible.
+        let scale = (along / at_least(error, 1e-300))
+            .min(feasible(steepest[0]))
+            .max(-feasible(steepest[1]));
+        self.data_weight * (scale * along - 0.5 * scale * scale * error)
     }
 
     /// The smallest `sparsity` for which all maps of all these images are zero (p = 1):
@@ -379,8 +401,16 @@ impl Evaluation {
     }
 }
 
-/// `slope / weights`, 0 where both are.
-fn per_weight(slope: Tensor<4>, weights: Tensor<4>) -> Tensor<4> {
+/// `sum m r y` of each image.
+pub(crate) fn along(residual: Tensor<4>, data: &DataTerm) -> Vec<f64> {
+    sums(data.weighted(residual) * data.images().clone())
+}
+
+/// `slope / W` by the weights of the penalty, 0 where both are.
+pub(crate) fn per_weight(slope: Tensor<4>, network: &Network, maps: &Tensor<4>) -> Tensor<4> {
+    let Some(weights) = network.top().penalty_weights(maps) else {
+        return slope;
+    };
     let flat = slope.clone().equal_elem(0.0);
     (slope / weights).mask_fill(flat, 0.0)
 }

@@ -1,6 +1,7 @@
 //! Writing a picture to a file.
 
-use std::io::Write;
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -52,6 +53,51 @@ pub(super) fn check_drawable(image: &Image, name: &str) -> Result<()> {
     )))
 }
 
+/// Writes an 8-bit PNG of planes `[C, H, W]`, one channel or three, of which `rows` gives some rows at a time.
+///
+/// # Errors
+///
+/// As [`save_png`], and those of `rows`.
+pub fn save_png_rows(
+    path: &Path,
+    [channels, height, width]: [usize; 3],
+    mut rows: impl FnMut(Range<usize>) -> Result<Image>,
+) -> Result<()> {
+    const ROWS: usize = 16;
+    let mut failed = None;
+    let written = files::replace(path, false, |file| {
+        let [columns, lines] = [width, height].map(|n| u32::try_from(n).map_err(io::Error::other));
+        let mut encoder = png::Encoder::new(BufWriter::new(file), columns?, lines?);
+        encoder.set_color(match channels {
+            1 => png::ColorType::Grayscale,
+            _ => png::ColorType::Rgb,
+        });
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Fast);
+        let mut writer = encoder.write_header()?;
+        let mut out = writer.stream_writer()?;
+        for top in (0..height).step_by(ROWS) {
+            let part = rows(top..(top + ROWS).min(height)).map_err(|error| {
+                failed = Some(error);
+                io::Error::other("no rows")
+            })?;
+            out.write_all(&bytes(&part))?;
+        }
+        out.finish()?;
+        Ok(writer.finish()?)
+    });
+    failed.map_or(written, Err)
+}
+
+/// The pixels one after the other.
+fn bytes(image: &Image) -> Vec<u8> {
+    let plane = image.height * image.width;
+    (0..plane)
+        .flat_map(|p| (0..image.channels).map(move |c| image.values[c * plane + p]))
+        .map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
+        .collect()
+}
+
 fn encode(image: &Image, place: &str) -> Result<Vec<u8>> {
     check_drawable(image, &format!("the picture for {place}"))?;
     if let Some(at) = image.values.iter().position(|v| v.is_nan()) {
@@ -63,10 +109,7 @@ fn encode(image: &Image, place: &str) -> Result<Vec<u8>> {
         )));
     }
     let plane = image.height * image.width;
-    let bytes: Vec<u8> = (0..plane)
-        .flat_map(|p| (0..image.channels).map(move |c| image.values[c * plane + p]))
-        .map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
-        .collect();
+    let bytes = bytes(image);
     let colour = match image.channels {
         1 => ExtendedColorType::L8,
         _ => ExtendedColorType::Rgb8,

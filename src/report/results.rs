@@ -80,9 +80,14 @@ impl Results {
         Ok(())
     }
 
+    /// Lets searches for images leave out a picture that is about to be written.
+    pub fn mark(&self, name: &Path) -> Result<()> {
+        self.written.add(name)
+    }
+
     /// Writes a picture, which searches for images leave out from then on.
     pub fn picture(&self, name: impl AsRef<Path>, picture: &Image) -> Result<()> {
-        self.written.add(name.as_ref())?;
+        self.mark(name.as_ref())?;
         picture::save_png(picture, self.path(name)?)
     }
 

@@ -1,5 +1,7 @@
 //! White noise taken away.
 
+use std::ops::Range;
+
 use super::filters::Filters;
 use super::groups;
 use super::patches::{Region, Stop, approximate};
@@ -105,6 +107,18 @@ impl Denoiser {
         }
         planes.values = first;
         Ok(crop(&planes.image(), [0, 0], [image.height, image.width]))
+    }
+
+    /// The rows, or columns, of an image of `side` that the estimate of some of them hangs on. Of a window of such
+    /// rows and columns [`Denoiser::denoise`] makes in those, but for the rounding of sums, what it makes of the whole
+    /// image: an image of any size is denoised window by window.
+    pub fn around(&self, kept: Range<usize>, side: usize) -> Range<usize> {
+        let taps = self.filters.size();
+        // From a pixel to a patch that covers it, on to where its group was made, and to the others of that.
+        let reach = taps[0].max(taps[1]) + 2 * groups::REACH + groups::SIDE;
+        // Groups are made on a grid.
+        let start = kept.start.saturating_sub(reach) / groups::STEP * groups::STEP;
+        start..(kept.end + reach).min(side)
     }
 
     /// The first pass over the patches that touch a region.

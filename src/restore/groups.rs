@@ -11,9 +11,9 @@ const LENGTH: usize = SIDE * SIDE;
 /// The most patches of a group: the lanes that everything runs over.
 const MOST: usize = 64;
 /// How far the patches of a group lie from the first, in pixels.
-const REACH: usize = 14;
+pub(super) const REACH: usize = 14;
 /// Between the patches that groups are made around.
-const STEP: usize = 5;
+pub(super) const STEP: usize = 5;
 
 type Row = [f32; MOST];
 

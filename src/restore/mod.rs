@@ -23,7 +23,7 @@ pub use denoise::{Denoiser, Step};
 pub use filters::Filters;
 pub use inpaint::Inpainter;
 pub use interpolate::interpolate;
-pub use noise::{anscombe, anscombe_mean, estimate_sigma, impulses};
+pub use noise::{anscombe, anscombe_mean, estimate_sigma, estimate_sigma_by_rows, impulses};
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,16 @@
 //! Kinds of noise: how strong it is, a transform that makes it even, pixels that carry nothing.
 
+use std::ops::Range;
+
 use faer::Mat;
 
 use crate::data::Image;
+use crate::data::resize::crop;
 use crate::error::{Error, Result};
 
 /// Side of the patches whose covariance tells the noise, and the most of them.
 const SIDE: usize = 8;
+const LENGTH: usize = SIDE * SIDE;
 const MOST: usize = 20_000;
 /// The fewest patches, in patches for each of their values.
 const FEWEST: usize = 4;
@@ -37,61 +41,103 @@ const FEWEST: usize = 4;
 /// ```
 pub fn estimate_sigma(image: &Image) -> Result<f64> {
     image.check()?;
-    let [channels, height, width] = image.shape();
+    estimate_sigma_by_rows(image.shape(), |rows| {
+        Ok(crop(image, [rows.start, 0], [rows.len(), image.width]))
+    })
+}
+
+/// [`estimate_sigma`] of an image `[C, H, W]` of which `rows` gives some rows at a time: eight, up to some hundred
+/// times.
+///
+/// # Errors
+/// As there, and those of `rows`.
+pub fn estimate_sigma_by_rows(
+    [channels, height, width]: [usize; 3],
+    mut rows: impl FnMut(Range<usize>) -> Result<Image>,
+) -> Result<f64> {
     let patches = (height + 1).saturating_sub(SIDE) * (width + 1).saturating_sub(SIDE);
-    if patches < FEWEST * SIDE * SIDE {
+    if patches < FEWEST * LENGTH {
         return Err(Error::Input(format!(
             "the noise of {height} x {width} pixels cannot be estimated; give its standard deviation"
         )));
     }
-    let mut sum = 0.0;
-    for c in 0..channels {
-        sum += of_plane(image.plane(c), [height, width])?;
+    let step = (patches as f64 / MOST as f64).sqrt().ceil().max(1.0) as usize;
+    let mut planes = vec![Moments::default(); channels];
+    for row in (0..=height - SIDE).step_by(step) {
+        let rows = rows(row..row + SIDE)?;
+        for (c, moments) in planes.iter_mut().enumerate() {
+            for column in (0..=width - SIDE).step_by(step) {
+                moments.add(rows.plane(c), width, column);
+            }
+        }
     }
-    Ok(sum / channels as f64)
+    let sigmas: Vec<f64> = planes.iter().map(Moments::sigma).collect::<Result<_>>()?;
+    Ok(sigmas.iter().sum::<f64>() / channels as f64)
 }
 
-fn of_plane(plane: &[f32], [height, width]: [usize; 2]) -> Result<f64> {
-    const N: usize = SIDE * SIDE;
-    let patches = (height + 1 - SIDE) * (width + 1 - SIDE);
-    let step = (patches as f64 / MOST as f64).sqrt().ceil().max(1.0) as usize;
-    let mut products = vec![0.0; N * N];
-    let mut means = [0.0; N];
-    let mut count = 0.0;
-    let mut patch = [0.0; N];
-    for row in (0..=height - SIDE).step_by(step) {
-        for column in (0..=width - SIDE).step_by(step) {
-            for (i, to) in patch.chunks_exact_mut(SIDE).enumerate() {
-                let from = &plane[(row + i) * width + column..][..SIDE];
-                to.iter_mut()
-                    .zip(from)
-                    .for_each(|(to, v)| *to = f64::from(*v));
-            }
-            for (k, v) in patch.iter().enumerate() {
-                means[k] += v;
-                let to = products[k * N..][..=k].iter_mut().zip(&patch);
-                to.for_each(|(to, other)| *to += v * other);
-            }
-            count += 1.0;
+/// Sums over patches, and over the products of their pixels.
+#[derive(Clone)]
+struct Moments {
+    products: Vec<f64>,
+    sums: [f64; LENGTH],
+    count: f64,
+}
+
+impl Default for Moments {
+    fn default() -> Self {
+        Self {
+            products: vec![0.0; LENGTH * LENGTH],
+            sums: [0.0; LENGTH],
+            count: 0.0,
         }
     }
-    let covariance = Mat::from_fn(N, N, |i, j| {
-        let (i, j) = (i.max(j), i.min(j));
-        products[i * N + j] / count - means[i] / count * (means[j] / count)
-    });
-    let mut values = covariance
-        .self_adjoint_eigenvalues(faer::Side::Lower)
-        .map_err(|error| Error::Numeric(format!("the eigenvalues were not found: {error:?}")))?;
-    values.sort_by(f64::total_cmp);
-    for kept in (1..=N).rev() {
-        let rest = &values[..kept];
-        let mean = rest.iter().sum::<f64>() / kept as f64;
-        let above = rest.iter().filter(|v| **v > mean).count();
-        if above >= kept - above {
-            return Ok(mean.max(0.0).sqrt());
+}
+
+impl Moments {
+    /// Adds the patch at a column of as many rows as it has.
+    fn add(&mut self, rows: &[f32], width: usize, column: usize) {
+        let mut patch = [0.0; LENGTH];
+        for (i, to) in patch.chunks_exact_mut(SIDE).enumerate() {
+            let from = &rows[i * width + column..][..SIDE];
+            to.iter_mut()
+                .zip(from)
+                .for_each(|(to, v)| *to = f64::from(*v));
         }
+        for (k, v) in patch.iter().enumerate() {
+            self.sums[k] += v;
+            let to = self.products[k * LENGTH..][..=k].iter_mut().zip(&patch);
+            to.for_each(|(to, other)| *to += v * other);
+        }
+        self.count += 1.0;
     }
-    Ok(values[0].max(0.0).sqrt())
+
+    fn sigma(&self) -> Result<f64> {
+        const N: usize = LENGTH;
+        let Self {
+            products,
+            sums: means,
+            count,
+        } = self;
+        let covariance = Mat::from_fn(N, N, |i, j| {
+            let (i, j) = (i.max(j), i.min(j));
+            products[i * N + j] / count - means[i] / count * (means[j] / count)
+        });
+        let mut values = covariance
+            .self_adjoint_eigenvalues(faer::Side::Lower)
+            .map_err(|error| {
+                Error::Numeric(format!("the eigenvalues were not found: {error:?}"))
+            })?;
+        values.sort_by(f64::total_cmp);
+        for kept in (1..=N).rev() {
+            let rest = &values[..kept];
+            let mean = rest.iter().sum::<f64>() / kept as f64;
+            let above = rest.iter().filter(|v| **v > mean).count();
+            if above >= kept - above {
+                return Ok(mean.max(0.0).sqrt());
+            }
+        }
+        Ok(values[0].max(0.0).sqrt())
+    }
 }
 
 /// Counts of a Poisson law made even: `2 sqrt(peak x + 3/8)` for pixels `x` of which 1 stands for `peak` counts.

@@ -261,3 +261,23 @@ fn values_that_are_no_numbers_are_refused() {
     assert!(estimate_sigma(&noisy).is_err());
     assert!(interpolate(&noisy, &[true; 576]).is_err());
 }
+
+#[test]
+fn a_window_with_what_is_around_it_is_denoised_as_in_the_whole() {
+    let (_, noisy) = scene(151, 0.1);
+    let denoiser = Denoiser::new(Filters::built_in());
+    let whole = denoiser.denoise(&noisy, 0.1, &mut ()).unwrap();
+    for (rows, columns) in [(60..91, 0..33), (0..50, 70..90), (117..151, 102..151)] {
+        let [tall, wide] = [rows.clone(), columns.clone()].map(|kept| denoiser.around(kept, 151));
+        assert!(tall.len() < 151 && wide.len() < 151, "{tall:?} {wide:?}");
+        let window = crop(&noisy, [tall.start, wide.start], [tall.len(), wide.len()]);
+        let window = denoiser.denoise(&window, 0.1, &mut ()).unwrap();
+        for i in rows.clone() {
+            for j in columns.clone() {
+                let found = window.values[(i - tall.start) * wide.len() + j - wide.start];
+                let wanted = whole.values[i * 151 + j];
+                assert!((found - wanted).abs() < 1e-5, "{i} {j}: {found} {wanted}");
+            }
+        }
+    }
+}

@@ -36,6 +36,15 @@ impl State {
         let prepared = self.prepare.apply(&image);
         let (prepared, undo) = prepared.map_err(|error| with_path(Some(path), error))?;
         let [_, height, width] = prepared.shape();
+        self.check_size(path, [height, width])?;
+        Ok((prepared, undo))
+    }
+
+    /// Whether a prepared image of a height and width is large enough for the filters.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it is not.
+    pub fn check_size(&self, path: &Path, [height, width]: [usize; 2]) -> Result<()> {
         match too_small(&self.config, [height, width]) {
             Some(TooSmall {
                 layer: 1,
@@ -55,7 +64,7 @@ impl State {
                  remove it, or train with smaller filters",
                 path.display()
             ))),
-            None => Ok((prepared, undo)),
+            None => Ok(()),
         }
     }
 }

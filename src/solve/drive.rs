@@ -298,7 +298,7 @@ pub(super) fn advance<P, S: Solver<P>>(
 
 impl Limits {
     /// The limits on the objective itself.
-    fn reached(&self, at: &impl Quality, before: Option<f64>) -> Option<Reason> {
+    pub(super) fn reached(&self, at: &impl Quality, before: Option<f64>) -> Option<Reason> {
         let f = at.objective();
         if self.target.is_some_and(|target| f <= target) {
             Some(Reason::Target)

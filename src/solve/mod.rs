@@ -20,6 +20,7 @@ mod learn;
 mod method;
 mod moments;
 mod pooled_step;
+mod tiles;
 
 pub use adam::{Adam, AdamPass};
 pub use coding_solver::{CodingSolver, LearnTogether};
@@ -35,6 +36,7 @@ pub use ista::{Ista, IstaState};
 pub use learn::{FilterMemory, Learner, Learnt};
 pub use method::{Method, SolverName};
 pub use moments::Moments;
+pub use tiles::{Look, Patches, TileStep, TileStore, TileSums, Tiles, TilesInMemory, TilesSolved};
 
 use burn::tensor::{DType, Device, Tensor};
 

@@ -4,6 +4,7 @@
 pub mod anomaly;
 mod drawing;
 mod files;
+mod large;
 mod merge;
 mod problem_file;
 mod report;
@@ -31,9 +32,10 @@ use crate::arrays::{self, Bundle};
 use crate::config::Form;
 use crate::data::{Image, Reader, Undo, psnr, snr};
 use crate::error::{Error, Result};
+use crate::group::Group;
 use crate::model::Network;
 use crate::report::Results;
-use crate::run::{Images, Run, State, nothing_learnt, to_image, to_tensor};
+use crate::run::{Images, Run, State, checksum, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
@@ -48,6 +50,11 @@ pub struct Options {
     pub images: PathBuf,
     /// Patterns of names and paths in that folder to leave out.
     pub exclude: Vec<String>,
+    /// Rows and columns of the tiles that each image is coded in, where it is too large to be coded as a whole; see
+    /// [`Tiles`](crate::solve::Tiles). Absent, a single picture that the memory does not hold is coded so.
+    pub tile: Option<usize>,
+    /// The processes that share the tiles of each image.
+    pub group: Group,
     /// The share of the images, where several calls write to one folder; all of them where absent.
     pub shard: Option<Shard>,
     /// The folder for the results.
@@ -113,6 +120,15 @@ pub fn run(
     let max_side = &mut run.state.config.data.max_side;
     *max_side = options.max_side.or(*max_side);
     let mut coder = Coder::new(&run, options, device)?;
+    if let Some(report) = large::run(&run, options, &coder, device, observer)? {
+        return Ok(report);
+    }
+    let look = |job: &mut Job| {
+        let (image, undo) = coder.state.prepare_file(&job.image, &coder.reader)?;
+        job.crc32 = checksum(&image);
+        job.shape = image.shape();
+        Ok(undo.invert(&image)?.is_flat())
+    };
     let Plan {
         images,
         share,
@@ -122,7 +138,7 @@ pub fn run(
         finished,
         failures,
         notes,
-    } = files::plan(options, &coder, observer)?;
+    } = files::plan(options, &coder, None, &look, observer)?;
     let warning = coder.other_scale(options.solver);
     for note in warning.into_iter().chain(notes) {
         observer.event(Event::Note(note));
@@ -303,6 +319,7 @@ impl<'a> Coder<'a> {
             limits: options.limits,
             maps: options.maps_format.to_string(),
             anomaly: options.anomaly,
+            tile: options.tile,
         })
     }
 
@@ -430,6 +447,8 @@ impl<'a> Coder<'a> {
             reason: solved.reason,
             anomaly: largest.map(|(score, _)| score),
             place: largest.map(|(_, place)| place),
+            tiles: None,
+            sweeps: None,
         };
         Ok(InferredLayer {
             row,

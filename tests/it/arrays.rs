@@ -49,6 +49,8 @@ fn options(run: &Path, images: PathBuf, out: PathBuf) -> infer::Options {
         out,
         solver: None,
         joint: false,
+        tile: None,
+        group: Group::alone(),
         shard: None,
         max_side: None,
         limits: Limits {

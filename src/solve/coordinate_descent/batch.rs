@@ -159,6 +159,7 @@ impl SparseBatch {
                     sum_of([image], |[y]| y),
                     weighted_square(image, weights),
                 ],
+                dual: None,
             })
         };
         self.images.par_iter().map(measure).collect()

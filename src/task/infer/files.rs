@@ -15,7 +15,7 @@ use crate::backend::is_cpu;
 use crate::data::{array_file, folder};
 use crate::error::{Error, Result};
 use crate::report::{Results, record};
-use crate::run::{Free, Work, all_usable, checksum, flat_images};
+use crate::run::{Free, Work, all_usable, flat_images};
 use crate::task::{Callback, Event, tell_found};
 
 /// The kind of file that maps are written to.
@@ -62,6 +62,21 @@ impl FromStr for MapsFormat {
     }
 }
 
+impl Job {
+    /// The name of a result that has this in place of the ending of the picture.
+    pub fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = OsString::from(self.picture.with_extension(""));
+        name.push(ending);
+        name.into()
+    }
+
+    /// All results.
+    fn results(&self) -> impl Iterator<Item = &PathBuf> {
+        let more = self.maps.iter().chain(&self.reconstruction);
+        more.chain([&self.picture])
+    }
+}
+
 /// One image and its results.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -73,6 +88,8 @@ pub(super) struct Job {
     /// Names of its results in the folder for them.
     pub picture: PathBuf,
     pub maps: Option<PathBuf>,
+    /// Of a large image, every pixel.
+    pub reconstruction: Option<PathBuf>,
     /// Checksum of the prepared pixels.
     pub crc32: u32,
     /// Their `[channels, height, width]`.
@@ -103,7 +120,7 @@ pub(super) struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Finds the images, checks each and what coding them takes, checks that no result is in the way, and
+/// Finds the images, `look`s at each and tells which are flat, checks what coding them takes, checks that no result is in the way, and
 /// makes the folder for them.
 ///
 /// # Errors
@@ -113,34 +130,32 @@ pub(super) struct Plan {
 pub(super) fn plan(
     options: &Options,
     coder: &Coder,
+    tile: Option<usize>,
+    look: &dyn Fn(&mut Job) -> Result<bool>,
     observer: &mut dyn Callback<Event>,
 ) -> Result<Plan> {
     let found = coder.reader.find(&options.images, &options.exclude)?;
     let found = tell_found(found, observer);
     let mut jobs = jobs(options, found);
+    if tile.is_some() {
+        for job in &mut jobs {
+            job.reconstruction = Some(job.beside("-reconstruction.png"));
+            job.maps = job.maps.is_some().then(|| job.beside("-maps"));
+        }
+    }
     let share = share(options, &mut jobs);
     let images = jobs.len();
     let (mut failures, mut flat) = (Vec::new(), Vec::new());
-    jobs.retain_mut(|job| {
-        let checked = coder
-            .state
-            .prepare_file(&job.image, &coder.reader)
-            .and_then(|(image, undo)| {
-                job.crc32 = checksum(&image);
-                job.shape = image.shape();
-                Ok(undo.invert(&image)?.is_flat())
-            });
-        match checked {
-            Ok(false) => true,
-            Ok(true) => {
-                flat.push(job.name.clone());
-                true
-            }
-            Err(error) => {
-                let image = job.image.clone();
-                failures.push(Failure { image, error });
-                false
-            }
+    jobs.retain_mut(|job| match look(job) {
+        Ok(false) => true,
+        Ok(true) => {
+            flat.push(job.name.clone());
+            true
+        }
+        Err(error) => {
+            let image = job.image.clone();
+            failures.push(Failure { image, error });
+            false
         }
     });
     // A shard may be as unlucky, or have no image at all.
@@ -170,9 +185,8 @@ pub(super) fn plan(
     let mut done = Record::default();
     if resumes {
         let written = |job: &Job| {
-            let mut names = job.maps.iter().chain([&job.picture]);
             record.finished.contains_key(&job.name)
-                && names.all(|name| options.out.join(name).exists())
+                && job.results().all(|name| options.out.join(name).exists())
         };
         let (finished, rest): (Vec<_>, Vec<_>) = jobs.into_iter().partition(written);
         let names: HashSet<_> = finished.iter().map(|job| job.name.clone()).collect();
@@ -201,9 +215,13 @@ pub(super) fn plan(
         let tops = coder.encoder.stages.iter();
         let tops = tops.map(|stage| stage.layers.end - 1).collect();
         let written = options.maps_format != MapsFormat::None;
-        let shapes: Vec<_> = jobs.iter().map(|job| job.shape).collect();
+        let part = |[channels, height, width]: [usize; 3]| match tile {
+            Some(tile) => [channels, height.min(tile), width.min(tile)],
+            None => [channels, height, width],
+        };
+        let shapes: Vec<_> = jobs.iter().map(|job| part(job.shape)).collect();
         let free = Free::here(is_cpu(coder.device), &options.out);
-        let scaled = !jobs.iter().any(|job| job.is_array);
+        let scaled = tile.is_none() && !jobs.iter().any(|job| job.is_array);
         Work::coding(coder.state, tops, written).check(&shapes, free, scaled)?;
     }
     let results = claim(options, &jobs, options.overwrite || goes_on)?;
@@ -300,6 +318,7 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
                 shape: [0; 3],
                 name: path.to_string_lossy().into_owned(),
                 picture: result(".png"),
+                reconstruction: None,
                 maps: options
                     .maps_format
                     .ending()
@@ -311,10 +330,7 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
 
 /// No result may be there already; and even to overwrite them, none may be one of the images.
 fn claim(options: &Options, jobs: &[Job], overwrite: bool) -> Result<Results> {
-    let names = jobs
-        .iter()
-        .flat_map(|job| job.maps.iter().chain([&job.picture]));
-    let names: Vec<&PathBuf> = names.collect();
+    let names: Vec<&PathBuf> = jobs.iter().flat_map(Job::results).collect();
     let images: HashSet<PathBuf> = jobs
         .iter()
         .map(|job| array_file(&job.image).unwrap_or(&job.image))

@@ -62,6 +62,9 @@ pub struct Settings {
     /// Whether images are scored.
     #[serde(default)]
     pub anomaly: bool,
+    /// Rows and columns of tiles, where images are coded so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tile: Option<usize>,
 }
 
 /// How well one layer explains one image.
@@ -99,6 +102,12 @@ pub struct Row {
     /// Its row and column in the area that the preprocessing keeps.
     #[serde(default)]
     pub place: Option<[usize; 2]>,
+    /// The tiles of an image that was coded so; the steps are then visits of tiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<usize>,
+    /// Sweeps over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweeps: Option<usize>,
 }
 
 /// An image that came to nothing.
@@ -194,6 +203,12 @@ impl Report {
             })
             .words("stopped by", |i| Cell::text(rows[i].reason.name()))
             .named("reason");
+        if self.settings.tile.is_some() {
+            let count = |n: Option<usize>| n.map_or(Cell::Absent, Cell::from);
+            return table
+                .numbers("tiles", move |i| count(rows[i].tiles))
+                .numbers("sweeps", move |i| count(rows[i].sweeps));
+        }
         if !self.settings.anomaly {
             return table;
         }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::{Options, Report, Shard, merge, run};
 use crate::error::Result;
+use crate::group::Group;
 use crate::solve::{Limits, SolverName};
 use crate::store::CheckpointSelector;
 use crate::task::{Callback, Event, infer::MapsFormat, test_runs};
@@ -20,6 +21,8 @@ fn options(folder: &Path, shard: Option<Shard>) -> Options {
         which: CheckpointSelector::Last,
         images: folder.join("images"),
         exclude: Vec::new(),
+        tile: None,
+        group: Group::alone(),
         shard,
         out: folder.join("out"),
         solver: Some(SolverName::Fista),

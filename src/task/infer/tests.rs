@@ -16,6 +16,8 @@ fn options(folder: &Path) -> Options {
         which: CheckpointSelector::Last,
         images: folder.join("images"),
         exclude: Vec::new(),
+        tile: None,
+        group: Group::alone(),
         shard: None,
         out: folder.join("out"),
         solver: Some(SolverName::Fista),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::files::{Restored, each};
+use super::large::Large;
 use super::{Files, FilterSource, Report, Steps};
 use crate::data::Image;
 use crate::error::{Error, Result};
@@ -18,6 +19,10 @@ use crate::task::{Callback, Event};
 const LEVELS: f64 = 255.0;
 /// Noise of less than so many grey levels is none.
 const LEAST: f64 = 0.2;
+/// Pictures of more pixels are denoised window by window.
+const LARGE: usize = 1 << 24;
+/// Of the comparison.
+const HEADERS: [&str; 3] = ["denoised", "given", "denoised"];
 /// Rounds in which filters are adapted.
 const ROUNDS: usize = 10;
 
@@ -107,17 +112,34 @@ pub struct DenoiseOptions {
 
 /// Denoises an image, or each of a folder.
 ///
+/// A single picture of more than 2^24 pixels, a PNG, PGM or PPM, is denoised window by window and never whole in
+/// memory, with white noise and that of counts: see [`Denoiser::around`].
+///
 /// # Errors
 /// [`Error::Config`] for noise that cannot be, [`Error::Input`] for images that cannot be used,
 /// [`Error::Exists`] where a result would be replaced. Of a folder, the failures of single images are in the report.
 pub fn denoise(options: &DenoiseOptions, callback: &mut dyn Callback<Event>) -> Result<Report> {
+    denoise_above(LARGE, options, callback)
+}
+
+/// The same, where pictures of more than so many pixels are large.
+pub(super) fn denoise_above(
+    most: usize,
+    options: &DenoiseOptions,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
     options.noise.check()?;
     let (filters, mut what) = options.filters.read()?;
     if options.adapt {
         what += ", adapted to each image";
     }
     let report = Report::new("denoise", options.noise.to_string(), what, &options.files);
-    let headers = ["denoised", "given", "denoised"];
+    let by_windows = !options.adapt && options.noise != Noise::Impulse;
+    let large = by_windows.then(|| Large::open(&options.files, most));
+    if let Some(large) = large.transpose()?.flatten() {
+        return denoise_large(options.noise, filters, large, report, callback);
+    }
+    let headers = HEADERS;
     each(
         &options.files,
         None,
@@ -145,24 +167,10 @@ fn one(
         Noise::White { sigma } => {
             let sigma = match sigma {
                 Some(sigma) => sigma,
-                None => {
-                    let sigma = LEVELS * estimate_sigma(image)?;
-                    let name = &steps.name;
-                    let text =
-                        format!("{name}: sigma {sigma:.2}, by the least eigenvalues of patches");
-                    steps.callback.event(Event::Note(text));
-                    sigma
-                }
+                None => told_sigma(estimate_sigma(image)?, &steps.name, steps.callback),
             };
             let image = match sigma < LEAST {
-                true => {
-                    let name = &steps.name;
-                    let text = format!(
-                        "{name}: sigma {sigma:.2} is no noise to take away; it is left as it is"
-                    );
-                    steps.callback.event(Event::Note(text));
-                    image.clone()
-                }
+                true => image.clone(),
                 false => coded(image, sigma / LEVELS, steps)?,
             };
             Ok(Restored {
@@ -193,4 +201,48 @@ fn one(
             })
         }
     }
+}
+
+/// In grey levels, the deviation that was estimated.
+fn told_sigma(sigma: f64, name: &str, callback: &mut dyn Callback<Event>) -> f64 {
+    let sigma = LEVELS * sigma;
+    let none = match sigma < LEAST {
+        true => ", which is no noise to take away; it is left as it is",
+        false => ", by the least eigenvalues of patches",
+    };
+    callback.event(Event::Note(format!("{name}: sigma {sigma:.2}{none}")));
+    sigma
+}
+
+/// White noise and that of counts, in a picture that is never whole in memory.
+fn denoise_large(
+    noise: Noise,
+    filters: Filters,
+    large: Large,
+    report: Report,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    let denoiser = Denoiser::new(filters);
+    let noise = match noise {
+        Noise::White { sigma: None } => Noise::White {
+            sigma: Some(told_sigma(large.sigma()?, &large.name(), callback)),
+        },
+        known => known,
+    };
+    let around = |kept, side| denoiser.around(kept, side);
+    let restore = |window: &Image| match noise {
+        Noise::White { sigma: Some(sigma) } if sigma >= LEAST => {
+            denoiser.denoise(window, sigma / LEVELS, &mut ())
+        }
+        Noise::Poisson { peak } => {
+            let even = denoiser.denoise(&anscombe(window, peak)?, 1.0, &mut ())?;
+            anscombe_mean(&even, peak)
+        }
+        _ => Ok(window.clone()),
+    };
+    let sigma = match noise {
+        Noise::White { sigma } => sigma,
+        _ => None,
+    };
+    large.restore(&around, &restore, sigma, HEADERS, report, callback)
 }

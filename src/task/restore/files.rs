@@ -15,7 +15,7 @@ use crate::task::invert::sides;
 use crate::task::{Callback, Event, find_images};
 
 /// Comparisons show at most so many pixels a side, from the middle.
-const SHOWN: usize = 512;
+pub(super) const SHOWN: usize = 512;
 /// An error of so much of the range is drawn black or white.
 const LARGEST_ERROR: f32 = 0.1;
 
@@ -29,11 +29,43 @@ pub(super) struct Restored {
 }
 
 /// One image to be restored.
-struct Job {
-    image: PathBuf,
-    out: PathBuf,
-    compared: PathBuf,
-    reference: Option<PathBuf>,
+pub(super) struct Job {
+    pub image: PathBuf,
+    pub out: PathBuf,
+    pub compared: PathBuf,
+    pub reference: Option<PathBuf>,
+}
+
+impl Job {
+    /// Whether its results are in the way of nothing.
+    pub fn check(&self, files: &Files, mask: Option<&PathBuf>) -> Result<()> {
+        for path in [&self.out, &self.compared] {
+            refuse_existing(path, files.overwrite)?;
+        }
+        let place = |path: &Path| std::fs::canonicalize(path).ok();
+        let inputs = [Some(&self.image), self.reference.as_ref(), mask];
+        for path in [&self.out, &self.compared] {
+            let same = |input: &&PathBuf| place(path).is_some_and(|own| Some(own) == place(input));
+            if let Some(input) = inputs.into_iter().flatten().find(same) {
+                return Err(Error::Config(format!(
+                    "{} would replace {}; choose another name for the result",
+                    path.display(),
+                    input.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the comparison, which searches for images leave out.
+    pub fn write_compared(&self, compared: &Image) -> Result<()> {
+        let folder = match self.compared.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        Written::in_folder(folder)?.add(Path::new(&file_name(&self.compared)))?;
+        picture::save_png(compared, &self.compared)
+    }
 }
 
 /// Restores each image by `restore`, perhaps with a mask for all of them; it gets the image, in one channel where it has no colour.
@@ -51,21 +83,7 @@ pub(super) fn each(
         false => vec![job_of_file(files)?],
     };
     for job in &jobs {
-        for path in [&job.out, &job.compared] {
-            refuse_existing(path, files.overwrite)?;
-        }
-        let place = |path: &Path| std::fs::canonicalize(path).ok();
-        let inputs = [Some(&job.image), job.reference.as_ref(), mask];
-        for path in [&job.out, &job.compared] {
-            let same = |input: &&PathBuf| place(path).is_some_and(|own| Some(own) == place(input));
-            if let Some(input) = inputs.into_iter().flatten().find(same) {
-                return Err(Error::Config(format!(
-                    "{} would replace {}; choose another name for the result",
-                    path.display(),
-                    input.display()
-                )));
-            }
-        }
+        job.check(files, mask)?;
     }
     let results = match is_folder {
         true => Some(Results::claim(&files.out, &[""; 0], files.overwrite)?),
@@ -155,11 +173,7 @@ fn one(
         seconds,
     };
     let compared = compare(&row, headers, &image, &restored.image, reference.as_ref())?;
-    let folder = match job.compared.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    Written::in_folder(folder)?.add(Path::new(&file_name(&job.compared)))?;
+    job.write_compared(&compared)?;
     match pixels {
         true => picture::save_png(&restored.image, &job.out)?,
         false => {
@@ -168,7 +182,6 @@ fn one(
             arrays::write(&job.out, &bundle, true)?;
         }
     }
-    picture::save_png(&compared, &job.compared)?;
     Ok(row)
 }
 
@@ -211,7 +224,7 @@ fn reference(path: &Path, image: &Image) -> Result<Image> {
 }
 
 /// The image before and after, side by side, and what changed; the truth and the error, where it is known.
-fn compare(
+pub(super) fn compare(
     row: &Row,
     [title, before, after]: [&str; 3],
     image: &Image,
@@ -263,7 +276,7 @@ fn middle(image: &Image) -> Image {
     }
 }
 
-fn job_of_file(files: &Files) -> Result<Job> {
+pub(super) fn job_of_file(files: &Files) -> Result<Job> {
     let is_png = |end: &OsStr| end.eq_ignore_ascii_case("png");
     if !arrays::is_bundle(&files.out) && !files.out.extension().is_some_and(is_png) {
         return Err(Error::Config(format!(

@@ -3,6 +3,7 @@
 mod denoise;
 mod files;
 mod inpaint;
+mod large;
 mod report;
 
 pub use denoise::{DenoiseOptions, Noise, denoise};

@@ -79,7 +79,12 @@ fn a_folder_is_denoised_and_one_broken_image_stops_no_other() {
     noisy(&folder.join("in/below"), "b.png", 1);
     std::fs::write(folder.join("in/broken.png"), b"\x89PNG").unwrap();
     let report = denoise(&white(files(folder, "in", "out"), Some(25.0)), &mut ()).unwrap();
-    assert_eq!((report.images, report.rows.len()), (5, 4));
+    assert_eq!(
+        (report.images, report.rows.len()),
+        (5, 4),
+        "{:?}",
+        report.failures
+    );
     let error = report.complete().unwrap_err().to_string();
     assert!(
         error.contains("1 of 5") && error.contains("broken.png"),
@@ -226,4 +231,59 @@ fn filters_of_a_run_are_used() {
     );
     let [before, after] = [report.rows[0].before, report.rows[0].after].map(|of| of.unwrap().psnr);
     assert!(after > before + 3.0, "{before} {after}");
+}
+
+#[test]
+fn by_windows_a_picture_is_denoised_as_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (name, channels) in [("a.png", 1), ("b.png", 3)] {
+        noisy(folder, name, channels);
+        for noise in [
+            Noise::White { sigma: None },
+            Noise::White { sigma: Some(0.1) },
+            Noise::Poisson { peak: 30.0 },
+        ] {
+            let restore = |most: usize, out: &str| {
+                let mut options = white(files(folder, name, out), None);
+                options.noise = noise;
+                options.files.overwrite = true;
+                options.files.reference = Some(folder.join(format!("clean-{name}")));
+                let report = denoise::denoise_above(most, &options, &mut ()).unwrap();
+                let [picture, compared] = [out.to_owned(), out.replace(".png", "-compared.png")]
+                    .map(|path| std::fs::read(folder.join(path)).unwrap());
+                let image = image::load_from_memory(&picture).unwrap();
+                let row = Row {
+                    seconds: 0.0,
+                    out: Default::default(),
+                    ..report.rows[0].clone()
+                };
+                (image.into_rgb8().into_raw(), compared, row)
+            };
+            let (whole, compared, row) = restore(usize::MAX, "whole.png");
+            let (large, large_compared, large_row) = restore(0, "large.png");
+            let off = whole.iter().zip(&large).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(off <= Some(1), "{off:?}");
+            assert!(compared.len().abs_diff(large_compared.len()) < compared.len() / 10);
+            let psnr = |row: &Row| row.after.unwrap().psnr;
+            assert!(
+                (psnr(&row) - psnr(&large_row)).abs() < 1e-3,
+                "{row:?} {large_row:?}"
+            );
+            assert_eq!(
+                (row.sigma, row.channels),
+                (large_row.sigma, large_row.channels)
+            );
+            assert!(!folder.join("large.windows").exists());
+        }
+    }
+    // A picture that is cut in the middle leaves nothing behind.
+    let cut = std::fs::read(folder.join("a.png")).unwrap();
+    std::fs::write(folder.join("cut.png"), &cut[..cut.len() / 2]).unwrap();
+    let options = white(files(folder, "cut.png", "out.png"), None);
+    let error = denoise::denoise_above(0, &options, &mut ())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("cut.png"), "{error}");
+    assert!(!folder.join("out.png").exists() && !folder.join("out.windows").exists());
 }

@@ -1,0 +1,180 @@
+//! A picture that is restored window by window, with all that grows with it in files.
+
+use std::fs;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::Files;
+use super::files::{Job, SHOWN, compare, job_of_file};
+use super::report::{Fidelity, Report, Row};
+use crate::arrays;
+use crate::data::{Errors, Image, Raster, Rows, resize::crop, survey};
+use crate::error::{Error, Result};
+use crate::files::{self, file_name};
+use crate::picture::save_png_rows;
+use crate::restore::estimate_sigma_by_rows;
+use crate::task::{Callback, Event};
+
+/// Rows and columns of a window, without what its estimate needs around it.
+const SIDE: usize = 512;
+
+/// A picture in a file of numbers.
+pub(super) struct Large {
+    job: Job,
+    image: Raster,
+    /// Removed in the end.
+    scratch: Scratch,
+}
+
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Best effort: what is left takes space and is replaced by the next call.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Large {
+    /// The picture of `files`, where it is one that can be read row by row and has more than so many pixels.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where a result is in the way, and those of reading the picture.
+    pub fn open(files: &Files, most: usize) -> Result<Option<Self>> {
+        let is_picture = files.input.is_file() && !arrays::is_bundle(&files.out);
+        let rows = is_picture.then(|| Rows::open(&files.input).ok()).flatten();
+        if rows.is_none_or(|rows| rows.size()[0].saturating_mul(rows.size()[1]) <= most) {
+            return Ok(None);
+        }
+        let job = job_of_file(files)?;
+        job.check(files, None)?;
+        let channels = match survey(&job.image, 3, None)?.grey {
+            true => 1,
+            false => 3,
+        };
+        let scratch = Scratch(job.out.with_extension("windows"));
+        files::refuse_existing(&scratch.0, files.overwrite)?;
+        files::make_folder(&scratch.0)?;
+        let file = scratch.0.join("image");
+        let shape = survey(&job.image, channels, Some(&file))?.shape;
+        Ok(Some(Self {
+            image: Raster::open(&file, shape)?,
+            job,
+            scratch,
+        }))
+    }
+
+    pub fn name(&self) -> String {
+        file_name(&self.job.image)
+    }
+
+    /// See [`estimate_sigma_by_rows`].
+    pub fn sigma(&self) -> Result<f64> {
+        let shape = self.image.shape();
+        estimate_sigma_by_rows(shape, |rows| self.image.read(rows, 0..shape[2]))
+    }
+
+    /// Restores window by window: `around` tells the rows or columns that some hang on.
+    pub fn restore(
+        self,
+        around: &dyn Fn(Range<usize>, usize) -> Range<usize>,
+        restore: &dyn Fn(&Image) -> Result<Image>,
+        sigma: Option<f64>,
+        headers: [&str; 3],
+        mut report: Report,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<Report> {
+        let shape @ [channels, height, width] = self.image.shape();
+        let out = Raster::create(&self.scratch.0.join("restored"), shape)?;
+        let spans = |side: usize| {
+            (0..side)
+                .step_by(SIDE)
+                .map(move |k| k..(k + SIDE).min(side))
+        };
+        let (started, mut done) = (Instant::now(), 0);
+        report.images = 1;
+        for rows in spans(height) {
+            for columns in spans(width) {
+                if callback.interrupted() {
+                    report.interrupted = true;
+                    return Ok(report);
+                }
+                let [tall, wide] = [around(rows.clone(), height), around(columns.clone(), width)];
+                let corner = [rows.start - tall.start, columns.start - wide.start];
+                let restored = restore(&self.image.read(tall, wide)?)?;
+                let mut kept = crop(&restored, corner, [rows.len(), columns.len()]);
+                // As the file will hold them.
+                for v in &mut kept.values {
+                    *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+                }
+                out.write(rows.start, columns.start, &kept)?;
+                done += 1;
+                callback.event(Event::Item {
+                    name: self.name(),
+                    done,
+                    of: height.div_ceil(SIDE) * width.div_ceil(SIDE),
+                });
+            }
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let corner = [height, width].map(|side| (side - side.min(SHOWN)) / 2);
+        let middle = |raster: &Raster| {
+            let [rows, columns] = [(corner[0], height), (corner[1], width)]
+                .map(|(start, side)| start..start + side.min(SHOWN));
+            raster.read(rows, columns)
+        };
+        let (mut before, mut after, mut reference) = (None, None, None);
+        if let Some(path) = &self.job.reference {
+            let clean = self.scratch.0.join("reference");
+            let found = survey(path, channels, Some(&clean))?.shape;
+            if found != shape {
+                return Err(Error::Input(format!(
+                    "the reference {} has the shape {found:?} and the image {shape:?} (channels, height, width); \
+                     both must be of one size",
+                    path.display()
+                )));
+            }
+            let clean = Raster::open(&clean, shape)?;
+            before = Some(fidelity(&clean, &self.image)?);
+            after = Some(fidelity(&clean, &out)?);
+            reference = Some(middle(&clean)?);
+        }
+        let row = Row {
+            image: self.job.image.clone(),
+            out: self.job.out.clone(),
+            channels,
+            height,
+            width,
+            sigma,
+            missing: None,
+            before,
+            after,
+            seconds,
+        };
+        let (given, restored) = (middle(&self.image)?, middle(&out)?);
+        let compared = compare(&row, headers, &given, &restored, reference.as_ref())?;
+        self.job.write_compared(&compared)?;
+        save_png_rows(&self.job.out, shape, |rows| out.read(rows, 0..width))?;
+        report.rows.push(row);
+        Ok(report)
+    }
+}
+
+/// How near one picture is to another.
+fn fidelity(clean: &Raster, other: &Raster) -> Result<Fidelity> {
+    const ROWS: usize = 16;
+    let [_, height, width] = clean.shape();
+    let mut errors = Errors::default();
+    for top in (0..height).step_by(ROWS) {
+        let rows = top..(top + ROWS).min(height);
+        errors.add(
+            &clean.read(rows.clone(), 0..width)?,
+            &other.read(rows, 0..width)?,
+        );
+    }
+    Ok(Fidelity {
+        psnr: errors.psnr(),
+        snr: Some(errors.snr()).filter(|snr| snr.is_finite()),
+    })
+}
