@@ -244,7 +244,7 @@ def in_torch(args, path, images):
         with torch.no_grad():
             occlusion.attribute(x[:1], (3, 64, 64), (3, 32, 32), target=0, perturbations_per_eval=16)
 
-    return there, timed(back, args.seconds) / 8, timed(covered, args) / places
+    return there, timed(back, args) / 8, timed(covered, args) / places
 
 
 def main():
