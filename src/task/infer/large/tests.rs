@@ -224,25 +224,31 @@ fn what_cannot_be_done_is_told() {
         text.contains("cut.png") && text.contains("row by row"),
         "{text}"
     );
-    // A tile of a sweep that is done is needed.
+    // A tile of a sweep that is done is needed by the one that follows.
     let mut options = options(folder, Some(12));
     options.images = images.join("sub/a.png");
-    run(&options, &Device::flex(), &mut Impatient(Cell::new(900))).unwrap();
     let layer = options.out.join("a-tiles/layer1");
-    if let Ok(looks) = fs::read_to_string(layer.join("looks.json")) {
-        let done = looks.matches("visits").count();
-        let tile = layer.join(format!("sweep-{done}/tile-00001"));
-        let bytes = fs::read(&tile).unwrap();
-        fs::write(&tile, &bytes[..bytes.len() - 1]).unwrap();
-        let report = code(&options).unwrap();
-        let text = report.complete().unwrap_err().to_string();
-        assert!(
-            text.contains("tile-00001") && text.contains("damaged"),
-            "{text}"
-        );
-    }
-    options.limits.gap = Some(1e-3);
+    let looks = (1..40).find_map(|k| {
+        run(
+            &options,
+            &Device::flex(),
+            &mut Impatient(Cell::new(100 * k)),
+        )
+        .unwrap();
+        fs::read_to_string(layer.join("looks.json")).ok()
+    });
+    let done = looks.expect("a sweep").matches("visits").count();
+    let tile = layer.join(format!("sweep-{done}/tile-00001"));
+    let bytes = fs::read(&tile).unwrap();
+    fs::write(&tile, &bytes[..bytes.len() - 1]).unwrap();
+    remove(&layer.join(format!("sweep-{}", done + 1))).unwrap();
     let text = code(&options).unwrap().complete();
     let text = text.unwrap_err().to_string();
-    assert!(text.contains("a-tiles"), "other settings: {text}");
+    assert!(
+        text.contains("tile-00001") && text.contains("damaged"),
+        "{text}"
+    );
+    options.limits.gap = Some(1e-3);
+    let other = code(&options).unwrap_err();
+    assert!(matches!(other, Error::Exists(_)), "{other}");
 }
