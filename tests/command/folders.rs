@@ -434,13 +434,22 @@ mod resources {
             let (code, err) = within(folder, addresses, &format!("{train} {more}"));
             assert!(code == 2 && err.contains("is not empty"), "{code}: {err}");
         }
-        let line = "infer --checkpoint small --images large.pgm --out large";
-        let (code, err) = within(folder, 3 << 19, line);
+        fs::create_dir(folder.join("one")).unwrap();
+        fs::copy(folder.join("large.pgm"), folder.join("one/large.pgm")).unwrap();
+        let infer = "infer --checkpoint small --out large --images";
+        let (code, err) = within(folder, 3 << 19, &format!("{infer} one"));
         assert!(
             code == 8 && err.contains("MiB of memory, of which"),
             "{code}: {err}"
         );
         assert!(!folder.join("large").exists());
+        // A picture alone is coded in tiles; any objective will do here.
+        let line = format!("{infer} large.pgm --steps 1 --target 1e30");
+        let (code, err) = within(folder, 3 << 19, &line);
+        assert!(
+            code == 0 && err.contains("coding in tiles"),
+            "{code}: {err}"
+        );
     }
 
     #[test]
