@@ -19,7 +19,7 @@ mod window;
 pub use image::Image;
 pub use preprocess::{Prepare, Preprocess, Streamed, Undo};
 pub use quality::{Errors, psnr, snr};
-pub use raster::Raster;
+pub use raster::{Raster, spans, windows};
 pub use reader::{Reader, array_file};
 pub use rescaling::{Range, Rescaling};
 pub use rows::{Rows, Survey, survey};

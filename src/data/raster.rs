@@ -8,6 +8,23 @@ use std::path::{Path, PathBuf};
 use super::Image;
 use crate::{Error, Result};
 
+/// The parts of a length, `step` each, the last maybe shorter.
+pub fn spans(length: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..length)
+        .step_by(step)
+        .map(move |at| at..(at + step).min(length))
+}
+
+/// The rows and columns of the windows that an image is cut into, `side` each, row by row.
+pub fn windows(
+    [height, width]: [usize; 2],
+    side: usize,
+) -> impl Iterator<Item = [Range<usize>; 2]> {
+    let of_rows =
+        move |rows: Range<usize>| spans(width, side).map(move |columns| [rows.clone(), columns]);
+    spans(height, side).flat_map(of_rows)
+}
+
 /// Planes `[C, H, W]` in a file of numbers in single precision, little-endian, to be read and written a window at a
 /// time.
 ///

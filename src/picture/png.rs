@@ -7,7 +7,7 @@ use std::path::Path;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageError};
 
-use crate::data::Image;
+use crate::data::{Image, spans};
 use crate::{Error, Result, files};
 
 /// Pictures of more pixels than this are photographs.
@@ -76,8 +76,8 @@ pub fn save_png_rows(
         encoder.set_compression(png::Compression::Fast);
         let mut writer = encoder.write_header()?;
         let mut out = writer.stream_writer()?;
-        for top in (0..height).step_by(ROWS) {
-            let part = rows(top..(top + ROWS).min(height)).map_err(|error| {
+        for part in spans(height, ROWS) {
+            let part = rows(part).map_err(|error| {
                 failed = Some(error);
                 io::Error::other("no rows")
             })?;

@@ -112,15 +112,10 @@ impl Moments {
     }
 
     fn sigma(&self) -> Result<f64> {
-        const N: usize = LENGTH;
-        let Self {
-            products,
-            sums: means,
-            count,
-        } = self;
-        let covariance = Mat::from_fn(N, N, |i, j| {
+        let mean = |i: usize| self.sums[i] / self.count;
+        let covariance = Mat::from_fn(LENGTH, LENGTH, |i, j| {
             let (i, j) = (i.max(j), i.min(j));
-            products[i * N + j] / count - means[i] / count * (means[j] / count)
+            self.products[i * LENGTH + j] / self.count - mean(i) * mean(j)
         });
         let mut values = covariance
             .self_adjoint_eigenvalues(faer::Side::Lower)
@@ -128,7 +123,7 @@ impl Moments {
                 Error::Numeric(format!("the eigenvalues were not found: {error:?}"))
             })?;
         values.sort_by(f64::total_cmp);
-        for kept in (1..=N).rev() {
+        for kept in (1..=LENGTH).rev() {
             let rest = &values[..kept];
             let mean = rest.iter().sum::<f64>() / kept as f64;
             let above = rest.iter().filter(|v| **v > mean).count();

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::model::{Boundary, Network};
+use crate::named::find;
 
 /// The one list of solvers: variant, type, name.
 macro_rules! solvers {
@@ -103,15 +104,7 @@ impl FromStr for SolverName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let found = Self::ALL.iter().find(|solver| solver.name() == name);
-        found.copied().ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|solver| solver.name()).collect();
-            let (last, others) = names.split_last().unwrap_or((&"", &[]));
-            Error::Config(format!(
-                "there is no solver '{name}'; choose {} or {last}",
-                others.join(", ")
-            ))
-        })
+        find("solver", name, Self::ALL, Self::name)
     }
 }
 

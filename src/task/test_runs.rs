@@ -10,6 +10,31 @@ use crate::data::scenes;
 use crate::group::Group;
 use crate::picture::save_png;
 
+/// Two layers of the adaptive form on three sample scenes, one epoch each.
+pub(super) const ADAPTIVE: &str = "
+    [preprocess]
+    kind = \"contrast-normalize\"
+    [data]
+    sample_count = 3
+    sample_size = 24
+    [train]
+    form = \"adaptive\"
+    solver = \"ista\"
+    batch = 2
+    steps = 5
+    [[layer]]
+    maps = 5
+    size = 3
+    pool = [2, 2, 2]
+    sparsity = { of_max = 0.1 }
+    epochs = 1
+    [[layer]]
+    maps = 6
+    size = 3
+    pool = [3, 2, 1]
+    sparsity = { of_max = 0.1 }
+    epochs = 1";
+
 /// Two grey layers on two sample scenes, one epoch each; `train` is put into its table.
 pub(super) fn run(folder: &Path, train: &str) -> PathBuf {
     let config = format!(

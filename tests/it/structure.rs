@@ -5,141 +5,61 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of `src`, lowest first, with all that it may use; everything may use `error` and
-/// `named`.
-/// Nothing stands below what uses it.
-const ALLOWED: &[(&str, &[&str])] = &[
-    ("error", &[]),
-    ("named", &[]),
-    ("files", &[]),
-    ("group", &[]),
-    ("backend", &["group"]),
-    ("machine", &[]),
-    ("connectivity", &[]),
-    ("pass", &["backend"]),
-    ("penalty", &["pass"]),
-    ("arrays", &["files"]),
-    ("data", &["arrays", "files"]),
-    ("features", &["data"]),
-    ("classify", &["features"]),
-    ("store", &["files", "group"]),
-    ("picture", &["data", "files"]),
-    ("report", &["data", "files", "picture"]),
-    ("pooling", &["backend"]),
-    ("conv", &["connectivity", "backend", "penalty", "pooling"]),
-    ("linop", &["conv", "connectivity", "pass", "pooling"]),
+/// `named`. Nothing stands below what uses it.
+const ALLOWED: &[(&str, &str)] = &[
+    ("error", ""),
+    ("named", ""),
+    ("files", ""),
+    ("group", ""),
+    ("backend", "group"),
+    ("machine", ""),
+    ("connectivity", ""),
+    ("pass", "backend"),
+    ("penalty", "pass"),
+    ("arrays", "files"),
+    ("data", "arrays files"),
+    ("features", "data"),
+    ("classify", "features"),
+    ("store", "files group"),
+    ("picture", "data files"),
+    ("report", "data files picture"),
+    ("pooling", "backend"),
+    ("conv", "connectivity backend penalty pooling"),
+    ("linop", "conv connectivity pass pooling"),
     (
         "model",
-        &[
-            "linop",
-            "conv",
-            "penalty",
-            "connectivity",
-            "backend",
-            "data",
-            "pooling",
-        ],
+        "linop conv penalty connectivity backend data pooling",
     ),
     (
         "solve",
-        &[
-            "pooling",
-            "model",
-            "linop",
-            "conv",
-            "penalty",
-            "pass",
-            "connectivity",
-            "backend",
-            "group",
-        ],
+        "pooling model linop conv penalty pass connectivity backend group",
     ),
-    ("restore", &["solve", "data"]),
+    ("restore", "solve data"),
     (
         "invert",
-        &[
-            "restore",
-            "solve",
-            "linop",
-            "data",
-            "connectivity",
-            "backend",
-            "pass",
-        ],
+        "restore solve linop data connectivity backend pass",
     ),
     (
         "config",
-        &[
-            "group",
-            "backend",
-            "connectivity",
-            "data",
-            "model",
-            "solve",
-            "files",
-            "pooling",
-        ],
+        "group backend connectivity data model solve files pooling",
     ),
     (
         "run",
-        &[
-            "group",
-            "config",
-            "backend",
-            "files",
-            "machine",
-            "store",
-            "data",
-            "model",
-            "solve",
-            "connectivity",
-            "pooling",
-        ],
+        "group config backend files machine store data model solve connectivity pooling",
     ),
-    ("problem", &["model", "solve", "arrays", "connectivity"]),
-    (
-        "train",
-        &[
-            "run", "config", "solve", "store", "data", "model", "backend", "group",
-        ],
-    ),
+    ("problem", "model solve arrays connectivity"),
+    ("train", "run config solve store data model backend group"),
     (
         "convnet",
-        &[
-            "train", "run", "solve", "store", "conv", "data", "arrays", "backend", "files", "pass",
-        ],
+        "train run solve store conv data arrays backend files pass",
     ),
     (
         "task",
-        &[
-            "group",
-            "train",
-            "run",
-            "config",
-            "convnet",
-            "invert",
-            "features",
-            "classify",
-            "restore",
-            "solve",
-            "store",
-            "data",
-            "picture",
-            "report",
-            "arrays",
-            "problem",
-            "model",
-            "connectivity",
-            "files",
-            "backend",
-            "pooling",
-        ],
+        "group train run config convnet invert features classify restore solve store data picture report arrays problem model connectivity files backend pooling",
     ),
     (
         "cli",
-        &[
-            "group", "task", "run", "config", "convnet", "invert", "features", "classify", "solve",
-            "store", "arrays", "backend",
-        ],
+        "group task run config convnet invert features classify solve store arrays backend",
     ),
 ];
 
@@ -254,7 +174,7 @@ fn modules_use_only_what_stands_below_them() {
         }
         match allowed.get(from.as_str()) {
             None => wrong.push(format!("`{from}` is not in the table ({})", file.display())),
-            Some(list) if !list.contains(&to.as_str()) => {
+            Some(list) if !list.split(' ').any(|name| name == to) => {
                 wrong.push(format!("`{from}` may not use `{to}` ({})", file.display()));
             }
             Some(_) => {}
@@ -267,7 +187,7 @@ fn modules_use_only_what_stands_below_them() {
 fn no_permission_of_the_table_is_idle() {
     let arrows = arrows();
     for (from, list) in ALLOWED {
-        for to in *list {
+        for to in list.split(' ').filter(|to| !to.is_empty()) {
             let arrow = (from.to_string(), to.to_string());
             assert!(arrows.contains_key(&arrow), "`{from}` does not use `{to}`");
         }
@@ -292,8 +212,8 @@ fn every_module_is_in_the_table() {
 #[test]
 fn the_table_has_no_circle() {
     for (place, (name, below)) in ALLOWED.iter().enumerate() {
-        for used in *below {
-            let known = ALLOWED[..place].iter().any(|(lower, _)| lower == used);
+        for used in below.split(' ').filter(|used| !used.is_empty()) {
+            let known = ALLOWED[..place].iter().any(|(lower, _)| *lower == used);
             assert!(
                 known,
                 "`{name}` uses `{used}`, which does not stand below it"

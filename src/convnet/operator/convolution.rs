@@ -203,12 +203,12 @@ impl Convolution {
 
     /// The same for `size` windows that begin with the input.
     pub fn part(&self, size: [usize; 2]) -> Self {
-        let windows = [0, 1].map(|d| self.windows[d].first(size[d]));
-        let [height, width] = windows.map(|one| one.span());
+        let (windows, [input, output]) =
+            Windows::part(self.windows, [self.input[1], self.output[1]], size);
         Self {
             windows,
-            input: vec![1, self.input[1], height, width],
-            output: vec![1, self.output[1], size[0], size[1]],
+            input,
+            output,
             ..self.clone()
         }
     }

@@ -52,6 +52,19 @@ impl Windows {
         }
     }
 
+    /// `size` windows of the kind along rows and columns that begin with the input, and the shapes of input and
+    /// output, of so many channels, that they go between.
+    pub fn part(
+        windows: [Self; 2],
+        channels: [usize; 2],
+        size: [usize; 2],
+    ) -> ([Self; 2], [Vec<usize>; 2]) {
+        let windows = [0, 1].map(|d| windows[d].first(size[d]));
+        let shape = |k: usize, [height, width]: [usize; 2]| vec![1, channels[k], height, width];
+        let input = shape(0, windows.map(|one| one.span()));
+        (windows, [input, shape(1, size)])
+    }
+
     /// The elements from which the windows `(first, last)` are made.
     pub fn region(&self, (first, last): (i64, i64)) -> (i64, i64) {
         let start = |window| window * self.stride as i64 - self.begin as i64;

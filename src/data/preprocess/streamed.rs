@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Area, Plane, Prepare, Preprocess, Undo};
 use crate::Result;
 use crate::data::window::{gaussian, statistics};
-use crate::data::{Image, Raster};
+use crate::data::{Image, Raster, windows};
 
 /// Rows and columns of the windows in which an image is looked over.
 const SIDE: usize = 512;
@@ -88,19 +88,12 @@ impl Streamed {
     /// window those are that are meant.
     fn windows(&self, reach: usize, mut visit: impl FnMut(&Image, Area)) -> Result<()> {
         let [_, height, width] = self.raster.shape();
-        let spans = |side: usize| {
-            (0..side)
-                .step_by(SIDE)
-                .map(move |at| at..(at + SIDE).min(side))
-        };
-        for rows in spans(height) {
-            for columns in spans(width) {
-                let size = [rows.len(), columns.len()];
-                let (rows, top) = around(rows.clone(), reach, height);
-                let (columns, left) = around(columns, reach, width);
-                let corner = [top, left];
-                visit(&self.raster.read(rows, columns)?, Area { corner, size });
-            }
+        for [rows, columns] in windows([height, width], SIDE) {
+            let size = [rows.len(), columns.len()];
+            let (rows, top) = around(rows, reach, height);
+            let (columns, left) = around(columns, reach, width);
+            let corner = [top, left];
+            visit(&self.raster.read(rows, columns)?, Area { corner, size });
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::arrays::{self, Bundle};
 use crate::data::Image;
 use crate::data::warp::{Affine, warp};
 use crate::error::{Error, Result};
+use crate::named::named;
 use crate::picture::{self, Axes, Panel, Series};
 use crate::report::{Cell, Format, Results, Table};
 use crate::task::{Callback, Event};
@@ -55,19 +56,13 @@ pub enum Change {
     Rotation,
 }
 
+named!("change", Change {
+    Translation = "translation",
+    Scaling = "scaling",
+    Rotation = "rotation",
+});
+
 impl Change {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Translation, Self::Scaling, Self::Rotation];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Translation => "translation",
-            Self::Scaling => "scaling",
-            Self::Rotation => "rotation",
-        }
-    }
-
     fn axis(self) -> &'static str {
         match self {
             Self::Translation => "moved down, in pixels",

@@ -10,6 +10,7 @@ use super::{Ready, classify};
 use crate::convnet::{Keep, Layer, Strongest, Walk, ravel, signals};
 use crate::data::{Image, resize};
 use crate::error::{Error, Result};
+use crate::named::named;
 use crate::report::{Page, Results};
 use crate::task::{Callback, Event};
 
@@ -26,20 +27,11 @@ pub enum Fill {
     Blur,
 }
 
-impl std::str::FromStr for Fill {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "grey" => Ok(Self::Grey),
-            "mean" => Ok(Self::Mean),
-            "blur" => Ok(Self::Blur),
-            _ => Err(Error::Config(format!(
-                "nothing can be covered with `{name}`: choose grey, mean or blur"
-            ))),
-        }
-    }
-}
+named!("cover", Fill {
+    Grey = "grey",
+    Mean = "mean",
+    Blur = "blur",
+});
 
 /// How much smaller a picture is made, and large again, to blur it.
 const BLUR: usize = 16;

@@ -12,6 +12,7 @@ use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel, signals};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::files::file_name;
+use crate::named::named;
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
 use crate::task::{Callback, Event};
@@ -27,19 +28,10 @@ pub enum Start {
     One,
 }
 
-impl std::str::FromStr for Start {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "activation" => Ok(Self::Activation),
-            "one" => Ok(Self::One),
-            _ => Err(Error::Config(format!(
-                "a signal cannot start with `{name}`: choose activation or one"
-            ))),
-        }
-    }
-}
+named!("start of a signal", Start {
+    Activation = "activation",
+    One = "one",
+});
 
 /// Which unit goes back, and how.
 #[derive(Clone, Debug, Default)]

@@ -6,29 +6,6 @@ use crate::arrays::Bundle;
 use crate::store::CheckpointSelector;
 use crate::task::test_runs;
 
-const ADAPTIVE: &str = "
-    [preprocess]
-    kind = \"contrast-normalize\"
-    [data]
-    colour = false
-    sample_count = 2
-    sample_size = 24
-    [train]
-    form = \"adaptive\"
-    solver = \"ista\"
-    steps = 5
-    [[layer]]
-    maps = 4
-    size = 3
-    pool = [2, 2, 2]
-    sparsity = { of_max = 0.1 }
-    epochs = 1
-    [[layer]]
-    maps = 5
-    size = 3
-    sparsity = { of_max = 0.1 }
-    epochs = 1";
-
 fn source(run: &Path, layers: &[&str], projections: usize) -> Result<MapSource> {
     let options = MapOptions {
         from: Wanted::Run {
@@ -49,7 +26,7 @@ fn source(run: &Path, layers: &[&str], projections: usize) -> Result<MapSource> 
 #[test]
 fn projections_of_all_activations_add_up() {
     let folder = tempfile::tempdir().unwrap();
-    let run = test_runs::learn(ADAPTIVE, folder.path());
+    let run = test_runs::learn(test_runs::ADAPTIVE, folder.path());
     let image = folder.path().join("photos/one.png");
     test_runs::image(&image, 3, 24);
     let all = source(&run, &["1"], usize::MAX).unwrap();
@@ -100,7 +77,7 @@ fn projections_of_all_activations_add_up() {
 #[test]
 fn one_layer_has_nothing_to_project_from() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, _) = ADAPTIVE.rsplit_once("[[layer]]").unwrap();
+    let (first, _) = test_runs::ADAPTIVE.rsplit_once("[[layer]]").unwrap();
     let run = test_runs::learn(&first.replace("pool = [2, 2, 2]", ""), folder.path());
     let error = source(&run, &[], 3).err().expect("refused").to_string();
     assert!(error.contains("layer above"), "{error}");

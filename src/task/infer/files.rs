@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::{fmt, fs};
 
 use serde::Deserialize;
 
@@ -14,6 +13,7 @@ use super::{Coder, Options};
 use crate::backend::is_cpu;
 use crate::data::{array_file, folder};
 use crate::error::{Error, Result};
+use crate::named::named;
 use crate::report::{Results, record};
 use crate::run::{Free, Work, all_usable, flat_images};
 use crate::task::{Callback, Event, tell_found};
@@ -30,50 +30,16 @@ pub enum MapsFormat {
     None,
 }
 
+named!("format for maps", MapsFormat {
+    Npz = "npz",
+    Safetensors = "safetensors",
+    None = "none",
+});
+
 impl MapsFormat {
     /// The ending of the file, if there is to be one.
     fn ending(self) -> Option<&'static str> {
-        match self {
-            Self::Npz => Some("npz"),
-            Self::Safetensors => Some("safetensors"),
-            Self::None => None,
-        }
-    }
-}
-
-impl fmt::Display for MapsFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.ending().unwrap_or("none"))
-    }
-}
-
-impl FromStr for MapsFormat {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let all = [Self::Npz, Self::Safetensors, Self::None];
-        all.into_iter()
-            .find(|format| format.to_string() == name)
-            .ok_or_else(|| {
-                Error::Config(format!(
-                    "there is no format '{name}' for maps; choose npz, safetensors or none"
-                ))
-            })
-    }
-}
-
-impl Job {
-    /// The name of a result that has this in place of the ending of the picture.
-    pub fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = OsString::from(self.picture.with_extension(""));
-        name.push(ending);
-        name.into()
-    }
-
-    /// All results.
-    fn results(&self) -> impl Iterator<Item = &PathBuf> {
-        let more = self.maps.iter().chain(&self.reconstruction);
-        more.chain([&self.picture])
+        (self != Self::None).then(|| self.name())
     }
 }
 
@@ -94,6 +60,21 @@ pub(super) struct Job {
     pub crc32: u32,
     /// Their `[channels, height, width]`.
     pub shape: [usize; 3],
+}
+
+impl Job {
+    /// The name of a result that has this in place of the ending of the picture.
+    pub fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = OsString::from(self.picture.with_extension(""));
+        name.push(ending);
+        name.into()
+    }
+
+    /// All results.
+    fn results(&self) -> impl Iterator<Item = &PathBuf> {
+        let more = self.maps.iter().chain(&self.reconstruction);
+        more.chain([&self.picture])
+    }
 }
 
 /// What an earlier call wrote down.
@@ -212,9 +193,6 @@ pub(super) fn plan(
         ));
     }
     if !options.force {
-        let tops = coder.encoder.stages.iter();
-        let tops = tops.map(|stage| stage.layers.end - 1).collect();
-        let written = options.maps_format != MapsFormat::None;
         let part = |[channels, height, width]: [usize; 3]| match tile {
             Some(tile) => [channels, height.min(tile), width.min(tile)],
             None => [channels, height, width],
@@ -222,7 +200,7 @@ pub(super) fn plan(
         let shapes: Vec<_> = jobs.iter().map(|job| part(job.shape)).collect();
         let free = Free::here(is_cpu(coder.device), &options.out);
         let scaled = tile.is_none() && !jobs.iter().any(|job| job.is_array);
-        Work::coding(coder.state, tops, written).check(&shapes, free, scaled)?;
+        work(options, coder).check(&shapes, free, scaled)?;
     }
     let results = claim(options, &jobs, options.overwrite || goes_on)?;
     Ok(Plan {
@@ -326,6 +304,13 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
             }
         })
         .collect()
+}
+
+/// What coding takes.
+pub(super) fn work(options: &Options, coder: &Coder) -> Work {
+    let tops = coder.encoder.stages.iter();
+    let tops = tops.map(|stage| stage.layers.end - 1).collect();
+    Work::coding(coder.state, tops, options.maps_format != MapsFormat::None)
 }
 
 /// No result may be there already; and even to overwrite them, none may be one of the images.

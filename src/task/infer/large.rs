@@ -13,13 +13,13 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use self::coding::Coding;
-use super::files::{Job, Plan, plan};
+use super::files::{Job, Plan, plan, work};
 use super::report::{Failure, Report};
-use super::{Coder, MapsFormat, Options};
+use super::{Coder, Options};
 use crate::data::{Rows, array_file, survey};
 use crate::error::{Error, Result};
 use crate::model::Boundary;
-use crate::run::{Free, Run, Work};
+use crate::run::{Free, Run};
 use crate::solve::SolverName;
 use crate::task::{Callback, Event};
 
@@ -39,10 +39,6 @@ fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
         };
     }
     let automatic = !options.force
-        && options.shard.is_none()
-        && options
-            .solver
-            .is_none_or(|name| name == SolverName::CoordinateDescent)
         && options.images.is_file()
         && array_file(&options.images).is_none()
         && complaint(options, coder).is_none();
@@ -52,13 +48,8 @@ fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
     let Some([height, width]) = rows.map(|rows| rows.size()) else {
         return Ok(None);
     };
-    if coder
-        .state
-        .config
-        .data
-        .max_side
-        .is_some_and(|most| height.max(width) > most)
-    {
+    let max_side = coder.state.config.data.max_side;
+    if max_side.is_some_and(|most| height.max(width) > most) {
         return Ok(None);
     }
     let free = Free::here(true, &options.out).memory;
@@ -104,16 +95,6 @@ fn complaint(options: &Options, coder: &Coder) -> Option<&'static str> {
     )
 }
 
-fn work(options: &Options, coder: &Coder) -> Work {
-    let tops = coder
-        .encoder
-        .stages
-        .iter()
-        .map(|stage| stage.layers.end - 1);
-    let written = options.maps_format != MapsFormat::None;
-    Work::coding(coder.state, tops.collect(), written)
-}
-
 /// Codes all images in tiles, where that is asked for or needed; see [`super::run`].
 ///
 /// ```text
@@ -157,13 +138,8 @@ fn code(
     let look = |job: &mut Job| {
         let seen = survey(&job.image, coder.state.config.data.planes(), None)?;
         let longer = seen.shape[1].max(seen.shape[2]);
-        if let Some(most) = coder
-            .state
-            .config
-            .data
-            .max_side
-            .filter(|&most| longer > most)
-        {
+        let max_side = coder.state.config.data.max_side;
+        if let Some(most) = max_side.filter(|&most| longer > most) {
             return Err(Error::Input(format!(
                 "{} has {longer} pixels along its longer side and is to be scaled down to {most}, which is not done \
                  in tiles; raise that limit",

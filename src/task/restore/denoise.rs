@@ -139,12 +139,11 @@ pub(super) fn denoise_above(
     if let Some(large) = large.transpose()?.flatten() {
         return denoise_large(options.noise, filters, large, report, callback);
     }
-    let headers = HEADERS;
     each(
         &options.files,
         None,
         report,
-        headers,
+        HEADERS,
         callback,
         &mut |image, steps| one(options, &filters, image, steps),
     )
@@ -165,28 +164,20 @@ fn one(
     };
     match options.noise {
         Noise::White { sigma } => {
-            let sigma = match sigma {
-                Some(sigma) => sigma,
-                None => told_sigma(estimate_sigma(image)?, &steps.name, steps.callback),
-            };
-            let image = match sigma < LEAST {
-                true => image.clone(),
-                false => coded(image, sigma / LEVELS, steps)?,
-            };
+            let estimate = || estimate_sigma(image);
+            let sigma = known_sigma(sigma, estimate, &steps.name, steps.callback)?;
+            let noise = Noise::White { sigma: Some(sigma) };
             Ok(Restored {
-                image,
+                image: without(noise, image, |image, sigma| coded(image, sigma, steps))?,
                 sigma: Some(sigma),
                 missing: None,
             })
         }
-        Noise::Poisson { peak } => {
-            let even = coded(&anscombe(image, peak)?, 1.0, steps)?;
-            Ok(Restored {
-                image: anscombe_mean(&even, peak)?,
-                sigma: None,
-                missing: None,
-            })
-        }
+        noise @ Noise::Poisson { .. } => Ok(Restored {
+            image: without(noise, image, |image, sigma| coded(image, sigma, steps))?,
+            sigma: None,
+            missing: None,
+        }),
         Noise::Impulse => {
             let found = impulses(image);
             let missing = found.iter().filter(|found| **found).count();
@@ -203,15 +194,41 @@ fn one(
     }
 }
 
-/// In grey levels, the deviation that was estimated.
-fn told_sigma(sigma: f64, name: &str, callback: &mut dyn Callback<Event>) -> f64 {
-    let sigma = LEVELS * sigma;
-    let none = match sigma < LEAST {
-        true => ", which is no noise to take away; it is left as it is",
-        false => ", by the least eigenvalues of patches",
+/// In grey levels, the deviation that was given or is estimated; tells the latter, and one that is none.
+fn known_sigma(
+    given: Option<f64>,
+    estimate: impl FnOnce() -> Result<f64>,
+    name: &str,
+    callback: &mut dyn Callback<Event>,
+) -> Result<f64> {
+    let mut tell = |text: String| callback.event(Event::Note(format!("{name}: sigma {text}")));
+    let sigma = match given {
+        Some(sigma) => sigma,
+        None => {
+            let sigma = LEVELS * estimate()?;
+            tell(format!("{sigma:.2}, by the least eigenvalues of patches"));
+            sigma
+        }
     };
-    callback.event(Event::Note(format!("{name}: sigma {sigma:.2}{none}")));
-    sigma
+    if sigma < LEAST {
+        tell(format!(
+            "{sigma:.2} is no noise to take away; it is left as it is"
+        ));
+    }
+    Ok(sigma)
+}
+
+/// White noise of a known deviation, and that of counts, taken away by what takes white noise away.
+fn without(
+    noise: Noise,
+    image: &Image,
+    denoise: impl FnOnce(&Image, f64) -> Result<Image>,
+) -> Result<Image> {
+    match noise {
+        Noise::White { sigma: Some(sigma) } if sigma >= LEAST => denoise(image, sigma / LEVELS),
+        Noise::Poisson { peak } => anscombe_mean(&denoise(&anscombe(image, peak)?, 1.0)?, peak),
+        Noise::White { .. } | Noise::Impulse => Ok(image.clone()),
+    }
 }
 
 /// White noise and that of counts, in a picture that is never whole in memory.
@@ -223,26 +240,22 @@ fn denoise_large(
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     let denoiser = Denoiser::new(filters);
-    let noise = match noise {
-        Noise::White { sigma: None } => Noise::White {
-            sigma: Some(told_sigma(large.sigma()?, &large.name(), callback)),
-        },
-        known => known,
+    let sigma = match noise {
+        Noise::White { sigma } => {
+            let name = large.name();
+            Some(known_sigma(sigma, || large.sigma(), &name, callback)?)
+        }
+        Noise::Poisson { .. } | Noise::Impulse => None,
+    };
+    let noise = match sigma {
+        Some(_) => Noise::White { sigma },
+        None => noise,
     };
     let around = |kept, side| denoiser.around(kept, side);
-    let restore = |window: &Image| match noise {
-        Noise::White { sigma: Some(sigma) } if sigma >= LEAST => {
-            denoiser.denoise(window, sigma / LEVELS, &mut ())
-        }
-        Noise::Poisson { peak } => {
-            let even = denoiser.denoise(&anscombe(window, peak)?, 1.0, &mut ())?;
-            anscombe_mean(&even, peak)
-        }
-        _ => Ok(window.clone()),
-    };
-    let sigma = match noise {
-        Noise::White { sigma } => sigma,
-        _ => None,
+    let restore = |window: &Image| {
+        without(noise, window, |image, sigma| {
+            denoiser.denoise(image, sigma, &mut ())
+        })
     };
     large.restore(&around, &restore, sigma, HEADERS, report, callback)
 }

@@ -9,7 +9,7 @@ use super::Files;
 use super::files::{Job, SHOWN, compare, job_of_file};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
-use crate::data::{Errors, Image, Raster, Rows, resize::crop, survey};
+use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
 use crate::error::{Error, Result};
 use crate::files::{self, file_name};
 use crate::picture::save_png_rows;
@@ -87,35 +87,28 @@ impl Large {
     ) -> Result<Report> {
         let shape @ [channels, height, width] = self.image.shape();
         let out = Raster::create(&self.scratch.0.join("restored"), shape)?;
-        let spans = |side: usize| {
-            (0..side)
-                .step_by(SIDE)
-                .map(move |k| k..(k + SIDE).min(side))
-        };
         let (started, mut done) = (Instant::now(), 0);
         report.images = 1;
-        for rows in spans(height) {
-            for columns in spans(width) {
-                if callback.interrupted() {
-                    report.interrupted = true;
-                    return Ok(report);
-                }
-                let [tall, wide] = [around(rows.clone(), height), around(columns.clone(), width)];
-                let corner = [rows.start - tall.start, columns.start - wide.start];
-                let restored = restore(&self.image.read(tall, wide)?)?;
-                let mut kept = crop(&restored, corner, [rows.len(), columns.len()]);
-                // As the file will hold them.
-                for v in &mut kept.values {
-                    *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
-                }
-                out.write(rows.start, columns.start, &kept)?;
-                done += 1;
-                callback.event(Event::Item {
-                    name: self.name(),
-                    done,
-                    of: height.div_ceil(SIDE) * width.div_ceil(SIDE),
-                });
+        for [rows, columns] in windows([height, width], SIDE) {
+            if callback.interrupted() {
+                report.interrupted = true;
+                return Ok(report);
             }
+            let [tall, wide] = [around(rows.clone(), height), around(columns.clone(), width)];
+            let corner = [rows.start - tall.start, columns.start - wide.start];
+            let restored = restore(&self.image.read(tall, wide)?)?;
+            let mut kept = crop(&restored, corner, [rows.len(), columns.len()]);
+            // As the file will hold them.
+            for v in &mut kept.values {
+                *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+            }
+            out.write(rows.start, columns.start, &kept)?;
+            done += 1;
+            callback.event(Event::Item {
+                name: self.name(),
+                done,
+                of: height.div_ceil(SIDE) * width.div_ceil(SIDE),
+            });
         }
         let seconds = started.elapsed().as_secs_f64();
         let corner = [height, width].map(|side| (side - side.min(SHOWN)) / 2);
@@ -166,8 +159,7 @@ fn fidelity(clean: &Raster, other: &Raster) -> Result<Fidelity> {
     const ROWS: usize = 16;
     let [_, height, width] = clean.shape();
     let mut errors = Errors::default();
-    for top in (0..height).step_by(ROWS) {
-        let rows = top..(top + ROWS).min(height);
+    for rows in spans(height, ROWS) {
         errors.add(
             &clean.read(rows.clone(), 0..width)?,
             &other.read(rows, 0..width)?,

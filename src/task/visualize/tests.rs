@@ -226,33 +226,9 @@ fn what_cannot_be_drawn_is_told_before_anything_is() {
     assert!(!path.join(PICTURES).exists());
 }
 
-const ADAPTIVE: &str = "
-    [preprocess]
-    kind = \"contrast-normalize\"
-    [data]
-    sample_count = 3
-    sample_size = 24
-    [train]
-    form = \"adaptive\"
-    solver = \"ista\"
-    batch = 2
-    steps = 5
-    [[layer]]
-    maps = 5
-    size = 3
-    pool = [2, 2, 2]
-    sparsity = { of_max = 0.1 }
-    epochs = 1
-    [[layer]]
-    maps = 6
-    size = 3
-    pool = [3, 2, 1]
-    sparsity = { of_max = 0.1 }
-    epochs = 1";
-
 #[test]
 fn a_pooled_run_is_drawn_by_its_parts() {
-    let (folder, path, device) = trained(ADAPTIVE);
+    let (folder, path, device) = trained(test_runs::ADAPTIVE);
     let report = super::run(&Options::new(&path), &device, &mut ()).unwrap();
     let wanted = [
         "curves.png",

@@ -8,7 +8,7 @@ use super::folder::{TileFolder, begin};
 use super::small::Small;
 use super::source::{Maps, Pixels};
 use crate::arrays::{self, Array, Bundle};
-use crate::data::{Errors, Image, Raster, Streamed, survey};
+use crate::data::{Errors, Image, Raster, Streamed, survey, windows};
 use crate::error::{Error, Result};
 use crate::model::{Boundary, Layer};
 use crate::picture::save_png_rows;
@@ -163,38 +163,31 @@ impl Coding<'_> {
         let out = written.then(|| Raster::create(&out, shape)).transpose()?;
         let (mut small, mut small_x) = (Small::new(shape), Small::new(shape));
         let (mut ratio, mut pixels) = (Errors::default(), Errors::default());
-        let spans = |side: usize| {
-            (0..side)
-                .step_by(self.tile)
-                .map(move |k| k..(k + self.tile).min(side))
-        };
-        for rows in spans(shape[1]) {
-            for columns in spans(shape[2]) {
-                if observer.interrupted() {
-                    return Ok(None);
-                }
-                // The first element that touches a pixel lies so far before it.
-                let corner = [rows.start, columns.start];
-                let first = [0, 1]
-                    .map(|d| corner[d] as isize - boundary.first(taps[d]) + 1 - taps[d] as isize);
-                let len = [rows.len() + taps[0] - 1, columns.len() + taps[1] - 1];
-                let maps = tiles.window(solved.sweeps, first, len)?;
-                let planes: Tensor<4> = stack.synthesize(maps);
-                let planes = to_image(&planes, 0)?;
-                let (prepared, undo) = image.window(rows.clone(), columns.clone())?;
-                ratio.add(&prepared, &planes);
-                let [y, x] = [undo.invert(&prepared)?, undo.invert(&planes)?];
-                pixels.add(&y, &x);
-                small.add(corner, &y);
-                small_x.add(corner, &x);
-                if let Some(out) = &out {
-                    out.write(corner[0], corner[1], &x)?;
-                }
+        for [rows, columns] in windows([shape[1], shape[2]], self.tile) {
+            if observer.interrupted() {
+                return Ok(None);
+            }
+            // The first element that touches a pixel lies so far before it.
+            let corner = [rows.start, columns.start];
+            let first =
+                [0, 1].map(|d| corner[d] as isize - boundary.first(taps[d]) + 1 - taps[d] as isize);
+            let len = [rows.len() + taps[0] - 1, columns.len() + taps[1] - 1];
+            let maps = tiles.window(solved.sweeps, first, len)?;
+            let planes: Tensor<4> = stack.synthesize(maps);
+            let planes = to_image(&planes, 0)?;
+            let (prepared, undo) = image.window(rows.clone(), columns.clone())?;
+            ratio.add(&prepared, &planes);
+            let [y, x] = [undo.invert(&prepared)?, undo.invert(&planes)?];
+            pixels.add(&y, &x);
+            small.add(corner, &y);
+            small_x.add(corner, &x);
+            if let Some(out) = &out {
+                out.write(corner[0], corner[1], &x)?;
             }
         }
-        if let Some(out) = out {
-            let path = self.results.path(self.job.beside("-reconstruction.png"))?;
-            self.results.mark(&self.job.beside("-reconstruction.png"))?;
+        if let (Some(out), Some(name)) = (out, &self.job.reconstruction) {
+            let path = self.results.path(name)?;
+            self.results.mark(name)?;
             save_png_rows(&path, shape, |rows| out.read(rows, 0..shape[2]))?;
         }
         let original = small.mean();

@@ -13,6 +13,7 @@ use crate::data::folder as pictures;
 use crate::group::{Group, threads};
 use crate::solve::Limits;
 use crate::store::CheckpointSelector;
+use crate::task::infer::MapsFormat;
 use crate::task::infer::Row;
 use crate::task::infer::run;
 use crate::task::test_runs;
