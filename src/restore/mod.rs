@@ -26,4 +26,4 @@ pub use interpolate::interpolate;
 pub use noise::{anscombe, anscombe_mean, estimate_sigma, estimate_sigma_by_rows, impulses};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
