@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use super::train;
+use super::{Callback, Event, train};
 use crate::config::Config;
 use crate::data::scenes;
 use crate::group::Group;
@@ -53,6 +53,20 @@ pub(super) fn learn(config: &str, folder: &Path) -> PathBuf {
     let (device, alone) = (Device::flex(), Group::alone());
     train::start(config, &path, &device, false, &alone, &mut ()).unwrap();
     path
+}
+
+/// Asks to stop after so many items.
+pub(super) struct Impatient(pub usize);
+
+impl Callback<Event> for Impatient {
+    fn event(&mut self, event: Event) {
+        let one = usize::from(matches!(event, Event::Item { .. }));
+        self.0 = self.0.saturating_sub(one);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// Writes a sample scene as a PNG file, with the folders above it.

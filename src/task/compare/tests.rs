@@ -33,15 +33,6 @@ fn row<'a>(report: &'a Report, name: &str) -> &'a Row {
     report.rows.iter().find(|row| row.name == name).unwrap()
 }
 
-/// Stops the task at once.
-struct Impatient;
-
-impl Callback<Event> for Impatient {
-    fn interrupted(&self) -> bool {
-        true
-    }
-}
-
 #[test]
 fn fista_ends_nearest_to_the_certified_optimum_and_the_published_schedule_far_above() {
     let folder = tempfile::tempdir().unwrap();
@@ -192,7 +183,7 @@ fn an_interruption_ends_it_early_with_a_report() {
     let folder = tempfile::tempdir().unwrap();
     for what in [Mode::Coding, Mode::Learning] {
         let options = options(what, &folder);
-        let report = run(&options, &device(), &mut Impatient).unwrap();
+        let report = run(&options, &device(), &mut test_runs::Impatient(0)).unwrap();
         assert!(report.interrupted && report.rows.is_empty());
         assert!(report.to_string().contains("interrupted"));
     }

@@ -16,7 +16,7 @@ use crate::convnet::proto::{
 use crate::convnet::{Changes, Model, Preset, Unit, Walk};
 use crate::data::Image;
 use crate::picture::save_png;
-use crate::task::{Callback, Event};
+use crate::task::test_runs::Impatient;
 
 const SIDE: usize = 16;
 
@@ -241,12 +241,6 @@ fn occlusion_is_the_model_on_pictures_with_a_hole() {
 
 #[test]
 fn occlusion_refuses_what_does_not_exist_and_stops_when_asked() {
-    struct Impatient;
-    impl Callback<Event> for Impatient {
-        fn interrupted(&self) -> bool {
-            true
-        }
-    }
     let fixture = Fixture::new();
     let run = |change: &dyn Fn(&mut occlusion::Options)| {
         let mut options = occlusion_options(&fixture);
@@ -267,7 +261,7 @@ fn occlusion_refuses_what_does_not_exist_and_stops_when_asked() {
     let stopped = occlusion::run(
         &occlusion_options(&fixture),
         &fixture.device,
-        &mut Impatient,
+        &mut Impatient(0),
     );
     assert!(stopped.unwrap().is_none());
     assert!(!fixture.path("out/table.csv").exists());
@@ -359,6 +353,7 @@ fn invariance_tells_how_far_features_move() {
     assert_eq!(report.layers.len(), 2);
     assert_eq!(report.rows.len(), 2 * (13 + 9 + 36));
     let ready = fixture.ready();
+    let (mut unchanged, mut gone) = (0, 0);
     for row in &report.rows {
         let looked = &report.images[row.image];
         let none = if row.change == invariance::Change::Scaling {
@@ -369,6 +364,7 @@ fn invariance_tells_how_far_features_move() {
         if row.amount == none {
             assert_eq!(row.distances, [0.0, 0.0]);
             close(row.probability.into(), looked.probability.into());
+            unchanged += 1;
         }
         // Moved out of sight: zeros are left.
         if row.change == invariance::Change::Translation && row.amount >= SIDE as f64 {
@@ -376,8 +372,11 @@ fn invariance_tells_how_far_features_move() {
             let (_, probabilities) = by_hand(&ready, "r1", &nothing);
             close(row.probability.into(), probabilities[looked.class]);
             assert_eq!(row.distances, [1.0, 1.0], "without biases nothing is left");
+            gone += 1;
         }
     }
+    // Of two images: no change of three kinds, and 20 to 60 pixels to the right.
+    assert_eq!((unchanged, gone), (2 * 3, 2 * 5));
     assert!(fixture.path("out/invariance.png").exists());
 }
 

@@ -8,35 +8,14 @@ use tempfile::TempDir;
 
 use super::{Options, Report, Shard, merge, run};
 use crate::error::Result;
-use crate::group::Group;
-use crate::solve::{Limits, SolverName};
-use crate::store::CheckpointSelector;
-use crate::task::{Callback, Event, infer::MapsFormat, test_runs};
+use crate::task::test_runs::{self, Impatient};
 
 const NAMES: [&str; 5] = ["a.png", "b.png", "c.png", "sub/d.png", "z.png"];
 
 fn options(folder: &Path, shard: Option<Shard>) -> Options {
-    Options {
-        checkpoint: folder.join("run"),
-        which: CheckpointSelector::Last,
-        images: folder.join("images"),
-        exclude: Vec::new(),
-        tile: None,
-        group: Group::alone(),
-        shard,
-        out: folder.join("out"),
-        solver: Some(SolverName::Fista),
-        joint: false,
-        anomaly: false,
-        max_side: None,
-        limits: Limits {
-            steps: 10,
-            ..Limits::default()
-        },
-        maps_format: MapsFormat::Npz,
-        overwrite: false,
-        force: false,
-    }
+    let mut options = super::tests::options(folder);
+    (options.shard, options.limits.steps) = (shard, 10);
+    options
 }
 
 fn infer(options: &Options) -> Result<Report> {
@@ -119,15 +98,6 @@ fn the_table_of_three_shards_is_that_of_one_call() {
 
 #[test]
 fn shards_go_on_where_they_stopped_and_do_not_mix() {
-    struct Impatient(bool);
-    impl Callback<Event> for Impatient {
-        fn event(&mut self, event: Event) {
-            self.0 |= matches!(event, Event::Item { .. });
-        }
-        fn interrupted(&self) -> bool {
-            self.0
-        }
-    }
     let folder = prepared();
     let folder = folder.path();
     let out = folder.join("out");
@@ -135,7 +105,7 @@ fn shards_go_on_where_they_stopped_and_do_not_mix() {
     fs::create_dir_all(&out).unwrap();
     no_shards(merge(&out, false).unwrap_err().to_string());
     let [first, second] = [1, 2].map(|number| options(folder, Shard::new(number, 2).ok()));
-    let cut = run(&first, &Device::flex(), &mut Impatient(false)).unwrap();
+    let cut = run(&first, &Device::flex(), &mut Impatient(1)).unwrap();
     assert!(cut.interrupted && cut.rows.len() == 2);
     infer(&second).unwrap();
     let error = merge(&out, false).unwrap_err().to_string();

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::arrays::Array;
 use crate::data::folder;
-use crate::task::test_runs;
+use crate::task::test_runs::{self, Impatient};
 
-fn options(folder: &Path) -> Options {
+pub(super) fn options(folder: &Path) -> Options {
     Options {
         checkpoint: folder.join("run"),
         which: CheckpointSelector::Last,
@@ -284,16 +284,6 @@ fn an_image_that_fails_leaves_the_others_done() {
 
 #[test]
 fn a_later_call_goes_on_where_one_was_interrupted() {
-    /// Stops after so many images.
-    struct Impatient(usize);
-    impl Callback<Event> for Impatient {
-        fn event(&mut self, event: Event) {
-            self.0 -= usize::from(matches!(event, Event::Item { .. }));
-        }
-        fn interrupted(&self) -> bool {
-            self.0 == 0
-        }
-    }
     let folder = TempDir::new().unwrap();
     test_runs::run(folder.path(), "");
     let mut options = options(folder.path());
@@ -401,16 +391,6 @@ fn one_failing_image_does_not_lose_the_others() {
 
 #[test]
 fn an_interruption_drops_the_image_in_work() {
-    /// Waits for so many images.
-    struct Impatient(usize);
-    impl Callback<Event> for Impatient {
-        fn event(&mut self, _: Event) {
-            self.0 -= 1;
-        }
-        fn interrupted(&self) -> bool {
-            self.0 == 0
-        }
-    }
     let folder = TempDir::new().unwrap();
     test_runs::run(folder.path(), "");
     let mut options = options(folder.path());

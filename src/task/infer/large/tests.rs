@@ -10,36 +10,23 @@ use tempfile::TempDir;
 use super::*;
 use crate::arrays;
 use crate::data::folder as pictures;
-use crate::group::{Group, threads};
+use crate::group::threads;
 use crate::solve::Limits;
-use crate::store::CheckpointSelector;
-use crate::task::infer::MapsFormat;
 use crate::task::infer::Row;
 use crate::task::infer::run;
 use crate::task::test_runs;
 
 fn options(folder: &Path, tile: Option<usize>) -> Options {
     Options {
-        checkpoint: folder.join("run"),
-        which: CheckpointSelector::Last,
-        images: folder.join("images"),
-        exclude: Vec::new(),
         tile,
-        group: Group::alone(),
-        shard: None,
         out: folder.join(format!("out{}", tile.unwrap_or(0))),
         solver: Some(SolverName::CoordinateDescent),
-        joint: false,
-        max_side: None,
         limits: Limits {
             gap: Some(1e-4),
             every: 2,
             ..Limits::default()
         },
-        maps_format: MapsFormat::Npz,
-        anomaly: false,
-        overwrite: false,
-        force: false,
+        ..super::super::tests::options(folder)
     }
 }
 
