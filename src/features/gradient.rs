@@ -50,6 +50,31 @@ mod tests {
     use crate::data::scenes;
 
     #[test]
+    fn each_orientation_has_its_plane_and_those_between_share() {
+        let tilt = std::f32::consts::FRAC_PI_8.tan();
+        for ([x, y], shares) in [
+            ([1.0, 1.0], &[(1, 1.0)][..]),
+            ([0.0, 1.0], &[(2, 1.0)]),
+            ([-1.0, -1.0], &[(5, 1.0)]),
+            ([1.0, tilt], &[(0, 0.5), (1, 0.5)]),
+            ([1.0, -tilt], &[(7, 0.5), (0, 0.5)]),
+        ] {
+            let mut ramp = Image::zeros(1, 3, 3);
+            for (k, v) in ramp.values.iter_mut().enumerate() {
+                *v = 0.5 * (x * (k % 3) as f32 + y * (k / 3) as f32);
+            }
+            let planes = orientations(&ramp, 8);
+            for (plane, share) in shares {
+                let found = planes.plane(*plane)[4];
+                assert!(
+                    (found - share * x.hypot(y)).abs() < 1e-5,
+                    "{x} {y}: {found}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn all_orientations_together_are_the_magnitude() {
         let image = scenes::sample(0, 20, 3).grey();
         let planes = orientations(&image, 8);

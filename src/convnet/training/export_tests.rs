@@ -58,6 +58,7 @@ fn the_file_names_its_nodes_by_module_and_says_how_pixels_are_prepared() {
         ("deconvnet.labels", r#"["a","b","c","d"]"#),
     ];
     let prepared: Vec<_> = keys.collect();
+    assert_eq!(prepared.len(), expected.len());
     for ((key, value), (expected_key, expected)) in prepared.iter().zip(expected) {
         assert_eq!(*key, expected_key);
         let [value, expected] =
