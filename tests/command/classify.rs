@@ -8,7 +8,8 @@ use deconvnet::arrays::{self, Bundle};
 use deconvnet::data::scenes::{self, Scene};
 use deconvnet::picture::save_png;
 
-use super::support::{deconvnet, interrupted_at, run, succeeds};
+use super::skipped::skipped;
+use super::support::{deconvnet, interrupted_at, refused, run, succeeds};
 
 /// Two classes of sample scenes.
 fn photos(folder: &Path, name: &str, each: usize, seed: u64) {
@@ -161,8 +162,10 @@ fn what_was_described_before_an_interruption_is_kept() {
         .spawn()
         .unwrap();
     let (rest, output) = interrupted_at(child, "32/120").expect("nothing was reported");
-    // A fast machine may be done.
-    if output.status.code() == Some(130) {
+    if output.status.success() {
+        skipped("interruption", "the machine was done before the signal");
+    } else {
+        assert_eq!(output.status.code(), Some(130), "{rest:?}");
         let out = String::from_utf8_lossy(&output.stdout);
         assert!(out.contains("f.npz.descriptors"), "{out} {rest:?}");
         let (_, err) = succeeds(folder, &line);
@@ -269,10 +272,7 @@ fn bad_input_is_told_in_one_line() {
         ("features photos --out o.txt".into(), 2, "o.txt"),
     ] {
         let arguments: Vec<&str> = line.split_whitespace().collect();
-        let (code, _, err) = run(folder, &arguments);
-        assert_eq!(code, expected, "{line}: {err}");
-        assert!(err.contains(words), "{line} should say '{words}': {err}");
-        assert!(!err.contains("panicked"), "{err}");
+        refused(folder, &arguments, expected, &[words]);
         let _ = fs::remove_dir_all(folder.join("o"));
     }
 }

@@ -246,6 +246,7 @@ mod unix {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::skipped::skipped;
 
     fn fifo(path: &Path) {
         assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
@@ -258,8 +259,8 @@ mod unix {
         // Other systems refuse such names.
         let odd = OsStr::from_bytes(b"caf\xe9.png");
         let data = OsStr::from_bytes(b"phot\xf6s");
-        if fs::rename(folder.join("photos"), folder.join(data)).is_err() {
-            return;
+        if let Err(error) = fs::rename(folder.join("photos"), folder.join(data)) {
+            return skipped("names", error);
         }
         image(&folder.join(data).join(odd));
         let run = |line: &str, more: &[&OsStr]| {

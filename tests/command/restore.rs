@@ -7,7 +7,7 @@ use deconvnet::data::{Image, scenes};
 use deconvnet::picture::save_png;
 use serde_json::Value;
 
-use super::support::{run, succeeds};
+use super::support::{refused, succeeds};
 
 /// A scene with much noise, as it should be, and a mask.
 fn prepare(folder: &Path) {
@@ -178,14 +178,7 @@ fn what_cannot_be_done_is_told() {
         ),
     ] {
         let arguments: Vec<&str> = line.split_whitespace().collect();
-        let (got, _, err) = run(folder, &arguments);
-        assert_eq!(got, code, "{line}: {err}");
-        for word in words {
-            assert!(err.contains(word), "{line} should say '{word}': {err}");
-        }
-        assert!(
-            !err.contains("panicked") && !folder.join("o.png").exists(),
-            "{line}: {err}"
-        );
+        refused(folder, &arguments, code, words);
+        assert!(!folder.join("o.png").exists(), "{line}");
     }
 }
