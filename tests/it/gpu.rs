@@ -11,6 +11,7 @@ use deconvnet::conv::{analyze, filter_gradient, synthesize};
 use deconvnet::penalty::{self, Penalty};
 use rand::{RngExt, rngs::ChaCha8Rng};
 
+use crate::skipped::skipped;
 use crate::support::plain::Case;
 use crate::support::*;
 
@@ -26,6 +27,9 @@ fn gpus() -> Vec<Device> {
         Backend::Cuda,
     ];
     let compiled: Vec<_> = all.into_iter().filter(|b| b.compiled_in()).collect();
+    if compiled.is_empty() {
+        skipped("gpu", "no GPU backend is compiled in");
+    }
     let found = answering(&compiled).into_iter();
     found.map(|(_, device)| device).collect()
 }
@@ -352,7 +356,7 @@ fn other_types_go_through_plain_operations() {
     for device in gpus() {
         for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F16, 1e-2)] {
             if !device.supports_dtype(dtype) {
-                println!("skipped: {device:?} has no {dtype:?}");
+                skipped(&format!("{dtype:?}"), format!("{device:?} has none"));
                 continue;
             }
             let [z, f, r] = [0, 1, 2].map(|i| tensor_as(&inputs[i], shapes[i], dtype, &device));

@@ -9,7 +9,6 @@ use deconvnet::solve::{
     CodedBatch, CoordinateDescent, FilterMemory, FilterProblem, FilterStep, Fista, Learner, Limits,
     Method, OnlineStatistics, Problem, Reason, Solved, SparseBatch,
 };
-use rayon::ThreadPoolBuilder;
 
 use crate::support::scenario::{Stack, on, optimum, problem, single, zeros};
 use crate::support::*;
@@ -124,35 +123,14 @@ fn images_of_a_batch_are_solved_as_if_each_were_alone() {
 }
 
 #[test]
-fn the_number_of_threads_does_not_change_a_bit() {
-    let problem = single(&problem(Stack::Full, 3, objective(0.1, 1.0), 36));
-    let with = |threads| {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.expect("threads")
-            .install(|| bits(&run(&problem, zeros(&problem), 25).codes))
-    };
-    assert_eq!(with(1), with(5));
-}
-
-#[test]
 fn on_every_backend_it_gives_the_same_maps() {
     let problem = single(&problem(Stack::Masked, 2, objective(0.2, 1.0), 37));
     let here = run(&problem, zeros(&problem), 40);
-    for backend in [Backend::Ndarray, Backend::Wgpu] {
-        let Some(device) = device(backend) else {
-            continue;
-        };
+    for (backend, device) in answering(&[Backend::Ndarray, Backend::Wgpu]) {
         let there = on(&problem, &device);
         let solved = run(&there, zeros(&there), 40);
         assert_eq!(bits(&solved.codes), bits(&here.codes), "{backend}");
     }
-}
-
-fn device(backend: Backend) -> Option<Device> {
-    backend
-        .compiled_in()
-        .then(|| backend.device().ok())
-        .flatten()
 }
 
 #[test]
