@@ -150,7 +150,8 @@ pub fn run(arguments: Arguments) -> Result<bool> {
     let group = match &arguments.command {
         Command::Train(_) => processes::join()?,
         Command::Infer(args) if args.is_shared() => processes::join()?,
-        _ => Group::alone(),
+        Command::Backends | Command::Completions { .. } => Group::alone(),
+        _ => processes::alone()?,
     };
     // Of several processes the first tells how far all are.
     let (json, quiet) = (
