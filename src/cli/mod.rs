@@ -8,6 +8,7 @@ mod convnet;
 mod exit;
 mod export;
 mod features;
+mod given;
 mod import;
 mod infer;
 mod invert;
