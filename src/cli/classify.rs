@@ -74,7 +74,8 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
     let device = args.backend.device()?;
     if let Some(model) = &args.model {
         let progress = &mut console.progress;
-        let told = classify::predict(model, &args.inputs, &args.exclude, &device, progress)?;
+        let (inputs, exclude, force) = (&args.inputs, &args.exclude, args.force);
+        let told = classify::predict(model, inputs, exclude, force, &device, progress)?;
         console.report(&told)?;
         return Ok(!told.interrupted);
     }

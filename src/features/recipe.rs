@@ -147,6 +147,15 @@ impl Recipe {
         self.coding != Coding::None
     }
 
+    /// Numbers in the features of an image with these descriptors of its layers.
+    pub fn dimension(&self, layers: &[Descriptors]) -> usize {
+        let codes = layers.iter().map(|layer| match self.has_words() {
+            true => self.word_count,
+            false => layer.dimension,
+        });
+        self.pyramid.parts() * codes.sum::<usize>()
+    }
+
     /// The features of an image from its descriptors and the words of such, where the recipe has any:
     /// `[parts, words]`, brought to length 1 where they are the largest of codes, to sum 1 where they are sums.
     ///

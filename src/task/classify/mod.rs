@@ -145,7 +145,8 @@ fn from_images(
     let began = Instant::now();
     let kept = options.out.join(DESCRIPTORS);
     let cells = &options.recipe.cells;
-    let mut descriptions = Descriptions::open(&source, cells, &images.paths, &kept, options.force)?;
+    let mut descriptions =
+        Descriptions::open(&source, cells, &images.paths, Some(&kept), options.force)?;
     let splits = loop {
         let before = descriptions.unusable.len();
         let splits = usable(options, &images, &descriptions)?;
@@ -185,8 +186,8 @@ fn from_images(
         report.seconds.words += began.elapsed().as_secs_f64();
         let began = Instant::now();
         let vectors = |images: &[&Vec<Descriptors>]| {
-            let values = all_features(&options.recipe, &words, images);
-            let dimension = values.len() / images.len();
+            let values = all_features(&options.recipe, &words, images)?;
+            let dimension = values.len() / images.len().max(1);
             Vectors::new(values, dimension)
         };
         let material = Material::new(vectors(&training)?, vectors(&test)?, split, &images.labels);

@@ -17,17 +17,16 @@ use crate::run::Free;
 use crate::task::{Callback, Event};
 
 /// Images between two looks at the callback.
-pub(super) const CHUNK: usize = 32;
+const CHUNK: usize = 32;
 /// Marks the beginning of a file of descriptors.
 const MAGIC: &str = "deconvnet-descriptors 1 ";
 
-/// Descriptors of images, in memory and in a file.
+/// Descriptors of images, in memory and, if they are to be kept, in a file.
 pub(crate) struct Descriptions<'a> {
     source: &'a MapSource,
     cells: Cells,
     paths: Vec<PathBuf>,
-    kept: PathBuf,
-    file: File,
+    kept: Option<(PathBuf, File)>,
     force: bool,
     /// For each image the descriptors of each layer; none where it was not asked for or cannot be used.
     pub each: Vec<Option<Vec<Descriptors>>>,
@@ -36,7 +35,7 @@ pub(crate) struct Descriptions<'a> {
 }
 
 impl<'a> Descriptions<'a> {
-    /// None yet, but for those that an earlier call left in the file `kept`.
+    /// None yet, but for those that an earlier call left in the file `kept`, if there is to be one.
     ///
     /// # Errors
     /// [`Error::Io`] for the file; those of [`MapSource::put`].
@@ -44,17 +43,22 @@ impl<'a> Descriptions<'a> {
         source: &'a MapSource,
         cells: &Cells,
         paths: &[PathBuf],
-        kept: &Path,
+        kept: Option<&Path>,
         force: bool,
     ) -> Result<Self> {
         let mut each = vec![None; paths.len()];
-        let file = open(kept, &checksum(source, cells, paths)?, &mut each)?;
+        let kept = match kept {
+            Some(path) => {
+                let file = open(path, &checksum(source, cells, paths)?, &mut each)?;
+                Some((path.to_path_buf(), file))
+            }
+            None => None,
+        };
         Ok(Self {
             source,
             cells: *cells,
             paths: paths.to_vec(),
-            kept: kept.to_path_buf(),
-            file,
+            kept,
             force,
             each,
             unusable: BTreeMap::new(),
@@ -94,9 +98,9 @@ impl<'a> Descriptions<'a> {
                     }
                 }
             }
-            self.file
-                .write_all(&records)
-                .map_err(Error::io("write", &self.kept))?;
+            if let Some((path, file)) = &mut self.kept {
+                file.write_all(&records).map_err(Error::io("write", path))?;
+            }
             done += chunk.len();
             let name = "describing images".into();
             callback.event(Event::Item { name, done, of });
@@ -105,7 +109,7 @@ impl<'a> Descriptions<'a> {
             }
             if number == 0 && !self.force {
                 let each = records.len() as u64 / chunk.len() as u64;
-                fits((of - done) as u64 * each, &self.kept)?;
+                fits((of - done) as u64 * each, self.kept.as_ref())?;
             }
         }
         Ok(true)
@@ -113,9 +117,10 @@ impl<'a> Descriptions<'a> {
 }
 
 /// Stops work whose results have no room.
-fn fits(bytes: u64, kept: &Path) -> Result<()> {
-    let free = Free::here(true, kept);
-    for (what, free) in [("memory", free.memory), ("disk", free.disk)] {
+fn fits(bytes: u64, kept: Option<&(PathBuf, File)>) -> Result<()> {
+    let free = Free::here(true, kept.map_or(Path::new(""), |(path, _)| path));
+    let disk = free.disk.filter(|_| kept.is_some());
+    for (what, free) in [("memory", free.memory), ("disk", disk)] {
         if let Some(free) = free.filter(|free| *free < bytes) {
             return Err(Error::Resources {
                 message: format!(
@@ -132,7 +137,7 @@ fn fits(bytes: u64, kept: &Path) -> Result<()> {
 }
 
 /// The descriptors of an image, for each layer.
-pub(super) fn one(source: &MapSource, cells: &Cells, path: &Path) -> Result<Vec<Descriptors>> {
+fn one(source: &MapSource, cells: &Cells, path: &Path) -> Result<Vec<Descriptors>> {
     let layer = |maps: Vec<Image>| match &maps[..] {
         [maps] => cells.describe(maps),
         // A projection leaves most squares all but empty.
