@@ -82,3 +82,32 @@ fn one_layer_has_nothing_to_project_from() {
     let error = source(&run, &[], 3).err().expect("refused").to_string();
     assert!(error.contains("layer above"), "{error}");
 }
+
+#[test]
+fn each_element_lies_in_the_middle_of_what_it_stands_for() {
+    for boundary in ["valid", "circular", "zero"] {
+        let folder = tempfile::tempdir().unwrap();
+        let train = format!("solver = \"fista\"\nsteps = 2\nboundary = {boundary:?}");
+        let run = test_runs::run(folder.path(), &train);
+        let MapSource::Coded(coded) = source(&run, &["2"], 0).unwrap() else {
+            panic!("maps of a run")
+        };
+        let size = [20, 22];
+        let stack = coded.run.network.part(0..2);
+        let shape = stack.maps_shape([1, 1, size[0], size[1]]);
+        let one = alone(shape, 5 * shape[3] + 8, 1.0, &Device::flex());
+        let maps = coded.cropped(&one, 1, &Image::zeros(1, size[0], size[1]));
+        let maps = maps.unwrap();
+        assert_eq!([maps.height, maps.width], size);
+        let found = strongest(&maps.values, 1)[0];
+        let reach = stack.reach([5, 8], size);
+        for (d, at) in [found / size[1], found % size[1]].into_iter().enumerate() {
+            let twice = reach[d].start + reach[d].end - 1;
+            assert!(
+                twice.abs_diff(2 * at) <= 1,
+                "{boundary}: {at}, {:?}",
+                reach[d]
+            );
+        }
+    }
+}

@@ -6,15 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, TensorData};
-
 use super::coded::Coded;
 use super::display::signed;
 use super::gallery::Gallery;
 use super::strongest::{Search, used};
 use crate::data::{Image, resize};
 use crate::error::Result;
-use crate::model::Network;
+use crate::model::{Network, alone};
 use crate::picture::{self, MosaicOptions, Tile};
 use crate::run::{Run, to_image};
 
@@ -153,10 +151,9 @@ fn strongest(values: &[f32], sign: f32) -> Option<(usize, f32)> {
 fn project(network: &Network, pixels: &Image, place: Place) -> Result<[Image; 2]> {
     let image = [1, 1, pixels.height, pixels.width];
     let shape @ [_, _, height, width] = network.maps_shape(image);
-    let mut values = vec![0.0_f32; shape.iter().product()];
-    values[place.map * height * width + place.at] = place.value;
     let device = network.top().filters.val().device();
-    let alone = Tensor::from_data(TensorData::new(values, shape), &device);
+    let at = place.map * height * width + place.at;
+    let alone = alone(shape, at, place.value, &device);
     let projection = to_image(&network.project(alone), 0)?;
     let field = network.reach(
         [place.at / width, place.at % width],
