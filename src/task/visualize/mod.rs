@@ -5,7 +5,7 @@
 //! | `curves.png` | objective, SNR and density against epochs |
 //! | `filters-layerN.png` | the filters of a layer, projected down to pixels |
 //! | `connectivity-layerN.png` | which maps of the layer below each map is connected to |
-//! | `maps-layerN.png` | the strongest maps of an image, and what each adds to it |
+//! | `maps-layerN.png` | the strongest maps of an image, and what each adds to it; over pooled maps single activations |
 //! | `reconstructions.png` | images beside what each layer makes of them |
 //! | `patches-layerN.png` | the places of many images where a map is strongest |
 //! | `parts-layerN.png` | with pooling: such activations projected alone, each through its own switches |
