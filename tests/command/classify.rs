@@ -315,6 +315,12 @@ fn bad_input_is_told_in_one_line() {
             3,
             "fewer words",
         ),
+        (
+            "features photos --maps gradients --train-per-class 4 --words 2000000000 --out o.npz"
+                .into(),
+            8,
+            "--force",
+        ),
         ("classify photos photos".into(), 2, "one folder"),
         ("features photos --out o.txt".into(), 2, "o.txt"),
     ] {

@@ -144,9 +144,9 @@ fn from_images(
     (report.maps, report.layers) = (source.name(), source.layers());
     let began = Instant::now();
     let kept = options.out.join(DESCRIPTORS);
-    let cells = &options.recipe.cells;
+    let recipe = &options.recipe;
     let mut descriptions =
-        Descriptions::open(&source, cells, &images.paths, Some(&kept), options.force)?;
+        Descriptions::open(&source, recipe, &images.paths, Some(&kept), options.force)?;
     let splits = loop {
         let before = descriptions.unusable.len();
         let splits = usable(options, &images, &descriptions)?;
@@ -155,7 +155,12 @@ fn from_images(
             .flat_map(|split| split.training.iter().chain(&split.test));
         let wanted: BTreeSet<usize> = rows.copied().collect();
         let wanted: Vec<usize> = wanted.into_iter().collect();
-        if !descriptions.add(&wanted, callback)? {
+        // Splits are learnt one after the other.
+        let sizes = splits
+            .iter()
+            .map(|split| split.training.len() + split.test.len());
+        let at_once = sizes.max().unwrap_or(0);
+        if !descriptions.add(&wanted, at_once, callback)? {
             return Ok(report.kept(&kept));
         }
         if descriptions.unusable.len() == wanted.len() {

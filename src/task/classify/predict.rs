@@ -95,9 +95,9 @@ pub fn predict(
                 recipe,
                 words,
             } = &extractor;
-            let mut descriptions = Descriptions::open(source, &recipe.cells, &images, None, force)?;
+            let mut descriptions = Descriptions::open(source, recipe, &images, None, force)?;
             let all: Vec<usize> = (0..images.len()).collect();
-            report.interrupted = !descriptions.add(&all, callback)?;
+            report.interrupted = !descriptions.add(&all, all.len(), callback)?;
             if descriptions.unusable.len() == images.len() {
                 return Err(none_usable(&descriptions));
             }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::source::MapSource;
 use crate::data::Image;
 use crate::error::{Error, Result};
-use crate::features::{Cells, Descriptors};
+use crate::features::{Cells, Descriptors, Recipe};
 use crate::files;
 use crate::run::Free;
 use crate::task::{Callback, Event};
@@ -24,7 +24,7 @@ const MAGIC: &str = "deconvnet-descriptors 1 ";
 /// Descriptors of images, in memory and, if they are to be kept, in a file.
 pub(crate) struct Descriptions<'a> {
     source: &'a MapSource,
-    cells: Cells,
+    recipe: &'a Recipe,
     paths: Vec<PathBuf>,
     kept: Option<(PathBuf, File)>,
     force: bool,
@@ -41,7 +41,7 @@ impl<'a> Descriptions<'a> {
     /// [`Error::Io`] for the file; those of [`MapSource::put`].
     pub fn open(
         source: &'a MapSource,
-        cells: &Cells,
+        recipe: &'a Recipe,
         paths: &[PathBuf],
         kept: Option<&Path>,
         force: bool,
@@ -49,14 +49,14 @@ impl<'a> Descriptions<'a> {
         let mut each = vec![None; paths.len()];
         let kept = match kept {
             Some(path) => {
-                let file = open(path, &checksum(source, cells, paths)?, &mut each)?;
+                let file = open(path, &checksum(source, &recipe.cells, paths)?, &mut each)?;
                 Some((path.to_path_buf(), file))
             }
             None => None,
         };
         Ok(Self {
             source,
-            cells: *cells,
+            recipe,
             paths: paths.to_vec(),
             kept,
             force,
@@ -65,12 +65,18 @@ impl<'a> Descriptions<'a> {
         })
     }
 
-    /// Describes the images `wanted` that are not described yet. Whether it came to the end.
+    /// Describes the images `wanted` that are not described yet, for features of so many `at_once`. Whether it came to
+    /// the end.
     ///
     /// # Errors
-    /// [`Error::Resources`] where the descriptors will not fit into memory, [`Error::Io`] for the file,
+    /// [`Error::Resources`] where descriptors and features will not fit into memory, [`Error::Io`] for the file,
     /// [`Error::Backend`]. An image that cannot be used is told in [`Self::unusable`].
-    pub fn add(&mut self, wanted: &[usize], callback: &mut dyn Callback<Event>) -> Result<bool> {
+    pub fn add(
+        &mut self,
+        wanted: &[usize],
+        at_once: usize,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<bool> {
         let of = wanted.len();
         let is_new = |i: &&usize| self.each[**i].is_none() && !self.unusable.contains_key(i);
         let todo: Vec<usize> = wanted.iter().filter(is_new).copied().collect();
@@ -81,7 +87,7 @@ impl<'a> Descriptions<'a> {
             )));
         }
         for (number, chunk) in todo.chunks(CHUNK).enumerate() {
-            let describe = |&i: &usize| one(self.source, &self.cells, &self.paths[i]);
+            let describe = |&i: &usize| one(self.source, &self.recipe.cells, &self.paths[i]);
             let made: Vec<Result<Vec<Descriptors>>> = chunk.par_iter().map(describe).collect();
             let mut records = Vec::new();
             for (&i, made) in chunk.iter().zip(made) {
@@ -108,32 +114,36 @@ impl<'a> Descriptions<'a> {
                 return Ok(false);
             }
             if number == 0 && !self.force {
-                let each = records.len() as u64 / chunk.len() as u64;
-                fits((of - done) as u64 * each, self.kept.as_ref())?;
+                let descriptors = (of - done) * records.len() / chunk.len();
+                let made = self.each.iter().flatten().next();
+                let numbers = made.map_or(0, |layers| self.recipe.dimension(layers));
+                let features = size_of::<f32>() * numbers * at_once;
+                self.fits([descriptors + features, descriptors])?;
             }
         }
         Ok(true)
     }
-}
 
-/// Stops work whose results have no room.
-fn fits(bytes: u64, kept: Option<&(PathBuf, File)>) -> Result<()> {
-    let free = Free::here(true, kept.map_or(Path::new(""), |(path, _)| path));
-    let disk = free.disk.filter(|_| kept.is_some());
-    for (what, free) in [("memory", free.memory), ("disk", disk)] {
-        if let Some(free) = free.filter(|free| *free < bytes) {
-            return Err(Error::Resources {
-                message: format!(
-                    "the descriptors of all images are estimated to take {} MiB of {what}, and {} MiB are left: \
-                     take a larger step between descriptors, fewer layers or fewer images",
-                    bytes >> 20,
-                    free >> 20
-                ),
-                max_side: None,
-            });
+    /// Stops work whose results have no room: bytes of memory and of disk.
+    fn fits(&self, [memory, disk]: [usize; 2]) -> Result<()> {
+        let path = self.kept.as_ref().map(|(path, _)| path.as_path());
+        let free = Free::here(true, path.unwrap_or(Path::new("")));
+        let on_disk = free.disk.filter(|_| path.is_some());
+        for (what, bytes, free) in [("memory", memory, free.memory), ("disk", disk, on_disk)] {
+            if let Some(free) = free.filter(|free| *free < bytes as u64) {
+                return Err(Error::Resources {
+                    message: format!(
+                        "descriptors and features of all images are estimated to take {} MiB of {what}, and {} MiB \
+                         are left: take a larger step between descriptors, fewer words, layers or images",
+                        bytes >> 20,
+                        free >> 20
+                    ),
+                    max_side: None,
+                });
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The descriptors of an image, for each layer.

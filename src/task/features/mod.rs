@@ -150,11 +150,10 @@ pub fn run(
         }
     };
     (report.maps, report.layers) = (source.name(), source.layers());
-    let cells = &recipe.cells;
     let force = options.force;
-    let mut descriptions = Descriptions::open(&source, cells, &images.paths, Some(&kept), force)?;
+    let mut descriptions = Descriptions::open(&source, &recipe, &images.paths, Some(&kept), force)?;
     let all: Vec<usize> = (0..images.paths.len()).collect();
-    if !descriptions.add(&all, callback)? {
+    if !descriptions.add(&all, all.len(), callback)? {
         return Ok(report);
     }
     if descriptions.unusable.len() == all.len() {
