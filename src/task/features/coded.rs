@@ -9,7 +9,7 @@ use crate::data::{Image, Reader, resize};
 use crate::error::{Error, Result};
 use crate::model::{alone, strongest};
 use crate::pooling::Switches;
-use crate::run::{Run, to_image, to_tensor};
+use crate::run::{Free, Run, Work, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder};
 use crate::task::visualize::receptive_field;
 
@@ -49,11 +49,17 @@ impl Coded {
     }
 
     /// As [`super::source::MapSource::maps`].
-    pub fn maps(&self, path: &Path) -> Result<Vec<Vec<Image>>> {
+    pub fn maps(&self, path: &Path, room: Option<u64>) -> Result<Vec<Vec<Image>>> {
         let (prepared, _) = self.run.state.prepare_file(path, &Reader::default())?;
-        let coded = self
-            .encoder()
-            .encode(to_tensor(&prepared, &self.device), &mut ())?;
+        let encoder = self.encoder();
+        let tops = encoder.stages.iter().map(|stage| stage.layers.end - 1);
+        let free = Free {
+            memory: room.filter(|_| backend::is_cpu(&self.device)),
+            disk: None,
+        };
+        let work = Work::coding(&self.run.state, tops.collect(), false);
+        work.check(&[prepared.shape()], free, true)?;
+        let coded = encoder.encode(to_tensor(&prepared, &self.device), &mut ())?;
         let layer = |layer: &usize| {
             let found = coded.iter().find(|coded| coded.layer == *layer);
             let codes = &found

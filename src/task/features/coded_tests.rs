@@ -31,7 +31,7 @@ fn projections_of_all_activations_add_up() {
     test_runs::image(&image, 3, 24);
     let all = source(&run, &["1"], usize::MAX).unwrap();
     assert_eq!(all.layers().len(), 2);
-    let maps = all.maps(&image).unwrap();
+    let maps = all.maps(&image, None).unwrap();
     assert_eq!((maps.len(), maps[0].len()), (2, 1));
     let shape = maps[0][0].shape();
     let mut sum = Image::zeros(shape[0], shape[1], shape[2]);
@@ -65,13 +65,18 @@ fn projections_of_all_activations_add_up() {
     for (a, b) in sum.values.iter().zip(&together.values) {
         assert!((a - b).abs() < 1e-5 * most.max(1.0), "{a} {b}");
     }
+    let error = all.maps(&image, Some(1000)).unwrap_err();
+    assert!(matches!(error, Error::Resources { .. }), "{error}");
     // The strongest come first, and a file brings them back.
     let few = source(&run, &["1"], 3).unwrap();
-    assert_eq!(few.maps(&image).unwrap()[1], maps[1][..3]);
+    assert_eq!(few.maps(&image, None).unwrap()[1], maps[1][..3]);
     let mut bundle = Bundle::default();
     few.put(&mut bundle).unwrap();
     let again = MapSource::get(&bundle, Path::new("file"), &Device::flex()).unwrap();
-    assert_eq!(again.maps(&image).unwrap(), few.maps(&image).unwrap());
+    assert_eq!(
+        again.maps(&image, None).unwrap(),
+        few.maps(&image, None).unwrap()
+    );
 }
 
 #[test]

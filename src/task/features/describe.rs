@@ -28,6 +28,8 @@ pub(crate) struct Descriptions<'a> {
     paths: Vec<PathBuf>,
     kept: Option<(PathBuf, File)>,
     force: bool,
+    /// Bytes of memory for coding an image, if they are limited.
+    room: Option<u64>,
     /// For each image the descriptors of each layer; none where it was not asked for or cannot be used.
     pub each: Vec<Option<Vec<Descriptors>>>,
     /// Images that cannot be used, each with the reason.
@@ -54,7 +56,10 @@ impl<'a> Descriptions<'a> {
             }
             None => None,
         };
+        let at_once = rayon::current_num_threads().clamp(1, paths.len().max(1)) as u64;
+        let free = Free::here(true, Path::new("")).memory;
         Ok(Self {
+            room: free.filter(|_| !force).map(|free| free / at_once),
             source,
             recipe,
             paths: paths.to_vec(),
@@ -69,7 +74,7 @@ impl<'a> Descriptions<'a> {
     /// the end.
     ///
     /// # Errors
-    /// [`Error::Resources`] where descriptors and features will not fit into memory, [`Error::Io`] for the file,
+    /// [`Error::Resources`] where coding, descriptors or features will not fit into memory, [`Error::Io`] for the file,
     /// [`Error::Backend`]. An image that cannot be used is told in [`Self::unusable`].
     pub fn add(
         &mut self,
@@ -87,7 +92,8 @@ impl<'a> Descriptions<'a> {
             )));
         }
         for (number, chunk) in todo.chunks(CHUNK).enumerate() {
-            let describe = |&i: &usize| one(self.source, &self.recipe.cells, &self.paths[i]);
+            let describe =
+                |&i: &usize| one(self.source, &self.recipe.cells, &self.paths[i], self.room);
             let made: Vec<Result<Vec<Descriptors>>> = chunk.par_iter().map(describe).collect();
             let mut records = Vec::new();
             for (&i, made) in chunk.iter().zip(made) {
@@ -96,7 +102,9 @@ impl<'a> Descriptions<'a> {
                         record(&mut records, i, &layers);
                         self.each[i] = Some(layers);
                     }
-                    Err(Error::Backend(message)) => return Err(Error::Backend(message)),
+                    Err(error @ (Error::Backend(_) | Error::Resources { .. })) => {
+                        return Err(error);
+                    }
                     Err(error) => {
                         let why = error.to_string();
                         callback.event(Event::Note(format!("warning: {why}; it is left out")));
@@ -147,7 +155,12 @@ impl<'a> Descriptions<'a> {
 }
 
 /// The descriptors of an image, for each layer.
-fn one(source: &MapSource, cells: &Cells, path: &Path) -> Result<Vec<Descriptors>> {
+fn one(
+    source: &MapSource,
+    cells: &Cells,
+    path: &Path,
+    room: Option<u64>,
+) -> Result<Vec<Descriptors>> {
     let layer = |maps: Vec<Image>| match &maps[..] {
         [maps] => cells.describe(maps),
         // A projection leaves most squares all but empty.
@@ -158,9 +171,13 @@ fn one(source: &MapSource, cells: &Cells, path: &Path) -> Result<Vec<Descriptors
                 Ok(all)
             }),
     };
-    let layers = source.maps(path)?.into_iter().map(layer);
+    let layers = source.maps(path, room)?.into_iter().map(layer);
     layers.collect::<Result<_>>().map_err(|error| match error {
         Error::Input(why) => Error::Input(format!("{}: {why}", path.display())),
+        Error::Resources { message, max_side } => Error::Resources {
+            message: format!("{}: {message}", path.display()),
+            max_side,
+        },
         other => other,
     })
 }
