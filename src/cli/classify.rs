@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::console::Console;
+use super::given::{Given, refuse};
 use super::recipe::RecipeArgs;
 use crate::arrays::is_bundle;
 use crate::backend::Backend;
@@ -54,17 +55,27 @@ pub struct ClassifyArgs {
     pub keep: bool,
     /// What maps, and what is made of them.
     #[command(flatten)]
-    pub recipe: RecipeArgs,
+    pub recipe: Given<RecipeArgs>,
+    /// Go on where it is estimated to take more memory or disk than there is.
+    #[arg(long)]
+    pub force: bool,
     /// flex, ndarray, wgpu, vulkan, metal or cuda.
     #[arg(long, short, default_value = "flex")]
     pub backend: Backend,
 }
 
 pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
+    if args.inputs.iter().all(|input| is_bundle(input)) {
+        let exclude = (!args.exclude.is_empty()).then_some("exclude");
+        let own = exclude.into_iter().chain(args.keep.then_some("keep"));
+        let given = args.recipe.names().chain(own);
+        refuse(given, "a file of features, which are made already")?;
+    }
     let device = args.backend.device()?;
     if let Some(model) = &args.model {
         let progress = &mut console.progress;
-        let told = classify::predict(model, &args.inputs, &args.exclude, &device, progress)?;
+        let (inputs, exclude, force) = (&args.inputs, &args.exclude, args.force);
+        let told = classify::predict(model, inputs, exclude, force, &device, progress)?;
         console.report(&told)?;
         return Ok(!told.interrupted);
     }
@@ -73,17 +84,12 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
             "give one folder with a folder for each class, or --model FILE to tell the classes of any images".into(),
         ));
     };
-    if let Some(flag) = args.recipe.given().filter(|_| is_bundle(input)) {
-        return Err(Error::Config(format!(
-            "--{flag} says how features are made, and those of {} are; leave it out, or give a folder of images",
-            input.display()
-        )));
-    }
+    let (maps, recipe) = args.recipe.options()?;
     let options = Options {
         input: input.clone(),
         exclude: args.exclude.clone(),
-        maps: args.recipe.map_options()?,
-        recipe: args.recipe.recipe(),
+        maps,
+        recipe,
         kernel: args.kernel,
         c: args.c,
         splits: Splits {
@@ -96,7 +102,7 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
         out: args.out.clone(),
         overwrite: args.overwrite,
         keep: args.keep,
-        force: args.recipe.force,
+        force: args.force,
     };
     let report = classify::run(&options, &device, &mut console.progress)?;
     console.report(&report)?;

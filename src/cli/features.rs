@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::console::Console;
+use super::given::Given;
 use super::recipe::RecipeArgs;
 use crate::backend::Backend;
 use crate::error::Result;
@@ -35,24 +36,28 @@ pub struct FeaturesArgs {
     pub overwrite: bool,
     /// What maps, and what is made of them.
     #[command(flatten)]
-    pub recipe: RecipeArgs,
+    pub recipe: Given<RecipeArgs>,
+    /// Go on where it is estimated to take more memory or disk than there is.
+    #[arg(long)]
+    pub force: bool,
     /// flex, ndarray, wgpu, vulkan, metal or cuda.
     #[arg(long, short, default_value = "flex")]
     pub backend: Backend,
 }
 
 pub fn run(args: &FeaturesArgs, console: &mut Console) -> Result<bool> {
+    let (maps, recipe) = args.recipe.options()?;
     let options = Options {
         images: args.folder.clone(),
         exclude: args.exclude.clone(),
-        maps: args.recipe.map_options()?,
-        recipe: args.recipe.recipe(),
+        maps,
+        recipe,
         training: args.train_per_class,
         seed: args.seed,
         like: args.like.clone(),
         out: args.out.clone(),
         overwrite: args.overwrite,
-        force: args.recipe.force,
+        force: args.force,
     };
     let device = args.backend.device()?;
     let report = features::run(&options, &device, &mut console.progress)?;

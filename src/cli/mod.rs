@@ -8,6 +8,7 @@ mod convnet;
 mod exit;
 mod export;
 mod features;
+mod given;
 mod import;
 mod infer;
 mod invert;
@@ -150,7 +151,8 @@ pub fn run(arguments: Arguments) -> Result<bool> {
     let group = match &arguments.command {
         Command::Train(_) => processes::join()?,
         Command::Infer(args) if args.is_shared() => processes::join()?,
-        _ => Group::alone(),
+        Command::Backends | Command::Completions { .. } => Group::alone(),
+        _ => processes::alone()?,
     };
     // Of several processes the first tells how far all are.
     let (json, quiet) = (

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::given::{Given, refuse};
 use super::runs::existing;
 use crate::convnet;
 use crate::error::{Error, Result};
@@ -34,7 +35,7 @@ pub struct RecipeArgs {
     #[arg(long, value_name = "RUN", conflicts_with_all = ["convnet", "maps", "config"])]
     pub run: Option<PathBuf>,
     /// Which of its checkpoints: last, best, or a step.
-    #[arg(long, value_name = "WHICH", default_value = "last")]
+    #[arg(long, value_name = "WHICH", default_value = "last", requires = "run")]
     pub at: CheckpointSelector,
     /// Maps of this convnet, an ONNX file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["maps", "config"])]
@@ -96,14 +97,11 @@ pub struct RecipeArgs {
     /// What becomes of the codes in a part: sum or largest.
     #[arg(long, value_name = "KIND")]
     pub gather: Option<Gather>,
-    /// Go on where it is estimated to take more memory or disk than there is.
-    #[arg(long)]
-    pub force: bool,
 }
 
 impl RecipeArgs {
     /// The recipe by name.
-    pub fn preset(&self) -> Preset {
+    fn preset(&self) -> Preset {
         self.recipe.unwrap_or(match self.convnet {
             Some(_) => Preset::Plain,
             None => Preset::Paper2010,
@@ -111,7 +109,7 @@ impl RecipeArgs {
     }
 
     /// The recipe with what flags change of it.
-    pub fn recipe(&self) -> Recipe {
+    fn recipe(&self) -> Recipe {
         let Recipe {
             mut cells,
             mut pyramid,
@@ -134,58 +132,7 @@ impl RecipeArgs {
         }
     }
 
-    /// The first flag that says what features are made of, if there is one.
-    pub fn given(&self) -> Option<&'static str> {
-        let flags = [
-            ("recipe", self.recipe.is_some()),
-            ("run", self.run.is_some()),
-            ("convnet", self.convnet.is_some()),
-            ("maps", self.maps != MapsName::Learnt),
-            ("config", self.config.is_some()),
-            ("layers", !self.layers.is_empty()),
-            ("max-side", self.max_side.is_some()),
-            ("rounds", self.rounds.is_some()),
-            ("projections", self.projections.is_some()),
-            ("cells", self.cells.is_some()),
-            ("cell-size", self.cell_size.is_some()),
-            ("step", self.step.is_some()),
-            ("magnitude", self.magnitude.is_some()),
-            ("coding", self.coding.is_some()),
-            ("words", self.words.is_some()),
-            ("neighbours", self.neighbours.is_some()),
-            ("sharpness", self.sharpness.is_some()),
-            ("levels", self.levels.is_some()),
-            ("gather", self.gather.is_some()),
-        ];
-        flags
-            .iter()
-            .find(|(_, given)| *given)
-            .map(|(flag, _)| *flag)
-    }
-
-    /// The maps.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a flag that the maps asked for have no use for.
-    pub fn map_options(&self) -> Result<MapOptions> {
-        let gradients =
-            self.run.is_none() && self.convnet.is_none() && self.maps == MapsName::Gradients;
-        let idle = [
-            ("config", gradients && self.config.is_some()),
-            ("layers", gradients && !self.layers.is_empty()),
-            ("rounds", gradients && self.rounds.is_some()),
-            ("rounds", self.convnet.is_some() && self.rounds.is_some()),
-            (
-                "projections",
-                (gradients || self.convnet.is_some()) && self.projections.is_some(),
-            ),
-        ];
-        if let Some((flag, _)) = idle.into_iter().find(|(_, idle)| *idle) {
-            let maps = if gradients { "gradients" } else { "a convnet" };
-            return Err(Error::Config(format!(
-                "--{flag} is for maps that are coded, not for those of {maps}; leave it out"
-            )));
-        }
+    fn map_options(&self) -> MapOptions {
         let from = match (&self.run, &self.convnet) {
             (Some(run), _) => Wanted::Run {
                 path: existing(run),
@@ -206,22 +153,47 @@ impl RecipeArgs {
                 },
             },
         };
-        let coded = self.convnet.is_none() && !gradients;
-        let projections = if coded {
-            self.preset().projections()
-        } else {
-            0
-        };
+        let projections = self.preset().projections();
         let layers = match self.layers.is_empty() && projections > 0 {
             true => vec!["1".into()],
             false => self.layers.clone(),
         };
-        Ok(MapOptions {
+        MapOptions {
             from,
             layers,
             projections: self.projections.unwrap_or(projections),
             max_side: self.max_side,
             rounds: self.rounds,
-        })
+        }
+    }
+}
+
+impl Given<RecipeArgs> {
+    /// The maps, and what is made of them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a flag that these maps, or codes, have no use for.
+    pub fn options(&self) -> Result<(MapOptions, Recipe)> {
+        let (maps, recipe) = (self.args.map_options(), self.args.recipe());
+        let (what, idle): (_, &'static [_]) = match maps.from {
+            Wanted::Gradients => ("gradients", &["config", "layers", "rounds", "projections"]),
+            Wanted::Convnet(_) => ("a convnet", &["max-side", "rounds", "projections"]),
+            Wanted::Run { .. } | Wanted::Learnt { .. } => ("", &[]),
+        };
+        let given = |idle: &'static [&str]| self.names().filter(move |flag| idle.contains(flag));
+        refuse(given(idle), &format!("maps of {what}"))?;
+        if !what.is_empty() && maps.projections > 0 {
+            return Err(Error::Config(format!(
+                "the recipe 2011 projects activations of a deconvolutional network, and the maps are of {what}; \
+                 choose another"
+            )));
+        }
+        let (what, idle): (_, &'static [_]) = match recipe.coding {
+            Coding::None => ("no", &["words", "neighbours", "sharpness"]),
+            Coding::Hard => ("hard", &["neighbours", "sharpness"]),
+            Coding::Soft => ("soft", &[]),
+        };
+        refuse(given(idle), &format!("{what} codes"))?;
+        Ok((maps, recipe))
     }
 }

@@ -132,7 +132,7 @@ impl Recipe {
         let words = self.coding != Coding::None;
         let wrong = if words && self.word_count == 0 {
             "there must be at least 1 word"
-        } else if words && !(1..=self.word_count).contains(&self.neighbours) {
+        } else if self.coding == Coding::Soft && !(1..=self.word_count).contains(&self.neighbours) {
             "a code must have at least 1 word and no more than there are"
         } else if !(self.sharpness.is_finite() && self.sharpness >= 0.0) {
             "the sharpness of codes must be 0 or above"
@@ -145,6 +145,15 @@ impl Recipe {
     /// Whether words are to be learnt.
     pub fn has_words(&self) -> bool {
         self.coding != Coding::None
+    }
+
+    /// Numbers in the features of an image with these descriptors of its layers.
+    pub fn dimension(&self, layers: &[Descriptors]) -> usize {
+        let codes = layers.iter().map(|layer| match self.has_words() {
+            true => self.word_count,
+            false => layer.dimension,
+        });
+        self.pyramid.parts() * codes.sum::<usize>()
     }
 
     /// The features of an image from its descriptors and the words of such, where the recipe has any:

@@ -9,6 +9,8 @@ use std::thread::available_parallelism;
 pub struct Place {
     /// How many processes there are.
     pub size: usize,
+    /// Which of them it is, from 0.
+    pub rank: usize,
     /// Which of those on this machine it is, from 0.
     pub local_rank: usize,
     /// How many there are on this machine.
@@ -17,6 +19,7 @@ pub struct Place {
 
 /// Of Open MPI, MPICH and Intel MPI, and Slurm.
 const SIZE: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
+const RANK: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"];
 const LOCAL_RANK: [&str; 3] = [
     "OMPI_COMM_WORLD_LOCAL_RANK",
     "MPI_LOCALRANKID",
@@ -54,6 +57,7 @@ impl Place {
         let size = number(SIZE).unwrap_or(1).max(1);
         Self {
             size,
+            rank: number(RANK).filter(|_| size > 1).unwrap_or(0),
             local_rank: number(LOCAL_RANK).unwrap_or(0),
             local_size: number(LOCAL_SIZE).unwrap_or(1).clamp(1, size),
         }
@@ -95,28 +99,31 @@ mod tests {
                 found.map(|(_, value)| value.to_string())
             })
         };
-        let place = |size, local_rank, local_size| Place {
+        let place = |size, rank, local_rank, local_size| Place {
             size,
+            rank,
             local_rank,
             local_size,
         };
-        assert_eq!(of(&[]), place(1, 0, 1));
+        assert_eq!(of(&[]), place(1, 0, 0, 1));
         let open = &[
             ("OMPI_COMM_WORLD_SIZE", "8"),
+            ("OMPI_COMM_WORLD_RANK", "7"),
             ("OMPI_COMM_WORLD_LOCAL_RANK", "3"),
             ("OMPI_COMM_WORLD_LOCAL_SIZE", "4"),
         ];
-        assert_eq!(of(open), place(8, 3, 4));
+        assert_eq!(of(open), place(8, 7, 3, 4));
         let slurm = &[
             ("SLURM_STEP_NUM_TASKS", "7"),
+            ("SLURM_PROCID", "5"),
             ("SLURM_LOCALID", "1"),
             ("SLURM_STEP_TASKS_PER_NODE", "4(x1),3"),
         ];
-        assert_eq!(of(slurm), place(7, 1, 4));
+        assert_eq!(of(slurm), place(7, 5, 1, 4));
         // A batch job of many tasks whose script calls the program itself.
         assert_eq!(
             of(&[("SLURM_NTASKS", "8"), ("SLURM_LOCALID", "0")]),
-            place(1, 0, 1)
+            place(1, 0, 0, 1)
         );
     }
 

@@ -37,3 +37,19 @@ impl FeatureMaps {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 }
+
+/// The `count` elements of largest magnitude, strongest first.
+pub(crate) fn strongest(values: &[f32], count: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..values.len()).collect();
+    let strength = |at: usize| values[at].abs();
+    places.sort_unstable_by(|&a, &b| strength(b).total_cmp(&strength(a)).then(a.cmp(&b)));
+    places.truncate(count);
+    places
+}
+
+/// Maps of zeros but for the element `at`, counted row by row.
+pub(crate) fn alone(shape: [usize; 4], at: usize, value: f32, device: &Device) -> Tensor<4> {
+    let mut values = vec![0.0; shape.iter().product()];
+    values[at] = value;
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

@@ -13,6 +13,7 @@ pub use boundary::Boundary;
 pub use data_term::DataTerm;
 pub use layer::{Constraint, Layer, LayerConfig};
 pub use maps::FeatureMaps;
+pub(crate) use maps::{alone, strongest};
 pub use network::{Network, NetworkConfig};
 pub(crate) use objective::{DualSums, Sums, along, per_weight};
 pub use objective::{Evaluation, Model, Objective, Terms};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::support::{config, refused, run};
+use super::support::{config, deconvnet, output, refused, run};
 
 fn png(path: &Path, size: u32) {
     image::RgbImage::from_fn(size, size, |x, y| {
@@ -207,4 +207,27 @@ fn checkpoints_that_are_damaged() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
     refused(folder, &["train", "--resume", "r"], 4, &["filters"]);
+}
+
+/// Each of several processes would do all of the work, into the same files; the first tells it.
+#[test]
+fn several_processes_for_the_work_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = |rank: &str, line: &str| {
+        let mut command = deconvnet(folder.path());
+        command.env("OMPI_COMM_WORLD_SIZE", "3");
+        command.env("OMPI_COMM_WORLD_RANK", rank);
+        output(command.args(line.split(' ')))
+    };
+    for line in [
+        "denoise noisy.png --out clean.png",
+        "features photos",
+        "convnet info model.onnx",
+        "infer --checkpoint r --images photos --shard 1/3",
+    ] {
+        let (code, _, err) = started("0", line);
+        assert!(code == 2 && err.contains("3 were started"), "{line}: {err}");
+        assert_eq!(started("2", line), (0, String::new(), String::new()));
+    }
+    assert_eq!(started("2", "backends").0, 0);
 }

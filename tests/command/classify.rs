@@ -130,7 +130,7 @@ fn layers_of_a_run_are_taken_by_number() {
     let onnx = "--convnet checkpoints/net/model-epoch001.onnx";
     for (layers, out) in [("", "last"), ("--layers conv2", "second")] {
         let line = format!("classify photos {SMALL} {onnx} {layers} --splits 1 --out {out} --json");
-        let line = line.replace("--step 4", "");
+        let line = line.replace("--words 10 --step 4", "");
         let report = json(&succeeds(folder, &line).0);
         assert!(report["mean"].as_f64().unwrap() > 0.4, "{report}");
         succeeds(
@@ -147,14 +147,9 @@ fn layers_of_a_run_are_taken_by_number() {
     );
 }
 
+/// Interrupts a command at its 32nd image; what it printed, unless it was done before, as on a fast machine.
 #[cfg(unix)]
-#[test]
-fn what_was_described_before_an_interruption_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    photos(folder, "photos", 60, 1);
-    let line = format!("features photos --maps gradients {SMALL} --out f.npz")
-        .replace("--test-per-class 4 ", "");
+fn interrupted(folder: &Path, line: &str) -> Option<String> {
     let child = deconvnet(folder)
         .args(line.split_whitespace())
         .stderr(Stdio::piped())
@@ -164,17 +159,74 @@ fn what_was_described_before_an_interruption_is_kept() {
     let (rest, output) = interrupted_at(child, "32/120").expect("nothing was reported");
     if output.status.success() {
         skipped("interruption", "the machine was done before the signal");
-    } else {
-        assert_eq!(output.status.code(), Some(130), "{rest:?}");
-        let out = String::from_utf8_lossy(&output.stdout);
-        assert!(out.contains("f.npz.descriptors"), "{out} {rest:?}");
-        let (_, err) = succeeds(folder, &line);
+        return None;
+    }
+    assert_eq!(output.status.code(), Some(130), "{rest:?}");
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_described_before_an_interruption_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    photos(folder, "photos", 60, 1);
+    let few = "--maps gradients --train-per-class 6 --words 10 --step 4";
+    succeeds(
+        folder,
+        &format!("classify photos {few} --test-per-class 4 --splits 1"),
+    );
+    let model = "classified/classifier.npz";
+    for line in [
+        format!("features photos {few} --out f.npz"),
+        format!("features photos --like {model} --out f.npz --overwrite"),
+    ] {
+        if let Some(out) = interrupted(folder, &line) {
+            assert!(out.contains("f.npz.descriptors"), "{out}");
+            let (_, err) = succeeds(folder, &line);
+            assert!(
+                err.contains("going on where an earlier call stopped"),
+                "{err}"
+            );
+        }
+        assert!(folder.join("f.npz").exists() && !folder.join("f.npz.descriptors").exists());
+    }
+    if let Some(out) = interrupted(folder, &format!("classify --model {model} photos --json")) {
+        let told = json(&out);
+        let rows = told["rows"].as_array().unwrap();
         assert!(
-            err.contains("going on where an earlier call stopped"),
-            "{err}"
+            told["interrupted"] == true && (32..120).contains(&rows.len()),
+            "{told}"
         );
     }
-    assert!(folder.join("f.npz").exists() && !folder.join("f.npz.descriptors").exists());
+}
+
+#[test]
+fn flags_of_no_use_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (net, gradients) = ("photos --convnet n.onnx", "photos --maps gradients");
+    for (command, rest, word) in [
+        ("features", format!("{net} --max-side 150"), "--max-side"),
+        ("features", format!("{net} --rounds 3"), "--rounds"),
+        ("features", format!("{net} --recipe 2011"), "2011"),
+        ("features", format!("{net} --words 9"), "--words"),
+        ("classify", format!("{gradients} --recipe 2011"), "2011"),
+        ("classify", format!("{gradients} --layers 1"), "--layers"),
+        (
+            "classify",
+            format!("{gradients} --neighbours 2"),
+            "--neighbours",
+        ),
+        ("features", format!("{gradients} --at best"), "--run"),
+        ("classify", "f.npz --exclude x".into(), "--exclude"),
+        ("classify", "f.npz --maps learnt".into(), "--maps"),
+        ("classify", "f.npz --cell-size 2".into(), "--cell-size"),
+        ("classify", "f.npz --keep".into(), "--keep"),
+    ] {
+        let line = format!("{command} {rest}");
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        refused(folder.path(), &arguments, 2, &[word]);
+    }
 }
 
 #[test]
@@ -267,6 +319,12 @@ fn bad_input_is_told_in_one_line() {
             "classify photos --train-per-class 4 --out o --maps gradients --words 100000".into(),
             3,
             "fewer words",
+        ),
+        (
+            "features photos --maps gradients --train-per-class 4 --words 2000000000 --out o.npz"
+                .into(),
+            8,
+            "--force",
         ),
         ("classify photos photos".into(), 2, "one folder"),
         ("features photos --out o.txt".into(), 2, "o.txt"),

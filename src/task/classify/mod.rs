@@ -144,8 +144,9 @@ fn from_images(
     (report.maps, report.layers) = (source.name(), source.layers());
     let began = Instant::now();
     let kept = options.out.join(DESCRIPTORS);
-    let cells = &options.recipe.cells;
-    let mut descriptions = Descriptions::open(&source, cells, &images.paths, &kept, options.force)?;
+    let recipe = &options.recipe;
+    let mut descriptions =
+        Descriptions::open(&source, recipe, &images.paths, Some(&kept), options.force)?;
     let splits = loop {
         let before = descriptions.unusable.len();
         let splits = usable(options, &images, &descriptions)?;
@@ -154,7 +155,12 @@ fn from_images(
             .flat_map(|split| split.training.iter().chain(&split.test));
         let wanted: BTreeSet<usize> = rows.copied().collect();
         let wanted: Vec<usize> = wanted.into_iter().collect();
-        if !descriptions.add(&wanted, callback)? {
+        // Splits are learnt one after the other.
+        let sizes = splits
+            .iter()
+            .map(|split| split.training.len() + split.test.len());
+        let at_once = sizes.max().unwrap_or(0);
+        if !descriptions.add(&wanted, at_once, callback)? {
             return Ok(report.kept(&kept));
         }
         if descriptions.unusable.len() == wanted.len() {
@@ -185,8 +191,8 @@ fn from_images(
         report.seconds.words += began.elapsed().as_secs_f64();
         let began = Instant::now();
         let vectors = |images: &[&Vec<Descriptors>]| {
-            let values = all_features(&options.recipe, &words, images);
-            let dimension = values.len() / images.len();
+            let values = all_features(&options.recipe, &words, images)?;
+            let dimension = values.len() / images.len().max(1);
             Vectors::new(values, dimension)
         };
         let material = Material::new(vectors(&training)?, vectors(&test)?, split, &images.labels);

@@ -11,7 +11,7 @@ use crate::arrays;
 use crate::classify::Vectors;
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Table};
-use crate::task::features::{Extracted, Extractor};
+use crate::task::features::{Descriptions, Extractor, all_features, none_usable};
 use crate::task::{Callback, Event, find_images};
 
 /// What was told.
@@ -26,7 +26,7 @@ pub struct Predictions {
     pub right: Option<f64>,
     /// Images that could not be used, each with the reason.
     pub skipped: Vec<String>,
-    /// Whether it was asked to stop: then there are no rows.
+    /// Whether it was asked to stop: then the rows are those of the first images.
     pub interrupted: bool,
 }
 
@@ -43,7 +43,8 @@ pub struct Prediction {
     pub second: String,
 }
 
-/// Tells the classes of the images in files and folders, or of the vectors in one file of features.
+/// Tells the classes of the images in files and folders, or of the vectors in one file of features; `force`: also
+/// where that is estimated to take more memory than there is.
 ///
 /// # Errors
 /// [`Error::Input`] for a file that holds no classifier, one that knows no images, images that cannot be used,
@@ -52,6 +53,7 @@ pub fn predict(
     classifier: &Path,
     paths: &[PathBuf],
     exclude: &[String],
+    force: bool,
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Predictions> {
@@ -88,17 +90,25 @@ pub fn predict(
                 images.extend(find_images(path, exclude, callback)?);
             }
             let extractor = Extractor::get(&bundle, classifier, device)?;
-            let Some(Extracted { rows, skipped }) = extractor.extract_all(&images, callback)?
-            else {
-                report.interrupted = true;
-                return Ok(report);
-            };
-            report.skipped = skipped;
-            let used = images.iter().zip(&rows).filter(|(_, row)| row.is_some());
-            let names = used
-                .map(|(path, _)| path.to_string_lossy().into_owned())
-                .collect();
-            let values: Vec<f32> = rows.into_iter().flatten().flatten().collect();
+            let Extractor {
+                source,
+                recipe,
+                words,
+            } = &extractor;
+            let mut descriptions = Descriptions::open(source, recipe, &images, None, force)?;
+            let all: Vec<usize> = (0..images.len()).collect();
+            report.interrupted = !descriptions.add(&all, all.len(), callback)?;
+            if descriptions.unusable.len() == images.len() {
+                return Err(none_usable(&descriptions));
+            }
+            report.skipped = descriptions.unusable.values().cloned().collect();
+            let each = images.iter().zip(&descriptions.each);
+            let (names, layers): (_, Vec<_>) = each
+                .filter_map(|(path, layers)| {
+                    Some((path.to_string_lossy().into_owned(), layers.as_ref()?))
+                })
+                .unzip();
+            let values = all_features(recipe, words, &layers)?;
             (names, Vectors::new(values, machine.support.dimension())?)
         }
     };
@@ -134,9 +144,6 @@ fn right(rows: &[Prediction], classes: &[String]) -> Option<f64> {
 
 impl fmt::Display for Predictions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.interrupted {
-            return writeln!(f, "interrupted: nothing was told");
-        }
         let rows = &self.rows;
         let table = Table::of(rows.len())
             .words("image", |k| Cell::text(&rows[k].image))
@@ -146,6 +153,9 @@ impl fmt::Display for Predictions {
             })
             .words("then", |k| Cell::text(&rows[k].second));
         write!(f, "{table}")?;
+        if self.interrupted {
+            writeln!(f, "interrupted: the other images were not looked at")?;
+        }
         for reason in &self.skipped {
             writeln!(f, "left out: {reason}")?;
         }

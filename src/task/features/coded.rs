@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::backend;
 use crate::data::{Image, Reader, resize};
 use crate::error::{Error, Result};
+use crate::model::{alone, strongest};
 use crate::pooling::Switches;
-use crate::run::{Run, to_image, to_tensor};
+use crate::run::{Free, Run, Work, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder};
+use crate::task::visualize::receptive_field;
 
 /// Maps of a deconvolutional network.
 pub(crate) struct Coded {
@@ -47,11 +49,17 @@ impl Coded {
     }
 
     /// As [`super::source::MapSource::maps`].
-    pub fn maps(&self, path: &Path) -> Result<Vec<Vec<Image>>> {
+    pub fn maps(&self, path: &Path, room: Option<u64>) -> Result<Vec<Vec<Image>>> {
         let (prepared, _) = self.run.state.prepare_file(path, &Reader::default())?;
-        let coded = self
-            .encoder()
-            .encode(to_tensor(&prepared, &self.device), &mut ())?;
+        let encoder = self.encoder();
+        let tops = encoder.stages.iter().map(|stage| stage.layers.end - 1);
+        let free = Free {
+            memory: room.filter(|_| backend::is_cpu(&self.device)),
+            disk: None,
+        };
+        let work = Work::coding(&self.run.state, tops.collect(), false);
+        work.check(&[prepared.shape()], free, true)?;
+        let coded = encoder.encode(to_tensor(&prepared, &self.device), &mut ())?;
         let layer = |layer: &usize| {
             let found = coded.iter().find(|coded| coded.layer == *layer);
             let codes = &found
@@ -69,15 +77,20 @@ impl Coded {
 
     /// The middle of the maps of a layer that lies on the image.
     fn cropped(&self, maps: &Tensor<4>, layer: usize, image: &Image) -> Result<Image> {
-        let maps = to_image(maps, 0)?;
+        let stack = self.run.network.part(0..layer + 1);
+        // Those of any boundary become those of a 'valid' convolution, whose margins are equal on both sides.
+        let maps = stack
+            .boundary()
+            .extended(maps.clone(), receptive_field(&stack));
+        let maps = to_image(&maps, 0)?;
         let whole = [maps.height, maps.width];
-        let size = match self.run.network.part(0..layer + 1).is_pooled() {
+        let size = match stack.is_pooled() {
             // Maps over pooled ones are smaller than the image: only their own margin is cut off.
             true => {
-                let filter = self.run.network.layers()[layer].filter_size();
+                let filter = stack.top().filter_size();
                 [0, 1].map(|d| whole[d] + 1 - filter[d])
             }
-            false => [whole[0].min(image.height), whole[1].min(image.width)],
+            false => [image.height, image.width],
         };
         let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
         Ok(resize::crop(&maps, corner, size))
@@ -104,14 +117,8 @@ impl Coded {
         let down = self.down_to_first(coded)?;
         let top = &coded.last().expect("a stage at least").solved.codes;
         let values = backend::read(top)?;
-        let strength = |at: usize| values[at].abs();
-        let mut places: Vec<usize> = (0..values.len()).collect();
-        places.sort_unstable_by(|&a, &b| strength(b).total_cmp(&strength(a)).then(a.cmp(&b)));
-        let each = places.iter().take(self.projections).map(|&at| {
-            let mut alone = vec![0.0; values.len()];
-            alone[at] = values[at];
-            let alone = TensorData::new(alone, top.dims());
-            let maps = down(Tensor::from_data(alone, &self.device));
+        let each = strongest(&values, self.projections).into_iter().map(|at| {
+            let maps = down(alone(top.dims(), at, values[at], &self.device));
             self.cropped(&maps, 0, image)
         });
         each.collect()

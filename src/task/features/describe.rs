@@ -11,24 +11,25 @@ use rayon::prelude::*;
 use super::source::MapSource;
 use crate::data::Image;
 use crate::error::{Error, Result};
-use crate::features::{Cells, Descriptors};
+use crate::features::{Cells, Descriptors, Recipe};
 use crate::files;
 use crate::run::Free;
 use crate::task::{Callback, Event};
 
 /// Images between two looks at the callback.
-pub(super) const CHUNK: usize = 32;
+const CHUNK: usize = 32;
 /// Marks the beginning of a file of descriptors.
 const MAGIC: &str = "deconvnet-descriptors 1 ";
 
-/// Descriptors of images, in memory and in a file.
+/// Descriptors of images, in memory and, if they are to be kept, in a file.
 pub(crate) struct Descriptions<'a> {
     source: &'a MapSource,
-    cells: Cells,
+    recipe: &'a Recipe,
     paths: Vec<PathBuf>,
-    kept: PathBuf,
-    file: File,
+    kept: Option<(PathBuf, File)>,
     force: bool,
+    /// Bytes of memory for coding an image, if they are limited.
+    room: Option<u64>,
     /// For each image the descriptors of each layer; none where it was not asked for or cannot be used.
     pub each: Vec<Option<Vec<Descriptors>>>,
     /// Images that cannot be used, each with the reason.
@@ -36,37 +37,51 @@ pub(crate) struct Descriptions<'a> {
 }
 
 impl<'a> Descriptions<'a> {
-    /// None yet, but for those that an earlier call left in the file `kept`.
+    /// None yet, but for those that an earlier call left in the file `kept`, if there is to be one.
     ///
     /// # Errors
     /// [`Error::Io`] for the file; those of [`MapSource::put`].
     pub fn open(
         source: &'a MapSource,
-        cells: &Cells,
+        recipe: &'a Recipe,
         paths: &[PathBuf],
-        kept: &Path,
+        kept: Option<&Path>,
         force: bool,
     ) -> Result<Self> {
         let mut each = vec![None; paths.len()];
-        let file = open(kept, &checksum(source, cells, paths)?, &mut each)?;
+        let kept = match kept {
+            Some(path) => {
+                let file = open(path, &checksum(source, &recipe.cells, paths)?, &mut each)?;
+                Some((path.to_path_buf(), file))
+            }
+            None => None,
+        };
+        let at_once = rayon::current_num_threads().clamp(1, paths.len().max(1)) as u64;
+        let free = Free::here(true, Path::new("")).memory;
         Ok(Self {
+            room: free.filter(|_| !force).map(|free| free / at_once),
             source,
-            cells: *cells,
+            recipe,
             paths: paths.to_vec(),
-            kept: kept.to_path_buf(),
-            file,
+            kept,
             force,
             each,
             unusable: BTreeMap::new(),
         })
     }
 
-    /// Describes the images `wanted` that are not described yet. Whether it came to the end.
+    /// Describes the images `wanted` that are not described yet, for features of so many `at_once`. Whether it came to
+    /// the end.
     ///
     /// # Errors
-    /// [`Error::Resources`] where the descriptors will not fit into memory, [`Error::Io`] for the file,
+    /// [`Error::Resources`] where coding, descriptors or features will not fit into memory, [`Error::Io`] for the file,
     /// [`Error::Backend`]. An image that cannot be used is told in [`Self::unusable`].
-    pub fn add(&mut self, wanted: &[usize], callback: &mut dyn Callback<Event>) -> Result<bool> {
+    pub fn add(
+        &mut self,
+        wanted: &[usize],
+        at_once: usize,
+        callback: &mut dyn Callback<Event>,
+    ) -> Result<bool> {
         let of = wanted.len();
         let is_new = |i: &&usize| self.each[**i].is_none() && !self.unusable.contains_key(i);
         let todo: Vec<usize> = wanted.iter().filter(is_new).copied().collect();
@@ -77,7 +92,8 @@ impl<'a> Descriptions<'a> {
             )));
         }
         for (number, chunk) in todo.chunks(CHUNK).enumerate() {
-            let describe = |&i: &usize| one(self.source, &self.cells, &self.paths[i]);
+            let describe =
+                |&i: &usize| one(self.source, &self.recipe.cells, &self.paths[i], self.room);
             let made: Vec<Result<Vec<Descriptors>>> = chunk.par_iter().map(describe).collect();
             let mut records = Vec::new();
             for (&i, made) in chunk.iter().zip(made) {
@@ -86,7 +102,9 @@ impl<'a> Descriptions<'a> {
                         record(&mut records, i, &layers);
                         self.each[i] = Some(layers);
                     }
-                    Err(Error::Backend(message)) => return Err(Error::Backend(message)),
+                    Err(error @ (Error::Backend(_) | Error::Resources { .. })) => {
+                        return Err(error);
+                    }
                     Err(error) => {
                         let why = error.to_string();
                         callback.event(Event::Note(format!("warning: {why}; it is left out")));
@@ -94,9 +112,9 @@ impl<'a> Descriptions<'a> {
                     }
                 }
             }
-            self.file
-                .write_all(&records)
-                .map_err(Error::io("write", &self.kept))?;
+            if let Some((path, file)) = &mut self.kept {
+                file.write_all(&records).map_err(Error::io("write", path))?;
+            }
             done += chunk.len();
             let name = "describing images".into();
             callback.event(Event::Item { name, done, of });
@@ -104,35 +122,45 @@ impl<'a> Descriptions<'a> {
                 return Ok(false);
             }
             if number == 0 && !self.force {
-                let each = records.len() as u64 / chunk.len() as u64;
-                fits((of - done) as u64 * each, &self.kept)?;
+                let descriptors = (of - done) * records.len() / chunk.len();
+                let made = self.each.iter().flatten().next();
+                let numbers = made.map_or(0, |layers| self.recipe.dimension(layers));
+                let features = size_of::<f32>() * numbers * at_once;
+                self.fits([descriptors + features, descriptors])?;
             }
         }
         Ok(true)
     }
-}
 
-/// Stops work whose results have no room.
-fn fits(bytes: u64, kept: &Path) -> Result<()> {
-    let free = Free::here(true, kept);
-    for (what, free) in [("memory", free.memory), ("disk", free.disk)] {
-        if let Some(free) = free.filter(|free| *free < bytes) {
-            return Err(Error::Resources {
-                message: format!(
-                    "the descriptors of all images are estimated to take {} MiB of {what}, and {} MiB are left: \
-                     take a larger step between descriptors, fewer layers or fewer images",
-                    bytes >> 20,
-                    free >> 20
-                ),
-                max_side: None,
-            });
+    /// Stops work whose results have no room: bytes of memory and of disk.
+    fn fits(&self, [memory, disk]: [usize; 2]) -> Result<()> {
+        let path = self.kept.as_ref().map(|(path, _)| path.as_path());
+        let free = Free::here(true, path.unwrap_or(Path::new("")));
+        let on_disk = free.disk.filter(|_| path.is_some());
+        for (what, bytes, free) in [("memory", memory, free.memory), ("disk", disk, on_disk)] {
+            if let Some(free) = free.filter(|free| *free < bytes as u64) {
+                return Err(Error::Resources {
+                    message: format!(
+                        "descriptors and features of all images are estimated to take {} MiB of {what}, and {} MiB \
+                         are left: take a larger step between descriptors, fewer words, layers or images",
+                        bytes >> 20,
+                        free >> 20
+                    ),
+                    max_side: None,
+                });
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The descriptors of an image, for each layer.
-pub(super) fn one(source: &MapSource, cells: &Cells, path: &Path) -> Result<Vec<Descriptors>> {
+fn one(
+    source: &MapSource,
+    cells: &Cells,
+    path: &Path,
+    room: Option<u64>,
+) -> Result<Vec<Descriptors>> {
     let layer = |maps: Vec<Image>| match &maps[..] {
         [maps] => cells.describe(maps),
         // A projection leaves most squares all but empty.
@@ -143,9 +171,13 @@ pub(super) fn one(source: &MapSource, cells: &Cells, path: &Path) -> Result<Vec<
                 Ok(all)
             }),
     };
-    let layers = source.maps(path)?.into_iter().map(layer);
+    let layers = source.maps(path, room)?.into_iter().map(layer);
     layers.collect::<Result<_>>().map_err(|error| match error {
         Error::Input(why) => Error::Input(format!("{}: {why}", path.display())),
+        Error::Resources { message, max_side } => Error::Resources {
+            message: format!("{}: {message}", path.display()),
+            max_side,
+        },
         other => other,
     })
 }

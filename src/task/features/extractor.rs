@@ -1,17 +1,15 @@
 //! From image files to feature vectors: maps, descriptors, words, pyramid; to a file and back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::Device;
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 use rayon::prelude::*;
 
-use super::describe::{CHUNK, one};
 use super::source::MapSource;
 use crate::arrays::Bundle;
 use crate::error::{Error, Result};
 use crate::features::{Descriptors, Recipe, Words};
-use crate::task::{Callback, Event};
 
 /// Descriptors that each word is learnt from.
 const SAMPLES: usize = 60;
@@ -22,14 +20,6 @@ pub(crate) struct Extractor {
     pub recipe: Recipe,
     /// For each layer; none where the recipe has no words.
     pub words: Vec<Words>,
-}
-
-/// The features of many images.
-pub(crate) struct Extracted {
-    /// None of an image that could not be used.
-    pub rows: Vec<Option<Vec<f32>>>,
-    /// Why.
-    pub skipped: Vec<String>,
 }
 
 /// Learns the words of each layer from the descriptors of training images: as many of each image, drawn at
@@ -64,24 +54,37 @@ pub(crate) fn learn_words(
     (0..layers).map(layer).collect()
 }
 
-/// The features of an image, of all layers one after the other.
-pub(crate) fn features(recipe: &Recipe, words: &[Words], layers: &[Descriptors]) -> Vec<f32> {
-    let each = layers.iter().enumerate();
-    each.flat_map(|(l, descriptors)| recipe.features(descriptors, words.get(l)))
-        .collect()
-}
-
-/// The features of many images, `[n, dimension]`.
+/// The features of many images, `[n, dimension]`: of each image all layers one after the other.
+///
+/// # Errors
+/// [`Error::Input`] where words are of other descriptors.
 pub(crate) fn all_features(
     recipe: &Recipe,
     words: &[Words],
     images: &[&Vec<Descriptors>],
-) -> Vec<f32> {
-    let each = images
-        .par_iter()
-        .map(|layers| features(recipe, words, layers));
-    let each: Vec<Vec<f32>> = each.collect();
-    each.concat()
+) -> Result<Vec<f32>> {
+    let Some(first) = images.first() else {
+        return Ok(Vec::new());
+    };
+    for (words, descriptors) in words.iter().zip(*first) {
+        if words.dimension != descriptors.dimension {
+            return Err(Error::Input(format!(
+                "words of {} numbers are not of descriptors of {}: the file is damaged",
+                words.dimension, descriptors.dimension
+            )));
+        }
+    }
+    let dimension = recipe.dimension(first);
+    let mut values = vec![0.0; images.len() * dimension];
+    let rows = values.par_chunks_exact_mut(dimension).zip(images);
+    rows.for_each(|(row, layers)| {
+        let each = layers.iter().enumerate();
+        let features = each.flat_map(|(l, descriptors)| recipe.features(descriptors, words.get(l)));
+        row.iter_mut()
+            .zip(features)
+            .for_each(|(to, from)| *to = from);
+    });
+    Ok(values)
 }
 
 impl Extractor {
@@ -125,8 +128,11 @@ impl Extractor {
                         array.shape
                     )));
                 };
-                if count == 0 || dimension == 0 {
-                    return Err(told(format!("`words{l}` is empty")));
+                if count != recipe.word_count || dimension == 0 {
+                    return Err(told(format!(
+                        "`words{l}` holds {count} words of {dimension} numbers, and the recipe has {}",
+                        recipe.word_count
+                    )));
                 }
                 words.push(Words {
                     dimension,
@@ -140,63 +146,5 @@ impl Extractor {
             recipe,
             words,
         })
-    }
-
-    /// The features of an image file.
-    ///
-    /// # Errors
-    /// Those of [`MapSource::maps`], and [`Error::Input`] where words are of other descriptors.
-    pub fn extract(&self, path: &Path) -> Result<Vec<f32>> {
-        let layers = one(&self.source, &self.recipe.cells, path)?;
-        for (descriptors, words) in layers.iter().zip(&self.words) {
-            if descriptors.dimension != words.dimension {
-                return Err(Error::Input(format!(
-                    "words of {} numbers are not of descriptors of {}: the file is damaged",
-                    words.dimension, descriptors.dimension
-                )));
-            }
-        }
-        Ok(features(&self.recipe, &self.words, &layers))
-    }
-
-    /// The features of many image files, on all cores; none where it was interrupted.
-    ///
-    /// # Errors
-    /// [`Error::Backend`]; [`Error::Input`] where no image can be used.
-    pub fn extract_all(
-        &self,
-        paths: &[PathBuf],
-        callback: &mut dyn Callback<Event>,
-    ) -> Result<Option<Extracted>> {
-        let (mut rows, mut skipped) = (Vec::new(), Vec::new());
-        for chunk in paths.chunks(CHUNK) {
-            let made: Vec<_> = chunk.par_iter().map(|path| self.extract(path)).collect();
-            for made in made {
-                match made {
-                    Ok(features) => rows.push(Some(features)),
-                    Err(Error::Backend(message)) => return Err(Error::Backend(message)),
-                    Err(error) => {
-                        skipped.push(error.to_string());
-                        rows.push(None);
-                    }
-                }
-            }
-            let name = "describing images".into();
-            callback.event(Event::Item {
-                name,
-                done: rows.len(),
-                of: paths.len(),
-            });
-            if callback.interrupted() {
-                return Ok(None);
-            }
-        }
-        match skipped.first() {
-            Some(first) if skipped.len() == paths.len() => Err(Error::Input(format!(
-                "none of {} images can be used: {first}",
-                paths.len()
-            ))),
-            _ => Ok(Some(Extracted { rows, skipped })),
-        }
     }
 }

@@ -7,7 +7,7 @@ mod images;
 mod source;
 
 pub(crate) use describe::Descriptions;
-pub(crate) use extractor::{Extracted, Extractor, all_features, learn_words};
+pub(crate) use extractor::{Extractor, all_features, learn_words};
 pub(crate) use images::Labelled;
 pub use source::{MapOptions, Wanted};
 
@@ -101,9 +101,6 @@ pub fn run(
     arrays::check_path(&options.out, options.overwrite)?;
     options.recipe.check()?;
     let mut images = Labelled::find(&options.images, &options.exclude, callback)?;
-    if let Some(like) = &options.like {
-        return as_in(like, options, images, device, callback);
-    }
     let began = Instant::now();
     let splits = Splits {
         training: options.training,
@@ -114,12 +111,22 @@ pub fn run(
     };
     let rows_of =
         |images: &Labelled, usable: &dyn Fn(usize) -> bool| match images.classes.is_empty() {
+            _ if options.like.is_some() => Ok(Vec::new()),
             true => Ok((0..images.paths.len()).filter(|&row| usable(row)).collect()),
             false => splits
                 .draw_among(&images.labels, &images.classes, usable)
                 .map(|drawn| drawn[0].training.clone()),
         };
+    let known = match &options.like {
+        Some(like) => {
+            let known = arrays::read(like)?;
+            images.number_as(known.texts.get("classes").map_or("", String::as_str));
+            Some(Extractor::get(&known, like, device)?)
+        }
+        None => None,
+    };
     let training: Vec<usize> = rows_of(&images, &|_| true)?;
+    let kept = beside(&options.out);
     let mut report = Report {
         out: options.out.clone(),
         maps: String::new(),
@@ -129,20 +136,24 @@ pub fn run(
         training: training.len(),
         classes: images.classes.clone(),
         skipped: Vec::new(),
-        interrupted: Some(options.out.clone()),
+        interrupted: Some(kept.clone()),
         seconds: [0.0; 2],
     };
-    let paths = few(&images, &training);
-    let Some(source) = options.maps.open(&paths, device, callback)? else {
-        return Ok(report);
+    let (source, recipe, words) = match known {
+        Some(known) => (known.source, known.recipe, Some(known.words)),
+        None => {
+            let paths = few(&images, &training);
+            match options.maps.open(&paths, device, callback)? {
+                Some(source) => (source, options.recipe.clone(), None),
+                None => return Ok(report),
+            }
+        }
     };
     (report.maps, report.layers) = (source.name(), source.layers());
-    let kept = beside(&options.out);
-    let cells = &options.recipe.cells;
-    let mut descriptions = Descriptions::open(&source, cells, &images.paths, &kept, options.force)?;
+    let force = options.force;
+    let mut descriptions = Descriptions::open(&source, &recipe, &images.paths, Some(&kept), force)?;
     let all: Vec<usize> = (0..images.paths.len()).collect();
-    if !descriptions.add(&all, callback)? {
-        report.interrupted = Some(kept);
+    if !descriptions.add(&all, all.len(), callback)? {
         return Ok(report);
     }
     if descriptions.unusable.len() == all.len() {
@@ -166,67 +177,31 @@ pub fn run(
     images.keep(&usable);
     report.skipped = descriptions.unusable.values().cloned().collect();
     let layers: Vec<&Vec<Descriptors>> = descriptions.each.iter().flatten().collect();
-    let learnt_from: Vec<_> = training.iter().map(|&row| layers[row]).collect();
-    let words = learn_words(&options.recipe, &learnt_from, options.seed)?;
-    let values = all_features(&options.recipe, &words, &layers);
+    let mut bundle = Bundle::default();
+    let words = match words {
+        Some(words) => words,
+        None => {
+            let learnt_from: Vec<_> = training.iter().map(|&row| layers[row]).collect();
+            let rows = training.iter().map(|&row| row as u32).collect();
+            bundle.indices.insert("training".into(), rows);
+            learn_words(&recipe, &learnt_from, options.seed)?
+        }
+    };
+    let values = all_features(&recipe, &words, &layers)?;
     report.images = layers.len();
     report.dimension = values.len() / layers.len().max(1);
     report.training = training.len();
     let extractor = Extractor {
         source,
-        recipe: options.recipe.clone(),
+        recipe,
         words,
     };
-    let mut bundle = Bundle::default();
     extractor.put(&mut bundle)?;
-    let training = training.iter().map(|&row| row as u32).collect();
-    bundle.indices.insert("training".into(), training);
     put_features(&mut bundle, &images, &options.images, values)?;
     arrays::write(&options.out, &bundle, options.overwrite)?;
     let _ = fs::remove_file(&kept);
     report.interrupted = None;
     report.seconds[1] = began.elapsed().as_secs_f64();
-    Ok(report)
-}
-
-/// Features by the words and maps of a file.
-fn as_in(
-    like: &Path,
-    options: &Options,
-    mut images: Labelled,
-    device: &Device,
-    callback: &mut dyn Callback<Event>,
-) -> Result<Report> {
-    let began = Instant::now();
-    let known = arrays::read(like)?;
-    let extractor = Extractor::get(&known, like, device)?;
-    images.number_as(known.texts.get("classes").map_or("", String::as_str));
-    let mut report = Report {
-        out: options.out.clone(),
-        maps: extractor.source.name(),
-        layers: extractor.source.layers(),
-        images: 0,
-        dimension: 0,
-        training: 0,
-        classes: images.classes.clone(),
-        skipped: Vec::new(),
-        interrupted: Some(options.out.clone()),
-        seconds: [0.0; 2],
-    };
-    let Some(Extracted { rows, skipped }) = extractor.extract_all(&images.paths, callback)? else {
-        return Ok(report);
-    };
-    images.keep(&rows.iter().map(Option::is_some).collect::<Vec<_>>());
-    let rows: Vec<Vec<f32>> = rows.into_iter().flatten().collect();
-    let mut bundle = Bundle::default();
-    extractor.put(&mut bundle)?;
-    put_features(&mut bundle, &images, &options.images, rows.concat())?;
-    arrays::write(&options.out, &bundle, options.overwrite)?;
-    report.images = rows.len();
-    report.dimension = rows.first().map_or(0, Vec::len);
-    report.skipped = skipped;
-    report.interrupted = None;
-    report.seconds[0] = began.elapsed().as_secs_f64();
     Ok(report)
 }
 

@@ -253,17 +253,18 @@ impl MapSource {
     }
 
     /// The maps of an image file, `[K, H, W]` for each layer, of projections one for each; those of deconvolutional
-    /// networks cropped to the image, so that each element lies in the middle of what it stands for.
+    /// networks cropped to the image, so that each element lies in the middle of what it stands for. Coding may take
+    /// so many bytes of memory as there is `room` for.
     ///
     /// # Errors
-    /// Those of reading the file, naming it; [`Error::Numeric`].
-    pub fn maps(&self, path: &Path) -> Result<Vec<Vec<Image>>> {
+    /// Those of reading the file, naming it; [`Error::Numeric`], [`Error::Resources`].
+    pub fn maps(&self, path: &Path, room: Option<u64>) -> Result<Vec<Vec<Image>>> {
         match self {
             Self::Gradients { max_side } => {
                 let image = folder::read(path, false, Some(*max_side))?;
                 Ok(vec![vec![gradient::orientations(&image, ORIENTATIONS)]])
             }
-            Self::Coded(coded) => coded.maps(path),
+            Self::Coded(coded) => coded.maps(path, room),
             Self::Convnet { ready, layers, .. } => {
                 let batch = ready.batch([&ready.picture(path)?]);
                 let mut maps = vec![Image::zeros(0, 0, 0); layers.len()];

@@ -1,25 +1,31 @@
-//! The maps of one image, and what each adds to it.
+//! The maps of one image, and what each adds to it; of maps over pooled ones, what single elements add.
 
 use burn::tensor::Tensor;
 
 use super::coded::Coded;
 use super::display::{self, shrunk, signed};
 use super::gallery::Gallery;
-use crate::data::Image;
+use crate::backend;
+use crate::data::{Image, snr};
 use crate::error::Result;
-use crate::model::Network;
+use crate::model::{Network, alone, strongest};
 use crate::picture::{MosaicOptions, Tile, drawable, limit, mosaic};
 use crate::run::{Run, to_image};
 
 /// Maps shown, and how many of them side by side.
 const SHOWN: usize = 12;
 const COLUMNS: usize = 6;
+/// Rows of single activations.
+const ROWS: usize = 4;
 
 /// Draws `maps-layerN.png` for each layer that `coded` has maps of.
 pub(super) fn draw(run: &Run, coded: &Coded, gallery: &mut Gallery) -> Result<()> {
     for (layer, codes) in &coded.codes {
         let network = coded.stack(run, *layer)?;
-        let picture = sheet(&network, coded, codes)?;
+        let picture = match network.is_pooled() {
+            true => sweep(&network, coded, codes)?,
+            false => sheet(&network, coded, codes)?,
+        };
         gallery.save(&format!("maps-layer{}.png", layer + 1), &picture)?;
     }
     Ok(())
@@ -71,24 +77,86 @@ fn sheet(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
             tiles.extend(columns.iter().map(|pair| pair[row].clone()));
         }
     }
-    let options = MosaicOptions {
-        title: format!(
-            "{}, layer {}: its strongest maps ({}share of all magnitudes) and what each adds",
-            coded.name,
-            network.layers().len(),
-            if maps.height > 1 {
-                "red +, blue -; "
-            } else {
-                ""
-            }
+    let title = format!(
+        "{}, layer {}: its strongest maps ({}share of all magnitudes) and what each adds",
+        coded.name,
+        network.layers().len(),
+        if maps.height > 1 {
+            "red +, blue -; "
+        } else {
+            ""
+        }
+    );
+    arranged(&tiles, title)
+}
+
+/// The strongest elements of all maps, each alone projected through the switches of the image: what it stands for in
+/// this image. The column in front holds the image, and sums of the projections.
+fn sweep(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
+    let values = backend::read(codes)?;
+    let used = values.iter().filter(|v| **v != 0.0).count();
+    let shown = strongest(&values, used.min(ROWS * COLUMNS));
+    let added = shown.iter().map(|&at| {
+        let alone = alone(codes.dims(), at, values[at], &codes.device());
+        added(network, alone)
+    });
+    let added: Vec<Image> = added.collect::<Result<_>>()?;
+    let [c, h, w] = coded.prepared.shape();
+    let mut sum = Image::zeros(c, h, w);
+    for one in &added {
+        let both = sum.values.iter_mut().zip(&one.values);
+        both.for_each(|(sum, one)| *sum += one);
+    }
+    let all = to_image(&network.synthesize(codes.clone()), 0)?;
+    let prepared = shrunk(&coded.prepared);
+    let seen = Some(limit([&prepared]));
+    let of = |image: &Image, count: usize| {
+        let label = format!("sum of {count}: {:.1} dB", snr(&coded.prepared, image));
+        Tile::new(signed(&shrunk(image), seen), label)
+    };
+    let front = [
+        Tile::new(
+            display::pixels(&shrunk(&coded.pixels()?), coded.range),
+            "image",
         ),
+        Tile::new(signed(&prepared, seen), "prepared"),
+        of(&sum, shown.len()),
+        of(&all, used),
+    ];
+    let added: Vec<Image> = added.iter().map(shrunk).collect();
+    let strongest_added = Some(limit(&added));
+    let plane = codes.dims()[2] * codes.dims()[3];
+    let mut each = shown.iter().zip(&added).map(|(&at, added)| {
+        let label = format!("map {}: {:.2}", at / plane, values[at]);
+        Tile::new(signed(added, strongest_added), label)
+    });
+    let paper = Tile::from(display::paper());
+    let mut tiles = Vec::new();
+    for front in front {
+        tiles.push(front);
+        tiles.extend((0..COLUMNS).map(|_| each.next().unwrap_or(paper.clone())));
+    }
+    let title = format!(
+        "{}, layer {}: the {} strongest of {used} activations, each projected alone through the switches of the \
+         image, their sum, and that of all",
+        coded.name,
+        network.layers().len(),
+        shown.len(),
+    );
+    arranged(&tiles, title)
+}
+
+/// Rows of a tile in front and those of [`COLUMNS`] maps or activations.
+fn arranged(tiles: &[Tile], title: String) -> Result<Image> {
+    let options = MosaicOptions {
+        title,
         columns: Some(1 + COLUMNS),
         zoom: tiles
             .iter()
             .map(|tile| display::zoom(&drawable(&tile.image)))
             .min(),
     };
-    mosaic(&tiles, &options)
+    mosaic(tiles, &options)
 }
 
 /// The sum of magnitudes of each map: what the sparsity term makes it pay for, with p = 1.
@@ -105,19 +173,23 @@ fn ranked(strength: &[f64]) -> Vec<usize> {
     order
 }
 
-/// What map `k` alone adds to the prepared image, `[C, H, W]`: its projection, with the scales
-/// between the layers undone. Shifts are no map's own.
+/// What map `k` alone adds to the prepared image, `[C, H, W]`.
 fn contribution(network: &Network, codes: &Tensor<4>, k: usize) -> Result<Image> {
     let [n, _, h, w] = codes.dims();
     let place = [0..n, k..k + 1, 0..h, 0..w];
     let alone = codes
         .zeros_like()
         .slice_assign(place.clone(), codes.clone().slice(place));
+    added(network, alone)
+}
+
+/// What a part of the maps adds: its projection, with the scales between the layers undone. Shifts are no map's own.
+fn added(network: &Network, part: Tensor<4>) -> Result<Image> {
     let below = &network.layers()[..network.layers().len() - 1];
     let scale: f64 = below
         .iter()
         .filter_map(|layer| layer.rescaling)
         .map(|rescaling| rescaling.scale)
         .product();
-    to_image(&(network.project(alone) / scale), 0)
+    to_image(&(network.project(part) / scale), 0)
 }

@@ -5,7 +5,7 @@
 //! | `curves.png` | objective, SNR and density against epochs |
 //! | `filters-layerN.png` | the filters of a layer, projected down to pixels |
 //! | `connectivity-layerN.png` | which maps of the layer below each map is connected to |
-//! | `maps-layerN.png` | the strongest maps of an image, and what each adds to it |
+//! | `maps-layerN.png` | the strongest maps of an image, and what each adds to it; over pooled maps single activations |
 //! | `reconstructions.png` | images beside what each layer makes of them |
 //! | `patches-layerN.png` | the places of many images where a map is strongest |
 //! | `parts-layerN.png` | with pooling: such activations projected alone, each through its own switches |
@@ -41,6 +41,7 @@ use crate::run::{Images, Run, all_usable};
 use crate::store::CheckpointSelector;
 use coded::Coded;
 use gallery::Gallery;
+use strongest::Search;
 
 pub use filters::{projected_filters, receptive_field};
 
@@ -288,8 +289,8 @@ impl Artist<'_> {
         }
 
         let pooled = run.network.is_pooled();
-        let mut search = patches::Search::new(run, patches_per_map);
-        let mut parts = parts::Search::new(run, patches_per_map);
+        let mut patches = Search::new(run, patches_per_map);
+        let mut parts = Search::new(run, patches_per_map);
         let trained_on = self.run.state.images.len();
         if matches!(searched.first(), Some(Source::Training(_))) && searched.len() < trained_on {
             observer.event(Event::Note(format!(
@@ -314,8 +315,8 @@ impl Artist<'_> {
             }
             let coded = other.as_ref().unwrap_or_else(|| &reconstructed[0]);
             match pooled {
-                true => parts.add(done, coded)?,
-                false => search.add(coded)?,
+                true => parts.add_parts(done, coded)?,
+                false => patches.add_patches(run, coded)?,
             }
             observer.event(Event::Item {
                 name: coded.name.clone(),
@@ -339,14 +340,14 @@ impl Artist<'_> {
                 Source::Training(i) => Coded::of_training(run, images, *i, device, &()),
                 Source::File(path) => Coded::from_file(run, path, reader, device, &()),
             };
-            parts.draw(run, again, gallery)?;
+            parts.draw_parts(run, again, gallery)?;
             let above = |coded: &Coded| coded.codes.iter().any(|(layer, _)| *layer > 0);
             if reconstructed.iter().any(above) {
                 let picture = switches::draw(run, &reconstructed)?;
                 self.gallery.save("switches.png", &picture)?;
             }
         } else {
-            search.draw(&filters, &mut self.gallery)?;
+            patches.draw_patches(&filters, &mut self.gallery)?;
         }
         if reconstructed.is_empty() {
             return Ok(());

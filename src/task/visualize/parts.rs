@@ -6,35 +6,22 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, TensorData};
-
 use super::coded::Coded;
 use super::display::signed;
 use super::gallery::Gallery;
-use super::strongest::{Strongest, used};
+use super::strongest::{Search, used};
 use crate::data::{Image, resize};
 use crate::error::Result;
-use crate::model::Network;
+use crate::model::{Network, alone};
 use crate::picture::{self, MosaicOptions, Tile};
 use crate::run::{Run, to_image};
 
 /// Maps of which the strongest places are shown; all of them are shown by one projection.
 const SHOWN: usize = 24;
 
-/// The strongest places of each map so far, one for each image and sign.
-pub(super) struct Search {
-    layers: Vec<LayerSearch>,
-    per_map: usize,
-}
-
-struct LayerSearch {
-    layer: usize,
-    maps: Vec<Strongest<Place>>,
-}
-
 /// An activation of an image.
 #[derive(Clone, Copy)]
-struct Place {
+pub(super) struct Place {
     /// Which of the images searched, from 0.
     image: usize,
     map: usize,
@@ -43,28 +30,13 @@ struct Place {
     value: f32,
 }
 
-impl Search {
-    /// To find `per_map` images for each map.
-    pub(super) fn new(run: &Run, per_map: usize) -> Self {
-        let layer = |layer: usize| LayerSearch {
-            layer,
-            maps: vec![Strongest::default(); run.network.layers()[layer].connectivity.maps()],
-        };
-        Self {
-            layers: run.state.tops().into_iter().map(layer).collect(),
-            per_map,
-        }
-    }
-
-    /// Looks at one more image, the `image`-th.
-    pub(super) fn add(&mut self, image: usize, coded: &Coded) -> Result<()> {
-        for (layer, codes) in &coded.codes {
+impl Search<Place> {
+    /// Looks at one more image, the `image`-th, for the strongest place of each map and sign.
+    pub(super) fn add_parts(&mut self, image: usize, coded: &Coded) -> Result<()> {
+        let count = self.per_map;
+        self.add(coded, |_, codes, found| {
             let maps = to_image(codes, 0)?;
-            let searches = self.layers.iter_mut();
-            let Some(search) = searches.into_iter().find(|search| search.layer == *layer) else {
-                continue;
-            };
-            for (map, found) in search.maps.iter_mut().enumerate() {
+            for (map, found) in found.iter_mut().enumerate() {
                 let values = maps.plane(map);
                 let place = |at: usize| Place {
                     image,
@@ -73,22 +45,22 @@ impl Search {
                     value: values[at],
                 };
                 let found_of = |sign| strongest(values, sign).into_iter().collect();
-                found.add(values, self.per_map, found_of, place);
+                found.add(values, count, found_of, place);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Draws `filters-layerN.png` of the layers above the first, every map by its strongest place, and
     /// `parts-layerN.png`, the places of the maps used most beside the patches that were seen there. `again`
     /// gives an image searched once more.
-    pub(super) fn draw(
+    pub(super) fn draw_parts(
         self,
         run: &Run,
         again: &mut dyn FnMut(usize) -> Result<Coded>,
         gallery: &mut Gallery,
     ) -> Result<()> {
-        for LayerSearch { layer, maps } in self.layers {
+        for (layer, maps) in self.layers {
             let shown: Vec<usize> = used(&maps).into_iter().take(SHOWN).collect();
             let wanted = maps.iter().enumerate().flat_map(|(k, map)| {
                 let count = if shown.contains(&k) { usize::MAX } else { 1 };
@@ -179,10 +151,9 @@ fn strongest(values: &[f32], sign: f32) -> Option<(usize, f32)> {
 fn project(network: &Network, pixels: &Image, place: Place) -> Result<[Image; 2]> {
     let image = [1, 1, pixels.height, pixels.width];
     let shape @ [_, _, height, width] = network.maps_shape(image);
-    let mut values = vec![0.0_f32; shape.iter().product()];
-    values[place.map * height * width + place.at] = place.value;
     let device = network.top().filters.val().device();
-    let alone = Tensor::from_data(TensorData::new(values, shape), &device);
+    let at = place.map * height * width + place.at;
+    let alone = alone(shape, at, place.value, &device);
     let projection = to_image(&network.project(alone), 0)?;
     let field = network.reach(
         [place.at / width, place.at % width],

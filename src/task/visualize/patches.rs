@@ -4,90 +4,54 @@ use super::coded::Coded;
 use super::display;
 use super::filters::receptive_field;
 use super::gallery::Gallery;
-use super::strongest::{Strongest, used};
+use super::strongest::{Search, Strongest, used};
 use crate::data::Image;
 use crate::data::resize::crop;
 use crate::error::Result;
-use crate::model::Boundary;
 use crate::picture::table;
 use crate::run::{Run, to_image};
 
 /// Maps shown of each layer.
 const SHOWN: usize = 16;
 
-/// The strongest places so far, image by image.
-pub(super) struct Search {
-    layers: Vec<LayerSearch>,
-    boundary: Boundary,
-    per_map: usize,
-}
-
-struct LayerSearch {
-    layer: usize,
-    field: [usize; 2],
-    maps: Vec<Strongest<Patch>>,
-}
-
 /// What was seen at a place.
 #[derive(Clone)]
-struct Patch {
+pub(super) struct Patch {
     image: Image,
     /// The values that are drawn black and white.
     range: [f32; 2],
 }
 
-impl Search {
-    /// To find `per_map` places for each map.
-    pub(super) fn new(run: &Run, per_map: usize) -> Self {
-        let layer = |layer: usize| {
-            let network = run.network.part(0..layer + 1);
-            LayerSearch {
-                layer,
-                field: receptive_field(&network),
-                maps: vec![Strongest::default(); network.top().connectivity.maps()],
-            }
-        };
-        Self {
-            layers: run.state.tops().into_iter().map(layer).collect(),
-            boundary: run.network.boundary(),
-            per_map,
-        }
-    }
-
+impl Search<Patch> {
     /// Looks at one more image.
-    pub(super) fn add(&mut self, coded: &Coded) -> Result<()> {
-        let pixels = coded.pixels()?;
-        for (layer, codes) in &coded.codes {
-            let search = self.layers.iter_mut().find(|search| search.layer == *layer);
-            let Some(LayerSearch {
-                field, maps: found, ..
-            }) = search
-            else {
-                continue;
-            };
-            let maps = to_image(&self.boundary.widened(codes.clone(), *field), 0)?;
+    pub(super) fn add_patches(&mut self, run: &Run, coded: &Coded) -> Result<()> {
+        let (pixels, count) = (coded.pixels()?, self.per_map);
+        self.add(coded, |layer, codes, found| {
+            let network = run.network.part(0..layer + 1);
+            let field = receptive_field(&network);
+            let maps = to_image(&network.boundary().widened(codes.clone(), field), 0)?;
             for (k, map) in found.iter_mut().enumerate() {
                 let (values, width) = (maps.plane(k), maps.width);
                 map.add(
                     values,
-                    self.per_map,
-                    |sign| peaks(values, width, sign, *field, self.per_map),
+                    count,
+                    |sign| peaks(values, width, sign, field, count),
                     |at| Patch {
-                        image: crop(&pixels, corner([at / width, at % width], *field), *field),
+                        image: crop(&pixels, corner([at / width, at % width], field), field),
                         range: coded.range,
                     },
                 );
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Draws `patches-layerN.png`: a row for each of the maps used most, its filter in front.
-    pub(super) fn draw(self, filters: &[Vec<Image>], gallery: &mut Gallery) -> Result<()> {
+    pub(super) fn draw_patches(self, filters: &[Vec<Image>], gallery: &mut Gallery) -> Result<()> {
         let numbers: Vec<String> = (1..=self.per_map).map(|n| n.to_string()).collect();
         let mut headers = vec!["filter"];
         headers.extend(numbers.iter().map(String::as_str));
-        for LayerSearch { layer, maps, .. } in self.layers {
+        for (layer, maps) in self.layers {
             let rows: Vec<(String, Vec<Image>)> = used(&maps)
                 .into_iter()
                 .take(SHOWN)

@@ -1,6 +1,44 @@
 //! The strongest places of maps, those above zero and those below: a map and what it explains may both be
 //! turned round, so that either kind can be the one that matters.
 
+use burn::tensor::Tensor;
+
+use super::coded::Coded;
+use crate::error::Result;
+use crate::run::Run;
+
+/// The strongest places so far, image by image.
+pub(super) struct Search<P> {
+    /// Each layer, from 0, with its maps.
+    pub(super) layers: Vec<(usize, Vec<Strongest<P>>)>,
+    /// How many places of each sign are kept of each map.
+    pub(super) per_map: usize,
+}
+
+impl<P: Clone> Search<P> {
+    /// To find `per_map` places for each map.
+    pub(super) fn new(run: &Run, per_map: usize) -> Self {
+        let maps = |layer: usize| run.network.layers()[layer].connectivity.maps();
+        let layer = |layer: usize| (layer, vec![Strongest::default(); maps(layer)]);
+        Self {
+            layers: run.state.tops().into_iter().map(layer).collect(),
+            per_map,
+        }
+    }
+
+    /// Looks at the maps that one more image has of each layer.
+    pub(super) fn add(
+        &mut self,
+        coded: &Coded,
+        look: impl Fn(usize, &Tensor<4>, &mut [Strongest<P>]) -> Result<()>,
+    ) -> Result<()> {
+        coded.codes.iter().try_for_each(|(layer, codes)| {
+            let found = self.layers.iter_mut().find(|(known, _)| known == layer);
+            found.map_or(Ok(()), |(_, maps)| look(*layer, codes, maps))
+        })
+    }
+}
+
 /// The strongest places of one map so far, each with what is kept of it.
 #[derive(Clone)]
 pub(super) struct Strongest<P> {
