@@ -53,9 +53,11 @@ impl Large {
             true => 1,
             false => 3,
         };
-        let scratch = Scratch(job.out.with_extension("windows"));
-        files::refuse_existing(&scratch.0, files.overwrite)?;
-        files::make_folder(&scratch.0)?;
+        let folder = job.out.with_extension("windows");
+        files::refuse_existing(&folder, files.overwrite)?;
+        files::make_folder(&folder)?;
+        // From here on the folder is this call's own, to be removed.
+        let scratch = Scratch(folder);
         let file = scratch.0.join("image");
         let shape = survey(&job.image, channels, Some(&file))?.shape;
         Ok(Some(Self {

@@ -277,6 +277,16 @@ fn by_windows_a_picture_is_denoised_as_whole() {
             assert!(!folder.join("large.windows").exists());
         }
     }
+    // What is in the way of the scratch folder stays.
+    let mine = folder.join("mine.windows/mine.txt");
+    std::fs::create_dir(mine.parent().unwrap()).unwrap();
+    std::fs::write(&mine, "mine").unwrap();
+    let options = white(files(folder, "a.png", "mine.png"), Some(10.0));
+    let error = denoise::denoise_above(0, &options, &mut ()).unwrap_err();
+    assert!(
+        matches!(error, crate::Error::Exists(_)) && mine.exists(),
+        "{error}"
+    );
     // A picture that is cut in the middle leaves nothing behind.
     let cut = std::fs::read(folder.join("a.png")).unwrap();
     std::fs::write(folder.join("cut.png"), &cut[..cut.len() / 2]).unwrap();
