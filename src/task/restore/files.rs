@@ -211,14 +211,17 @@ fn reference(path: &Path, image: &Image) -> Result<Image> {
         true => read(path)?,
         false => folder::read(path, image.channels == 3, None)?,
     };
-    match clean.shape() == image.shape() {
-        true => Ok(clean),
+    same_size(path, clean.shape(), image.shape()).map(|()| clean)
+}
+
+/// Whether a reference, of this shape, has that of the image.
+pub(super) fn same_size(path: &Path, reference: [usize; 3], image: [usize; 3]) -> Result<()> {
+    match reference == image {
+        true => Ok(()),
         false => Err(Error::Input(format!(
-            "the reference {} has the shape {:?} and the image {:?} (channels, height, width); both must be \
-             of one size",
+            "the reference {} has the shape {reference:?} and the image {image:?} (channels, height, width); both \
+             must be of one size",
             path.display(),
-            clean.shape(),
-            image.shape()
         ))),
     }
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::Files;
-use super::files::{Job, SHOWN, compare, job_of_file};
+use super::files::{Job, SHOWN, compare, job_of_file, same_size};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
 use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::{self, file_name};
 use crate::picture::save_png_rows;
 use crate::restore::estimate_sigma_by_rows;
@@ -23,6 +23,7 @@ const SIDE: usize = 512;
 pub(super) struct Large {
     job: Job,
     image: Raster,
+    reference: Option<Raster>,
     /// Removed in the end.
     scratch: Scratch,
 }
@@ -40,7 +41,7 @@ impl Large {
     /// The picture of `files`, where it is one that can be read row by row and has more than so many pixels.
     ///
     /// # Errors
-    /// [`Error::Exists`] where a result is in the way, and those of reading the picture.
+    /// [`Error::Exists`] where a result is in the way, and those of reading the picture and the reference.
     pub fn open(files: &Files, most: usize) -> Result<Option<Self>> {
         let is_picture = files.input.is_file() && !arrays::is_bundle(&files.out);
         let rows = is_picture.then(|| Rows::open(&files.input).ok()).flatten();
@@ -58,10 +59,19 @@ impl Large {
         files::make_folder(&folder)?;
         // From here on the folder is this call's own, to be removed.
         let scratch = Scratch(folder);
-        let file = scratch.0.join("image");
-        let shape = survey(&job.image, channels, Some(&file))?.shape;
+        let raster = |name: &str, picture: &PathBuf| {
+            let file = scratch.0.join(name);
+            let shape = survey(picture, channels, Some(&file))?.shape;
+            Raster::open(&file, shape)
+        };
+        let image = raster("image", &job.image)?;
+        let reference = job.reference.as_ref().map(|path| {
+            let reference = raster("reference", path)?;
+            same_size(path, reference.shape(), image.shape()).map(|()| reference)
+        });
         Ok(Some(Self {
-            image: Raster::open(&file, shape)?,
+            reference: reference.transpose()?,
+            image,
             job,
             scratch,
         }))
@@ -119,22 +129,9 @@ impl Large {
                 .map(|(start, side)| start..start + side.min(SHOWN));
             raster.read(rows, columns)
         };
-        let (mut before, mut after, mut reference) = (None, None, None);
-        if let Some(path) = &self.job.reference {
-            let clean = self.scratch.0.join("reference");
-            let found = survey(path, channels, Some(&clean))?.shape;
-            if found != shape {
-                return Err(Error::Input(format!(
-                    "the reference {} has the shape {found:?} and the image {shape:?} (channels, height, width); \
-                     both must be of one size",
-                    path.display()
-                )));
-            }
-            let clean = Raster::open(&clean, shape)?;
-            before = Some(fidelity(&clean, &self.image)?);
-            after = Some(fidelity(&clean, &out)?);
-            reference = Some(middle(&clean)?);
-        }
+        save_png_rows(&self.job.out, shape, |rows| out.read(rows, 0..width))?;
+        let reference = self.reference.as_ref();
+        let of = |other: &Raster| reference.map(|clean| fidelity(clean, other)).transpose();
         let row = Row {
             image: self.job.image.clone(),
             out: self.job.out.clone(),
@@ -143,14 +140,14 @@ impl Large {
             width,
             sigma,
             missing: None,
-            before,
-            after,
+            before: of(&self.image)?,
+            after: of(&out)?,
             seconds,
         };
         let (given, restored) = (middle(&self.image)?, middle(&out)?);
+        let reference = reference.map(middle).transpose()?;
         let compared = compare(&row, headers, &given, &restored, reference.as_ref())?;
         self.job.write_compared(&compared)?;
-        save_png_rows(&self.job.out, shape, |rows| out.read(rows, 0..width))?;
         report.rows.push(row);
         Ok(report)
     }

@@ -233,6 +233,15 @@ fn filters_of_a_run_are_used() {
     assert!(after > before + 3.0, "{before} {after}");
 }
 
+/// Counts windows.
+struct Windows(usize);
+
+impl Callback<Event> for Windows {
+    fn event(&mut self, event: Event) {
+        self.0 += usize::from(matches!(event, Event::Item { .. }));
+    }
+}
+
 #[test]
 fn by_windows_a_picture_is_denoised_as_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -276,6 +285,16 @@ fn by_windows_a_picture_is_denoised_as_whole() {
             );
             assert!(!folder.join("large.windows").exists());
         }
+    }
+    // A reference that is none ends it before the first window.
+    save_png(&Image::zeros(1, 40, 39), folder.join("narrow.png")).unwrap();
+    for (reference, words) in [("narrow.png", "[1, 40, 39]"), ("gone.png", "gone.png")] {
+        let mut options = white(files(folder, "a.png", "early.png"), Some(10.0));
+        options.files.reference = Some(folder.join(reference));
+        let mut windows = Windows(0);
+        let error = denoise::denoise_above(0, &options, &mut windows).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(windows.0 == 0 && !folder.join("early.windows").exists());
     }
     // What is in the way of the scratch folder stays.
     let mine = folder.join("mine.windows/mine.txt");
