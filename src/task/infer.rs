@@ -27,7 +27,7 @@ pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row, Settings};
 pub use self::shard::{Shard, Share};
 use super::visualize::receptive_field;
-use super::{Callback, Event, Interrupt};
+use super::{Callback, Event, Interrupt, ends_all};
 use crate::arrays::{self, Bundle};
 use crate::config::Form;
 use crate::data::{Image, Reader, Undo, psnr, snr};
@@ -176,10 +176,13 @@ pub fn run(
             }
             Ok(None) => {
                 report.interrupted = true;
-                results.table(&report.table(), &report)?;
                 break;
             }
-            Err(Error::Backend(message)) => return Err(Error::Backend(message)),
+            Err(error) if ends_all(&error) => {
+                // Best effort: this error is the one to tell.
+                let _ = results.table(&report.table(), &report);
+                return Err(error);
+            }
             Err(error) => report.failures.push(Failure {
                 image: job.image.clone(),
                 error,

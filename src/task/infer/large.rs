@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::model::Boundary;
 use crate::run::{Free, Run};
 use crate::solve::SolverName;
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, ends_all};
 
 /// Sides of tiles, of which the first is taken that fits into a part of the memory.
 const SIDES: [usize; 4] = [1024, 512, 256, 128];
@@ -192,7 +192,7 @@ fn code(
             }
             Ok(None) => report.interrupted = true,
             // Members of a group fail together.
-            Err(error) if !group.is_alone() => return Err(error),
+            Err(error) if !group.is_alone() || ends_all(&error) => return Err(error),
             Err(error) => report.failures.push(Failure {
                 image: job.image.clone(),
                 error,

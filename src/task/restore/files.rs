@@ -12,7 +12,7 @@ use crate::files::{Written, file_name, refuse_existing};
 use crate::picture;
 use crate::report::Results;
 use crate::task::invert::sides;
-use crate::task::{Callback, Event, find_images};
+use crate::task::{Callback, Event, ends_all, find_images};
 
 /// Comparisons show at most so many pixels a side, from the middle.
 pub(super) const SHOWN: usize = 512;
@@ -118,7 +118,13 @@ pub(super) fn each(
         };
         match done {
             Ok(row) => report.rows.push(row),
-            Err(error) if !is_folder => return Err(error),
+            Err(error) if !is_folder || ends_all(&error) => {
+                if let Some(results) = results {
+                    // Best effort: this error is the one to tell.
+                    let _ = results.table(&report.table(), &report);
+                }
+                return Err(error);
+            }
             Err(error) => report
                 .failures
                 .push(format!("{}: {error}", job.image.display())),

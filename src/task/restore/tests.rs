@@ -94,6 +94,12 @@ fn a_folder_is_denoised_and_one_broken_image_stops_no_other() {
         assert!(folder.join("out").join(name).exists(), "{name}");
     }
     assert!(report.table().csv().contains("mean"));
+    // Results that cannot be written are not the fault of an image.
+    std::fs::create_dir_all(folder.join("full/a.png.tmp")).unwrap();
+    let options = white(files(folder, "in", "full"), Some(25.0));
+    let error = denoise(&options, &mut ()).unwrap_err();
+    assert!(matches!(error, crate::Error::Io { .. }), "{error}");
+    assert!(folder.join("full/table.csv").exists());
 }
 
 #[test]
