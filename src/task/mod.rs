@@ -17,6 +17,7 @@ mod test_runs;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::data::scan::{Scan, scan};
 use crate::error::{Error, Result};
@@ -41,6 +42,9 @@ fn tell_found(found: Scan, observer: &mut dyn Callback<Event>) -> Vec<PathBuf> {
     remarks.for_each(|remark| observer.event(Event::Note(remark)));
     found.images
 }
+
+/// Between two tables of what is done so far: a kill costs the rows of no more than that.
+const TABLE_EVERY: Duration = Duration::from_secs(5);
 
 /// Whether an error is not the fault of the image in work and would meet all others, too: the device failed, or
 /// the results cannot be written. A name that is too long is that of the image.
