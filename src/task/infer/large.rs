@@ -185,7 +185,9 @@ fn code(
             results: &results,
             tile,
         };
-        match coding.image(observer) {
+        let coded = coding.image(observer);
+        let done = matches!(coded, Ok(Some(_)));
+        match coded {
             Ok(Some(rows)) => {
                 report.rows.extend(rows);
                 report.finished.insert(job.name.clone(), job.crc32);
@@ -199,10 +201,13 @@ fn code(
             }),
         }
         group.agree(write(&report))?;
+        // What a failure leaves is what a later call goes on from.
+        if done {
+            group.lead(|| remove(&coding.scratch()))?;
+        }
         if report.interrupted {
             break;
         }
-        group.lead(|| remove(&coding.scratch()))?;
     }
     Ok(report)
 }

@@ -249,6 +249,9 @@ fn what_cannot_be_done_is_told() {
         text.contains("tile-00001") && text.contains("damaged"),
         "{text}"
     );
+    // The other tiles are still there: with that one mended, coding goes on from them.
+    fs::write(&tile, &bytes).unwrap();
+    code(&options).unwrap().complete().unwrap();
     options.limits.gap = Some(1e-3);
     let other = code(&options).unwrap_err();
     assert!(matches!(other, Error::Exists(_)), "{other}");
