@@ -116,6 +116,13 @@ fn tiles_give_what_the_whole_image_gives() {
         let again = code(&options).unwrap_err();
         assert!(matches!(again, Error::Exists(_)), "{again}");
     }
+    // Fewer tiles than were there before, and no others beside them.
+    let mut larger = options(folder, Some(100));
+    larger.out = folder.join("out9");
+    larger.overwrite = true;
+    code(&larger).unwrap();
+    let left = fs::read_dir(larger.out.join("sub/a-maps/layer1")).unwrap();
+    assert_eq!(left.count(), 1);
 }
 
 /// Asks to stop at a question.
