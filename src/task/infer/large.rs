@@ -20,7 +20,7 @@ use crate::data::{Rows, array_file, survey};
 use crate::error::{Error, Result};
 use crate::model::Boundary;
 use crate::run::{Free, Run};
-use crate::solve::SolverName;
+use crate::solve::{SolverName, Tiles};
 use crate::task::{Callback, Event, ends_all};
 
 /// Sides of tiles, of which the first is taken that fits into a part of the memory.
@@ -30,12 +30,13 @@ const PART: u64 = 2;
 /// The tiles that images are coded in, where they are: those asked for, or, of a single picture that the memory does
 /// not hold, those that it does.
 fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
+    let network = coder.encoder.network.part(0..coder.state.learnt_layers());
     if let Some(tile) = options.tile {
         return match complaint(options, coder) {
             Some(complaint) => Err(Error::Config(format!(
                 "images are not coded in tiles {complaint}"
             ))),
-            None => Ok(Some(tile)),
+            None => Tiles::check_size(&network, tile).map(|()| Some(tile)),
         };
     }
     let automatic = !options.force
@@ -64,6 +65,7 @@ fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
         .and_then(|free| {
             SIDES
                 .into_iter()
+                .filter(|&side| Tiles::check_size(&network, side).is_ok())
                 .find(|&side| takes([side; 2]) <= free / PART)
         }))
 }

@@ -205,12 +205,15 @@ fn what_was_interrupted_or_killed_goes_on_and_members_of_a_group_agree() {
 fn what_cannot_be_done_is_told() {
     let folder = folder("");
     let folder = folder.path();
-    let text = code(&options(folder, Some(5))).unwrap().complete();
-    let text = text.unwrap_err().to_string();
+    let small = code(&options(folder, Some(5))).unwrap_err();
+    let text = small.to_string();
     assert!(
-        text.contains("tiles of 5") && text.contains("at least 9"),
+        matches!(small, Error::Config(_))
+            && text.contains("tiles of 5")
+            && text.contains("at least 9"),
         "{text}"
     );
+    assert!(!folder.join("out5").exists());
     let text = |change: fn(&mut Options)| {
         let mut options = options(folder, Some(10));
         change(&mut options);
