@@ -221,6 +221,12 @@ fn earlier(options: &Options) -> Option<Record> {
     serde_json::from_str(&text).ok()
 }
 
+/// The tiles of an earlier call that this one may go on from.
+pub(super) fn earlier_tile(options: &Options) -> Option<usize> {
+    let earlier = (!options.overwrite).then(|| earlier(options)).flatten();
+    earlier?.settings?.tile
+}
+
 /// What the names of the tables of a shard have more than those of a call that codes all images.
 fn part(options: &Options) -> String {
     options.shard.map(|shard| shard.part()).unwrap_or_default()

@@ -13,7 +13,7 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use self::coding::Coding;
-use super::files::{Job, Plan, plan, work};
+use super::files::{Job, Plan, earlier_tile, plan, work};
 use super::report::{Failure, Report};
 use super::{Coder, Options};
 use crate::data::{Rows, array_file, survey};
@@ -28,7 +28,7 @@ const SIDES: [usize; 4] = [1024, 512, 256, 128];
 const PART: u64 = 2;
 
 /// The tiles that images are coded in, where they are: those asked for, or, of a single picture that the memory does
-/// not hold, those that it does.
+/// not hold, those that it does, or those of an earlier call.
 fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
     let network = coder.encoder.network.part(0..coder.state.learnt_layers());
     if let Some(tile) = options.tile {
@@ -52,6 +52,10 @@ fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
     let max_side = coder.state.config.data.max_side;
     if max_side.is_some_and(|most| height.max(width) > most) {
         return Ok(None);
+    }
+    // The free memory is another one at each call, and other tiles are another set of results.
+    if let Some(tile) = earlier_tile(options) {
+        return Tiles::check_size(&network, tile).map(|()| Some(tile));
     }
     let free = Free::here(true, &options.out).memory;
     let takes = |size: [usize; 2]| {

@@ -181,6 +181,17 @@ fn what_was_interrupted_or_killed_goes_on_and_members_of_a_group_agree() {
     }
     assert!(calls > 1);
     same(&stopped.out);
+    // The size of tiles that nobody asked for is that of the earlier call, whatever the memory is by now.
+    let mut alone = options(folder, Some(9));
+    alone.images = folder.join("images/sub/a.png");
+    alone.out = folder.join("alone");
+    let mut callback = Impatient(Cell::new(150));
+    let report = run(&alone, &Device::flex(), &mut callback).unwrap();
+    assert!(report.interrupted);
+    alone.tile = None;
+    let report = code(&alone).unwrap();
+    assert_eq!(report.settings.tile, Some(9));
+    assert_eq!(report.rows[0].tiles, rows[0].tiles);
     for size in [2, 3] {
         let mut shared = options(folder, Some(9));
         shared.out = folder.join(format!("shared{size}"));
