@@ -119,7 +119,7 @@ pub fn run(
     let max_side = &mut run.state.config.data.max_side;
     *max_side = options.max_side.or(*max_side);
     let mut coder = Coder::new(&run, options, device)?;
-    if let Some(report) = large::run(&run, options, &coder, device, observer)? {
+    if let Some(report) = large::run(options, &coder, observer)? {
         return Ok(report);
     }
     let look = |job: &mut Job| {

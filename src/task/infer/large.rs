@@ -16,6 +16,7 @@ use self::coding::Coding;
 use super::files::{Job, Plan, earlier_tile, plan, work};
 use super::report::{Failure, Report};
 use super::{Coder, Options};
+use crate::backend::is_cpu;
 use crate::data::{Rows, array_file, survey};
 use crate::error::{Error, Result};
 use crate::model::Boundary;
@@ -57,7 +58,7 @@ fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
     if let Some(tile) = earlier_tile(options) {
         return Tiles::check_size(&network, tile).map(|()| Some(tile));
     }
-    let free = Free::here(true, &options.out).memory;
+    let free = Free::here(is_cpu(coder.device), &options.out).memory;
     let takes = |size: [usize; 2]| {
         let channels = coder.state.config.data.planes();
         work(options, coder)
@@ -101,7 +102,7 @@ fn complaint(options: &Options, coder: &Coder) -> Option<&'static str> {
     )
 }
 
-/// Codes all images in tiles, where that is asked for or needed; see [`super::run`].
+/// Codes all images in tiles, on the processor, where that is asked for or needed; see [`super::run`].
 ///
 /// ```text
 /// OUT/SUBFOLDER/NAME.png                  the image, its reconstruction from each layer and the error, scaled down
@@ -111,10 +112,8 @@ fn complaint(options: &Options, coder: &Coder) -> Option<&'static str> {
 /// OUT/SUBFOLDER/NAME-tiles/               what an unfinished call goes on from
 /// ```
 pub(super) fn run(
-    run: &Run,
     options: &Options,
     coder: &Coder,
-    device: &Device,
     observer: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
     let Some(tile) = tile(options, coder)? else {
@@ -125,9 +124,12 @@ pub(super) fn run(
         tile: Some(tile),
         ..options.clone()
     };
-    let coder = Coder::new(run, &options, device)?;
+    let device = Device::flex();
+    let mut run = Run::read(&options.checkpoint, options.which, &device)?;
+    run.state.config.data.max_side = coder.state.config.data.max_side;
+    let coder = Coder::new(&run, &options, &device)?;
     let note = coder.other_scale(options.solver);
-    let tiles = format!("coding in tiles of about {tile} x {tile}, by descent");
+    let tiles = format!("coding in tiles of about {tile} x {tile}, by descent, on the processor");
     for note in note.into_iter().chain([tiles]) {
         observer.event(Event::Note(note));
     }

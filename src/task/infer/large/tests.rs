@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::arrays;
+use crate::backend::Backend;
 use crate::data::folder as pictures;
 use crate::group::{Group, threads};
 use crate::solve::Limits;
@@ -209,6 +210,29 @@ fn what_was_interrupted_or_killed_goes_on_and_members_of_a_group_agree() {
                 .for_each(|member| member.join().unwrap());
         });
         same(&shared.out);
+    }
+}
+
+#[test]
+fn on_another_device_tiles_are_coded_on_the_processor_all_the_same() {
+    let folder = folder("rescale_maps = 2.0");
+    let folder = folder.path();
+    let mut options = options(folder, Some(20));
+    code(&options).unwrap();
+    let (rows, picture) = results(&options.out);
+    for backend in [Backend::Ndarray, Backend::Wgpu] {
+        let device = match backend.device() {
+            Ok(device) => device,
+            Err(error) => {
+                crate::skipped::skipped(backend.name(), error);
+                continue;
+            }
+        };
+        options.out = folder.join(backend.name());
+        run(&options, &device, &mut ()).unwrap().complete().unwrap();
+        let (others, other_picture) = results(&options.out);
+        assert_eq!(format!("{rows:?}"), format!("{others:?}"));
+        assert!(picture == other_picture);
     }
 }
 
