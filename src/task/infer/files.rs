@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -327,12 +327,16 @@ fn claim(options: &Options, jobs: &[Job], overwrite: bool) -> Result<Results> {
         .map(|job| array_file(&job.image).unwrap_or(&job.image))
         .filter_map(|path| fs::canonicalize(path).ok())
         .collect();
-    for result in names.iter().map(|name| options.out.join(name)) {
-        if fs::canonicalize(&result).is_ok_and(|path| images.contains(&path)) {
+    // Those of arrays lie in a folder called as their file.
+    let is_image = |path: &Path| {
+        fs::canonicalize(options.out.join(path)).is_ok_and(|path| images.contains(&path))
+    };
+    for result in &names {
+        if result.ancestors().any(is_image) {
             return Err(Error::Config(format!(
                 "the result {} would replace the image of that name; choose another folder for the \
                  results",
-                result.display()
+                options.out.join(result).display()
             )));
         }
     }

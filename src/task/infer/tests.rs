@@ -188,6 +188,14 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
     assert!(message(&options).contains("choose another folder"));
     options.images = options.images.join("good.png");
     assert!(message(&options).contains("would replace the image"));
+    let mut bundle = arrays::Bundle::default();
+    let values = (0..400).map(|k| (k % 7) as f32).collect();
+    bundle.put("images", &[1, 20, 20], values).unwrap();
+    options.images = folder.path().join("arrays");
+    fs::create_dir(&options.images).unwrap();
+    arrays::write(options.images.join("a.npz"), &bundle, false).unwrap();
+    options.out = options.images.clone();
+    assert!(message(&options).contains("would replace the image"));
 }
 
 /// The notes of a call.
