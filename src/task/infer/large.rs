@@ -5,7 +5,7 @@ mod folder;
 mod small;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fs;
 use std::path::Path;
@@ -61,7 +61,7 @@ fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
     let free = Free::here(is_cpu(coder.device), &options.out).memory;
     let takes = |size: [usize; 2]| {
         let channels = coder.state.config.data.planes();
-        work(options, coder)
+        work(coder, true)
             .estimate(&[[channels, size[0], size[1]]])
             .memory
     };

@@ -19,7 +19,7 @@ use crate::task::infer::Row;
 use crate::task::infer::run;
 use crate::task::test_runs;
 
-fn options(folder: &Path, tile: Option<usize>) -> Options {
+pub(crate) fn options(folder: &Path, tile: Option<usize>) -> Options {
     Options {
         checkpoint: folder.join("run"),
         which: CheckpointSelector::Last,
