@@ -39,6 +39,9 @@ pub struct RestoreArgs {
     /// Replace results that are there.
     #[arg(long)]
     pub overwrite: bool,
+    /// Go on where this is estimated to take more memory or disk than there is.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Flags of `denoise`.
@@ -80,6 +83,7 @@ impl RestoreArgs {
             out: self.out.clone(),
             reference: self.reference.clone(),
             overwrite: self.overwrite,
+            force: self.force,
         }
     }
 

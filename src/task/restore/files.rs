@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::{Written, file_name, refuse_existing};
 use crate::picture;
 use crate::report::Results;
+use crate::run::{Estimate, Free};
 use crate::task::invert::sides;
 use crate::task::{Callback, Event, ends_all, find_images};
 
@@ -68,10 +69,33 @@ impl Job {
     }
 }
 
+/// Numbers of single precision that a restoration holds for each pixel at its peak, as measured.
+pub(super) struct Held {
+    pub each_channel: usize,
+    pub beside: usize,
+}
+
+/// Refuses images that take more memory than there is, by their headers.
+fn check_memory(jobs: &[Job], held: &Held) -> Result<()> {
+    let bytes = |job: &Job| {
+        let shape = match arrays::is_bundle(&job.image) {
+            true => read(&job.image).ok()?.shape(),
+            false => folder::shape(&job.image)?,
+        };
+        let [channels, height, width] = shape.map(|n| n as u64);
+        let numbers = held.each_channel as u64 * channels + held.beside as u64;
+        Some(4 * numbers * height * width)
+    };
+    let memory = jobs.iter().filter_map(bytes).max().unwrap_or(0);
+    let free = Free::here(true, Path::new("."));
+    Estimate { memory, disk: 0 }.check(free, "smaller images take less")
+}
+
 /// Restores each image by `restore`, perhaps with a mask for all of them; it gets the image, in one channel where it has no colour.
 pub(super) fn each(
     files: &Files,
     mask: Option<&PathBuf>,
+    held: &Held,
     mut report: Report,
     headers: [&str; 3],
     callback: &mut dyn Callback<Event>,
@@ -84,6 +108,9 @@ pub(super) fn each(
     };
     for job in &jobs {
         job.check(files, mask)?;
+    }
+    if !files.force {
+        check_memory(&jobs, held)?;
     }
     let results = match is_folder {
         true => Some(Results::claim(&files.out, &[""; 0], files.overwrite)?),

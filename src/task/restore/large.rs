@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::files::{self, file_name};
 use crate::picture::save_png_rows;
 use crate::restore::estimate_sigma_by_rows;
+use crate::run::{Estimate, Free};
 use crate::task::{Callback, Event};
 
 /// Rows and columns of a window, without what its estimate needs around it.
@@ -45,7 +46,8 @@ impl Large {
     pub fn open(files: &Files, most: usize) -> Result<Option<Self>> {
         let is_picture = files.input.is_file() && !arrays::is_bundle(&files.out);
         let rows = is_picture.then(|| Rows::open(&files.input).ok()).flatten();
-        if rows.is_none_or(|rows| rows.size()[0].saturating_mul(rows.size()[1]) <= most) {
+        let pixels = rows.map_or(0, |rows| rows.size().iter().product::<usize>());
+        if pixels <= most {
             return Ok(None);
         }
         let job = job_of_file(files)?;
@@ -56,6 +58,13 @@ impl Large {
         };
         let folder = job.out.with_extension("windows");
         files::refuse_existing(&folder, files.overwrite)?;
+        if !files.force {
+            // The image, the result and maybe the reference as numbers of 4 bytes, and the picture.
+            let each = 4 * (2 + u64::from(job.reference.is_some())) + 1;
+            let disk = each * channels as u64 * pixels as u64;
+            let wanted = Estimate { memory: 0, disk };
+            wanted.check(Free::here(true, &folder), "smaller pictures take less")?;
+        }
         files::make_folder(&folder)?;
         // From here on the folder is this call's own, to be removed.
         let scratch = Scratch(folder);

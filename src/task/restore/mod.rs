@@ -75,6 +75,8 @@ pub struct Files {
     pub reference: Option<PathBuf>,
     /// Whether what is there already may be replaced.
     pub overwrite: bool,
+    /// Whether to go on where it is estimated to take more memory or disk than there is.
+    pub force: bool,
 }
 
 /// Tells the steps of one image.

@@ -27,6 +27,7 @@ fn files(folder: &Path, input: &str, out: &str) -> Files {
         out: folder.join(out),
         reference: None,
         overwrite: false,
+        force: false,
     }
 }
 
@@ -100,6 +101,22 @@ fn a_folder_is_denoised_and_one_broken_image_stops_no_other() {
     let error = denoise(&options, &mut ()).unwrap_err();
     assert!(matches!(error, crate::Error::Io { .. }), "{error}");
     assert!(folder.join("full/table.csv").exists());
+}
+
+#[test]
+fn images_that_the_memory_does_not_hold_are_refused_by_their_headers() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("in")).unwrap();
+    std::fs::write(folder.join("in/huge.pgm"), "P5 9999999 9999999 255\n0").unwrap();
+    noisy(&folder.join("in"), "a.png", 1);
+    let mut options = white(files(folder, "in", "out"), Some(25.0));
+    let error = denoise(&options, &mut ()).unwrap_err();
+    let refused = matches!(&error, crate::Error::Resources { .. });
+    assert!(refused && !folder.join("out").exists(), "{error}");
+    options.files.force = true;
+    let report = denoise(&options, &mut ()).unwrap();
+    assert_eq!((report.rows.len(), report.failures.len()), (2, 1));
 }
 
 #[test]
