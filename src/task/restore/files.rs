@@ -1,6 +1,8 @@
 //! The images of a restoration, and what is written of each.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::report::{Fidelity, Report, Row};
@@ -17,6 +19,7 @@ use crate::task::{Callback, Event, ends_all, find_images};
 
 /// Comparisons show at most so many pixels a side, from the middle.
 pub(super) const SHOWN: usize = 512;
+const REFERENCE: usize = 3;
 /// An error of so much of the range is drawn black or white.
 const LARGEST_ERROR: f32 = 0.1;
 
@@ -38,26 +41,6 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Whether its results are in the way of nothing.
-    pub fn check(&self, files: &Files, mask: Option<&PathBuf>) -> Result<()> {
-        for path in [&self.out, &self.compared] {
-            refuse_existing(path, files.overwrite)?;
-        }
-        let place = |path: &Path| std::fs::canonicalize(path).ok();
-        let inputs = [Some(&self.image), self.reference.as_ref(), mask];
-        for path in [&self.out, &self.compared] {
-            let same = |input: &&PathBuf| place(path).is_some_and(|own| Some(own) == place(input));
-            if let Some(input) = inputs.into_iter().flatten().find(same) {
-                return Err(Error::Config(format!(
-                    "{} would replace {}; choose another name for the result",
-                    path.display(),
-                    input.display()
-                )));
-            }
-        }
-        Ok(())
-    }
-
     /// Writes the comparison, which searches for images leave out.
     pub fn write_compared(&self, compared: &Image) -> Result<()> {
         let folder = match self.compared.parent() {
@@ -69,7 +52,30 @@ impl Job {
     }
 }
 
-/// Numbers of single precision that a restoration holds for each pixel at its peak, as measured.
+/// Refuses results that are there already, and, even to overwrite them, that would replace one of the inputs.
+pub(super) fn check(jobs: &[Job], files: &Files, mask: Option<&PathBuf>) -> Result<()> {
+    let inputs = jobs
+        .iter()
+        .flat_map(|job| [Some(&job.image), job.reference.as_ref()]);
+    let inputs = inputs.chain([mask]).flatten();
+    let inputs = inputs.filter_map(|path| Some((fs::canonicalize(path).ok()?, path)));
+    let inputs: HashMap<PathBuf, &PathBuf> = inputs.collect();
+    for path in jobs.iter().flat_map(|job| [&job.out, &job.compared]) {
+        refuse_existing(path, files.overwrite)?;
+        let place = fs::canonicalize(path).ok();
+        if let Some(input) = place.and_then(|place| inputs.get(&place)) {
+            return Err(Error::Config(format!(
+                "{} would replace {}; choose another name for the result",
+                path.display(),
+                input.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Numbers of single precision that a restoration holds for each pixel at its peak, as measured; for each channel
+/// [`REFERENCE`] more where there is one.
 pub(super) struct Held {
     pub each_channel: usize,
     pub beside: usize,
@@ -83,7 +89,8 @@ fn check_memory(jobs: &[Job], held: &Held) -> Result<()> {
             false => folder::shape(&job.image)?,
         };
         let [channels, height, width] = shape.map(|n| n as u64);
-        let numbers = held.each_channel as u64 * channels + held.beside as u64;
+        let each_channel = held.each_channel + REFERENCE * usize::from(job.reference.is_some());
+        let numbers = each_channel as u64 * channels + held.beside as u64;
         Some(4 * numbers * height * width)
     };
     let memory = jobs.iter().filter_map(bytes).max().unwrap_or(0);
@@ -106,9 +113,7 @@ pub(super) fn each(
         true => jobs_of_folder(files, callback)?,
         false => vec![job_of_file(files)?],
     };
-    for job in &jobs {
-        job.check(files, mask)?;
-    }
+    check(&jobs, files, mask)?;
     if !files.force {
         check_memory(&jobs, held)?;
     }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::slice::from_ref;
 use std::time::Instant;
 
 use super::Files;
-use super::files::{Job, SHOWN, compare, job_of_file, same_size};
+use super::files::{Job, SHOWN, check, compare, job_of_file, same_size};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
 use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
@@ -51,7 +52,7 @@ impl Large {
             return Ok(None);
         }
         let job = job_of_file(files)?;
-        job.check(files, None)?;
+        check(from_ref(&job), files, None)?;
         let channels = match survey(&job.image, 3, None)?.grey {
             true => 1,
             false => 3,

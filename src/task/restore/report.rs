@@ -156,10 +156,10 @@ impl fmt::Display for Report {
         if self.interrupted {
             writeln!(f, "It was interrupted.")?;
         }
-        write!(
-            f,
-            "Written: {}, with a comparison beside",
-            self.out.display()
-        )
+        let out = self.out.display();
+        match self.rows.is_empty() {
+            true => write!(f, "No picture was written."),
+            false => write!(f, "Written: {out}, with a comparison beside"),
+        }
     }
 }

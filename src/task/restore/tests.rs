@@ -104,6 +104,23 @@ fn a_folder_is_denoised_and_one_broken_image_stops_no_other() {
 }
 
 #[test]
+fn no_input_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    noisy(folder, "a.png", 1);
+    let image = image::open(folder.join("a.png")).unwrap();
+    image.save(folder.join("a.bmp")).unwrap();
+    std::fs::remove_file(folder.join("clean-a.png")).unwrap();
+    let mut options = white(files(folder, "", ""), Some(25.0));
+    options.files.overwrite = true;
+    let before = std::fs::read(folder.join("a.png")).unwrap();
+    // The result of a.bmp is a.png.
+    let error = denoise(&options, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("would replace"), "{error}");
+    assert_eq!(std::fs::read(folder.join("a.png")).unwrap(), before);
+}
+
+#[test]
 fn images_that_the_memory_does_not_hold_are_refused_by_their_headers() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -256,12 +273,21 @@ fn filters_of_a_run_are_used() {
     assert!(after > before + 3.0, "{before} {after}");
 }
 
-/// Counts windows.
+/// Counts windows, or images.
 struct Windows(usize);
 
 impl Callback<Event> for Windows {
     fn event(&mut self, event: Event) {
         self.0 += usize::from(matches!(event, Event::Item { .. }));
+    }
+}
+
+/// Asks to stop.
+struct Impatient;
+
+impl Callback<Event> for Impatient {
+    fn interrupted(&self) -> bool {
+        true
     }
 }
 
@@ -319,6 +345,11 @@ fn by_windows_a_picture_is_denoised_as_whole() {
         assert!(error.to_string().contains(words), "{error}");
         assert!(windows.0 == 0 && !folder.join("early.windows").exists());
     }
+    // An interruption leaves nothing, and says so.
+    let options = white(files(folder, "a.png", "cut-off.png"), Some(10.0));
+    let report = denoise::denoise_above(0, &options, &mut Impatient).unwrap();
+    assert!(report.interrupted && !report.to_string().contains("Written"));
+    assert!(!folder.join("cut-off.png").exists());
     // What is in the way of the scratch folder stays.
     let mine = folder.join("mine.windows/mine.txt");
     std::fs::create_dir(mine.parent().unwrap()).unwrap();
