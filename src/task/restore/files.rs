@@ -1,6 +1,6 @@
 //! The images of a restoration, and what is written of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -350,24 +350,37 @@ fn jobs_of_folder(files: &Files, callback: &mut dyn Callback<Event>) -> Result<V
             files.out.display()
         )));
     }
+    let mut found = find_images(&files.input, &[], callback)?;
+    let place = |path: &Path| fs::canonicalize(path).ok();
+    let inside = place(&files.out).zip(place(&files.input));
+    let inside = inside.and_then(|(out, input)| Some(out.strip_prefix(input).ok()?.to_owned()));
+    if let Some(inside) = inside.filter(|inside| !inside.as_os_str().is_empty()) {
+        let (folder, all) = (files.input.join(inside), found.len());
+        found.retain(|image| !image.starts_with(&folder));
+        if found.len() < all {
+            let (count, folder) = (all - found.len(), folder.display());
+            let note = format!("left out: {count} in {folder}, the folder for the results");
+            callback.event(Event::Note(note));
+        }
+    }
     let mut jobs: Vec<Job> = Vec::new();
-    for image in find_images(&files.input, &[], callback)? {
+    let mut names = HashSet::new();
+    for image in found {
         let below = image.strip_prefix(&files.input).unwrap_or(&image);
         let reference = files.reference.as_ref().map(|folder| folder.join(below));
         let mut out = files.out.join(below).with_extension("png");
         // `a.jpg` beside `a.png`.
         let mut number = 2;
-        let taken = |out: &PathBuf| {
-            let own = [out.clone(), compared(out)];
-            jobs.iter()
-                .any(|job| own.contains(&job.out) || own.contains(&job.compared))
-        };
-        while taken(&out) {
+        while [&out, &compared(&out)]
+            .iter()
+            .any(|name| names.contains(*name))
+        {
             let stem = below.file_stem().unwrap_or(OsStr::new("image"));
             let name = format!("{}-{number}.png", stem.to_string_lossy());
             out = files.out.join(below).with_file_name(name);
             number += 1;
         }
+        names.extend([out.clone(), compared(&out)]);
         jobs.push(Job {
             compared: compared(&out),
             image,

@@ -95,6 +95,13 @@ fn a_folder_is_denoised_and_one_broken_image_stops_no_other() {
         assert!(folder.join("out").join(name).exists(), "{name}");
     }
     assert!(report.table().csv().contains("mean"));
+    // Results among the images are none of them in the next call.
+    for overwrite in [false, true] {
+        let mut inside = white(files(folder, "in", "in/below/out"), Some(25.0));
+        inside.files.overwrite = overwrite;
+        assert_eq!(denoise(&inside, &mut ()).unwrap().images, 5);
+    }
+    std::fs::remove_dir_all(folder.join("in/below/out")).unwrap();
     // Results that cannot be written are not the fault of an image.
     std::fs::create_dir_all(folder.join("full/a.png.tmp")).unwrap();
     let options = white(files(folder, "in", "full"), Some(25.0));
