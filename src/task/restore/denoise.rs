@@ -135,11 +135,12 @@ pub(super) fn denoise_above(
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     options.noise.check()?;
-    let (filters, mut what) = options.filters.read()?;
+    let (filters, mut what, settings) = options.filters.read()?;
     if options.adapt {
         what += ", adapted to each image";
     }
-    let report = Report::new("denoise", options.noise.to_string(), what, &options.files);
+    let fault = options.noise.to_string();
+    let report = Report::new("denoise", fault, (what, settings), &options.files);
     let by_windows = !options.adapt && options.noise != Noise::Impulse;
     let large = by_windows.then(|| Large::open(&options.files, most));
     if let Some(large) = large.transpose()?.flatten() {

@@ -2,20 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::report::{Fidelity, Report, Row};
+use super::report::{Fidelity, Record, Report, Row};
 use super::{Files, Steps};
 use crate::arrays::{self, Bundle};
 use crate::data::{Image, folder, psnr, resize, snr};
 use crate::error::{Error, Result};
-use crate::files::{Written, file_name, refuse_existing};
+use crate::files::{Written, file_name, refuse_existing, refuse_special};
 use crate::picture;
 use crate::report::Results;
 use crate::run::{Estimate, Free};
 use crate::task::invert::sides;
-use crate::task::{Callback, Event, ends_all, find_images};
+use crate::task::{Callback, Event, TABLE_EVERY, ends_all, find_images};
 
 /// Comparisons show at most so many pixels a side, from the middle.
 pub(super) const SHOWN: usize = 512;
@@ -41,6 +43,28 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// Of the bytes of the image and of the reference.
+    pub fn checksum(&self) -> Result<u32> {
+        let mut hasher = crc32fast::Hasher::new();
+        for path in [Some(&self.image), self.reference.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            refuse_special(path)?;
+            let mut file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
+            loop {
+                let bytes = file.fill_buf().map_err(Error::io("read", path))?;
+                let count = bytes.len();
+                if count == 0 {
+                    break;
+                }
+                hasher.update(bytes);
+                file.consume(count);
+            }
+        }
+        Ok(hasher.finalize())
+    }
+
     /// Writes the comparison, which searches for images leave out.
     pub fn write_compared(&self, compared: &Image) -> Result<()> {
         let folder = match self.compared.parent() {
@@ -52,16 +76,25 @@ impl Job {
     }
 }
 
-/// Refuses results that are there already, and, even to overwrite them, that would replace one of the inputs.
-pub(super) fn check(jobs: &[Job], files: &Files, mask: Option<&PathBuf>) -> Result<()> {
-    let inputs = jobs
+/// The files that results must not replace, by their places.
+pub(super) fn inputs(jobs: &[Job], mask: Option<&PathBuf>) -> HashMap<PathBuf, PathBuf> {
+    let paths = jobs
         .iter()
         .flat_map(|job| [Some(&job.image), job.reference.as_ref()]);
-    let inputs = inputs.chain([mask]).flatten();
-    let inputs = inputs.filter_map(|path| Some((fs::canonicalize(path).ok()?, path)));
-    let inputs: HashMap<PathBuf, &PathBuf> = inputs.collect();
+    let paths = paths.chain([mask]).flatten();
+    paths
+        .filter_map(|path| Some((fs::canonicalize(path).ok()?, path.clone())))
+        .collect()
+}
+
+/// Refuses results that are there already, and, even to overwrite them, that would replace an input.
+pub(super) fn check(
+    jobs: &[Job],
+    inputs: &HashMap<PathBuf, PathBuf>,
+    overwrite: bool,
+) -> Result<()> {
     for path in jobs.iter().flat_map(|job| [&job.out, &job.compared]) {
-        refuse_existing(path, files.overwrite)?;
+        refuse_existing(path, overwrite)?;
         let place = fs::canonicalize(path).ok();
         if let Some(input) = place.and_then(|place| inputs.get(&place)) {
             return Err(Error::Config(format!(
@@ -109,19 +142,32 @@ pub(super) fn each(
     restore: &mut dyn FnMut(&Image, &mut Steps) -> Result<Restored>,
 ) -> Result<Report> {
     let is_folder = files.input.is_dir();
-    let jobs = match is_folder {
+    let mut jobs = match is_folder {
         true => jobs_of_folder(files, callback)?,
         false => vec![job_of_file(files)?],
     };
-    check(&jobs, files, mask)?;
+    report.images = jobs.len();
+    let inputs = inputs(&jobs, mask);
+    let mut overwrite = files.overwrite;
+    if is_folder && !overwrite {
+        overwrite = take_done(&mut jobs, &mut report);
+        if !report.rows.is_empty() {
+            callback.event(Event::Note(format!(
+                "going on where an earlier call stopped: {} of {} images are done",
+                report.rows.len(),
+                report.images
+            )));
+        }
+    }
+    check(&jobs, &inputs, overwrite)?;
     if !files.force {
         check_memory(&jobs, held)?;
     }
     let results = match is_folder {
-        true => Some(Results::claim(&files.out, &[""; 0], files.overwrite)?),
+        true => Some(Results::claim(&files.out, &[""; 0], overwrite)?),
         false => None,
     };
-    report.images = jobs.len();
+    let mut told = Instant::now();
     for (k, job) in jobs.iter().enumerate() {
         if k > 0 && callback.interrupted() {
             report.interrupted = true;
@@ -165,11 +211,41 @@ pub(super) fn each(
             let (done, of) = (k + 1, jobs.len());
             callback.event(Event::Item { name, done, of });
         }
+        if let Some(results) = results.as_ref().filter(|_| told.elapsed() >= TABLE_EVERY) {
+            results.table(&report.table(), &report)?;
+            told = Instant::now();
+        }
     }
     if let Some(results) = results {
         results.table(&report.table(), &report)?;
     }
     Ok(report)
+}
+
+/// Leaves the jobs that an earlier call with the same settings has not done, and takes its rows of the others; whether
+/// there was such a call, whose results without a row may be replaced. It counts for none where all are done, or where
+/// one of its images is another by now.
+fn take_done(jobs: &mut Vec<Job>, report: &mut Report) -> bool {
+    let Some(record) = Record::of_folder(&report.out, report) else {
+        return false;
+    };
+    // By the names of the results in their folder.
+    let rows = record.rows.into_iter().filter_map(|row| {
+        let name = row.out.strip_prefix(&record.out).ok()?.to_owned();
+        Some((name, row))
+    });
+    let rows: HashMap<PathBuf, Row> = rows.collect();
+    let row = |job: &Job| rows.get(job.out.strip_prefix(&report.out).ok()?);
+    let same = |job: &Job| row(job).is_none_or(|row| job.checksum().ok() == Some(row.crc32));
+    let is_done = |job: &Job| row(job).is_some() && job.out.exists() && job.compared.exists();
+    if !jobs.iter().all(same) || jobs.iter().all(is_done) {
+        return false;
+    }
+    let done = jobs.iter().filter(|job| is_done(job));
+    let done = done.filter_map(row).cloned().collect();
+    jobs.retain(|job| !is_done(job));
+    report.rows = done;
+    true
 }
 
 /// Restores one image and writes what came of it.
@@ -200,6 +276,7 @@ fn one(
     };
     let row = Row {
         image: job.image.clone(),
+        crc32: job.checksum()?,
         out: job.out.clone(),
         channels: image.channels,
         height: image.height,

@@ -7,7 +7,7 @@ use std::slice::from_ref;
 use std::time::Instant;
 
 use super::Files;
-use super::files::{Job, SHOWN, check, compare, job_of_file, same_size};
+use super::files::{Job, SHOWN, check, compare, inputs, job_of_file, same_size};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
 use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
@@ -52,7 +52,8 @@ impl Large {
             return Ok(None);
         }
         let job = job_of_file(files)?;
-        check(from_ref(&job), files, None)?;
+        let jobs = from_ref(&job);
+        check(jobs, &inputs(jobs, None), files.overwrite)?;
         let channels = match survey(&job.image, 3, None)?.grey {
             true => 1,
             false => 3,
@@ -144,6 +145,7 @@ impl Large {
         let of = |other: &Raster| reference.map(|clean| fidelity(clean, other)).transpose();
         let row = Row {
             image: self.job.image.clone(),
+            crc32: self.job.checksum()?,
             out: self.job.out.clone(),
             channels,
             height,

@@ -111,6 +111,38 @@ fn a_folder_is_denoised_and_one_broken_image_stops_no_other() {
 }
 
 #[test]
+fn a_folder_goes_on_where_it_was_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("in")).unwrap();
+    noisy(&folder.join("in"), "a.png", 1);
+    let mut options = white(files(folder, "in", "out"), Some(25.0));
+    options.files.reference = Some(folder.join("in"));
+    let first = denoise(&options, &mut Impatient).unwrap();
+    assert!(first.interrupted && first.rows.len() == 1);
+    // What a kill leaves has no row yet, and is done again.
+    let killed = folder.join("out/clean-a.png");
+    std::fs::write(&killed, "").unwrap();
+    let mut images = Windows(0);
+    let whole = denoise(&options, &mut images).unwrap();
+    assert_eq!((images.0, whole.images, whole.rows.len()), (1, 2, 2));
+    assert!(!whole.interrupted && whole.rows[0].seconds == first.rows[0].seconds);
+    assert!(std::fs::metadata(&killed).unwrap().len() > 0);
+    // All is done; other settings and changed images are another set.
+    let exists = |options: &DenoiseOptions| {
+        let error = denoise(options, &mut ()).unwrap_err();
+        assert!(matches!(error, crate::Error::Exists(_)), "{error}");
+    };
+    exists(&options);
+    std::fs::remove_file(&killed).unwrap();
+    let mut other = options.clone();
+    other.noise = Noise::White { sigma: Some(20.0) };
+    exists(&other);
+    noisy(&folder.join("in"), "a.png", 3);
+    exists(&options);
+}
+
+#[test]
 fn no_input_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
