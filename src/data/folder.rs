@@ -111,6 +111,7 @@ pub fn longer_side(path: &Path) -> Option<usize> {
 /// Channels, 1 or 3, rows and columns of an image file before it is turned upright, from its header; none where that
 /// cannot be read.
 pub fn shape(path: &Path) -> Option<[usize; 3]> {
+    files::refuse_special(path).ok()?;
     let reader = ImageReader::open(path).ok()?.with_guessed_format().ok()?;
     let decoder = reader.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
