@@ -17,7 +17,8 @@ pub struct RestoreArgs {
     /// [channels, height, width] with white as 1.
     #[arg(value_name = "IMAGE|DIR")]
     pub input: PathBuf,
-    /// The picture to write, a .png, or a .npz for the array `x` without rounding; of a folder, the folder for pictures of the same names. A comparison is written
+    /// The picture to write, a .png, or a .npz for the array `x` without rounding; of a folder, the folder for
+    /// pictures of the same names, where the same command goes on after an interruption. A comparison is written
     /// beside each.
     #[arg(long, value_name = "PATH")]
     pub out: PathBuf,

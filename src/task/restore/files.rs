@@ -7,10 +7,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::drawing::compare;
 use super::report::{Fidelity, Record, Report, Row};
 use super::{Files, Steps};
 use crate::arrays::{self, Bundle};
-use crate::data::{Image, folder, psnr, resize, snr};
+use crate::data::{Image, folder, psnr, snr};
 use crate::error::{Error, Result};
 use crate::files::{Written, file_name, refuse_existing, refuse_special};
 use crate::picture;
@@ -19,11 +20,8 @@ use crate::run::{Estimate, Free};
 use crate::task::invert::sides;
 use crate::task::{Callback, Event, TABLE_EVERY, ends_all, find_images};
 
-/// Comparisons show at most so many pixels a side, from the middle.
-pub(super) const SHOWN: usize = 512;
+/// Of [`Held`], with a reference.
 const REFERENCE: usize = 3;
-/// An error of so much of the range is drawn black or white.
-const LARGEST_ERROR: f32 = 0.1;
 
 /// What became of one image.
 pub(super) struct Restored {
@@ -65,14 +63,45 @@ impl Job {
         Ok(hasher.finalize())
     }
 
-    /// Writes the comparison, which searches for images leave out.
-    pub fn write_compared(&self, compared: &Image) -> Result<()> {
+    /// What is known before the work: the image is of this shape.
+    pub fn row(&self, [channels, height, width]: [usize; 3]) -> Result<Row> {
+        Ok(Row {
+            image: self.image.clone(),
+            crc32: self.checksum()?,
+            out: self.out.clone(),
+            channels,
+            height,
+            width,
+            sigma: None,
+            missing: None,
+            before: None,
+            after: None,
+            seconds: 0.0,
+        })
+    }
+
+    /// Writes the comparison, which searches for images leave out. Of the images the middle is enough.
+    pub fn compare(
+        &self,
+        row: &Row,
+        headers: [&str; 3],
+        [given, restored]: [&Image; 2],
+        reference: Option<&Image>,
+    ) -> Result<()> {
+        let compared = compare(row, headers, given, restored, reference)?;
         let folder = match self.compared.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         Written::in_folder(folder)?.add(Path::new(&file_name(&self.compared)))?;
-        picture::save_png(compared, &self.compared)
+        picture::save_png(&compared, &self.compared)
+    }
+}
+
+/// Pixels as a file will hold them.
+pub(super) fn round(image: &mut Image) {
+    for v in &mut image.values {
+        *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
     }
 }
 
@@ -258,37 +287,28 @@ fn one(
     let image = read(&job.image)?;
     let reference = job.reference.as_ref().map(|path| reference(path, &image));
     let reference = reference.transpose()?;
-    let started = std::time::Instant::now();
+    let row = job.row(image.shape())?;
+    let started = Instant::now();
     let mut restored = restore(&image, steps)?;
     let seconds = started.elapsed().as_secs_f64();
     let pixels = !arrays::is_bundle(&job.out);
     if pixels {
-        // As the file will hold them.
-        for v in &mut restored.image.values {
-            *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
-        }
+        round(&mut restored.image);
     }
     let of = |x: &Image| {
-        reference.as_ref().map(|y| Fidelity {
-            psnr: psnr(y, x),
-            snr: Some(snr(y, x)).filter(|snr| snr.is_finite()),
-        })
+        let reference = reference.as_ref();
+        reference.map(|y| Fidelity::new(psnr(y, x), snr(y, x)))
     };
     let row = Row {
-        image: job.image.clone(),
-        crc32: job.checksum()?,
-        out: job.out.clone(),
-        channels: image.channels,
-        height: image.height,
-        width: image.width,
         sigma: restored.sigma,
         missing: restored.missing,
         before: of(&image),
         after: of(&restored.image),
         seconds,
+        ..row
     };
-    let compared = compare(&row, headers, &image, &restored.image, reference.as_ref())?;
-    job.write_compared(&compared)?;
+    let images = [&image, &restored.image];
+    job.compare(&row, headers, images, reference.as_ref())?;
     match pixels {
         true => picture::save_png(&restored.image, &job.out)?,
         false => {
@@ -338,59 +358,6 @@ pub(super) fn same_size(path: &Path, reference: [usize; 3], image: [usize; 3]) -
              must be of one size",
             path.display(),
         ))),
-    }
-}
-
-/// The image before and after, side by side, and what changed; the truth and the error, where it is known.
-pub(super) fn compare(
-    row: &Row,
-    [title, before, after]: [&str; 3],
-    image: &Image,
-    restored: &Image,
-    reference: Option<&Image>,
-) -> Result<Image> {
-    let difference = |a: &Image, b: &Image| {
-        let values = a.values.iter().zip(&b.values).map(|(a, b)| a - b);
-        let difference = Image {
-            values: values.collect(),
-            ..*a
-        };
-        picture::symmetric(&middle(&difference), Some(LARGEST_ERROR))
-    };
-    let label = |name: &str, of: Option<Fidelity>| match of {
-        Some(Fidelity { psnr, .. }) => format!("{name}, {psnr:.2} dB"),
-        None => name.to_owned(),
-    };
-    let mut headers = vec![label(before, row.before), label(after, row.after)];
-    let mut images = vec![middle(image), middle(restored)];
-    match reference {
-        None => {
-            headers.push("difference".into());
-            images.push(difference(image, restored));
-        }
-        Some(clean) => {
-            headers.extend(["reference".into(), "error".into()]);
-            images.extend([middle(clean), difference(restored, clean)]);
-        }
-    }
-    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
-    let title = format!("{}: {title}", file_name(&row.image));
-    picture::table(&title, &headers, &[(String::new(), images)])
-}
-
-/// The middle of an image, as much as is shown; of other than three channels, the first.
-fn middle(image: &Image) -> Image {
-    let whole = [image.height, image.width];
-    let size = whole.map(|side| side.min(SHOWN));
-    let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
-    let middle = resize::crop(image, corner, size);
-    match middle.channels {
-        1 | 3 => middle,
-        _ => Image {
-            channels: 1,
-            values: middle.plane(0).to_vec(),
-            ..middle
-        },
     }
 }
 

@@ -7,7 +7,8 @@ use std::slice::from_ref;
 use std::time::Instant;
 
 use super::Files;
-use super::files::{Job, SHOWN, check, compare, inputs, job_of_file, same_size};
+use super::drawing::SHOWN;
+use super::files::{Job, check, inputs, job_of_file, round, same_size};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
 use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
@@ -108,7 +109,7 @@ impl Large {
         mut report: Report,
         callback: &mut dyn Callback<Event>,
     ) -> Result<Report> {
-        let shape @ [channels, height, width] = self.image.shape();
+        let shape @ [_, height, width] = self.image.shape();
         let out = Raster::create(&self.scratch.0.join("restored"), shape)?;
         let (started, mut done) = (Instant::now(), 0);
         report.images = 1;
@@ -121,10 +122,7 @@ impl Large {
             let corner = [rows.start - tall.start, columns.start - wide.start];
             let restored = restore(&self.image.read(tall, wide)?)?;
             let mut kept = crop(&restored, corner, [rows.len(), columns.len()]);
-            // As the file will hold them.
-            for v in &mut kept.values {
-                *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
-            }
+            round(&mut kept);
             out.write(rows.start, columns.start, &kept)?;
             done += 1;
             callback.event(Event::Item {
@@ -144,22 +142,17 @@ impl Large {
         let reference = self.reference.as_ref();
         let of = |other: &Raster| reference.map(|clean| fidelity(clean, other)).transpose();
         let row = Row {
-            image: self.job.image.clone(),
-            crc32: self.job.checksum()?,
-            out: self.job.out.clone(),
-            channels,
-            height,
-            width,
             sigma,
-            missing: None,
             before: of(&self.image)?,
             after: of(&out)?,
             seconds,
+            ..self.job.row(shape)?
         };
         let (given, restored) = (middle(&self.image)?, middle(&out)?);
         let reference = reference.map(middle).transpose()?;
-        let compared = compare(&row, headers, &given, &restored, reference.as_ref())?;
-        self.job.write_compared(&compared)?;
+        let images = [&given, &restored];
+        self.job
+            .compare(&row, headers, images, reference.as_ref())?;
         report.rows.push(row);
         Ok(report)
     }
@@ -176,8 +169,5 @@ fn fidelity(clean: &Raster, other: &Raster) -> Result<Fidelity> {
             &other.read(rows, 0..width)?,
         );
     }
-    Ok(Fidelity {
-        psnr: errors.psnr(),
-        snr: Some(errors.snr()).filter(|snr| snr.is_finite()),
-    })
+    Ok(Fidelity::new(errors.psnr(), errors.snr()))
 }

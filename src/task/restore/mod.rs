@@ -1,6 +1,7 @@
 //! `denoise` and `inpaint`: images restored by sparse codes, a file or a folder of them.
 
 mod denoise;
+mod drawing;
 mod files;
 mod inpaint;
 mod large;

@@ -73,6 +73,15 @@ pub struct Fidelity {
     pub snr: Option<f64>,
 }
 
+impl Fidelity {
+    pub(super) fn new(psnr: f64, snr: f64) -> Self {
+        Self {
+            psnr,
+            snr: Some(snr).filter(|snr| snr.is_finite()),
+        }
+    }
+}
+
 /// JSON has no infinity: that of an image that is the reference is written as nothing.
 fn infinite<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::INFINITY))
