@@ -17,7 +17,8 @@ pub struct RestoreArgs {
     /// [channels, height, width] with white as 1.
     #[arg(value_name = "IMAGE|DIR")]
     pub input: PathBuf,
-    /// The picture to write, a .png, or a .npz for the array `x` without rounding; of a folder, the folder for pictures of the same names. A comparison is written
+    /// The picture to write, a .png, or a .npz for the array `x` without rounding; of a folder, the folder for
+    /// pictures of the same names, where the same command goes on after an interruption. A comparison is written
     /// beside each.
     #[arg(long, value_name = "PATH")]
     pub out: PathBuf,
@@ -39,6 +40,9 @@ pub struct RestoreArgs {
     /// Replace results that are there.
     #[arg(long)]
     pub overwrite: bool,
+    /// Go on where this is estimated to take more memory or disk than there is.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Flags of `denoise`.
@@ -80,6 +84,7 @@ impl RestoreArgs {
             out: self.out.clone(),
             reference: self.reference.clone(),
             overwrite: self.overwrite,
+            force: self.force,
         }
     }
 

@@ -105,9 +105,22 @@ fn decode(bytes: &[u8], most: u64) -> ImageResult<DynamicImage> {
 
 /// The longer side of an image file in pixels, from its header; none where that cannot be read.
 pub fn longer_side(path: &Path) -> Option<usize> {
+    shape(path).map(|[_, height, width]| height.max(width))
+}
+
+/// Channels, 1 or 3, rows and columns of an image file before it is turned upright, from its header; none where that
+/// cannot be read.
+pub fn shape(path: &Path) -> Option<[usize; 3]> {
+    files::refuse_special(path).ok()?;
     let reader = ImageReader::open(path).ok()?.with_guessed_format().ok()?;
-    let (width, height) = reader.into_dimensions().ok()?;
-    usize::try_from(width.max(height)).ok()
+    let decoder = reader.into_decoder().ok()?;
+    let (width, height) = decoder.dimensions();
+    let channels = match decoder.color_type().has_color() {
+        true => 3,
+        false => 1,
+    };
+    let side = |pixels: u32| usize::try_from(pixels).ok();
+    Some([channels, side(height)?, side(width)?])
 }
 
 fn over_white(image: &DynamicImage) -> Rgb32FImage {

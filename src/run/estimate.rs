@@ -173,6 +173,21 @@ impl Work {
 }
 
 impl Estimate {
+    /// Refuses work that takes more than there is, with this advice.
+    ///
+    /// # Errors
+    /// [`Error::Resources`].
+    pub fn check(self, free: Free, advice: &str) -> Result<()> {
+        let lacking = self.beyond(free);
+        match lacking.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Resources {
+                message: format!("this would take about {}; {advice}", lacking.join(" and ")),
+                max_side: None,
+            }),
+        }
+    }
+
     /// What is lacking, in words.
     fn beyond(self, free: Free) -> Vec<String> {
         let each = [
@@ -294,6 +309,14 @@ mod tests {
         );
         assert!(work.check(&[PHOTOGRAPH], Free::default(), true).is_ok());
         assert!(work.check(&[[3, 96, 96]], free(GIB, GIB), true).is_ok());
+        let both = Estimate {
+            memory: 3 * GIB,
+            disk: 2 * GIB,
+        };
+        assert!(both.check(free(3 * GIB, 2 * GIB), "").is_ok());
+        let refused = both.check(free(2 * GIB, GIB), "use less").unwrap_err();
+        let words = "3072 MiB of memory, of which 2048 MiB are free and 2048 MiB of disk, of which 1024 MiB are free; use less";
+        assert!(refused.to_string().ends_with(words), "{refused}");
         // Nothing fits into nothing.
         let refused = work.check(&[PHOTOGRAPH], free(0, 0), true).unwrap_err();
         assert!(matches!(refused, Error::Resources { max_side: None, .. }));

@@ -16,6 +16,7 @@ mod shard_tests;
 mod tests;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 
@@ -27,14 +28,12 @@ pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row, Settings};
 pub use self::shard::{Shard, Share};
 use super::visualize::receptive_field;
-use super::{Callback, Event, Interrupt};
-use crate::arrays::{self, Bundle};
+use super::{Callback, Event, Interrupt, TABLE_EVERY, ends_all};
 use crate::config::Form;
 use crate::data::{Image, Reader, Undo, psnr, snr};
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::model::Network;
-use crate::report::Results;
 use crate::run::{Images, Run, State, checksum, nothing_learnt, to_image, to_tensor};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
@@ -86,7 +85,7 @@ pub struct Options {
 ///                               layer1.anomaly, ..: with scores, that of each pixel, [H, W]
 ///                               of an image of arrays: image, layer1.reconstruction, ..: [C, H, W]
 /// OUT/SUBFOLDER/NAME.png        the image, its reconstruction from each layer, the error, the scores
-/// OUT/table.csv, table.json     a row for each image and layer, so far
+/// OUT/table.csv, table.json     a row for each image and layer, every few seconds and at the end
 /// ```
 ///
 /// One of several shards has a table of its own, `table-2-of-8.csv` and `.json`; [`merge`] makes one of all.
@@ -120,7 +119,7 @@ pub fn run(
     let max_side = &mut run.state.config.data.max_side;
     *max_side = options.max_side.or(*max_side);
     let mut coder = Coder::new(&run, options, device)?;
-    if let Some(report) = large::run(&run, options, &coder, device, observer)? {
+    if let Some(report) = large::run(options, &coder, observer)? {
         return Ok(report);
     }
     let look = |job: &mut Job| {
@@ -160,13 +159,14 @@ pub fn run(
             }
         }
     }
+    let mut told = Instant::now();
     for (i, job) in jobs.iter().enumerate() {
         let inferred = coder.infer(job, observer);
         match inferred.and_then(|inferred| {
             let Some(inferred) = inferred else {
                 return Ok(None);
             };
-            write(job, &inferred, &results)?;
+            inferred.write(job, &results)?;
             Ok(Some(inferred))
         }) {
             Ok(Some(inferred)) => {
@@ -176,10 +176,13 @@ pub fn run(
             }
             Ok(None) => {
                 report.interrupted = true;
-                results.table(&report.table(), &report)?;
                 break;
             }
-            Err(Error::Backend(message)) => return Err(Error::Backend(message)),
+            Err(error) if ends_all(&error) => {
+                // Best effort: this error is the one to tell.
+                let _ = results.table(&report.table(), &report);
+                return Err(error);
+            }
             Err(error) => report.failures.push(Failure {
                 image: job.image.clone(),
                 error,
@@ -191,11 +194,15 @@ pub fn run(
             of: jobs.len(),
         });
         report.interrupted = observer.interrupted() && i + 1 < jobs.len();
-        results.table(&report.table(), &report)?;
         if report.interrupted {
             break;
         }
+        if told.elapsed() >= TABLE_EVERY {
+            results.table(&report.table(), &report)?;
+            told = Instant::now();
+        }
     }
+    results.table(&report.table(), &report)?;
     Ok(report)
 }
 
@@ -468,28 +475,4 @@ fn effort(stack: &Network, codes: &Tensor<4>, prepared: &Image, planes: &Image) 
         *r -= x;
     }
     Ok(Effort::new(&residual, &codes, field))
-}
-
-fn write(job: &Job, inferred: &Inferred, results: &Results) -> Result<()> {
-    if let Some(name) = &job.maps {
-        let mut bundle = Bundle::default();
-        let mut put = |name: String, image: &Image, axes: usize| {
-            bundle.put(name, &image.shape()[3 - axes..], image.values.clone())
-        };
-        if job.is_array {
-            put("image".into(), &inferred.original, 3)?;
-        }
-        for layer in &inferred.layers {
-            let name = format!("layer{}", layer.row.layer);
-            if job.is_array {
-                put(format!("{name}.reconstruction"), &layer.reconstruction, 3)?;
-            }
-            if let Some((scores, _)) = &layer.scores {
-                put(format!("{name}.anomaly"), scores, 2)?;
-            }
-            put(name, &layer.codes, 3)?;
-        }
-        arrays::write(results.path(name)?, &bundle, true)?;
-    }
-    results.picture(&job.picture, &inferred.picture(&job.name)?)
 }

@@ -15,10 +15,12 @@ pub mod visualize;
 #[cfg(test)]
 mod test_runs;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::data::scan::{Scan, scan};
-use crate::error::Result;
+use crate::error::{Error, Result};
 pub use crate::solve::Callback;
 pub use crate::train::Event;
 
@@ -39,6 +41,21 @@ fn tell_found(found: Scan, observer: &mut dyn Callback<Event>) -> Vec<PathBuf> {
     let remarks = found.remarks.into_iter();
     remarks.for_each(|remark| observer.event(Event::Note(remark)));
     found.images
+}
+
+/// Between two tables of what is done so far: a kill costs the rows of no more than that.
+const TABLE_EVERY: Duration = Duration::from_secs(5);
+
+/// Whether an error is not the fault of the image in work and would meet all others, too: the device failed, or
+/// the results cannot be written. A name that is too long is that of the image.
+fn ends_all(error: &Error) -> bool {
+    match error {
+        Error::Backend(_) => true,
+        Error::Io { action, source, .. } => {
+            matches!(*action, "write" | "create") && source.kind() != ErrorKind::InvalidFilename
+        }
+        _ => false,
+    }
 }
 
 /// Lets a solver ask the callback of a task whether to stop.

@@ -330,6 +330,7 @@ mod unix {
             "invert -c pipe.toml",
             "invert --filters pipe.npz",
             "visualize --checkpoint r --image photos/pipe.png",
+            "denoise photos/pipe.png --out o.png",
             "import --file pipe.npz --run x",
         ] {
             refused(folder, line, 7, &["it is a pipe", "regular file"]);

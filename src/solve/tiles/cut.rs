@@ -35,12 +35,7 @@ impl Axis {
     /// included, is smaller than the reach: two with a third between them touch nothing in common.
     pub fn new(boundary: Boundary, pixels: usize, taps: usize, tile: usize) -> Result<Self> {
         let (maps, reach) = (boundary.maps(pixels, taps), taps - 1);
-        let least = TILINGS * (reach + 1);
-        if tile < least {
-            return Err(Error::Config(format!(
-                "tiles of {tile} are too small for filters of {taps}; give at least {least}"
-            )));
-        }
+        let least = check_size(tile, taps)?;
         // What goes round has an end nowhere, and colours its tiles in turn.
         let goes_round = boundary == Boundary::Circular && reach > 0;
         let mut count = maps.div_ceil(tile).min(maps / least).max(1);
@@ -150,6 +145,20 @@ impl Axis {
     pub fn meets(&self, first: isize, len: usize, span: Span) -> bool {
         (span.start..span.start + span.len)
             .any(|row| self.place_in(first, len, row % self.maps).is_some())
+    }
+}
+
+/// The least size of tiles, where they have it.
+///
+/// # Errors
+/// [`Error::Config`].
+pub(super) fn check_size(tile: usize, taps: usize) -> Result<usize> {
+    let least = TILINGS * taps;
+    match tile < least {
+        false => Ok(least),
+        true => Err(Error::Config(format!(
+            "tiles of {tile} are too small for filters of {taps}; give at least {least}"
+        ))),
     }
 }
 

@@ -12,13 +12,13 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 
-use self::cut::{Axis, Span, TILINGS};
+use self::cut::{Axis, Span, TILINGS, check_size};
 pub use self::look::{Look, TileSums};
 pub use self::store::{Patches, TileStore, TilesInMemory};
 use super::{Callback, CoordinateDescent, Limits, Method, Point, Problem, Reason};
 use crate::error::{Error, Result};
 use crate::group::Group;
-use crate::model::{Boundary, DataTerm, Evaluation, Network, Objective, SparseMaps};
+use crate::model::{Boundary, DataTerm, Evaluation, Layer, Network, Objective, SparseMaps};
 
 /// The duality gap, as a share of the objective, at which coding ends where no other is asked for.
 const GAP: f64 = 1e-3;
@@ -199,6 +199,16 @@ impl<'a> Tiles<'a> {
             store,
             group,
         })
+    }
+
+    /// Whether tiles of about `tile` rows and columns go with the filters of a network's layers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the least size that would.
+    pub fn check_size(network: &Network, tile: usize) -> Result<()> {
+        let filters = network.layers().iter().flat_map(Layer::filter_size);
+        let taps = filters.max().unwrap_or(1);
+        check_size(tile, taps).map(drop)
     }
 
     /// The shape of the maps of the whole image.

@@ -1,15 +1,43 @@
-//! The picture of what was inferred from one image.
+//! What was inferred from one image, written and drawn.
 
 use super::anomaly::over;
+use super::files::Job;
 use super::{Inferred, InferredLayer};
+use crate::arrays::{self, Bundle};
 use crate::data::Image;
 use crate::error::Result;
 use crate::picture::{self, Axes, Panel, Series, between, extremes, panels, peak, symmetric};
+use crate::report::Results;
 
 /// Channels of a signal that are drawn.
 const CHANNELS: usize = 4;
 
 impl Inferred {
+    /// Writes the maps and the picture.
+    pub(super) fn write(&self, job: &Job, results: &Results) -> Result<()> {
+        if let Some(name) = &job.maps {
+            let mut bundle = Bundle::default();
+            let mut put = |name: String, image: &Image, axes: usize| {
+                bundle.put(name, &image.shape()[3 - axes..], image.values.clone())
+            };
+            if job.is_array {
+                put("image".into(), &self.original, 3)?;
+            }
+            for layer in &self.layers {
+                let name = format!("layer{}", layer.row.layer);
+                if job.is_array {
+                    put(format!("{name}.reconstruction"), &layer.reconstruction, 3)?;
+                }
+                if let Some((scores, _)) = &layer.scores {
+                    put(format!("{name}.anomaly"), scores, 2)?;
+                }
+                put(name, &layer.codes, 3)?;
+            }
+            arrays::write(results.path(name)?, &bundle, true)?;
+        }
+        results.picture(&job.picture, &self.picture(&job.name)?)
+    }
+
     /// The image, the reconstruction from each layer, the error of the last and, where there are scores, those
     /// over the image; of a signal as curves.
     pub(super) fn picture(&self, title: &str) -> Result<Image> {

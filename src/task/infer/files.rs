@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -13,10 +13,14 @@ use super::{Coder, Options};
 use crate::backend::is_cpu;
 use crate::data::{array_file, folder};
 use crate::error::{Error, Result};
+use crate::files::walk;
 use crate::named::named;
 use crate::report::{Results, record};
-use crate::run::{Free, Work, all_usable, flat_images};
+use crate::run::{Estimate, Free, Work, all_usable, flat_images};
 use crate::task::{Callback, Event, tell_found};
+
+/// No more than one in so many elements of sparse maps is taken to be other than zero.
+const SPARSE: u64 = 8;
 
 /// The kind of file that maps are written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,14 +197,18 @@ pub(super) fn plan(
         ));
     }
     if !options.force {
-        let part = |[channels, height, width]: [usize; 3]| match tile {
-            Some(tile) => [channels, height.min(tile), width.min(tile)],
-            None => [channels, height, width],
-        };
-        let shapes: Vec<_> = jobs.iter().map(|job| part(job.shape)).collect();
         let free = Free::here(is_cpu(coder.device), &options.out);
-        let scaled = tile.is_none() && !jobs.iter().any(|job| job.is_array);
-        work(options, coder).check(&shapes, free, scaled)?;
+        match tile {
+            Some(tile) => {
+                let advice = "smaller tiles take less memory, and no maps written less disk";
+                in_tiles(options, coder, &jobs, tile).check(free, advice)?;
+            }
+            None => {
+                let shapes: Vec<_> = jobs.iter().map(|job| job.shape).collect();
+                let scaled = !jobs.iter().any(|job| job.is_array);
+                work(coder, writes_maps(options)).check(&shapes, free, scaled)?;
+            }
+        }
     }
     let results = claim(options, &jobs, options.overwrite || goes_on)?;
     Ok(Plan {
@@ -219,6 +227,12 @@ pub(super) fn plan(
 fn earlier(options: &Options) -> Option<Record> {
     let text = fs::read_to_string(options.out.join(record(&part(options)))).ok()?;
     serde_json::from_str(&text).ok()
+}
+
+/// The tiles of an earlier call that this one may go on from.
+pub(super) fn earlier_tile(options: &Options) -> Option<usize> {
+    let earlier = (!options.overwrite).then(|| earlier(options)).flatten();
+    earlier?.settings?.tile
 }
 
 /// What the names of the tables of a shard have more than those of a call that codes all images.
@@ -306,11 +320,43 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
         .collect()
 }
 
-/// What coding takes.
-pub(super) fn work(options: &Options, coder: &Coder) -> Work {
+fn writes_maps(options: &Options) -> bool {
+    options.maps_format != MapsFormat::None
+}
+
+/// What coding takes, the maps written or not.
+pub(super) fn work(coder: &Coder, written: bool) -> Work {
     let tops = coder.encoder.stages.iter();
     let tops = tops.map(|stage| stage.layers.end - 1).collect();
-    Work::coding(coder.state, tops, options.maps_format != MapsFormat::None)
+    Work::coding(coder.state, tops, written)
+}
+
+/// What coding in tiles takes: the memory of a tile, and on disk the results of all images and the scratch files of
+/// one. What an earlier call left of those is there already.
+fn in_tiles(options: &Options, coder: &Coder, jobs: &[Job], tile: usize) -> Estimate {
+    let work = work(coder, true);
+    let (mut memory, mut results, mut scratch) = (0, 0, 0);
+    for job in jobs {
+        let [channels, height, width] = job.shape;
+        let of_tile = work.estimate(&[[channels, height.min(tile), width.min(tile)]]);
+        memory = of_tile.memory.max(memory);
+        let pixels = job.shape.iter().map(|&n| n as u64).product::<u64>();
+        // An element that is not zero is stored as a place and a value, of 4 bytes each.
+        let maps = 2 * work.estimate(&[job.shape]).disk / SPARSE;
+        // Of pixels, the picture of the reconstruction.
+        results += pixels + u64::from(writes_maps(options)) * maps;
+        let there = walk(&options.out.join(job.beside("-tiles"))).unwrap_or_default();
+        let there = there.iter().filter_map(|path| fs::metadata(path).ok());
+        let there: u64 = there.map(|file| file.len()).sum();
+        // The pixels and those of the reconstruction as numbers, the maps of two sweeps.
+        scratch = (2 * 4 * pixels + 2 * maps)
+            .saturating_sub(there)
+            .max(scratch);
+    }
+    Estimate {
+        memory,
+        disk: results + scratch,
+    }
 }
 
 /// No result may be there already; and even to overwrite them, none may be one of the images.
@@ -321,14 +367,57 @@ fn claim(options: &Options, jobs: &[Job], overwrite: bool) -> Result<Results> {
         .map(|job| array_file(&job.image).unwrap_or(&job.image))
         .filter_map(|path| fs::canonicalize(path).ok())
         .collect();
-    for result in names.iter().map(|name| options.out.join(name)) {
-        if fs::canonicalize(&result).is_ok_and(|path| images.contains(&path)) {
+    // Those of arrays lie in a folder called as their file.
+    let is_image = |path: &Path| {
+        fs::canonicalize(options.out.join(path)).is_ok_and(|path| images.contains(&path))
+    };
+    for result in &names {
+        if result.ancestors().any(is_image) {
             return Err(Error::Config(format!(
                 "the result {} would replace the image of that name; choose another folder for the \
                  results",
-                result.display()
+                options.out.join(result).display()
             )));
         }
     }
     Results::claim_part(&options.out, &part(options), &names, overwrite)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::run::Run;
+    use crate::task::infer::large::tests::options;
+    use crate::task::test_runs;
+
+    #[test]
+    fn tiles_take_the_memory_of_one_and_the_disk_of_the_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        test_runs::run(folder, "");
+        test_runs::image(&folder.join("images/a.png"), 5, 47);
+        let options = options(folder, Some(12));
+        let device = Device::flex();
+        let run = Run::read(&options.checkpoint, options.which, &device).unwrap();
+        let coder = Coder::new(&run, &options, &device).unwrap();
+        let mut jobs = jobs(&options, vec![folder.join("images/a.png")]);
+        jobs[0].shape = [1, 47, 47];
+        let estimate = in_tiles(&options, &coder, &jobs, 12);
+        let (pixels, maps) = (47 * 47, 3 * 49 * 49 + 6 * 50 * 50);
+        assert_eq!(estimate.disk, 9 * pixels + 3 * maps);
+        assert!(estimate.memory < 14 * 4 * maps);
+        // What is there already takes no more; maps that are not written take nothing.
+        let scratch = options.out.join("a-tiles/layer1");
+        fs::create_dir_all(&scratch).unwrap();
+        fs::write(scratch.join("tile"), [0; 100]).unwrap();
+        let none = Options {
+            maps_format: MapsFormat::None,
+            ..options.clone()
+        };
+        let left = in_tiles(&none, &coder, &jobs, 12);
+        assert_eq!(left.disk, 9 * pixels + 2 * maps - 100);
+        assert_eq!(left.memory, estimate.memory);
+    }
 }

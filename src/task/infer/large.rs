@@ -5,7 +5,7 @@ mod folder;
 mod small;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fs;
 use std::path::Path;
@@ -13,29 +13,31 @@ use std::path::Path;
 use burn::tensor::Device;
 
 use self::coding::Coding;
-use super::files::{Job, Plan, plan, work};
+use super::files::{Job, Plan, earlier_tile, plan, work};
 use super::report::{Failure, Report};
 use super::{Coder, Options};
+use crate::backend::is_cpu;
 use crate::data::{Rows, array_file, survey};
 use crate::error::{Error, Result};
 use crate::model::Boundary;
 use crate::run::{Free, Run};
-use crate::solve::SolverName;
-use crate::task::{Callback, Event};
+use crate::solve::{SolverName, Tiles};
+use crate::task::{Callback, Event, ends_all};
 
 /// Sides of tiles, of which the first is taken that fits into a part of the memory.
 const SIDES: [usize; 4] = [1024, 512, 256, 128];
 const PART: u64 = 2;
 
 /// The tiles that images are coded in, where they are: those asked for, or, of a single picture that the memory does
-/// not hold, those that it does.
+/// not hold, those that it does, or those of an earlier call.
 fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
+    let network = coder.encoder.network.part(0..coder.state.learnt_layers());
     if let Some(tile) = options.tile {
         return match complaint(options, coder) {
             Some(complaint) => Err(Error::Config(format!(
                 "images are not coded in tiles {complaint}"
             ))),
-            None => Ok(Some(tile)),
+            None => Tiles::check_size(&network, tile).map(|()| Some(tile)),
         };
     }
     let automatic = !options.force
@@ -52,10 +54,14 @@ fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
     if max_side.is_some_and(|most| height.max(width) > most) {
         return Ok(None);
     }
-    let free = Free::here(true, &options.out).memory;
+    // The free memory is another one at each call, and other tiles are another set of results.
+    if let Some(tile) = earlier_tile(options) {
+        return Tiles::check_size(&network, tile).map(|()| Some(tile));
+    }
+    let free = Free::here(is_cpu(coder.device), &options.out).memory;
     let takes = |size: [usize; 2]| {
         let channels = coder.state.config.data.planes();
-        work(options, coder)
+        work(coder, true)
             .estimate(&[[channels, size[0], size[1]]])
             .memory
     };
@@ -64,6 +70,7 @@ fn tile(options: &Options, coder: &Coder) -> Result<Option<usize>> {
         .and_then(|free| {
             SIDES
                 .into_iter()
+                .filter(|&side| Tiles::check_size(&network, side).is_ok())
                 .find(|&side| takes([side; 2]) <= free / PART)
         }))
 }
@@ -95,7 +102,7 @@ fn complaint(options: &Options, coder: &Coder) -> Option<&'static str> {
     )
 }
 
-/// Codes all images in tiles, where that is asked for or needed; see [`super::run`].
+/// Codes all images in tiles, on the processor, where that is asked for or needed; see [`super::run`].
 ///
 /// ```text
 /// OUT/SUBFOLDER/NAME.png                  the image, its reconstruction from each layer and the error, scaled down
@@ -105,10 +112,8 @@ fn complaint(options: &Options, coder: &Coder) -> Option<&'static str> {
 /// OUT/SUBFOLDER/NAME-tiles/               what an unfinished call goes on from
 /// ```
 pub(super) fn run(
-    run: &Run,
     options: &Options,
     coder: &Coder,
-    device: &Device,
     observer: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
     let Some(tile) = tile(options, coder)? else {
@@ -119,9 +124,12 @@ pub(super) fn run(
         tile: Some(tile),
         ..options.clone()
     };
-    let coder = Coder::new(run, &options, device)?;
+    let device = Device::flex();
+    let mut run = Run::read(&options.checkpoint, options.which, &device)?;
+    run.state.config.data.max_side = coder.state.config.data.max_side;
+    let coder = Coder::new(&run, &options, &device)?;
     let note = coder.other_scale(options.solver);
-    let tiles = format!("coding in tiles of about {tile} x {tile}, by descent");
+    let tiles = format!("coding in tiles of about {tile} x {tile}, by descent, on the processor");
     for note in note.into_iter().chain([tiles]) {
         observer.event(Event::Note(note));
     }
@@ -185,24 +193,29 @@ fn code(
             results: &results,
             tile,
         };
-        match coding.image(observer) {
+        let coded = coding.image(observer);
+        let done = matches!(coded, Ok(Some(_)));
+        match coded {
             Ok(Some(rows)) => {
                 report.rows.extend(rows);
                 report.finished.insert(job.name.clone(), job.crc32);
             }
             Ok(None) => report.interrupted = true,
             // Members of a group fail together.
-            Err(error) if !group.is_alone() => return Err(error),
+            Err(error) if !group.is_alone() || ends_all(&error) => return Err(error),
             Err(error) => report.failures.push(Failure {
                 image: job.image.clone(),
                 error,
             }),
         }
         group.agree(write(&report))?;
+        // What a failure leaves is what a later call goes on from.
+        if done {
+            group.lead(|| remove(&coding.scratch()))?;
+        }
         if report.interrupted {
             break;
         }
-        group.lead(|| remove(&coding.scratch()))?;
     }
     Ok(report)
 }

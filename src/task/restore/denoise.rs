@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::files::{Restored, each};
+use super::files::{Held, Restored, each};
 use super::large::Large;
-use super::{Files, FilterSource, Report, Steps};
+use super::{Files, FilterSource, Report, Steps, inpaint};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::restore::{
@@ -23,6 +23,11 @@ const LEAST: f64 = 0.2;
 const LARGE: usize = 1 << 24;
 /// Of the comparison.
 const HEADERS: [&str; 3] = ["denoised", "given", "denoised"];
+/// Of white noise and that of counts.
+const HELD: Held = Held {
+    each_channel: 5,
+    beside: 11,
+};
 /// Rounds in which filters are adapted.
 const ROUNDS: usize = 10;
 
@@ -117,7 +122,8 @@ pub struct DenoiseOptions {
 ///
 /// # Errors
 /// [`Error::Config`] for noise that cannot be, [`Error::Input`] for images that cannot be used,
-/// [`Error::Exists`] where a result would be replaced. Of a folder, the failures of single images are in the report.
+/// [`Error::Exists`] where a result would be replaced, [`Error::Resources`] for images that take more memory or disk
+/// than there is. Of a folder, the failures of single images are in the report.
 pub fn denoise(options: &DenoiseOptions, callback: &mut dyn Callback<Event>) -> Result<Report> {
     denoise_above(LARGE, options, callback)
 }
@@ -129,11 +135,12 @@ pub(super) fn denoise_above(
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
     options.noise.check()?;
-    let (filters, mut what) = options.filters.read()?;
+    let (filters, mut what, settings) = options.filters.read()?;
     if options.adapt {
         what += ", adapted to each image";
     }
-    let report = Report::new("denoise", options.noise.to_string(), what, &options.files);
+    let fault = options.noise.to_string();
+    let report = Report::new("denoise", fault, (what, settings), &options.files);
     let by_windows = !options.adapt && options.noise != Noise::Impulse;
     let large = by_windows.then(|| Large::open(&options.files, most));
     if let Some(large) = large.transpose()?.flatten() {
@@ -142,6 +149,10 @@ pub(super) fn denoise_above(
     each(
         &options.files,
         None,
+        match options.noise {
+            Noise::Impulse => &inpaint::HELD,
+            _ => &HELD,
+        },
         report,
         HEADERS,
         callback,

@@ -1,23 +1,27 @@
 //! The images of a restoration, and what is written of each.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::report::{Fidelity, Report, Row};
+use super::drawing::compare;
+use super::report::{Fidelity, Record, Report, Row};
 use super::{Files, Steps};
 use crate::arrays::{self, Bundle};
-use crate::data::{Image, folder, psnr, resize, snr};
+use crate::data::{Image, folder, psnr, snr};
 use crate::error::{Error, Result};
-use crate::files::{Written, file_name, refuse_existing};
+use crate::files::{Written, file_name, refuse_existing, refuse_special};
 use crate::picture;
 use crate::report::Results;
+use crate::run::{Estimate, Free};
 use crate::task::invert::sides;
-use crate::task::{Callback, Event, find_images};
+use crate::task::{Callback, Event, TABLE_EVERY, ends_all, find_images};
 
-/// Comparisons show at most so many pixels a side, from the middle.
-pub(super) const SHOWN: usize = 512;
-/// An error of so much of the range is drawn black or white.
-const LARGEST_ERROR: f32 = 0.1;
+/// Of [`Held`], with a reference.
+const REFERENCE: usize = 3;
 
 /// What became of one image.
 pub(super) struct Restored {
@@ -37,59 +41,162 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Whether its results are in the way of nothing.
-    pub fn check(&self, files: &Files, mask: Option<&PathBuf>) -> Result<()> {
-        for path in [&self.out, &self.compared] {
-            refuse_existing(path, files.overwrite)?;
-        }
-        let place = |path: &Path| std::fs::canonicalize(path).ok();
-        let inputs = [Some(&self.image), self.reference.as_ref(), mask];
-        for path in [&self.out, &self.compared] {
-            let same = |input: &&PathBuf| place(path).is_some_and(|own| Some(own) == place(input));
-            if let Some(input) = inputs.into_iter().flatten().find(same) {
-                return Err(Error::Config(format!(
-                    "{} would replace {}; choose another name for the result",
-                    path.display(),
-                    input.display()
-                )));
+    /// Of the bytes of the image and of the reference.
+    pub fn checksum(&self) -> Result<u32> {
+        let mut hasher = crc32fast::Hasher::new();
+        for path in [Some(&self.image), self.reference.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            refuse_special(path)?;
+            let mut file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
+            loop {
+                let bytes = file.fill_buf().map_err(Error::io("read", path))?;
+                let count = bytes.len();
+                if count == 0 {
+                    break;
+                }
+                hasher.update(bytes);
+                file.consume(count);
             }
         }
-        Ok(())
+        Ok(hasher.finalize())
     }
 
-    /// Writes the comparison, which searches for images leave out.
-    pub fn write_compared(&self, compared: &Image) -> Result<()> {
+    /// What is known before the work: the image is of this shape.
+    pub fn row(&self, [channels, height, width]: [usize; 3]) -> Result<Row> {
+        Ok(Row {
+            image: self.image.clone(),
+            crc32: self.checksum()?,
+            out: self.out.clone(),
+            channels,
+            height,
+            width,
+            sigma: None,
+            missing: None,
+            before: None,
+            after: None,
+            seconds: 0.0,
+        })
+    }
+
+    /// Writes the comparison, which searches for images leave out. Of the images the middle is enough.
+    pub fn compare(
+        &self,
+        row: &Row,
+        headers: [&str; 3],
+        [given, restored]: [&Image; 2],
+        reference: Option<&Image>,
+    ) -> Result<()> {
+        let compared = compare(row, headers, given, restored, reference)?;
         let folder = match self.compared.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         Written::in_folder(folder)?.add(Path::new(&file_name(&self.compared)))?;
-        picture::save_png(compared, &self.compared)
+        picture::save_png(&compared, &self.compared)
     }
+}
+
+/// Pixels as a file will hold them.
+pub(super) fn round(image: &mut Image) {
+    for v in &mut image.values {
+        *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+    }
+}
+
+/// The files that results must not replace, by their places.
+pub(super) fn inputs(jobs: &[Job], mask: Option<&PathBuf>) -> HashMap<PathBuf, PathBuf> {
+    let paths = jobs
+        .iter()
+        .flat_map(|job| [Some(&job.image), job.reference.as_ref()]);
+    let paths = paths.chain([mask]).flatten();
+    paths
+        .filter_map(|path| Some((fs::canonicalize(path).ok()?, path.clone())))
+        .collect()
+}
+
+/// Refuses results that are there already, and, even to overwrite them, that would replace an input.
+pub(super) fn check(
+    jobs: &[Job],
+    inputs: &HashMap<PathBuf, PathBuf>,
+    overwrite: bool,
+) -> Result<()> {
+    for path in jobs.iter().flat_map(|job| [&job.out, &job.compared]) {
+        refuse_existing(path, overwrite)?;
+        let place = fs::canonicalize(path).ok();
+        if let Some(input) = place.and_then(|place| inputs.get(&place)) {
+            return Err(Error::Config(format!(
+                "{} would replace {}; choose another name for the result",
+                path.display(),
+                input.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Numbers of single precision that a restoration holds for each pixel at its peak, as measured; for each channel
+/// [`REFERENCE`] more where there is one.
+pub(super) struct Held {
+    pub each_channel: usize,
+    pub beside: usize,
+}
+
+/// Refuses images that take more memory than there is, by their headers.
+fn check_memory(jobs: &[Job], held: &Held) -> Result<()> {
+    let bytes = |job: &Job| {
+        let shape = match arrays::is_bundle(&job.image) {
+            true => read(&job.image).ok()?.shape(),
+            false => folder::shape(&job.image)?,
+        };
+        let [channels, height, width] = shape.map(|n| n as u64);
+        let each_channel = held.each_channel + REFERENCE * usize::from(job.reference.is_some());
+        let numbers = each_channel as u64 * channels + held.beside as u64;
+        Some(4 * numbers * height * width)
+    };
+    let memory = jobs.iter().filter_map(bytes).max().unwrap_or(0);
+    let free = Free::here(true, Path::new("."));
+    Estimate { memory, disk: 0 }.check(free, "smaller images take less")
 }
 
 /// Restores each image by `restore`, perhaps with a mask for all of them; it gets the image, in one channel where it has no colour.
 pub(super) fn each(
     files: &Files,
     mask: Option<&PathBuf>,
+    held: &Held,
     mut report: Report,
     headers: [&str; 3],
     callback: &mut dyn Callback<Event>,
     restore: &mut dyn FnMut(&Image, &mut Steps) -> Result<Restored>,
 ) -> Result<Report> {
     let is_folder = files.input.is_dir();
-    let jobs = match is_folder {
+    let mut jobs = match is_folder {
         true => jobs_of_folder(files, callback)?,
         false => vec![job_of_file(files)?],
     };
-    for job in &jobs {
-        job.check(files, mask)?;
+    report.images = jobs.len();
+    let inputs = inputs(&jobs, mask);
+    let mut overwrite = files.overwrite;
+    if is_folder && !overwrite {
+        overwrite = take_done(&mut jobs, &mut report);
+        if !report.rows.is_empty() {
+            callback.event(Event::Note(format!(
+                "going on where an earlier call stopped: {} of {} images are done",
+                report.rows.len(),
+                report.images
+            )));
+        }
+    }
+    check(&jobs, &inputs, overwrite)?;
+    if !files.force {
+        check_memory(&jobs, held)?;
     }
     let results = match is_folder {
-        true => Some(Results::claim(&files.out, &[""; 0], files.overwrite)?),
+        true => Some(Results::claim(&files.out, &[""; 0], overwrite)?),
         false => None,
     };
-    report.images = jobs.len();
+    let mut told = Instant::now();
     for (k, job) in jobs.iter().enumerate() {
         if k > 0 && callback.interrupted() {
             report.interrupted = true;
@@ -118,7 +225,13 @@ pub(super) fn each(
         };
         match done {
             Ok(row) => report.rows.push(row),
-            Err(error) if !is_folder => return Err(error),
+            Err(error) if !is_folder || ends_all(&error) => {
+                if let Some(results) = results {
+                    // Best effort: this error is the one to tell.
+                    let _ = results.table(&report.table(), &report);
+                }
+                return Err(error);
+            }
             Err(error) => report
                 .failures
                 .push(format!("{}: {error}", job.image.display())),
@@ -127,11 +240,41 @@ pub(super) fn each(
             let (done, of) = (k + 1, jobs.len());
             callback.event(Event::Item { name, done, of });
         }
+        if let Some(results) = results.as_ref().filter(|_| told.elapsed() >= TABLE_EVERY) {
+            results.table(&report.table(), &report)?;
+            told = Instant::now();
+        }
     }
     if let Some(results) = results {
         results.table(&report.table(), &report)?;
     }
     Ok(report)
+}
+
+/// Leaves the jobs that an earlier call with the same settings has not done, and takes its rows of the others; whether
+/// there was such a call, whose results without a row may be replaced. It counts for none where all are done, or where
+/// one of its images is another by now.
+fn take_done(jobs: &mut Vec<Job>, report: &mut Report) -> bool {
+    let Some(record) = Record::of_folder(&report.out, report) else {
+        return false;
+    };
+    // By the names of the results in their folder.
+    let rows = record.rows.into_iter().filter_map(|row| {
+        let name = row.out.strip_prefix(&record.out).ok()?.to_owned();
+        Some((name, row))
+    });
+    let rows: HashMap<PathBuf, Row> = rows.collect();
+    let row = |job: &Job| rows.get(job.out.strip_prefix(&report.out).ok()?);
+    let same = |job: &Job| row(job).is_none_or(|row| job.checksum().ok() == Some(row.crc32));
+    let is_done = |job: &Job| row(job).is_some() && job.out.exists() && job.compared.exists();
+    if !jobs.iter().all(same) || jobs.iter().all(is_done) {
+        return false;
+    }
+    let done = jobs.iter().filter(|job| is_done(job));
+    let done = done.filter_map(row).cloned().collect();
+    jobs.retain(|job| !is_done(job));
+    report.rows = done;
+    true
 }
 
 /// Restores one image and writes what came of it.
@@ -144,36 +287,28 @@ fn one(
     let image = read(&job.image)?;
     let reference = job.reference.as_ref().map(|path| reference(path, &image));
     let reference = reference.transpose()?;
-    let started = std::time::Instant::now();
+    let row = job.row(image.shape())?;
+    let started = Instant::now();
     let mut restored = restore(&image, steps)?;
     let seconds = started.elapsed().as_secs_f64();
     let pixels = !arrays::is_bundle(&job.out);
     if pixels {
-        // As the file will hold them.
-        for v in &mut restored.image.values {
-            *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
-        }
+        round(&mut restored.image);
     }
     let of = |x: &Image| {
-        reference.as_ref().map(|y| Fidelity {
-            psnr: psnr(y, x),
-            snr: Some(snr(y, x)).filter(|snr| snr.is_finite()),
-        })
+        let reference = reference.as_ref();
+        reference.map(|y| Fidelity::new(psnr(y, x), snr(y, x)))
     };
     let row = Row {
-        image: job.image.clone(),
-        out: job.out.clone(),
-        channels: image.channels,
-        height: image.height,
-        width: image.width,
         sigma: restored.sigma,
         missing: restored.missing,
         before: of(&image),
         after: of(&restored.image),
         seconds,
+        ..row
     };
-    let compared = compare(&row, headers, &image, &restored.image, reference.as_ref())?;
-    job.write_compared(&compared)?;
+    let images = [&image, &restored.image];
+    job.compare(&row, headers, images, reference.as_ref())?;
     match pixels {
         true => picture::save_png(&restored.image, &job.out)?,
         false => {
@@ -211,68 +346,18 @@ fn reference(path: &Path, image: &Image) -> Result<Image> {
         true => read(path)?,
         false => folder::read(path, image.channels == 3, None)?,
     };
-    match clean.shape() == image.shape() {
-        true => Ok(clean),
+    same_size(path, clean.shape(), image.shape()).map(|()| clean)
+}
+
+/// Whether a reference, of this shape, has that of the image.
+pub(super) fn same_size(path: &Path, reference: [usize; 3], image: [usize; 3]) -> Result<()> {
+    match reference == image {
+        true => Ok(()),
         false => Err(Error::Input(format!(
-            "the reference {} has the shape {:?} and the image {:?} (channels, height, width); both must be \
-             of one size",
+            "the reference {} has the shape {reference:?} and the image {image:?} (channels, height, width); both \
+             must be of one size",
             path.display(),
-            clean.shape(),
-            image.shape()
         ))),
-    }
-}
-
-/// The image before and after, side by side, and what changed; the truth and the error, where it is known.
-pub(super) fn compare(
-    row: &Row,
-    [title, before, after]: [&str; 3],
-    image: &Image,
-    restored: &Image,
-    reference: Option<&Image>,
-) -> Result<Image> {
-    let difference = |a: &Image, b: &Image| {
-        let values = a.values.iter().zip(&b.values).map(|(a, b)| a - b);
-        let difference = Image {
-            values: values.collect(),
-            ..*a
-        };
-        picture::symmetric(&middle(&difference), Some(LARGEST_ERROR))
-    };
-    let label = |name: &str, of: Option<Fidelity>| match of {
-        Some(Fidelity { psnr, .. }) => format!("{name}, {psnr:.2} dB"),
-        None => name.to_owned(),
-    };
-    let mut headers = vec![label(before, row.before), label(after, row.after)];
-    let mut images = vec![middle(image), middle(restored)];
-    match reference {
-        None => {
-            headers.push("difference".into());
-            images.push(difference(image, restored));
-        }
-        Some(clean) => {
-            headers.extend(["reference".into(), "error".into()]);
-            images.extend([middle(clean), difference(restored, clean)]);
-        }
-    }
-    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
-    let title = format!("{}: {title}", file_name(&row.image));
-    picture::table(&title, &headers, &[(String::new(), images)])
-}
-
-/// The middle of an image, as much as is shown; of other than three channels, the first.
-fn middle(image: &Image) -> Image {
-    let whole = [image.height, image.width];
-    let size = whole.map(|side| side.min(SHOWN));
-    let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
-    let middle = resize::crop(image, corner, size);
-    match middle.channels {
-        1 | 3 => middle,
-        _ => Image {
-            channels: 1,
-            values: middle.plane(0).to_vec(),
-            ..middle
-        },
     }
 }
 
@@ -309,24 +394,37 @@ fn jobs_of_folder(files: &Files, callback: &mut dyn Callback<Event>) -> Result<V
             files.out.display()
         )));
     }
+    let mut found = find_images(&files.input, &[], callback)?;
+    let place = |path: &Path| fs::canonicalize(path).ok();
+    let inside = place(&files.out).zip(place(&files.input));
+    let inside = inside.and_then(|(out, input)| Some(out.strip_prefix(input).ok()?.to_owned()));
+    if let Some(inside) = inside.filter(|inside| !inside.as_os_str().is_empty()) {
+        let (folder, all) = (files.input.join(inside), found.len());
+        found.retain(|image| !image.starts_with(&folder));
+        if found.len() < all {
+            let (count, folder) = (all - found.len(), folder.display());
+            let note = format!("left out: {count} in {folder}, the folder for the results");
+            callback.event(Event::Note(note));
+        }
+    }
     let mut jobs: Vec<Job> = Vec::new();
-    for image in find_images(&files.input, &[], callback)? {
+    let mut names = HashSet::new();
+    for image in found {
         let below = image.strip_prefix(&files.input).unwrap_or(&image);
         let reference = files.reference.as_ref().map(|folder| folder.join(below));
         let mut out = files.out.join(below).with_extension("png");
         // `a.jpg` beside `a.png`.
         let mut number = 2;
-        let taken = |out: &PathBuf| {
-            let own = [out.clone(), compared(out)];
-            jobs.iter()
-                .any(|job| own.contains(&job.out) || own.contains(&job.compared))
-        };
-        while taken(&out) {
+        while [&out, &compared(&out)]
+            .iter()
+            .any(|name| names.contains(*name))
+        {
             let stem = below.file_stem().unwrap_or(OsStr::new("image"));
             let name = format!("{}-{number}.png", stem.to_string_lossy());
             out = files.out.join(below).with_file_name(name);
             number += 1;
         }
+        names.extend([out.clone(), compared(&out)]);
         jobs.push(Job {
             compared: compared(&out),
             image,

@@ -2,12 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files::{Restored, each};
+use super::files::{Held, Restored, each};
 use super::{Files, FilterSource, Report};
 use crate::data::{Image, folder};
 use crate::error::{Error, Result};
 use crate::restore::Inpainter;
 use crate::task::{Callback, Event};
+
+/// Of filling in.
+pub(super) const HELD: Held = Held {
+    each_channel: 6,
+    beside: 20,
+};
 
 /// What is filled in.
 #[derive(Clone, Debug)]
@@ -24,19 +30,25 @@ pub struct InpaintOptions {
 ///
 /// # Errors
 /// [`Error::Input`] for images or masks that cannot be used or do not fit each other, [`Error::Exists`] where a
-/// result would be replaced. Of a folder, the failures of single images are in the report.
+/// result would be replaced, [`Error::Resources`] for images that take more memory than there is. Of a folder, the failures of single images are in the report.
 pub fn inpaint(options: &InpaintOptions, callback: &mut dyn Callback<Event>) -> Result<Report> {
-    let (filters, what) = options.filters.read()?;
+    let (filters, what, filters_crc32) = options.filters.read()?;
     let mask = folder::read(&options.mask, false, None)?;
     let inpainter = Inpainter::new(filters);
     let missing: Vec<bool> = mask.values.iter().map(|v| *v < 0.5).collect();
     check(&options.mask, &missing)?;
     let fault = format!("missing where {} is black", options.mask.display());
-    let report = Report::new("inpaint", fault, what, &options.files);
+    let mut hasher = crc32fast::Hasher::new_with_initial(filters_crc32);
+    missing
+        .iter()
+        .for_each(|&missing| hasher.update(&[missing.into()]));
+    let settings = hasher.finalize();
+    let report = Report::new("inpaint", fault, (what, settings), &options.files);
     let headers = ["filled in", "given", "filled in"];
     each(
         &options.files,
         Some(&options.mask),
+        &HELD,
         report,
         headers,
         callback,

@@ -3,17 +3,20 @@
 use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::slice::from_ref;
 use std::time::Instant;
 
 use super::Files;
-use super::files::{Job, SHOWN, compare, job_of_file};
+use super::drawing::SHOWN;
+use super::files::{Job, check, inputs, job_of_file, round, same_size};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
 use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files::{self, file_name};
 use crate::picture::save_png_rows;
 use crate::restore::estimate_sigma_by_rows;
+use crate::run::{Estimate, Free};
 use crate::task::{Callback, Event};
 
 /// Rows and columns of a window, without what its estimate needs around it.
@@ -23,6 +26,7 @@ const SIDE: usize = 512;
 pub(super) struct Large {
     job: Job,
     image: Raster,
+    reference: Option<Raster>,
     /// Removed in the end.
     scratch: Scratch,
 }
@@ -40,26 +44,46 @@ impl Large {
     /// The picture of `files`, where it is one that can be read row by row and has more than so many pixels.
     ///
     /// # Errors
-    /// [`Error::Exists`] where a result is in the way, and those of reading the picture.
+    /// [`Error::Exists`] where a result is in the way, and those of reading the picture and the reference.
     pub fn open(files: &Files, most: usize) -> Result<Option<Self>> {
         let is_picture = files.input.is_file() && !arrays::is_bundle(&files.out);
         let rows = is_picture.then(|| Rows::open(&files.input).ok()).flatten();
-        if rows.is_none_or(|rows| rows.size()[0].saturating_mul(rows.size()[1]) <= most) {
+        let pixels = rows.map_or(0, |rows| rows.size().iter().product::<usize>());
+        if pixels <= most {
             return Ok(None);
         }
         let job = job_of_file(files)?;
-        job.check(files, None)?;
+        let jobs = from_ref(&job);
+        check(jobs, &inputs(jobs, None), files.overwrite)?;
         let channels = match survey(&job.image, 3, None)?.grey {
             true => 1,
             false => 3,
         };
-        let scratch = Scratch(job.out.with_extension("windows"));
-        files::refuse_existing(&scratch.0, files.overwrite)?;
-        files::make_folder(&scratch.0)?;
-        let file = scratch.0.join("image");
-        let shape = survey(&job.image, channels, Some(&file))?.shape;
+        let folder = job.out.with_extension("windows");
+        files::refuse_existing(&folder, files.overwrite)?;
+        if !files.force {
+            // The image, the result and maybe the reference as numbers of 4 bytes, and the picture.
+            let each = 4 * (2 + u64::from(job.reference.is_some())) + 1;
+            let disk = each * channels as u64 * pixels as u64;
+            let wanted = Estimate { memory: 0, disk };
+            wanted.check(Free::here(true, &folder), "smaller pictures take less")?;
+        }
+        files::make_folder(&folder)?;
+        // From here on the folder is this call's own, to be removed.
+        let scratch = Scratch(folder);
+        let raster = |name: &str, picture: &PathBuf| {
+            let file = scratch.0.join(name);
+            let shape = survey(picture, channels, Some(&file))?.shape;
+            Raster::open(&file, shape)
+        };
+        let image = raster("image", &job.image)?;
+        let reference = job.reference.as_ref().map(|path| {
+            let reference = raster("reference", path)?;
+            same_size(path, reference.shape(), image.shape()).map(|()| reference)
+        });
         Ok(Some(Self {
-            image: Raster::open(&file, shape)?,
+            reference: reference.transpose()?,
+            image,
             job,
             scratch,
         }))
@@ -85,7 +109,7 @@ impl Large {
         mut report: Report,
         callback: &mut dyn Callback<Event>,
     ) -> Result<Report> {
-        let shape @ [channels, height, width] = self.image.shape();
+        let shape @ [_, height, width] = self.image.shape();
         let out = Raster::create(&self.scratch.0.join("restored"), shape)?;
         let (started, mut done) = (Instant::now(), 0);
         report.images = 1;
@@ -98,10 +122,7 @@ impl Large {
             let corner = [rows.start - tall.start, columns.start - wide.start];
             let restored = restore(&self.image.read(tall, wide)?)?;
             let mut kept = crop(&restored, corner, [rows.len(), columns.len()]);
-            // As the file will hold them.
-            for v in &mut kept.values {
-                *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
-            }
+            round(&mut kept);
             out.write(rows.start, columns.start, &kept)?;
             done += 1;
             callback.event(Event::Item {
@@ -117,38 +138,21 @@ impl Large {
                 .map(|(start, side)| start..start + side.min(SHOWN));
             raster.read(rows, columns)
         };
-        let (mut before, mut after, mut reference) = (None, None, None);
-        if let Some(path) = &self.job.reference {
-            let clean = self.scratch.0.join("reference");
-            let found = survey(path, channels, Some(&clean))?.shape;
-            if found != shape {
-                return Err(Error::Input(format!(
-                    "the reference {} has the shape {found:?} and the image {shape:?} (channels, height, width); \
-                     both must be of one size",
-                    path.display()
-                )));
-            }
-            let clean = Raster::open(&clean, shape)?;
-            before = Some(fidelity(&clean, &self.image)?);
-            after = Some(fidelity(&clean, &out)?);
-            reference = Some(middle(&clean)?);
-        }
+        save_png_rows(&self.job.out, shape, |rows| out.read(rows, 0..width))?;
+        let reference = self.reference.as_ref();
+        let of = |other: &Raster| reference.map(|clean| fidelity(clean, other)).transpose();
         let row = Row {
-            image: self.job.image.clone(),
-            out: self.job.out.clone(),
-            channels,
-            height,
-            width,
             sigma,
-            missing: None,
-            before,
-            after,
+            before: of(&self.image)?,
+            after: of(&out)?,
             seconds,
+            ..self.job.row(shape)?
         };
         let (given, restored) = (middle(&self.image)?, middle(&out)?);
-        let compared = compare(&row, headers, &given, &restored, reference.as_ref())?;
-        self.job.write_compared(&compared)?;
-        save_png_rows(&self.job.out, shape, |rows| out.read(rows, 0..width))?;
+        let reference = reference.map(middle).transpose()?;
+        let images = [&given, &restored];
+        self.job
+            .compare(&row, headers, images, reference.as_ref())?;
         report.rows.push(row);
         Ok(report)
     }
@@ -165,8 +169,5 @@ fn fidelity(clean: &Raster, other: &Raster) -> Result<Fidelity> {
             &other.read(rows, 0..width)?,
         );
     }
-    Ok(Fidelity {
-        psnr: errors.psnr(),
-        snr: Some(errors.snr()).filter(|snr| snr.is_finite()),
-    })
+    Ok(Fidelity::new(errors.psnr(), errors.snr()))
 }

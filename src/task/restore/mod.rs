@@ -1,6 +1,7 @@
 //! `denoise` and `inpaint`: images restored by sparse codes, a file or a folder of them.
 
 mod denoise;
+mod drawing;
 mod files;
 mod inpaint;
 mod large;
@@ -36,12 +37,13 @@ pub enum FilterSource {
 }
 
 impl FilterSource {
-    /// The filters and what they are, in words.
+    /// The filters, what they are, in words, and a checksum of them.
     ///
     /// # Errors
     /// [`Error::Checkpoint`](crate::Error::Checkpoint) where the run cannot be read or has learnt nothing,
     /// [`Error::Input`](crate::Error::Input) for filters that patches cannot be coded with.
-    fn read(&self) -> Result<(Filters, String)> {
+    fn read(&self) -> Result<(Filters, String, u32)> {
+        let mut hasher = crc32fast::Hasher::new();
         let (filters, what) = match self {
             Self::BuiltIn => (Filters::built_in(), "built in".to_owned()),
             Self::Run { path, at } => {
@@ -54,13 +56,16 @@ impl FilterSource {
                 let values = layer.filters.val().sum_dim(0);
                 let [_, _, h, w] = values.dims();
                 let values: Vec<f32> = values.to_data().iter().collect();
+                for value in &values {
+                    hasher.update(&value.to_le_bytes());
+                }
                 let what = format!("layer 1 of {}", path.display());
                 (Filters::new(&values, [h, w])?, what)
             }
         };
         let [h, w] = filters.size();
         let what = format!("{} of {h} x {w}, {what}", filters.count());
-        Ok((filters, what))
+        Ok((filters, what, hasher.finalize()))
     }
 }
 
@@ -75,6 +80,8 @@ pub struct Files {
     pub reference: Option<PathBuf>,
     /// Whether what is there already may be replaced.
     pub overwrite: bool,
+    /// Whether to go on where it is estimated to take more memory or disk than there is.
+    pub force: bool,
 }
 
 /// Tells the steps of one image.

@@ -1,13 +1,14 @@
 //! What became of each image.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Files;
 use crate::error::{Error, Result};
-use crate::report::{Cell, Format, Table};
+use crate::report::{Cell, Format, Table, record};
 
 /// The result of a restoration.
 #[derive(Clone, Debug, Serialize)]
@@ -18,6 +19,8 @@ pub struct Report {
     pub fault: String,
     /// What patches were coded with, in words.
     pub filters: String,
+    /// Checksum of what else decides the results beside the images: the filters, and the mask where there is one.
+    pub settings: u32,
     /// How many images there are.
     pub images: usize,
     /// A row for each that is done.
@@ -32,11 +35,13 @@ pub struct Report {
 }
 
 /// One image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The file.
     #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
+    /// Checksum of the file and of the reference.
+    pub crc32: u32,
     /// The file written.
     #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
@@ -59,20 +64,65 @@ pub struct Row {
 }
 
 /// How near an image is to the reference.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fidelity {
     /// PSNR in dB, see [`crate::data::psnr`].
+    #[serde(deserialize_with = "infinite")]
     pub psnr: f64,
     /// SNR in dB, see [`crate::data::snr`]; none where the reference is flat.
     pub snr: Option<f64>,
 }
 
+impl Fidelity {
+    pub(super) fn new(psnr: f64, snr: f64) -> Self {
+        Self {
+            psnr,
+            snr: Some(snr).filter(|snr| snr.is_finite()),
+        }
+    }
+}
+
+/// JSON has no infinity: that of an image that is the reference is written as nothing.
+fn infinite<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::INFINITY))
+}
+
+/// What an earlier call wrote down.
+#[derive(Deserialize)]
+pub(super) struct Record {
+    task: String,
+    fault: String,
+    filters: String,
+    settings: u32,
+    pub out: PathBuf,
+    pub rows: Vec<Row>,
+}
+
+impl Record {
+    /// That in a folder, if it can be read and its results are those that a report is about.
+    pub fn of_folder(folder: &Path, report: &Report) -> Option<Self> {
+        let text = fs::read(folder.join(record(""))).ok()?;
+        let found: Self = serde_json::from_slice(&text).ok()?;
+        let same = found.task == report.task
+            && found.fault == report.fault
+            && found.filters == report.filters
+            && found.settings == report.settings;
+        same.then_some(found)
+    }
+}
+
 impl Report {
-    pub(super) fn new(task: &'static str, fault: String, filters: String, files: &Files) -> Self {
+    pub(super) fn new(
+        task: &'static str,
+        fault: String,
+        (filters, settings): (String, u32),
+        files: &Files,
+    ) -> Self {
         Self {
             task,
             fault,
             filters,
+            settings,
             images: 0,
             rows: Vec::new(),
             failures: Vec::new(),
@@ -156,10 +206,10 @@ impl fmt::Display for Report {
         if self.interrupted {
             writeln!(f, "It was interrupted.")?;
         }
-        write!(
-            f,
-            "Written: {}, with a comparison beside",
-            self.out.display()
-        )
+        let out = self.out.display();
+        match self.rows.is_empty() {
+            true => write!(f, "No picture was written."),
+            false => write!(f, "Written: {out}, with a comparison beside"),
+        }
     }
 }

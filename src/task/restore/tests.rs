@@ -26,6 +26,7 @@ fn files(folder: &Path, input: &str, out: &str) -> Files {
         out: folder.join(out),
         reference: None,
         overwrite: false,
+        force: false,
     }
 }
 
@@ -93,6 +94,84 @@ fn a_folder_is_denoised_and_one_broken_image_stops_no_other() {
         assert!(folder.join("out").join(name).exists(), "{name}");
     }
     assert!(report.table().csv().contains("mean"));
+    // Results among the images are none of them in the next call.
+    for overwrite in [false, true] {
+        let mut inside = white(files(folder, "in", "in/below/out"), Some(25.0));
+        inside.files.overwrite = overwrite;
+        assert_eq!(denoise(&inside, &mut ()).unwrap().images, 5);
+    }
+    std::fs::remove_dir_all(folder.join("in/below/out")).unwrap();
+    // Results that cannot be written are not the fault of an image.
+    std::fs::create_dir_all(folder.join("full/a.png.tmp")).unwrap();
+    let options = white(files(folder, "in", "full"), Some(25.0));
+    let error = denoise(&options, &mut ()).unwrap_err();
+    assert!(matches!(error, crate::Error::Io { .. }), "{error}");
+    assert!(folder.join("full/table.csv").exists());
+}
+
+#[test]
+fn a_folder_goes_on_where_it_was_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("in")).unwrap();
+    noisy(&folder.join("in"), "a.png", 1);
+    let mut options = white(files(folder, "in", "out"), Some(25.0));
+    options.files.reference = Some(folder.join("in"));
+    let first = denoise(&options, &mut Impatient).unwrap();
+    assert!(first.interrupted && first.rows.len() == 1);
+    // What a kill leaves has no row yet, and is done again.
+    let killed = folder.join("out/clean-a.png");
+    std::fs::write(&killed, "").unwrap();
+    let mut images = Windows(0);
+    let whole = denoise(&options, &mut images).unwrap();
+    assert_eq!((images.0, whole.images, whole.rows.len()), (1, 2, 2));
+    assert!(!whole.interrupted && whole.rows[0].seconds == first.rows[0].seconds);
+    assert!(std::fs::metadata(&killed).unwrap().len() > 0);
+    // All is done; other settings and changed images are another set.
+    let exists = |options: &DenoiseOptions| {
+        let error = denoise(options, &mut ()).unwrap_err();
+        assert!(matches!(error, crate::Error::Exists(_)), "{error}");
+    };
+    exists(&options);
+    std::fs::remove_file(&killed).unwrap();
+    let mut other = options.clone();
+    other.noise = Noise::White { sigma: Some(20.0) };
+    exists(&other);
+    noisy(&folder.join("in"), "a.png", 3);
+    exists(&options);
+}
+
+#[test]
+fn no_input_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    noisy(folder, "a.png", 1);
+    let image = image::open(folder.join("a.png")).unwrap();
+    image.save(folder.join("a.bmp")).unwrap();
+    std::fs::remove_file(folder.join("clean-a.png")).unwrap();
+    let mut options = white(files(folder, "", ""), Some(25.0));
+    options.files.overwrite = true;
+    let before = std::fs::read(folder.join("a.png")).unwrap();
+    // The result of a.bmp is a.png.
+    let error = denoise(&options, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("would replace"), "{error}");
+    assert_eq!(std::fs::read(folder.join("a.png")).unwrap(), before);
+}
+
+#[test]
+fn images_that_the_memory_does_not_hold_are_refused_by_their_headers() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("in")).unwrap();
+    std::fs::write(folder.join("in/huge.pgm"), "P5 9999999 9999999 255\n0").unwrap();
+    noisy(&folder.join("in"), "a.png", 1);
+    let mut options = white(files(folder, "in", "out"), Some(25.0));
+    let error = denoise(&options, &mut ()).unwrap_err();
+    let refused = matches!(&error, crate::Error::Resources { .. });
+    assert!(refused && !folder.join("out").exists(), "{error}");
+    options.files.force = true;
+    let report = denoise(&options, &mut ()).unwrap();
+    assert_eq!((report.rows.len(), report.failures.len()), (2, 1));
 }
 
 #[test]
@@ -232,6 +311,24 @@ fn filters_of_a_run_are_used() {
     assert!(after > before + 3.0, "{before} {after}");
 }
 
+/// Counts windows, or images.
+struct Windows(usize);
+
+impl Callback<Event> for Windows {
+    fn event(&mut self, event: Event) {
+        self.0 += usize::from(matches!(event, Event::Item { .. }));
+    }
+}
+
+/// Asks to stop.
+struct Impatient;
+
+impl Callback<Event> for Impatient {
+    fn interrupted(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn by_windows_a_picture_is_denoised_as_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -279,6 +376,31 @@ fn by_windows_a_picture_is_denoised_as_whole() {
         );
         assert!(!folder.join("large.windows").exists());
     }
+    // A reference that is none ends it before the first window.
+    save_png(&Image::zeros(1, 40, 39), folder.join("narrow.png")).unwrap();
+    for (reference, words) in [("narrow.png", "[1, 40, 39]"), ("gone.png", "gone.png")] {
+        let mut options = white(files(folder, "a.png", "early.png"), Some(10.0));
+        options.files.reference = Some(folder.join(reference));
+        let mut windows = Windows(0);
+        let error = denoise::denoise_above(0, &options, &mut windows).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(windows.0 == 0 && !folder.join("early.windows").exists());
+    }
+    // An interruption leaves nothing, and says so.
+    let options = white(files(folder, "a.png", "cut-off.png"), Some(10.0));
+    let report = denoise::denoise_above(0, &options, &mut Impatient).unwrap();
+    assert!(report.interrupted && !report.to_string().contains("Written"));
+    assert!(!folder.join("cut-off.png").exists());
+    // What is in the way of the scratch folder stays.
+    let mine = folder.join("mine.windows/mine.txt");
+    std::fs::create_dir(mine.parent().unwrap()).unwrap();
+    std::fs::write(&mine, "mine").unwrap();
+    let options = white(files(folder, "a.png", "mine.png"), Some(10.0));
+    let error = denoise::denoise_above(0, &options, &mut ()).unwrap_err();
+    assert!(
+        matches!(error, crate::Error::Exists(_)) && mine.exists(),
+        "{error}"
+    );
     // A picture that is cut in the middle leaves nothing behind.
     let cut = std::fs::read(folder.join("a.png")).unwrap();
     std::fs::write(folder.join("cut.png"), &cut[..cut.len() / 2]).unwrap();

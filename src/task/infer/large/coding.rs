@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use burn::tensor::Tensor;
 
 use super::folder::{TileFolder, begin};
+use super::remove;
 use super::small::Small;
 use super::source::{Maps, Pixels};
 use crate::arrays::{self, Array, Bundle};
@@ -226,6 +227,10 @@ impl Coding<'_> {
         };
         let ending = &self.options.maps_format;
         let sweep = sweeps.saturating_sub(1);
+        if l == 0 {
+            // Maps that are replaced may be of more layers and more tiles.
+            remove(&self.results.path(folder)?)?;
+        }
         let folder = folder.join(format!("layer{}", l + 1));
         for (k, (at, _)) in tiles.tiles(sweep).into_iter().enumerate() {
             let Some(maps) = store.get(sweep, k)? else {

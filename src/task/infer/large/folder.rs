@@ -36,8 +36,13 @@ impl TileStore for TileFolder {
             return Ok(None);
         }
         let maps = SparseMaps::from_bytes(&files::read(&path)?);
-        maps.map(Some)
-            .map_err(|error| Error::Checkpoint(format!("{}: {error}", path.display())))
+        maps.map(Some).map_err(|error| {
+            Error::Checkpoint(format!(
+                "{}: {error}; remove the folder {}, and the image is coded anew",
+                path.display(),
+                self.0.display()
+            ))
+        })
     }
 
     fn put(&self, sweep: usize, tile: usize, maps: &SparseMaps) -> Result<()> {

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::arrays;
+use crate::backend::Backend;
 use crate::data::folder as pictures;
 use crate::group::threads;
 use crate::solve::Limits;
@@ -16,7 +17,7 @@ use crate::task::infer::Row;
 use crate::task::infer::run;
 use crate::task::test_runs;
 
-fn options(folder: &Path, tile: Option<usize>) -> Options {
+pub(crate) fn options(folder: &Path, tile: Option<usize>) -> Options {
     Options {
         tile,
         out: folder.join(format!("out{}", tile.unwrap_or(0))),
@@ -103,6 +104,13 @@ fn tiles_give_what_the_whole_image_gives() {
         let again = code(&options).unwrap_err();
         assert!(matches!(again, Error::Exists(_)), "{again}");
     }
+    // Fewer tiles than were there before, and no others beside them.
+    let mut larger = options(folder, Some(100));
+    larger.out = folder.join("out9");
+    larger.overwrite = true;
+    code(&larger).unwrap();
+    let left = fs::read_dir(larger.out.join("sub/a-maps/layer1")).unwrap();
+    assert_eq!(left.count(), 1);
 }
 
 /// Asks to stop at a question.
@@ -161,6 +169,17 @@ fn what_was_interrupted_or_killed_goes_on_and_members_of_a_group_agree() {
     }
     assert!(calls > 1);
     same(&stopped.out);
+    // The size of tiles that nobody asked for is that of the earlier call, whatever the memory is by now.
+    let mut alone = options(folder, Some(9));
+    alone.images = folder.join("images/sub/a.png");
+    alone.out = folder.join("alone");
+    let mut callback = Impatient(Cell::new(150));
+    let report = run(&alone, &Device::flex(), &mut callback).unwrap();
+    assert!(report.interrupted);
+    alone.tile = None;
+    let report = code(&alone).unwrap();
+    assert_eq!(report.settings.tile, Some(9));
+    assert_eq!(report.rows[0].tiles, rows[0].tiles);
     for size in [2, 3] {
         let mut shared = options(folder, Some(9));
         shared.out = folder.join(format!("shared{size}"));
@@ -182,15 +201,41 @@ fn what_was_interrupted_or_killed_goes_on_and_members_of_a_group_agree() {
 }
 
 #[test]
+fn on_another_device_tiles_are_coded_on_the_processor_all_the_same() {
+    let folder = folder("rescale_maps = 2.0");
+    let folder = folder.path();
+    let mut options = options(folder, Some(20));
+    code(&options).unwrap();
+    let (rows, picture) = results(&options.out);
+    for backend in [Backend::Ndarray, Backend::Wgpu] {
+        let device = match backend.device() {
+            Ok(device) => device,
+            Err(error) => {
+                crate::skipped::skipped(backend.name(), error);
+                continue;
+            }
+        };
+        options.out = folder.join(backend.name());
+        run(&options, &device, &mut ()).unwrap().complete().unwrap();
+        let (others, other_picture) = results(&options.out);
+        assert_eq!(format!("{rows:?}"), format!("{others:?}"));
+        assert!(picture == other_picture);
+    }
+}
+
+#[test]
 fn what_cannot_be_done_is_told() {
     let folder = folder("");
     let folder = folder.path();
-    let text = code(&options(folder, Some(5))).unwrap().complete();
-    let text = text.unwrap_err().to_string();
+    let small = code(&options(folder, Some(5))).unwrap_err();
+    let text = small.to_string();
     assert!(
-        text.contains("tiles of 5") && text.contains("at least 9"),
+        matches!(small, Error::Config(_))
+            && text.contains("tiles of 5")
+            && text.contains("at least 9"),
         "{text}"
     );
+    assert!(!folder.join("out5").exists());
     let text = |change: fn(&mut Options)| {
         let mut options = options(folder, Some(10));
         change(&mut options);
@@ -236,6 +281,9 @@ fn what_cannot_be_done_is_told() {
         text.contains("tile-00001") && text.contains("damaged"),
         "{text}"
     );
+    // The other tiles are still there: with that one mended, coding goes on from them.
+    fs::write(&tile, &bytes).unwrap();
+    code(&options).unwrap().complete().unwrap();
     options.limits.gap = Some(1e-3);
     let other = code(&options).unwrap_err();
     assert!(matches!(other, Error::Exists(_)), "{other}");

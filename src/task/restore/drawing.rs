@@ -1,0 +1,65 @@
+//! The comparison of an image before and after.
+
+use super::report::{Fidelity, Row};
+use crate::data::{Image, resize};
+use crate::error::Result;
+use crate::files::file_name;
+use crate::picture;
+
+/// Comparisons show at most so many pixels a side, from the middle.
+pub(super) const SHOWN: usize = 512;
+/// An error of so much of the range is drawn black or white.
+const LARGEST_ERROR: f32 = 0.1;
+
+/// The image before and after, side by side, and what changed; the truth and the error, where it is known.
+pub(super) fn compare(
+    row: &Row,
+    [title, before, after]: [&str; 3],
+    image: &Image,
+    restored: &Image,
+    reference: Option<&Image>,
+) -> Result<Image> {
+    let difference = |a: &Image, b: &Image| {
+        let values = a.values.iter().zip(&b.values).map(|(a, b)| a - b);
+        let difference = Image {
+            values: values.collect(),
+            ..*a
+        };
+        picture::symmetric(&middle(&difference), Some(LARGEST_ERROR))
+    };
+    let label = |name: &str, of: Option<Fidelity>| match of {
+        Some(Fidelity { psnr, .. }) => format!("{name}, {psnr:.2} dB"),
+        None => name.to_owned(),
+    };
+    let mut headers = vec![label(before, row.before), label(after, row.after)];
+    let mut images = vec![middle(image), middle(restored)];
+    match reference {
+        None => {
+            headers.push("difference".into());
+            images.push(difference(image, restored));
+        }
+        Some(clean) => {
+            headers.extend(["reference".into(), "error".into()]);
+            images.extend([middle(clean), difference(restored, clean)]);
+        }
+    }
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let title = format!("{}: {title}", file_name(&row.image));
+    picture::table(&title, &headers, &[(String::new(), images)])
+}
+
+/// The middle of an image, as much as is shown; of other than three channels, the first.
+fn middle(image: &Image) -> Image {
+    let whole = [image.height, image.width];
+    let size = whole.map(|side| side.min(SHOWN));
+    let corner = [0, 1].map(|d| (whole[d] - size[d]) / 2);
+    let middle = resize::crop(image, corner, size);
+    match middle.channels {
+        1 | 3 => middle,
+        _ => Image {
+            channels: 1,
+            values: middle.plane(0).to_vec(),
+            ..middle
+        },
+    }
+}
