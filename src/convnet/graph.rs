@@ -93,15 +93,13 @@ impl Convnet {
                 device,
                 dtype,
             };
-            let flows = match super::operator::lower(&site)? {
-                Lowered::Same(operand) => vec![operand],
-                Lowered::Floats(array) => vec![Operand::Floats(array.into())],
-                Lowered::Integers(integers) => vec![Operand::Integers(integers.into())],
-                Lowered::Steps(steps) => {
-                    let made = steps.into_iter().map(|step| net.push(step));
-                    made.collect()
-                }
-            };
+            let flows = net.flows(super::operator::lower(&site)?);
+            if flows
+                .iter()
+                .any(|flow| matches!(flow, Operand::Map(_, shape) if shape.contains(&0)))
+            {
+                return Err(site.error("nothing would be left of the image"));
+            }
             for (output, flow) in node.output.iter().zip(flows) {
                 if let Operand::Map(value, _) = flow {
                     net.tensors.insert(output.clone(), value);
@@ -137,20 +135,39 @@ impl Convnet {
         Ok(net)
     }
 
-    fn push(&mut self, (operator, inputs, shape): (Operator, Vec<usize>, Vec<usize>)) -> Operand {
+    /// What flows out of a node, for each output.
+    fn flows(&mut self, lowered: Lowered) -> Vec<Operand> {
+        match lowered {
+            Lowered::Same(operand) => vec![operand],
+            Lowered::Floats(array) => vec![Operand::Floats(array.into())],
+            Lowered::Integers(integers) => vec![Operand::Integers(integers.into())],
+            Lowered::Each(all) => all.into_iter().flat_map(|one| self.flows(one)).collect(),
+            Lowered::Steps(mut inputs, steps) => {
+                let mut flow = Operand::Absent;
+                for (operator, shape) in steps {
+                    let output = self.push(operator, inputs, shape.clone());
+                    inputs = vec![output];
+                    flow = Operand::Map(output, shape);
+                }
+                vec![flow]
+            }
+        }
+    }
+
+    fn push(&mut self, operator: Operator, inputs: Vec<usize>, shape: Vec<usize>) -> usize {
         let output = self.shapes.len();
         let axes = inputs.first().map_or([2, 3], |&input| self.axes[input]);
         self.axes.push(match &operator {
             Operator::Permute(permute) if shape.len() == 4 => permute.moved(axes),
             _ => axes,
         });
-        self.shapes.push(shape.clone());
+        self.shapes.push(shape);
         self.steps.push(Step {
             operator,
             inputs,
             output,
         });
-        Operand::Map(output, shape)
+        output
     }
 
     /// The operators, in order.

@@ -66,7 +66,8 @@ impl Concatenate {
     fn joined(&self, parts: Vec<Map>) -> Map {
         let mut shape = parts[0].shape().to_vec();
         shape[self.axis] = self.starts[self.starts.len() - 1];
-        let parts = parts.iter().map(|part| part.around(self.axis)).collect();
+        let parts = parts.iter().filter(|part| part.count() > 0);
+        let parts = parts.map(|part| part.around(self.axis)).collect();
         Map::new(Tensor::cat(parts, 1)).reshaped(&shape)
     }
 

@@ -268,7 +268,7 @@ pub fn is_known(operator: &str) -> bool {
 pub fn lower(site: &Site) -> Result<Lowered> {
     // What is computed from known whole numbers alone is known.
     if let Some(known) = integers::fold(site)? {
-        return Ok(Lowered::Integers(known));
+        return Ok(known);
     }
     let operator = &site.node.op_type;
     match lowering(operator) {

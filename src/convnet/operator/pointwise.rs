@@ -153,14 +153,8 @@ pub fn lower(site: &Site) -> Result<Lowered> {
         "Sqrt" => Sqrt,
         _ => Tanh,
     };
-    let operator = Pointwise { function };
-    if let Some(Operand::Floats(array)) = site.inputs.first() {
-        let known = operator.forward(&[&site.constant(array)]);
-        let known = crate::arrays::Array::new(array.shape.clone(), known.read()?)?;
-        return Ok(Lowered::Floats(known));
-    }
-    let (value, shape) = site.map(0)?;
-    Ok(Lowered::step(operator.into(), &[value], shape.to_vec()))
+    let shape = site.inputs.first().map_or(&[][..], Operand::shape);
+    site.apply(Pointwise { function }.into(), shape.to_vec())
 }
 
 impl Rectifier {

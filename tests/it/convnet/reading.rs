@@ -276,6 +276,35 @@ fn receptive_fields_are_exact() {
     assert_eq!([rows.1 - rows.0 + 1, columns.1 - columns.0 + 1], [27, 19]);
 }
 
+/// Which shape files work out from that of the image, and which pixels a unit behind shuffled channels sees.
+#[test]
+fn shuffled_channels_keep_their_places() {
+    let nodes = vec![
+        node("Conv", &["x", "v"], "a", &[ints("pads", &[1, 1, 1, 1])]),
+        node("Reshape", &["a", "apart"], "b", &[]),
+        node("Transpose", &["b"], "c", &[ints("perm", &[0, 2, 1, 3, 4])]),
+        node("Reshape", &["c", "together"], "d", &[]),
+        node("Conv", &["d", "w"], "y", &[int("group", 6)]),
+    ];
+    let parts = vec![
+        random("v", &[6, 3, 3, 3]),
+        random("w", &[6, 1, 3, 3]),
+        whole("apart", &[0, 2, 3, 12, 12]),
+        whole("together", &[0, 6, 12, 12]),
+    ];
+    let net = ready(&model(&[0, 3, 12, 12], nodes, parts), DType::F64);
+    let field = net.field(net.logits());
+    assert_eq!((field.size, field.stride), ([5, 5], [1, 1]));
+    let seen = net.seen(
+        net.tensor("d").unwrap(),
+        &vec![(0, 0), (1, 1), (4, 6), (2, 2)],
+    );
+    assert_eq!(seen[2..], [(3, 7), (1, 3)]);
+    // The output's channel 1 is channel 3 of what comes in: a unit sees that channel's weights alone.
+    let region = net.seen(net.logits(), &vec![(0, 0), (1, 1), (0, 0), (0, 0)]);
+    assert_eq!(region, [(0, 0), (0, 2), (-1, 3), (-1, 3)]);
+}
+
 /// Rows and columns keep their meaning where channels come last and axes change places.
 #[test]
 fn rows_and_columns_are_followed_where_axes_change() {
