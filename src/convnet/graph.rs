@@ -67,7 +67,7 @@ impl Convnet {
         let mut net = Self {
             steps: Vec::new(),
             shapes: vec![shape.to_vec()],
-            axes: vec![image_axes(shape)],
+            axes: vec![model.layout().map_or([2, 3], |layout| layout.axes())],
             layers: Vec::new(),
             tensors: HashMap::from([(model.input.clone(), 0)]),
             outputs: Vec::new(),
@@ -303,15 +303,6 @@ impl Convnet {
                 "images of the shape {given:?} do not fit a convnet made ready for {wanted:?}"
             ))),
         }
-    }
-}
-
-/// Rows and columns of an image: its last axes, or those before a last one of channels.
-fn image_axes(shape: &[usize]) -> [usize; 2] {
-    let few = |n: usize| n == 1 || n == 3;
-    match *shape {
-        [_, second, _, last] if few(last) && !few(second) => [1, 2],
-        _ => [2, 3],
     }
 }
 

@@ -250,7 +250,7 @@ fn receptive_fields_are_exact() {
     ];
     let parts = vec![random("v", &[2, 3, 7, 7]), random("w", &[2, 2, 3, 3])];
     let net = ready(&model(&[0, 3, 65, 65], nodes, parts), DType::F64);
-    let field = net.field(net.logits());
+    let field = net.field(net.logits()).unwrap();
     // 7, then + 2 x 2 = 11 every 4, then + 4 x 4 and + 2 x 4.
     assert_eq!((field.size, field.stride), ([27, 19], [4, 4]));
     // What a unit is made from is exactly where its gradient is not zero.
@@ -293,7 +293,7 @@ fn shuffled_channels_keep_their_places() {
         whole("together", &[0, 6, 12, 12]),
     ];
     let net = ready(&model(&[0, 3, 12, 12], nodes, parts), DType::F64);
-    let field = net.field(net.logits());
+    let field = net.field(net.logits()).unwrap();
     assert_eq!((field.size, field.stride), ([5, 5], [1, 1]));
     let seen = net.seen(
         net.tensor("d").unwrap(),
@@ -303,6 +303,18 @@ fn shuffled_channels_keep_their_places() {
     // The output's channel 1 is channel 3 of what comes in: a unit sees that channel's weights alone.
     let region = net.seen(net.logits(), &vec![(0, 0), (1, 1), (0, 0), (0, 0)]);
     assert_eq!(region, [(0, 0), (0, 2), (-1, 3), (-1, 3)]);
+}
+
+/// Channels and one more axis: there are layers, but no pixels to see.
+#[test]
+fn what_is_no_image_has_no_receptive_fields() {
+    let nodes = vec![node("Conv", &["x", "v"], "y", &[])];
+    let net = ready(
+        &model(&[0, 2, 9], nodes, vec![random("v", &[3, 2, 3])]),
+        DType::F64,
+    );
+    assert_eq!(net.shape(net.logits()), [1, 3, 7]);
+    assert_eq!(net.field(net.logits()), None);
 }
 
 /// Rows and columns keep their meaning where channels come last and axes change places.
@@ -327,7 +339,7 @@ fn rows_and_columns_are_followed_where_axes_change() {
         ("d", [3, 5], [2, 2]),
         ("y", [3, 5], [2, 2]),
     ] {
-        let field = net.field(net.tensor(tensor).unwrap());
+        let field = net.field(net.tensor(tensor).unwrap()).unwrap();
         assert_eq!((field.size, field.stride), (size, stride), "{tensor}");
     }
     let shape = [1, 21, 26, 3];
