@@ -17,12 +17,8 @@ struct Makers<'a> {
 /// y = x / (Add(Mul(Squeeze(AveragePool(Pad(Unsqueeze(Mul(x, x))))), alpha), bias))^beta
 /// ```
 ///
-/// and makes it one LRN again, so that the rules know it; then drops what nothing needs any more.
-pub fn local_response(
-    nodes: &mut Vec<NodeProto>,
-    initializers: &[TensorProto],
-    outputs: &[String],
-) {
+/// and makes it one LRN again, so that the rules know it; what it was made of is needed no more.
+pub fn local_response(nodes: &mut [NodeProto], initializers: &[TensorProto]) {
     let found: Vec<(usize, NodeProto)> = {
         let makers = Makers::of(nodes, initializers);
         let quotients = nodes
@@ -33,12 +29,13 @@ pub fn local_response(
             .filter_map(|(k, node)| Some((k, makers.response(node)?)))
             .collect()
     };
-    if found.is_empty() {
-        return;
-    }
     for (k, node) in found {
         nodes[k] = node;
     }
+}
+
+/// Drops nodes that no output needs.
+pub fn drop_unneeded(nodes: &mut Vec<NodeProto>, outputs: &[String]) {
     let mut needed: HashSet<String> = outputs.iter().cloned().collect();
     let mut kept = vec![false; nodes.len()];
     for (node, kept) in nodes.iter().zip(&mut kept).rev() {

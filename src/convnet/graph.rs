@@ -4,8 +4,6 @@
 //! All that a file computes from shapes is worked out here, for one image; the axis of the images is the
 //! first everywhere, so that any number of them goes through together, whatever batch an exporter froze.
 
-use std::collections::HashMap;
-
 use burn::tensor::{DType, Device};
 
 use super::model::Model;
@@ -49,8 +47,6 @@ pub struct Convnet {
     /// Where rows and columns are among the axes of each value.
     axes: Vec<[usize; 2]>,
     layers: Vec<Layer>,
-    /// Names of tensors in the file.
-    tensors: HashMap<String, usize>,
     outputs: Vec<usize>,
     device: Device,
     dtype: DType,
@@ -69,7 +65,6 @@ impl Convnet {
             shapes: vec![shape.to_vec()],
             axes: vec![model.layout().map_or([2, 3], |layout| layout.axes())],
             layers: Vec::new(),
-            tensors: HashMap::from([(model.input.clone(), 0)]),
             outputs: Vec::new(),
             device: device.clone(),
             dtype,
@@ -81,7 +76,7 @@ impl Convnet {
                 input => known.get(input).cloned().ok_or_else(|| {
                     Error::Input(format!(
                         "the node `{}` needs `{input}`, which nothing before it makes; export the model again",
-                        node.name
+                        node.label()
                     ))
                 }),
             });
@@ -102,7 +97,6 @@ impl Convnet {
             }
             for (output, flow) in node.output.iter().zip(flows) {
                 if let Operand::Map(value, _) = flow {
-                    net.tensors.insert(output.clone(), value);
                     net.layers.push(Layer {
                         name: name.clone(),
                         kind: node.op_type.clone(),
@@ -209,11 +203,6 @@ impl Convnet {
     /// Its type of numbers.
     pub fn dtype(&self) -> DType {
         self.dtype
-    }
-
-    /// The value of a tensor of the file.
-    pub fn tensor(&self, name: &str) -> Option<usize> {
-        self.tensors.get(name).copied()
     }
 
     /// The operator that makes a value.

@@ -81,6 +81,12 @@ impl Model {
         if graph.node.is_empty() {
             return Err(Error::Input("it holds no graph; export it again".into()));
         }
+        let outputs: Vec<String> = graph.output.iter().map(|one| one.name.clone()).collect();
+        if outputs.is_empty() {
+            return Err(Error::Input("it has no output; export it again".into()));
+        }
+        fuse::local_response(&mut graph.node, &graph.initializer);
+        fuse::drop_unneeded(&mut graph.node, &outputs);
         refuse_unknown(&graph.node)?;
         let mut known = HashMap::new();
         for tensor in &graph.initializer {
@@ -106,11 +112,6 @@ impl Model {
                 names.join(", ")
             )));
         };
-        let outputs: Vec<String> = graph.output.iter().map(|one| one.name.clone()).collect();
-        if outputs.is_empty() {
-            return Err(Error::Input("it has no output; export it again".into()));
-        }
-        fuse::local_response(&mut graph.node, &graph.initializer, &outputs);
         let notes = proto
             .metadata_props
             .into_iter()
@@ -208,8 +209,8 @@ fn refuse_unknown(nodes: &[NodeProto]) -> Result<()> {
             continue;
         }
         match unknown.iter_mut().find(|(name, _)| *name == node.op_type) {
-            Some((_, names)) => names.push(&node.name),
-            None => unknown.push((&node.op_type, vec![&node.name])),
+            Some((_, names)) => names.push(node.label()),
+            None => unknown.push((&node.op_type, vec![node.label()])),
         }
     }
     if unknown.is_empty() {

@@ -85,11 +85,7 @@ impl Site<'_> {
 
     /// The node, for messages.
     pub fn name(&self) -> String {
-        let name = match (self.node.name.as_str(), self.node.output.first()) {
-            ("", Some(output)) => output,
-            (name, _) => name,
-        };
-        format!("the node `{name}` ({})", self.node.op_type)
+        format!("the node `{}` ({})", self.node.label(), self.node.op_type)
     }
 
     /// The map at input `k`: its value and its shape.
