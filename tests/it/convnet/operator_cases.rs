@@ -369,6 +369,18 @@ pub fn cases() -> Vec<(&'static str, ModelProto)> {
                 &[int("size", 3), float("alpha", 0.5), float("bias", 1.5)],
             ),
         ),
+        (
+            "LayerNormalization",
+            case(
+                vec![node(
+                    "LayerNormalization",
+                    &["x", "s", "t"],
+                    "y",
+                    &[int("axis", 2), float("epsilon", 0.1)],
+                )],
+                vec![random("s", &[7, 9]), random("t", &[7, 9])],
+            ),
+        ),
         ("Softmax", one("Softmax", &[int("axis", 1)])),
         ("LogSoftmax", one("LogSoftmax", &[])),
         ("Relu", one("Relu", &[])),
