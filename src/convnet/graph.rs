@@ -149,6 +149,14 @@ impl Convnet {
     }
 
     fn push(&mut self, operator: Operator, inputs: Vec<usize>, shape: Vec<usize>) -> usize {
+        let before = inputs.first().and_then(|&input| self.maker(input));
+        let factor = match (&operator, before.map(|step| &step.operator)) {
+            (Operator::Rectifier(rectifier), Some(Operator::Arithmetic(sum))) => {
+                sum.added().and_then(|added| rectifier.hard_sigmoid(added))
+            }
+            _ => None,
+        };
+        let operator = factor.map_or(operator, Into::into);
         let output = self.shapes.len();
         let axes = inputs.first().map_or([2, 3], |&input| self.axes[input]);
         self.axes.push(match &operator {

@@ -158,6 +158,14 @@ pub fn lower(site: &Site) -> Result<Lowered> {
 }
 
 impl Rectifier {
+    /// Where a number was added before that makes it the factor of a hard sigmoid, `min(max(x + 3, 0), 6)`: a
+    /// function like others then, and no rectifier.
+    pub fn hard_sigmoid(&self, added: f32) -> Option<Pointwise> {
+        let high = self.ceiling.filter(|ceiling| 2.0 * added == *ceiling)?;
+        let function = Function::Clamp { low: 0.0, high };
+        Some(Pointwise { function })
+    }
+
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         inputs[0].pointwise(|x| match self.ceiling {
             Some(ceiling) => x.clamp(0.0, ceiling),
