@@ -34,18 +34,22 @@ pub fn local_response(nodes: &mut [NodeProto], initializers: &[TensorProto]) {
     }
 }
 
-/// Drops nodes that no output needs.
+/// Drops nodes that no output needs, and the names of results that nothing needs.
 pub fn drop_unneeded(nodes: &mut Vec<NodeProto>, outputs: &[String]) {
+    let is_needed = |node: &NodeProto| node.output.iter().any(|output| !output.is_empty());
     let mut needed: HashSet<String> = outputs.iter().cloned().collect();
-    let mut kept = vec![false; nodes.len()];
-    for (node, kept) in nodes.iter().zip(&mut kept).rev() {
-        *kept = node.output.iter().any(|output| needed.contains(output));
-        if *kept {
-            needed.extend(node.input.iter().cloned());
+    for node in nodes.iter_mut().rev() {
+        for output in &mut node.output {
+            if !needed.contains(output) {
+                output.clear();
+            }
+        }
+        if is_needed(node) {
+            let inputs = node.input.iter().filter(|input| !input.is_empty());
+            needed.extend(inputs.cloned());
         }
     }
-    let mut kept = kept.into_iter();
-    nodes.retain(|_| kept.next().unwrap_or(true));
+    nodes.retain(is_needed);
 }
 
 impl<'a> Makers<'a> {

@@ -95,7 +95,8 @@ impl Convnet {
             {
                 return Err(site.error("nothing would be left of the image"));
             }
-            for (output, flow) in node.output.iter().zip(flows) {
+            let flows = node.output.iter().zip(flows);
+            for (output, flow) in flows.filter(|(output, _)| !output.is_empty()) {
                 if let Operand::Map(value, _) = flow {
                     net.layers.push(Layer {
                         name: name.clone(),

@@ -37,7 +37,9 @@ fn every_operator_that_is_not_known_is_named_at_once() {
         assert!(message.contains(part), "{message}");
     }
     // What no output needs does no harm.
-    let nodes = vec![named("Einsum", "", "x", "a"), named("Relu", "", "x", "y")];
+    let mut pool = node("MaxPool", &["x"], "y", &[ints("kernel_shape", &[2, 2])]);
+    pool.output.push("places".into());
+    let nodes = vec![named("Einsum", "", "x", "a"), pool];
     let net = ready(&model(&[0, 3, 8, 8], nodes, vec![]), DType::F32);
     assert_eq!(net.layers().len(), 1);
 }
