@@ -81,8 +81,9 @@ impl Unit {
             Some((_, largest)) if value <= largest || value.is_nan() => best,
             _ => Some((at, value)),
         };
+        let behind: usize = shape.iter().skip(axis + 1).product();
         let is_among =
-            |at: usize| channel.is_none_or(|channel| unravel(at, shape)[axis] == channel);
+            |at: usize| channel.is_none_or(|channel| at / behind % shape[axis] == channel);
         let values = activations.iter().enumerate();
         let best = values
             .filter(|&(at, _)| is_among(at))

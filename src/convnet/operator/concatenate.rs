@@ -52,6 +52,9 @@ pub fn lower(site: &Site) -> Result<Lowered> {
         parts,
         starts,
     };
+    if maps.is_empty() && output.contains(&0) {
+        return Ok(Lowered::Floats(Array::new(output, Vec::new())?));
+    }
     if maps.is_empty() {
         let known = operator.joined(operator.parts.iter().flatten().cloned().collect());
         return Ok(Lowered::Floats(Array::new(output, known.read()?)?));

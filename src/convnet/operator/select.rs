@@ -25,12 +25,7 @@ pub fn pick(site: &Site, parts: Vec<(usize, Vec<usize>)>) -> Result<Lowered> {
     for (axis, places) in &parts {
         output[*axis] = places.len();
     }
-    if site.count(&output)? == 0 || input.contains(&0) {
-        return match operand {
-            Operand::Floats(_) => Ok(Lowered::Floats(Array::new(output, Vec::new())?)),
-            _ => Err(site.error("nothing would be left")),
-        };
-    }
+    site.count(&output)?;
     let of_images = parts.iter().any(|&(axis, _)| axis == 0);
     if of_images && matches!(operand, Operand::Map(..)) {
         return Err(site.error("it picks among the images, which are kept apart"));

@@ -101,6 +101,9 @@ impl Site<'_> {
     pub fn apply(&self, operator: Operator, shape: Vec<usize>) -> Result<Lowered> {
         match self.inputs.first() {
             Some(Operand::Map(value, _)) => Ok(Lowered::step(operator, &[*value], shape)),
+            Some(Operand::Floats(_)) if shape.contains(&0) => {
+                Ok(Lowered::Floats(Array::new(shape, Vec::new())?))
+            }
             Some(Operand::Floats(array)) => {
                 let (known, _) = operator.forward(&[&self.constant(array)]);
                 Ok(Lowered::Floats(Array::new(shape, known.read()?)?))
