@@ -207,6 +207,8 @@ t(
 )
 t("slice9", [N("Slice", ["x"], ["y"], starts=[1, 2], ends=[3, 1000], axes=[1, 2])], {}, opset=9)
 t("gather", [N("Gather", ["x", "k"], ["y"], axis=1)], dict(k=i(3, 0, -2)))
+t("gather0", [N("Gather", ["x", "k"], ["y"], axis=2)], dict(k=np.int64(-1)))
+t("gather2", [N("Gather", ["x", "k"], ["y"], axis=1)], dict(k=i(3, 0, 1, -2).reshape(2, 2)))
 t("reshape", [N("Reshape", ["x", "s"], ["y"])], dict(s=i(0, 2, -1, 11)))
 t("reshapef", [N("Reshape", ["x", "s"], ["y"])], dict(s=i(1, -1)))
 t("squeeze", [N("GlobalAveragePool", ["x"], ["a"]), N("Squeeze", ["a", "k"], ["y"])], dict(k=i(2, 3)))
@@ -225,6 +227,12 @@ t("pad2", [N("Pad", ["x"], ["y"], pads=[0, 0, 1, 1, 0, 0, 1, 1], value=-1.0)], {
 t("expand", [N("GlobalAveragePool", ["x"], ["a"]), N("Expand", ["a", "s"], ["y"])], dict(s=i(1, 1, 3, 2)))
 t("lrn", [N("LRN", ["x"], ["y"], size=3, alpha=0.5, beta=0.7, bias=1.5)], {})
 t("lrn4", [N("LRN", ["x"], ["y"], size=4, alpha=0.5, beta=0.7, bias=1.5)], {})
+t(
+    "layernorm",
+    [N("LayerNormalization", ["x", "s", "b"], ["y"], axis=-2, epsilon=0.01)],
+    dict(s=f(9, 11), b=f(9, 11)),
+)
+t("layernorm1", [N("LayerNormalization", ["x", "s"], ["y"])], dict(s=f(11)))
 t("softmax1", [N("Softmax", ["x"], ["y"])], {}, opset=11)
 t("softmaxa", [N("Softmax", ["x"], ["y"], axis=1)], {})
 t("dropout", [N("Dropout", ["x"], ["y"])], {})
@@ -259,6 +267,39 @@ t(
         N("Add", ["m", "b"], ["y"]),
     ],
     dict(w=f(7, 396), b=f(7)),
+)
+# Half of the rows, from the shape by Split, Cast, a single place and Div, and pads turned as PyTorch does it.
+t(
+    "whole",
+    [
+        N("Shape", ["x"], ["s"]),
+        N("Split", ["s"], ["s0", "s1"], axis=0),
+        N("Cast", ["s1"], ["s2"], to=6),
+        N("Cast", ["s2"], ["s3"], to=7),
+        N("Gather", ["s3", "zero"], ["h"], axis=0),
+        N("Div", ["h", "two"], ["h2"]),
+        N("Unsqueeze", ["h2", "first"], ["end"]),
+        N("Slice", ["x", "first", "end", "axis"], ["half"]),
+        N("Expand", ["first", "four"], ["z"]),
+        N("Concat", ["p", "z"], ["p8"], axis=0),
+        N("Reshape", ["p8", "pairs"], ["p2"]),
+        N("Slice", ["p2", "last", "low", "first", "last"], ["p3"]),
+        N("Transpose", ["p3"], ["p4"], perm=[1, 0]),
+        N("Reshape", ["p4", "last"], ["pads"]),
+        N("Pad", ["half", "pads"], ["y"]),
+    ],
+    dict(
+        zero=np.int64(0),
+        two=np.int64(2),
+        first=i(0),
+        axis=i(2),
+        four=i(4),
+        p=i(1, 0, 2, 3),
+        pairs=i(-1, 2),
+        last=i(-1),
+        low=i(-9223372036854775807),
+    ),
+    opset=13,
 )
 # Local response normalisation as PyTorch writes it out.
 t(

@@ -17,12 +17,8 @@ struct Makers<'a> {
 /// y = x / (Add(Mul(Squeeze(AveragePool(Pad(Unsqueeze(Mul(x, x))))), alpha), bias))^beta
 /// ```
 ///
-/// and makes it one LRN again, so that the rules know it; then drops what nothing needs any more.
-pub fn local_response(
-    nodes: &mut Vec<NodeProto>,
-    initializers: &[TensorProto],
-    outputs: &[String],
-) {
+/// and makes it one LRN again, so that the rules know it; what it was made of is needed no more.
+pub fn local_response(nodes: &mut [NodeProto], initializers: &[TensorProto]) {
     let found: Vec<(usize, NodeProto)> = {
         let makers = Makers::of(nodes, initializers);
         let quotients = nodes
@@ -33,22 +29,27 @@ pub fn local_response(
             .filter_map(|(k, node)| Some((k, makers.response(node)?)))
             .collect()
     };
-    if found.is_empty() {
-        return;
-    }
     for (k, node) in found {
         nodes[k] = node;
     }
+}
+
+/// Drops nodes that no output needs, and the names of results that nothing needs.
+pub fn drop_unneeded(nodes: &mut Vec<NodeProto>, outputs: &[String]) {
+    let is_needed = |node: &NodeProto| node.output.iter().any(|output| !output.is_empty());
     let mut needed: HashSet<String> = outputs.iter().cloned().collect();
-    let mut kept = vec![false; nodes.len()];
-    for (node, kept) in nodes.iter().zip(&mut kept).rev() {
-        *kept = node.output.iter().any(|output| needed.contains(output));
-        if *kept {
-            needed.extend(node.input.iter().cloned());
+    for node in nodes.iter_mut().rev() {
+        for output in &mut node.output {
+            if !needed.contains(output) {
+                output.clear();
+            }
+        }
+        if is_needed(node) {
+            let inputs = node.input.iter().filter(|input| !input.is_empty());
+            needed.extend(inputs.cloned());
         }
     }
-    let mut kept = kept.into_iter();
-    nodes.retain(|_| kept.next().unwrap_or(true));
+    nodes.retain(is_needed);
 }
 
 impl<'a> Makers<'a> {

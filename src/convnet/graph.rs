@@ -4,8 +4,6 @@
 //! All that a file computes from shapes is worked out here, for one image; the axis of the images is the
 //! first everywhere, so that any number of them goes through together, whatever batch an exporter froze.
 
-use std::collections::HashMap;
-
 use burn::tensor::{DType, Device};
 
 use super::model::Model;
@@ -49,8 +47,6 @@ pub struct Convnet {
     /// Where rows and columns are among the axes of each value.
     axes: Vec<[usize; 2]>,
     layers: Vec<Layer>,
-    /// Names of tensors in the file.
-    tensors: HashMap<String, usize>,
     outputs: Vec<usize>,
     device: Device,
     dtype: DType,
@@ -67,9 +63,8 @@ impl Convnet {
         let mut net = Self {
             steps: Vec::new(),
             shapes: vec![shape.to_vec()],
-            axes: vec![image_axes(shape)],
+            axes: vec![model.layout().map_or([2, 3], |layout| layout.axes())],
             layers: Vec::new(),
-            tensors: HashMap::from([(model.input.clone(), 0)]),
             outputs: Vec::new(),
             device: device.clone(),
             dtype,
@@ -81,7 +76,7 @@ impl Convnet {
                 input => known.get(input).cloned().ok_or_else(|| {
                     Error::Input(format!(
                         "the node `{}` needs `{input}`, which nothing before it makes; export the model again",
-                        node.name
+                        node.label()
                     ))
                 }),
             });
@@ -93,18 +88,16 @@ impl Convnet {
                 device,
                 dtype,
             };
-            let flows = match super::operator::lower(&site)? {
-                Lowered::Same(operand) => vec![operand],
-                Lowered::Floats(array) => vec![Operand::Floats(array.into())],
-                Lowered::Integers(integers) => vec![Operand::Integers(integers.into())],
-                Lowered::Steps(steps) => {
-                    let made = steps.into_iter().map(|step| net.push(step));
-                    made.collect()
-                }
-            };
-            for (output, flow) in node.output.iter().zip(flows) {
+            let flows = net.flows(super::operator::lower(&site)?);
+            if flows
+                .iter()
+                .any(|flow| matches!(flow, Operand::Map(_, shape) if shape.contains(&0)))
+            {
+                return Err(site.error("nothing would be left of the image"));
+            }
+            let flows = node.output.iter().zip(flows);
+            for (output, flow) in flows.filter(|(output, _)| !output.is_empty()) {
                 if let Operand::Map(value, _) = flow {
-                    net.tensors.insert(output.clone(), value);
                     net.layers.push(Layer {
                         name: name.clone(),
                         kind: node.op_type.clone(),
@@ -137,20 +130,47 @@ impl Convnet {
         Ok(net)
     }
 
-    fn push(&mut self, (operator, inputs, shape): (Operator, Vec<usize>, Vec<usize>)) -> Operand {
+    /// What flows out of a node, for each output.
+    fn flows(&mut self, lowered: Lowered) -> Vec<Operand> {
+        match lowered {
+            Lowered::Same(operand) => vec![operand],
+            Lowered::Floats(array) => vec![Operand::Floats(array.into())],
+            Lowered::Integers(integers) => vec![Operand::Integers(integers.into())],
+            Lowered::Each(all) => all.into_iter().flat_map(|one| self.flows(one)).collect(),
+            Lowered::Steps(mut inputs, steps) => {
+                let mut flow = Operand::Absent;
+                for (operator, shape) in steps {
+                    let output = self.push(operator, inputs, shape.clone());
+                    inputs = vec![output];
+                    flow = Operand::Map(output, shape);
+                }
+                vec![flow]
+            }
+        }
+    }
+
+    fn push(&mut self, operator: Operator, inputs: Vec<usize>, shape: Vec<usize>) -> usize {
+        let before = inputs.first().and_then(|&input| self.maker(input));
+        let factor = match (&operator, before.map(|step| &step.operator)) {
+            (Operator::Rectifier(rectifier), Some(Operator::Arithmetic(sum))) => {
+                sum.added().and_then(|added| rectifier.hard_sigmoid(added))
+            }
+            _ => None,
+        };
+        let operator = factor.map_or(operator, Into::into);
         let output = self.shapes.len();
         let axes = inputs.first().map_or([2, 3], |&input| self.axes[input]);
         self.axes.push(match &operator {
             Operator::Permute(permute) if shape.len() == 4 => permute.moved(axes),
             _ => axes,
         });
-        self.shapes.push(shape.clone());
+        self.shapes.push(shape);
         self.steps.push(Step {
             operator,
             inputs,
             output,
         });
-        Operand::Map(output, shape)
+        output
     }
 
     /// The operators, in order.
@@ -192,11 +212,6 @@ impl Convnet {
     /// Its type of numbers.
     pub fn dtype(&self) -> DType {
         self.dtype
-    }
-
-    /// The value of a tensor of the file.
-    pub fn tensor(&self, name: &str) -> Option<usize> {
-        self.tensors.get(name).copied()
     }
 
     /// The operator that makes a value.
@@ -286,15 +301,6 @@ impl Convnet {
                 "images of the shape {given:?} do not fit a convnet made ready for {wanted:?}"
             ))),
         }
-    }
-}
-
-/// Rows and columns of an image: its last axes, or those before a last one of channels.
-fn image_axes(shape: &[usize]) -> [usize; 2] {
-    let few = |n: usize| n == 1 || n == 3;
-    match *shape {
-        [_, second, _, last] if few(last) && !few(second) => [1, 2],
-        _ => [2, 3],
     }
 }
 

@@ -27,7 +27,7 @@ mod value;
 mod weights;
 
 pub use graph::{Convnet, Layer, Step, Tape};
-pub use model::Model;
+pub use model::{Layout, Model};
 pub use operator::Operator;
 pub use preprocess::{Changes, Preprocess, Preset};
 pub use random::Weights;

@@ -81,6 +81,12 @@ impl Model {
         if graph.node.is_empty() {
             return Err(Error::Input("it holds no graph; export it again".into()));
         }
+        let outputs: Vec<String> = graph.output.iter().map(|one| one.name.clone()).collect();
+        if outputs.is_empty() {
+            return Err(Error::Input("it has no output; export it again".into()));
+        }
+        fuse::local_response(&mut graph.node, &graph.initializer);
+        fuse::drop_unneeded(&mut graph.node, &outputs);
         refuse_unknown(&graph.node)?;
         let mut known = HashMap::new();
         for tensor in &graph.initializer {
@@ -106,11 +112,6 @@ impl Model {
                 names.join(", ")
             )));
         };
-        let outputs: Vec<String> = graph.output.iter().map(|one| one.name.clone()).collect();
-        if outputs.is_empty() {
-            return Err(Error::Input("it has no output; export it again".into()));
-        }
-        fuse::local_response(&mut graph.node, &graph.initializer, &outputs);
         let notes = proto
             .metadata_props
             .into_iter()
@@ -130,32 +131,58 @@ impl Model {
         })
     }
 
-    /// Whether channels come last, as in files made from TensorFlow: `[n, h, w, c]`.
-    pub fn channels_last(&self) -> bool {
+    /// What the axes of its images mean; none where its input has not four axes.
+    pub fn layout(&self) -> Option<Layout> {
+        let [_, a, b, c] = self.input_shape[..] else {
+            return None;
+        };
         let few = |n: Option<usize>| matches!(n, Some(1 | 3));
-        match self.input_shape[..] {
-            [_, second, _, last] => few(last) && !few(second),
-            _ => false,
-        }
+        let channels_last = few(c) && !few(a);
+        let (channels, size) = if channels_last {
+            (c, [a, b])
+        } else {
+            (a, [b, c])
+        };
+        Some(Layout {
+            channels_last,
+            channels,
+            size,
+        })
     }
 
     /// The shape of one image, with `height` and `width` where the file leaves them open, or `None` if
     /// the file asks for others or for something that is no image.
     pub fn image_shape(&self, height: usize, width: usize) -> Option<Vec<usize>> {
-        let [_, a, b, c] = self.input_shape[..] else {
-            return None;
-        };
-        let (channels, rows, columns) = if self.channels_last() {
-            (c, a, b)
-        } else {
-            (a, b, c)
-        };
-        let channels = channels.unwrap_or(3);
-        let fits = rows.is_none_or(|n| n == height) && columns.is_none_or(|n| n == width);
-        fits.then(|| match self.channels_last() {
+        let layout = self.layout()?;
+        let mut sides = layout.size.iter().zip([height, width]);
+        let fits = sides.all(|(fixed, side)| fixed.is_none_or(|fixed| fixed == side));
+        fits.then(|| layout.shape(layout.channels.unwrap_or(3), [height, width]))
+    }
+}
+
+/// What the axes of the images of a model mean, and their lengths; none where a length is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Whether channels come last, as in files made from TensorFlow: `[n, h, w, c]`.
+    pub channels_last: bool,
+    /// Channels.
+    pub channels: Option<usize>,
+    /// Rows and columns.
+    pub size: [Option<usize>; 2],
+}
+
+impl Layout {
+    /// The shape of one image.
+    pub fn shape(&self, channels: usize, [height, width]: [usize; 2]) -> Vec<usize> {
+        match self.channels_last {
             true => vec![1, height, width, channels],
             false => vec![1, channels, height, width],
-        })
+        }
+    }
+
+    /// Where rows and columns are among the axes.
+    pub fn axes(&self) -> [usize; 2] {
+        if self.channels_last { [1, 2] } else { [2, 3] }
     }
 }
 
@@ -182,8 +209,8 @@ fn refuse_unknown(nodes: &[NodeProto]) -> Result<()> {
             continue;
         }
         match unknown.iter_mut().find(|(name, _)| *name == node.op_type) {
-            Some((_, names)) => names.push(&node.name),
-            None => unknown.push((&node.op_type, vec![&node.name])),
+            Some((_, names)) => names.push(node.label()),
+            None => unknown.push((&node.op_type, vec![node.label()])),
         }
     }
     if unknown.is_empty() {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::Model;
+use super::{Layout, Model};
 use crate::data::{Image, resize};
 use crate::error::{Error, Result};
 use crate::named::named;
@@ -86,8 +86,7 @@ impl Preprocess {
     /// [`Error::Config`] where the model takes no images, other sizes, or another number of channels than
     /// means and deviations are given for.
     pub fn of(model: &Model, preset: Preset, changes: &Changes) -> Result<Self> {
-        let channels_last = model.channels_last();
-        let [_, a, b, c] = model.input_shape[..] else {
+        let Some(layout) = model.layout() else {
             return Err(Error::Config(format!(
                 "the input `{}` of {} has {} axes and takes no images: it can be looked at with arrays only",
                 model.input,
@@ -95,16 +94,18 @@ impl Preprocess {
                 model.input_shape.len()
             )));
         };
-        let (channels, rows, columns) = if channels_last { (c, a, b) } else { (a, b, c) };
-        let channels = channels.unwrap_or(3);
+        let channels = layout.channels.unwrap_or(3);
         if channels != 1 && channels != 3 {
             return Err(Error::Config(format!(
                 "the model takes {channels} channels; images have 1 or 3: look at it with arrays"
             )));
         }
         let side = changes.crop.unwrap_or(CROP);
-        let crop = [rows.unwrap_or(side), columns.unwrap_or(side)];
-        if changes.crop.is_some_and(|side| crop != [side; 2]) || crop.contains(&0) {
+        if side == 0 {
+            return Err(Error::Config("images need one pixel at least".into()));
+        }
+        let crop = layout.size.map(|fixed| fixed.unwrap_or(side));
+        if changes.crop.is_some_and(|side| crop != [side; 2]) {
             return Err(Error::Config(format!(
                 "the model takes images of {} x {} pixels and no others",
                 crop[0], crop[1]
@@ -157,6 +158,12 @@ impl Preprocess {
         if std.iter().any(|&s| !(s.is_finite() && s > 0.0)) {
             return Err(Error::Config("standard deviations must be positive".into()));
         }
+        let is_scale = |scale: f32| scale.is_finite() && scale != 0.0;
+        if !changes.scale.is_none_or(is_scale) || mean.iter().any(|m| !m.is_finite()) {
+            return Err(Error::Config(
+                "the scale must be a number other than 0, and each mean a number".into(),
+            ));
+        }
         let ours = model.notes.contains_key("deconvnet.mean");
         Ok(Self {
             scale: changes.scale.unwrap_or(if ours { 1.0 } else { scale }),
@@ -166,17 +173,18 @@ impl Preprocess {
             size,
             crop,
             channels,
-            channels_last,
+            channels_last: layout.channels_last,
         })
     }
 
     /// The shape that the model gets for one image.
     pub fn shape(&self) -> Vec<usize> {
-        let [height, width] = self.crop;
-        match self.channels_last {
-            true => vec![1, height, width, self.channels],
-            false => vec![1, self.channels, height, width],
-        }
+        let layout = Layout {
+            channels_last: self.channels_last,
+            channels: Some(self.channels),
+            size: self.crop.map(Some),
+        };
+        layout.shape(self.channels, self.crop)
     }
 
     /// The part of a picture that the model sees, pixels in `[0, 1]`.

@@ -68,6 +68,16 @@ pub struct NodeProto {
     pub metadata_props: Vec<StringStringEntryProto>,
 }
 
+impl NodeProto {
+    /// Its name for people; where it has none, that of what it makes.
+    pub fn label(&self) -> &str {
+        match (self.name.as_str(), self.output.first()) {
+            ("", Some(output)) => output,
+            (name, _) => name,
+        }
+    }
+}
+
 /// A parameter of a node that is part of the file.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {

@@ -37,7 +37,7 @@ impl Convnet {
         regions[0].take().unwrap_or_else(|| whole(self.shape(0)))
     }
 
-    /// The box of pixels, first and last row and column, that a unit sees, within the image.
+    /// The box of pixels, first and last row and column, that a unit sees, within the image, of four axes.
     pub fn patch(&self, value: usize, unit: &[usize]) -> [(usize, usize); 2] {
         let [rows, columns] = self.spatial_axes(0);
         let shape = self.shape(0);
@@ -49,17 +49,21 @@ impl Convnet {
         })
     }
 
-    /// The receptive field of the units of a value with rows and columns; of all others, the image.
-    pub fn field(&self, value: usize) -> Field {
+    /// The receptive field of the units of a value with rows and columns; of all others, the image. None
+    /// where the input is no image, of four axes.
+    pub fn field(&self, value: usize) -> Option<Field> {
+        if self.shape(0).len() != 4 {
+            return None;
+        }
         let axes = self.spatial_axes(0);
         let image = self.shape(0);
         let size = axes.map(|axis| image[axis]);
         let shape = self.shape(value);
         if shape.len() != 4 {
-            return Field {
+            return Some(Field {
                 size,
                 stride: [0; 2],
-            };
+            });
         }
         let unit_axes = self.spatial_axes(value);
         let at = |row: i64, column: i64| {
@@ -79,10 +83,10 @@ impl Convnet {
             )
         };
         let [(height, down), (width, right)] = [along(0), along(1)];
-        Field {
+        Some(Field {
             size: [height, width],
             stride: [down, right],
-        }
+        })
     }
 
     fn unit_region(&self, unit: &[usize]) -> Region {

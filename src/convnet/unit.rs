@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::graph::{Convnet, Tape};
+use super::rule::Walk;
 use super::value::Map;
 use crate::error::{Error, Result};
 
@@ -51,27 +53,20 @@ impl fmt::Display for Unit {
 }
 
 impl Unit {
-    /// Its place in activations of one image, of `shape` without the axis of the images. The first of
-    /// several that are equally strong.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if there is no such unit.
-    pub fn place(&self, shape: &[usize], activations: &[f32]) -> Result<Vec<usize>> {
+    /// Its place in activations of one image, of `shape` without the axis of the images, with channels
+    /// along `axis`. The first of several that are equally strong.
+    fn place(&self, shape: &[usize], axis: usize, activations: &[f32]) -> Result<Vec<usize>> {
         let none = || {
             Error::Config(format!(
                 "there is no unit {self} in a layer of the shape {shape:?}, counted from 0"
             ))
         };
-        let range = match self {
-            Self::Strongest => 0..activations.len(),
-            Self::Channel(channel) => {
-                let channels = *shape.first().ok_or_else(none)?;
-                if *channel >= channels {
-                    return Err(none());
-                }
-                let each = activations.len() / channels;
-                channel * each..(channel + 1) * each
+        let channel = match self {
+            Self::Strongest => None,
+            Self::Channel(channel) if shape.get(axis).is_some_and(|n| channel < n) => {
+                Some(*channel)
             }
+            Self::Channel(_) => return Err(none()),
             Self::At(places) => {
                 let fits =
                     places.len() == shape.len() && places.iter().zip(shape).all(|(at, n)| at < n);
@@ -82,13 +77,57 @@ impl Unit {
                 };
             }
         };
-        let start = range.start;
-        let first_largest = |best: (usize, f32), (k, &value): (usize, &f32)| {
-            if value > best.1 { (k, value) } else { best }
+        let first_largest = |best: Option<(usize, f32)>, (at, &value): (usize, &f32)| match best {
+            Some((_, largest)) if value <= largest || value.is_nan() => best,
+            _ => Some((at, value)),
         };
-        let values = activations[range].iter().enumerate();
-        let (at, _) = values.fold((0, f32::NEG_INFINITY), first_largest);
-        Ok(unravel(start + at, shape))
+        let behind: usize = shape.iter().skip(axis + 1).product();
+        let is_among =
+            |at: usize| channel.is_none_or(|channel| at / behind % shape[axis] == channel);
+        let values = activations.iter().enumerate();
+        let best = values
+            .filter(|&(at, _)| is_among(at))
+            .fold(None, first_largest);
+        best.map(|(at, _)| unravel(at, shape)).ok_or_else(none)
+    }
+}
+
+impl Convnet {
+    /// The place of a unit of a value in activations of one image, along the axes of the value without that
+    /// of the images.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no such unit.
+    pub fn place(&self, value: usize, unit: &Unit, activations: &[f32]) -> Result<Vec<usize>> {
+        let shape = self.shape(value);
+        let spatial = self.spatial_axes(value);
+        let channels = match shape.len() {
+            4 => (1..4).find(|axis| !spatial.contains(axis)).unwrap_or(1),
+            _ => 1,
+        };
+        unit.place(&shape[1..], channels - 1, activations)
+    }
+
+    /// Units of a value taken back to the pixels, each from an amount at its place in the image of the same
+    /// number in `rows`.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] where the device cannot hand the pixels over.
+    pub fn project_units(
+        &self,
+        tape: &Tape,
+        value: usize,
+        starts: &[(Vec<usize>, f32)],
+        rows: &[usize],
+        walk: &Walk,
+    ) -> Result<Vec<Vec<f32>>> {
+        let signal = signals(starts, &self.shape(value)[1..], tape.map(value));
+        let pixels = self.project(tape, value, signal, rows, walk).read()?;
+        let each = pixels.len() / starts.len().max(1);
+        Ok(pixels
+            .chunks_exact(each.max(1))
+            .map(<[f32]>::to_vec)
+            .collect())
     }
 }
 

@@ -23,7 +23,7 @@ pub struct ClassifyArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace the table.
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     pub overwrite: bool,
 }
 

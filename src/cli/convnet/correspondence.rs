@@ -22,7 +22,7 @@ pub struct CorrespondArgs {
     /// or a JSON list of objects with these names.
     #[arg(long, value_name = "FILE")]
     pub boxes: PathBuf,
-    /// Layers by name, with commas between; the last rectifier, if not given.
+    /// Layers by name, with commas between; the last rectifier with places and the last of all, if not given.
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// What covers a part: grey, mean (of the training images) or blur.

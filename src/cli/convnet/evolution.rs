@@ -1,5 +1,6 @@
 //! `convnet evolution`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -21,15 +22,15 @@ pub struct EvolutionArgs {
     /// Folder of pictures to search.
     #[arg(long, value_name = "DIR")]
     pub images: PathBuf,
-    /// The layer; the last rectifier, if not given.
+    /// The layer; the last rectifier with places, if not given.
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
     /// Maps, spread evenly over those that are positive at the end.
-    #[arg(long, value_name = "N", default_value_t = 6)]
-    pub maps: usize,
+    #[arg(long, value_name = "N", default_value = "6")]
+    pub maps: NonZeroUsize,
     /// Pictures that go through the model together.
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub batch: NonZeroUsize,
     /// How signals go back.
     #[command(flatten)]
     pub walk: WalkArgs,
@@ -43,8 +44,8 @@ pub fn run(args: &EvolutionArgs, console: &mut Console) -> Result<bool> {
         source: args.prepare.source(&args.models),
         images: args.images.clone(),
         layer: args.layer.clone(),
-        maps: args.maps,
-        batch: args.batch,
+        maps: args.maps.get(),
+        batch: args.batch.get(),
         walk: args.walk.walk(),
         out: args.out.folder("evolution"),
         overwrite: args.out.overwrite,

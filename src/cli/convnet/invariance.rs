@@ -1,5 +1,6 @@
 //! `convnet invariance`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,14 +20,14 @@ pub struct InvarianceArgs {
     #[arg(long, value_name = "FILE|DIR")]
     pub images: PathBuf,
     /// Pictures, spread evenly over the folder.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub count: usize,
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub count: NonZeroUsize,
     /// Layers by name, with commas between; the first and the last rectifier, if not given.
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Pictures that go through the model together.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub batch: NonZeroUsize,
     /// Where results go.
     #[command(flatten)]
     pub out: OutArgs,
@@ -36,9 +37,9 @@ pub fn run(args: &InvarianceArgs, console: &mut Console) -> Result<bool> {
     let options = Options {
         source: args.model.source(),
         images: args.images.clone(),
-        count: args.count,
+        count: args.count.get(),
         layers: args.layers.clone(),
-        batch: args.batch,
+        batch: args.batch.get(),
         out: args.out.folder("invariance"),
         overwrite: args.out.overwrite,
     };

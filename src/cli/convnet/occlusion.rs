@@ -1,5 +1,6 @@
 //! `convnet occlude`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -21,25 +22,25 @@ pub struct OccludeArgs {
     /// Other pictures: the three in which that map is strongest are shown, and projected.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// The layer whose strongest map is looked at; the last rectifier, if not given.
+    /// The layer whose strongest map is looked at; the last rectifier with places, if not given.
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
     /// The class, by number or name; the true one if the file's name begins with its number, else the most
     /// probable one.
     #[arg(long, value_name = "N|NAME")]
     pub class: Option<String>,
-    /// Pixels of the sides of the square.
-    #[arg(long, value_name = "PIXELS", default_value_t = 50)]
-    pub side: usize,
-    /// Pixels from one place of it to the next.
-    #[arg(long, value_name = "PIXELS", default_value_t = 10)]
-    pub step: usize,
+    /// Pixels of the sides of the square [default: 50 of 224 of the shorter side].
+    #[arg(long, value_name = "PIXELS")]
+    pub side: Option<usize>,
+    /// Pixels from one place of it to the next [default: 10 of 224].
+    #[arg(long, value_name = "PIXELS")]
+    pub step: Option<usize>,
     /// What the square shows: grey, mean (of the training images) or blur.
     #[arg(long, value_name = "WHAT", default_value = "grey")]
     pub fill: Fill,
     /// Places that go through the model together.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub batch: NonZeroUsize,
     /// How the strongest unit goes back.
     #[command(flatten)]
     pub walk: WalkArgs,
@@ -58,7 +59,7 @@ pub fn run(args: &OccludeArgs, console: &mut Console) -> Result<bool> {
         side: args.side,
         step: args.step,
         fill: args.fill,
-        batch: args.batch,
+        batch: args.batch.get(),
         walk: args.walk.walk(),
         out: args.out.folder("occlusion"),
         overwrite: args.out.overwrite,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Console;
-use super::options::{ModelArgs, WalkArgs};
+use super::options::{ModelArgs, WalkArgs, told};
 use crate::convnet::Unit;
 use crate::error::Result;
 use crate::task::convnet::project::{self, Start, Target};
@@ -21,7 +21,8 @@ pub struct ProjectArgs {
     pub images: Option<PathBuf>,
     /// Images as the model has them: the array `x` of an .npz or .safetensors file, taken as it is. The
     /// result is `logits`, `value` and `projection` in the file --out.
-    #[arg(long, value_name = "FILE", conflicts_with = "images")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["images", "preset", "mean", "std", "scale", "bgr",
+        "size", "crop", "labels", "exclude"])]
     pub arrays: Option<PathBuf>,
     /// The layer, by the name of its tensor, module or node; the output, if not given.
     #[arg(long, value_name = "NAME")]
@@ -60,7 +61,7 @@ pub fn run(args: &ProjectArgs, console: &mut Console) -> Result<bool> {
         (None, Some(images)) => {
             let source = args.model.source();
             let (out, progress) = (&args.out, &mut console.progress);
-            let done = project::pictures(
+            let report = project::pictures(
                 &source,
                 images,
                 &target,
@@ -69,7 +70,7 @@ pub fn run(args: &ProjectArgs, console: &mut Console) -> Result<bool> {
                 &device,
                 progress,
             )?;
-            console.report(&done)?;
+            return told(report, console);
         }
         (None, None) => unreachable!("one of the two is required"),
     }

@@ -1,11 +1,12 @@
 //! `convnet strongest`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Console;
-use super::options::{ModelArgs, WalkArgs};
+use super::options::{ModelArgs, OutArgs, WalkArgs};
 use crate::error::Result;
 use crate::solve::Callback;
 use crate::task::convnet::strongest::{self, Options};
@@ -23,26 +24,23 @@ pub struct StrongestArgs {
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     pub layers: Vec<String>,
     /// Maps of each layer to draw, spread evenly over those that are ever positive; the table has all.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub maps: usize,
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub maps: NonZeroUsize,
     /// The strongest places of each map to keep.
-    #[arg(long, value_name = "N", default_value_t = 9)]
-    pub places: usize,
+    #[arg(long, value_name = "N", default_value = "9")]
+    pub places: NonZeroUsize,
     /// How many of them may lie in one picture, at least half a receptive field apart.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub each: usize,
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub each: NonZeroUsize,
     /// Pictures that go through the model together.
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub batch: usize,
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub batch: NonZeroUsize,
     /// How signals go back.
     #[command(flatten)]
     pub walk: WalkArgs,
-    /// Folder for mosaics, arrays, table and page.
-    #[arg(long, value_name = "DIR", default_value = "strongest")]
-    pub out: PathBuf,
-    /// Replace what is in --out.
-    #[arg(long)]
-    pub overwrite: bool,
+    /// Where results go.
+    #[command(flatten)]
+    pub out: OutArgs,
 }
 
 pub fn run(args: &StrongestArgs, console: &mut Console) -> Result<bool> {
@@ -50,13 +48,13 @@ pub fn run(args: &StrongestArgs, console: &mut Console) -> Result<bool> {
         source: args.model.source(),
         images: args.images.clone(),
         layers: args.layers.clone(),
-        maps: args.maps,
-        places: args.places,
-        each: args.each,
-        batch: args.batch,
+        maps: args.maps.get(),
+        places: args.places.get(),
+        each: args.each.get(),
+        batch: args.batch.get(),
         walk: args.walk.walk(),
-        out: args.out.clone(),
-        overwrite: args.overwrite,
+        out: args.out.folder("strongest"),
+        overwrite: args.out.overwrite,
     };
     let device = args.model.prepare.backend.device()?;
     let report = strongest::run(&options, &device, &mut console.progress)?;

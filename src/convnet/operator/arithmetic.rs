@@ -209,6 +209,17 @@ impl Arithmetic {
         divisor || (product && maps.count() > 1)
     }
 
+    /// The one number that is added to a map, if nothing else is done.
+    pub fn added(&self) -> Option<f32> {
+        match (self.operation, &self.sides[..]) {
+            (
+                Operation::Sum,
+                [Side::Input(_), Side::Constant(map)] | [Side::Constant(map), Side::Input(_)],
+            ) if map.count() == 1 => map.read().ok()?.first().copied(),
+            _ => None,
+        }
+    }
+
     /// Whether known numbers are the same along these axes.
     pub fn is_even_along(&self, axes: &[usize]) -> bool {
         self.sides.iter().all(|side| match side {

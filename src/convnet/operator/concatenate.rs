@@ -52,6 +52,9 @@ pub fn lower(site: &Site) -> Result<Lowered> {
         parts,
         starts,
     };
+    if maps.is_empty() && output.contains(&0) {
+        return Ok(Lowered::Floats(Array::new(output, Vec::new())?));
+    }
     if maps.is_empty() {
         let known = operator.joined(operator.parts.iter().flatten().cloned().collect());
         return Ok(Lowered::Floats(Array::new(output, known.read()?)?));
@@ -66,7 +69,8 @@ impl Concatenate {
     fn joined(&self, parts: Vec<Map>) -> Map {
         let mut shape = parts[0].shape().to_vec();
         shape[self.axis] = self.starts[self.starts.len() - 1];
-        let parts = parts.iter().map(|part| part.around(self.axis)).collect();
+        let parts = parts.iter().filter(|part| part.count() > 0);
+        let parts = parts.map(|part| part.around(self.axis)).collect();
         Map::new(Tensor::cat(parts, 1)).reshaped(&shape)
     }
 

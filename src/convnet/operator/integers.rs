@@ -1,11 +1,16 @@
 //! Whole numbers that are known before any image: shapes, and what files compute from them.
 
-use super::super::value::{Integers, around};
-use super::select::kept;
-use super::view::new_shape;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Device};
+
+use super::super::value::Integers;
 use super::{Lowered, Operand, Site};
 use crate::arrays::Array;
 use crate::error::Result;
+
+/// More places than this have no exact numbers of 32 bits.
+const EXACT: usize = 1 << 24;
 
 /// Constant, ConstantOfShape and Shape.
 pub fn lower_known(site: &Site) -> Result<Lowered> {
@@ -88,92 +93,102 @@ fn known(site: &Site, tensor: &super::super::proto::TensorProto) -> Result<Lower
 }
 
 /// The result of a node all of whose inputs are known whole numbers; `None` if it is another node.
-pub fn fold(site: &Site) -> Result<Option<Integers>> {
-    let inputs: Option<Vec<&Integers>> = site
+pub fn fold(site: &Site) -> Result<Option<Lowered>> {
+    let inputs: Option<Vec<&Arc<Integers>>> = site
         .inputs
         .iter()
         .filter(|one| !matches!(one, Operand::Absent))
         .map(|one| match one {
-            Operand::Integers(integers) => Some(&**integers),
+            Operand::Integers(integers) => Some(integers),
             _ => None,
         })
         .collect();
-    let Some(all @ [first, rest @ ..]) = inputs.as_deref() else {
+    let Some(all @ [first, ..]) = inputs.as_deref() else {
         return Ok(None);
     };
-    let flat = |values: Vec<i64>| Integers {
-        shape: vec![values.len()],
-        values,
+    match (site.node.op_type.as_str(), all) {
+        ("Concat", all) => moved(site, all).map(Some),
+        (
+            "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" | "Gather" | "Slice" | "Transpose"
+            | "Split" | "Expand",
+            _,
+        ) => moved(site, &[first]).map(Some),
+        (name @ ("Add" | "Sub" | "Mul" | "Div"), [first, second]) => {
+            computed(site, name, [first, second]).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What an operator that only moves elements makes of its first inputs: their places go through it in
+/// their stead.
+fn moved(site: &Site, all: &[&Arc<Integers>]) -> Result<Lowered> {
+    let mut count = 0;
+    let mut inputs = site.inputs.clone();
+    for (input, integers) in inputs.iter_mut().zip(all) {
+        let shape = integers.shape.clone();
+        let places = count..count + integers.values.len();
+        count = places.end;
+        let places = places.map(|place| place as f32).collect();
+        *input = Operand::Floats(Array::new(shape, places)?.into());
+    }
+    if count > EXACT {
+        return Err(site.error(format!("{count} known whole numbers are too many")));
+    }
+    let site = Site {
+        inputs,
+        device: &Device::flex(),
+        dtype: DType::F32,
+        ..*site
     };
-    Ok(Some(match (site.node.op_type.as_str(), rest) {
-        ("Identity", _) => (*first).clone(),
-        ("Reshape" | "Squeeze" | "Unsqueeze" | "Flatten", _) => {
-            let shape = new_shape(site, &first.shape, false)?;
-            if site.count(&shape)? != first.values.len() {
-                return Err(site.error(format!("{:?} cannot become {shape:?}", first.shape)));
-            }
-            Integers {
-                shape,
-                values: first.values.clone(),
-            }
+    let values = all.iter().flat_map(|one| one.values.iter().copied());
+    let values: Vec<i64> = values.collect();
+    match super::lowering(&site.node.op_type) {
+        Some(lower) => lower(&site).map(|lowered| at(lowered, &values)),
+        None => Err(site.error("it is not supported")),
+    }
+}
+
+/// The whole numbers at the places that came out.
+fn at(lowered: Lowered, values: &[i64]) -> Lowered {
+    let known = |array: &Array| {
+        let places = array.values.iter();
+        Lowered::Integers(Integers {
+            shape: array.shape.clone(),
+            values: places.map(|&place| values[place as usize]).collect(),
+        })
+    };
+    match lowered {
+        Lowered::Floats(array) => known(&array),
+        Lowered::Same(Operand::Floats(array)) => known(&array),
+        Lowered::Each(all) => Lowered::Each(all.into_iter().map(|one| at(one, values)).collect()),
+        other => other,
+    }
+}
+
+fn computed(site: &Site, name: &str, [first, second]: [&Integers; 2]) -> Result<Lowered> {
+    let count = first.values.len().max(second.values.len());
+    let fits = |one: &Integers| one.values.len() == count || one.values.len() == 1;
+    if !fits(first) || !fits(second) {
+        return Err(site.error("its whole numbers differ in number"));
+    }
+    let pairs = (0..count).map(|k| {
+        let [a, b] = [first, second].map(|one| one.values[k % one.values.len()]);
+        match name {
+            "Add" => a.checked_add(b),
+            "Sub" => a.checked_sub(b),
+            "Mul" => a.checked_mul(b),
+            _ => a.checked_div(b),
         }
-        ("Gather", [places]) => {
-            let axis = site.axis(site.attribute_integer("axis", 0)?, first.shape.len())?;
-            let shape = [
-                &first.shape[..axis],
-                &places.shape,
-                &first.shape[axis + 1..],
-            ]
-            .concat();
-            site.count(&shape)?;
-            let [before, length, behind] = around(&first.shape, axis);
-            let mut values = Vec::new();
-            for block in 0..before {
-                for &place in &places.values {
-                    let at = (block * length + site.axis(place, length)?) * behind;
-                    values.extend_from_slice(&first.values[at..at + behind]);
-                }
-            }
-            Integers { shape, values }
-        }
-        ("Slice", _) if first.shape.len() == 1 => {
-            let parts = kept(site, &first.shape)?;
-            match parts.first() {
-                Some((_, places)) => flat(places.iter().map(|&k| first.values[k]).collect()),
-                None => (*first).clone(),
-            }
-        }
-        ("Concat", _) if all.iter().all(|one| one.shape.len() == 1) => flat(
-            all.iter()
-                .flat_map(|one| one.values.iter().copied())
-                .collect(),
-        ),
-        (name @ ("Add" | "Sub" | "Mul" | "Div"), [second]) => {
-            let count = first.values.len().max(second.values.len());
-            let fits = |one: &Integers| one.values.len() == count || one.values.len() == 1;
-            if !fits(first) || !fits(second) {
-                return Err(site.error("its whole numbers differ in number"));
-            }
-            let pairs = (0..count).map(|k| {
-                let [a, b] = [first, second].map(|one| one.values[k % one.values.len()]);
-                match name {
-                    "Add" => a.checked_add(b),
-                    "Sub" => a.checked_sub(b),
-                    "Mul" => a.checked_mul(b),
-                    _ => a.checked_div(b),
-                }
-            });
-            let values = pairs.collect::<Option<Vec<_>>>();
-            let longer = if first.values.len() == count {
-                first
-            } else {
-                second
-            };
-            Integers {
-                shape: longer.shape.clone(),
-                values: values.ok_or_else(|| site.error("its whole numbers overflow"))?,
-            }
-        }
-        _ => return Ok(None),
+    });
+    let values = pairs.collect::<Option<Vec<_>>>();
+    let longer = if first.values.len() == count {
+        first
+    } else {
+        second
+    };
+    Ok(Lowered::Integers(Integers {
+        shape: longer.shape.clone(),
+        values: values.ok_or_else(|| site.error("its whole numbers overflow"))?,
     }))
 }

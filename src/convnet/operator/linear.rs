@@ -81,38 +81,31 @@ fn matrix_shape(site: &Site, weight: &Array) -> Result<[usize; 2]> {
 
 pub fn lower_product(site: &Site) -> Result<Lowered> {
     let unfit = |a: &[usize], b: &[usize]| site.error(format!("shapes {a:?} and {b:?} do not fit"));
-    match (&site.inputs[..], site.inputs.len()) {
-        ([Operand::Map(value, shape), Operand::Floats(weight)], _) => {
+    match &site.inputs[..] {
+        [Operand::Map(value, shape), Operand::Floats(weight)]
+        | [Operand::Floats(weight), Operand::Map(value, shape)] => {
+            let left = matches!(site.inputs[0], Operand::Floats(_));
             let [rows, columns] = matrix_shape(site, weight)?;
-            if shape.len() < 2 || shape[shape.len() - 1] != rows {
-                return Err(unfit(shape, &weight.shape));
+            let (behind, from, to) = match left {
+                true => (2, columns, rows),
+                false => (1, rows, columns),
+            };
+            // The first axis is that of the images.
+            let axis = shape.len().saturating_sub(behind);
+            if axis == 0 || shape[axis] != from {
+                return Err(unfit(site.inputs[0].shape(), site.inputs[1].shape()));
             }
             let mut output = shape.clone();
-            output[shape.len() - 1] = columns;
+            output[axis] = to;
             site.count(&output)?;
             let operator = Linear {
                 weight: site.constant(weight).view([rows, columns]),
                 bias: None,
-                left: false,
+                left,
             };
             Ok(Lowered::step(operator.into(), &[*value], output))
         }
-        ([Operand::Floats(weight), Operand::Map(value, shape)], _) => {
-            let [rows, columns] = matrix_shape(site, weight)?;
-            if shape.len() < 3 || shape[shape.len() - 2] != columns {
-                return Err(unfit(&weight.shape, shape));
-            }
-            let mut output = shape.clone();
-            output[shape.len() - 2] = rows;
-            site.count(&output)?;
-            let operator = Linear {
-                weight: site.constant(weight).view([rows, columns]),
-                bias: None,
-                left: true,
-            };
-            Ok(Lowered::step(operator.into(), &[*value], output))
-        }
-        ([Operand::Map(a, left), Operand::Map(b, right)], _) => {
+        [Operand::Map(a, left), Operand::Map(b, right)] => {
             let rank = left.len();
             let fits = rank >= 3
                 && right.len() == rank

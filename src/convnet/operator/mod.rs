@@ -29,7 +29,7 @@ pub use arithmetic::Arithmetic;
 pub use concatenate::Concatenate;
 pub use convolution::{Convolution, TransposedConvolution};
 pub use linear::{Linear, MatrixProduct};
-pub use normalise::{ChannelAffine, LocalResponse, Softmax};
+pub use normalise::{ChannelAffine, LayerNorm, LocalResponse, Softmax};
 pub use pad::Pad;
 pub use pointwise::{Parametric, Pointwise, Rectifier};
 pub use pool::{AveragePool, MaxPool};
@@ -99,6 +99,8 @@ operators! {
     ChannelAffine,
     /// Division by the energy of neighbouring channels.
     LocalResponse,
+    /// The numbers of each place to mean 0 and deviation 1.
+    LayerNorm,
     /// Exponentials that sum to 1, or their logarithms.
     Softmax,
     /// max(x, 0), with or without a ceiling: what the rules are about.
@@ -204,6 +206,7 @@ const LOWERED: &[(&[&str], Lower)] = &[
     (&["GlobalAveragePool"], reduce::lower_global),
     (&["ReduceMean", "ReduceSum"], reduce::lower),
     (&["BatchNormalization"], normalise::lower_batch),
+    (&["LayerNormalization"], normalise::lower_layer),
     (&["LRN"], normalise::lower_response),
     (&["Softmax", "LogSoftmax"], normalise::lower_softmax),
     (&["Add", "Sum", "Sub", "Mul", "Div"], arithmetic::lower),
@@ -268,7 +271,7 @@ pub fn is_known(operator: &str) -> bool {
 pub fn lower(site: &Site) -> Result<Lowered> {
     // What is computed from known whole numbers alone is known.
     if let Some(known) = integers::fold(site)? {
-        return Ok(Lowered::Integers(known));
+        return Ok(known);
     }
     let operator = &site.node.op_type;
     match lowering(operator) {
@@ -336,7 +339,10 @@ impl Operator {
         match self {
             Self::Arithmetic(operator) => operator.is_of_two_maps(),
             Self::Pointwise(operator) => operator.is_without_rule(),
-            Self::MatrixProduct(_) | Self::Softmax(_) | Self::Parametric(_) => true,
+            Self::MatrixProduct(_)
+            | Self::LayerNorm(_)
+            | Self::Softmax(_)
+            | Self::Parametric(_) => true,
             _ => false,
         }
     }

@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, TensorData, activation};
 use super::super::rule::{Rule, Walk};
 use super::super::value::Map;
 use super::{Lowered, Region, Saved, Site, whole};
+use crate::arrays::Array;
 use crate::error::Result;
 
 /// `y = scale x + shift`, a number of each for each channel: batch normalisation after training.
@@ -41,6 +42,19 @@ pub struct Softmax {
     /// Along which axes of the map.
     axes: (usize, usize),
     logarithm: bool,
+}
+
+/// The numbers of each place along the last axes, less their mean and over their deviation, then times a
+/// factor and plus a shift for each.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    /// From which axis on, and how many numbers of one place that is.
+    axis: usize,
+    length: usize,
+    /// `[1, length]`.
+    scale: Tensor<2>,
+    shift: Option<Tensor<2>>,
+    epsilon: f32,
 }
 
 pub fn lower_batch(site: &Site) -> Result<Lowered> {
@@ -224,5 +238,60 @@ impl Softmax {
         let (first, end) = self.axes;
         region[first..end].copy_from_slice(&whole(input)[first..end]);
         region
+    }
+}
+
+pub fn lower_layer(site: &Site) -> Result<Lowered> {
+    let (value, shape) = site.map(0)?;
+    let axis = site.inner_axis(site.attribute_integer("axis", -1)?, shape.len())?;
+    let length: usize = shape[axis..].iter().product();
+    let row = |array: &Array| match array.values.len() == length {
+        true => Ok(site.constant(array).view([1, length])),
+        false => Err(site.error(format!("{:?} numbers do not fit {shape:?}", array.shape))),
+    };
+    let operator = LayerNorm {
+        axis,
+        length,
+        scale: row(site.floats(1)?)?,
+        shift: site.optional_floats(2)?.map(row).transpose()?,
+        epsilon: site.attribute_float("epsilon", 1e-5)?,
+    };
+    Ok(Lowered::step(operator.into(), &[value], shape.to_vec()))
+}
+
+impl LayerNorm {
+    fn rows(&self, map: &Map) -> Tensor<2> {
+        map.view([map.count() / self.length, self.length])
+    }
+
+    /// What is left of the mean and the deviation of each place, and one over that deviation.
+    fn normalised(&self, map: &Map) -> (Tensor<2>, Tensor<2>) {
+        let x = self.rows(map);
+        let x = x.clone() - x.mean_dim(1);
+        let variance = (x.clone() * x.clone()).mean_dim(1);
+        let factor = (variance + self.epsilon).sqrt().recip();
+        (x * factor.clone(), factor)
+    }
+
+    pub fn forward(&self, inputs: &[&Map]) -> Map {
+        let (x, _) = self.normalised(inputs[0]);
+        let y = x * self.scale.clone();
+        let y = match &self.shift {
+            Some(shift) => y + shift.clone(),
+            None => y,
+        };
+        Map::new(y).reshaped(inputs[0].shape())
+    }
+
+    pub fn reverse(&self, signal: Map, saved: &Saved, _: &Walk) -> Vec<Option<Map>> {
+        let (x, factor) = self.normalised(&saved.input(0));
+        let r = self.rows(&signal) * self.scale.clone();
+        let along = (r.clone() * x.clone()).mean_dim(1);
+        let share = (r.clone() - r.mean_dim(1) - x * along) * factor;
+        vec![Some(Map::new(share).reshaped(signal.shape()))]
+    }
+
+    pub fn region(&self, output: &Region, _: usize, input: &[usize]) -> Region {
+        [&output[..self.axis], &whole(input)[self.axis..]].concat()
     }
 }

@@ -153,17 +153,19 @@ pub fn lower(site: &Site) -> Result<Lowered> {
         "Sqrt" => Sqrt,
         _ => Tanh,
     };
-    let operator = Pointwise { function };
-    if let Some(Operand::Floats(array)) = site.inputs.first() {
-        let known = operator.forward(&[&site.constant(array)]);
-        let known = crate::arrays::Array::new(array.shape.clone(), known.read()?)?;
-        return Ok(Lowered::Floats(known));
-    }
-    let (value, shape) = site.map(0)?;
-    Ok(Lowered::step(operator.into(), &[value], shape.to_vec()))
+    let shape = site.inputs.first().map_or(&[][..], Operand::shape);
+    site.apply(Pointwise { function }.into(), shape.to_vec())
 }
 
 impl Rectifier {
+    /// Where a number was added before that makes it the factor of a hard sigmoid, `min(max(x + 3, 0), 6)`: a
+    /// function like others then, and no rectifier.
+    pub fn hard_sigmoid(&self, added: f32) -> Option<Pointwise> {
+        let high = self.ceiling.filter(|ceiling| 2.0 * added == *ceiling)?;
+        let function = Function::Clamp { low: 0.0, high };
+        Some(Pointwise { function })
+    }
+
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         inputs[0].pointwise(|x| match self.ceiling {
             Some(ceiling) => x.clamp(0.0, ceiling),

@@ -4,7 +4,7 @@ use burn::tensor::{IndexingUpdateOp, Tensor, s};
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around, indices};
-use super::{Lowered, Operand, Region, Saved, Site};
+use super::{Lowered, Operand, Region, Saved, Site, View};
 use crate::arrays::Array;
 use crate::error::Result;
 
@@ -25,40 +25,42 @@ pub fn pick(site: &Site, parts: Vec<(usize, Vec<usize>)>) -> Result<Lowered> {
     for (axis, places) in &parts {
         output[*axis] = places.len();
     }
-    if site.count(&output)? == 0 || input.contains(&0) {
-        return Err(site.error("nothing would be left"));
-    }
+    site.count(&output)?;
     let of_images = parts.iter().any(|&(axis, _)| axis == 0);
-    let operator = Slice { parts, input };
-    match operand {
-        Operand::Map(..) if of_images => {
-            Err(site.error("it picks among the images, which are kept apart"))
-        }
-        Operand::Map(value, _) => Ok(Lowered::step(operator.into(), &[*value], output)),
-        Operand::Floats(array) => {
-            let known = operator.forward(&[&site.constant(array)]);
-            Ok(Lowered::Floats(Array::new(output, known.read()?)?))
-        }
-        _ => Err(site.error("its input is missing")),
+    if of_images && matches!(operand, Operand::Map(..)) {
+        return Err(site.error("it picks among the images, which are kept apart"));
     }
+    site.apply(Slice { parts, input }.into(), output)
 }
 
 pub fn lower_gather(site: &Site) -> Result<Lowered> {
     let shape = site.inputs.first().unwrap_or(&Operand::Absent).shape();
     let axis = site.axis(site.attribute_integer("axis", 0)?, shape.len())?;
     let wanted = site.integers(1)?;
-    if wanted.shape.len() != 1 {
-        return Err(site.error("only places along one axis, which stays, are supported"));
-    }
     let places = wanted
         .values
         .iter()
         .map(|&place| site.axis(place, shape[axis]));
-    pick(site, vec![(axis, places.collect::<Result<_>>()?)])
+    let picked = pick(site, vec![(axis, places.collect::<Result<_>>()?)])?;
+    if wanted.shape.len() == 1 {
+        return Ok(picked);
+    }
+    // The axes of the places stand where theirs was: none, for a single number.
+    let output = [&shape[..axis], &wanted.shape, &shape[axis + 1..]].concat();
+    match picked {
+        Lowered::Floats(array) => Ok(Lowered::Floats(Array::new(output, array.values)?)),
+        Lowered::Steps(inputs, mut steps) => {
+            let mut shape = shape.to_vec();
+            shape[axis] = wanted.values.len();
+            steps.push((View::new(shape, output.clone()).into(), output));
+            Ok(Lowered::Steps(inputs, steps))
+        }
+        picked => Ok(picked),
+    }
 }
 
 /// The places that a Slice keeps along each of its axes.
-pub fn kept(site: &Site, shape: &[usize]) -> Result<Vec<(usize, Vec<usize>)>> {
+fn kept(site: &Site, shape: &[usize]) -> Result<Vec<(usize, Vec<usize>)>> {
     let need = |found: Option<Vec<i64>>, what: &str| {
         found.ok_or_else(|| site.error(format!("its {what} are missing")))
     };
@@ -111,8 +113,8 @@ pub fn lower_slice(site: &Site) -> Result<Lowered> {
 }
 
 pub fn lower_split(site: &Site) -> Result<Lowered> {
-    let (value, shape) = site.map(0)?;
-    let axis = site.inner_axis(site.attribute_integer("axis", 0)?, shape.len())?;
+    let shape = site.inputs.first().map_or(&[][..], Operand::shape);
+    let axis = site.axis(site.attribute_integer("axis", 0)?, shape.len())?;
     let outputs = site.node.output.len().max(1);
     let length = shape[axis];
     let lengths = match site.integers_or_attribute(1, "split")? {
@@ -135,18 +137,11 @@ pub fn lower_split(site: &Site) -> Result<Lowered> {
         )));
     }
     let mut start = 0;
-    let mut steps = Vec::new();
-    for length in lengths {
-        let mut output = shape.to_vec();
-        output[axis] = length;
-        let operator = Slice {
-            parts: vec![(axis, (start..start + length).collect())],
-            input: shape.to_vec(),
-        };
-        steps.push((operator.into(), vec![value], output));
+    let parts = lengths.into_iter().map(|length| {
         start += length;
-    }
-    Ok(Lowered::Steps(steps))
+        pick(site, vec![(axis, (start - length..start).collect())])
+    });
+    Ok(Lowered::Each(parts.collect::<Result<_>>()?))
 }
 
 /// The first place where the places are one after the other.

@@ -40,20 +40,23 @@ impl Operand {
 
 /// What a node becomes.
 pub enum Lowered {
-    /// Operators, one for each output, each with the values that flow into it and the shape for one image.
-    Steps(Vec<(Operator, Vec<usize>, Vec<usize>)>),
+    /// Operators one after the other, each with the shape of its result for one image; these values flow
+    /// into the first.
+    Steps(Vec<usize>, Vec<(Operator, Vec<usize>)>),
     /// The very value that flows in.
     Same(Operand),
     /// Known numbers.
     Floats(Array),
     /// Known whole numbers.
     Integers(Integers),
+    /// Something for each output.
+    Each(Vec<Lowered>),
 }
 
 impl Lowered {
     /// One operator.
     pub fn step(operator: Operator, inputs: &[usize], shape: Vec<usize>) -> Self {
-        Self::Steps(vec![(operator, inputs.to_vec(), shape)])
+        Self::Steps(inputs.to_vec(), vec![(operator, shape)])
     }
 }
 
@@ -82,11 +85,7 @@ impl Site<'_> {
 
     /// The node, for messages.
     pub fn name(&self) -> String {
-        let name = match (self.node.name.as_str(), self.node.output.first()) {
-            ("", Some(output)) => output,
-            (name, _) => name,
-        };
-        format!("the node `{name}` ({})", self.node.op_type)
+        format!("the node `{}` ({})", self.node.label(), self.node.op_type)
     }
 
     /// The map at input `k`: its value and its shape.
@@ -95,6 +94,21 @@ impl Site<'_> {
             Some(Operand::Map(value, shape)) => Ok((*value, shape)),
             Some(Operand::Absent) | None => Err(self.error(format!("input {k} is missing"))),
             Some(_) => Err(self.error(format!("input {k} does not depend on the image"))),
+        }
+    }
+
+    /// An operator on the first input; known numbers stay known.
+    pub fn apply(&self, operator: Operator, shape: Vec<usize>) -> Result<Lowered> {
+        match self.inputs.first() {
+            Some(Operand::Map(value, _)) => Ok(Lowered::step(operator, &[*value], shape)),
+            Some(Operand::Floats(_)) if shape.contains(&0) => {
+                Ok(Lowered::Floats(Array::new(shape, Vec::new())?))
+            }
+            Some(Operand::Floats(array)) => {
+                let (known, _) = operator.forward(&[&self.constant(array)]);
+                Ok(Lowered::Floats(Array::new(shape, known.read()?)?))
+            }
+            _ => Err(self.error("its input is missing")),
         }
     }
 

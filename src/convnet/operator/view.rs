@@ -52,7 +52,7 @@ pub fn lower_same(site: &Site) -> Result<Lowered> {
             let values = integers.values.iter().map(|&v| v as f32).collect();
             Ok(Lowered::Floats(Array::new(integers.shape.clone(), values)?))
         }
-        (operand, true) => Ok(Lowered::Same(operand)),
+        (operand, true) | (operand @ Operand::Integers(_), false) => Ok(Lowered::Same(operand)),
         (Operand::Floats(array), false) => {
             let values = array.values.iter().map(|&v| v as i64).collect();
             let shape = array.shape.clone();
@@ -81,10 +81,7 @@ pub fn lower_shape(site: &Site) -> Result<Lowered> {
                     "{input:?} becomes {output:?}: the axis of the images would not be the first any more"
                 )));
             }
-            let operator = View {
-                input,
-                output: output.clone(),
-            };
+            let operator = View::new(input, output.clone());
             Ok(Lowered::step(operator.into(), &[*value], output))
         }
         _ => Err(site.error("its input is missing")),
@@ -92,7 +89,7 @@ pub fn lower_shape(site: &Site) -> Result<Lowered> {
 }
 
 /// The shape after Flatten, Reshape, Squeeze or Unsqueeze.
-pub fn new_shape(site: &Site, input: &[usize], of_images: bool) -> Result<Vec<usize>> {
+fn new_shape(site: &Site, input: &[usize], of_images: bool) -> Result<Vec<usize>> {
     let rank = input.len();
     match site.node.op_type.as_str() {
         "Flatten" => {
@@ -180,6 +177,11 @@ fn reshaped(site: &Site, input: &[usize], of_images: bool) -> Result<Vec<usize>>
 }
 
 impl View {
+    /// From one shape of an image to another of as many elements.
+    pub fn new(input: Vec<usize>, output: Vec<usize>) -> Self {
+        Self { input, output }
+    }
+
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         inputs[0].reshaped(&batch(&self.output, inputs[0].shape()[0]))
     }
@@ -190,40 +192,61 @@ impl View {
         )]
     }
 
-    /// Exact where axes of length 1 come and go and for a single element; else all of the input.
+    /// Exact where axes stay, where those of length 1 come and go, and for a single place along axes that
+    /// are cut or joined; else all of those.
     pub fn region(&self, output: &Region, _: usize, input: &[usize]) -> Region {
-        let long = |shape: &[usize]| {
-            shape
-                .iter()
-                .copied()
-                .filter(|&n| n != 1)
-                .collect::<Vec<_>>()
-        };
-        if long(&self.input) == long(&self.output) {
-            let parts = output.iter().zip(&self.output).filter(|&(_, &n)| n != 1);
-            let mut parts = parts.map(|(&part, _)| part);
-            let lengths = input.iter().map(|&n| {
-                if n == 1 {
-                    (0, 0)
-                } else {
-                    parts.next().unwrap_or((0, 0))
+        let mut region = whole(input);
+        for [from, to] in groups(input, &self.output) {
+            match (&from[..], &to[..]) {
+                (&[from], &[to]) => region[from] = output[to],
+                _ if to.iter().all(|&axis| output[axis].0 == output[axis].1) => {
+                    let length = |axis: usize| self.output[axis] as i64;
+                    let mut place = to.iter().fold(0, |sum, &axis| {
+                        sum * length(axis) + output[axis].0.clamp(0, length(axis) - 1)
+                    });
+                    for &axis in from.iter().rev() {
+                        region[axis] = (place % input[axis] as i64, place % input[axis] as i64);
+                        place /= input[axis] as i64;
+                    }
                 }
-            });
-            return lengths.collect();
-        }
-        if output.iter().all(|&(first, last)| first == last) {
-            let places = output.iter().zip(&self.output);
-            let mut place = places.fold(0, |sum, (&(at, _), &n)| sum * n as i64 + at);
-            let mut region = whole(input);
-            for (part, &length) in region.iter_mut().zip(input).rev() {
-                let length = (length as i64).max(1);
-                *part = (place % length, place % length);
-                place /= length;
+                _ => {}
             }
-            return region;
         }
-        whole(input)
+        region
     }
+}
+
+/// Axes of two shapes, without those of length 1, in the smallest groups of equally many elements.
+fn groups(input: &[usize], output: &[usize]) -> Vec<[Vec<usize>; 2]> {
+    let long = |shape: &[usize]| {
+        let axes = (0..shape.len()).filter(|&axis| shape[axis] != 1);
+        axes.collect::<Vec<_>>().into_iter().peekable()
+    };
+    let (mut from, mut to) = (long(input), long(output));
+    let mut groups = Vec::new();
+    while from.peek().is_some() || to.peek().is_some() {
+        let mut group = [Vec::new(), Vec::new()];
+        let (mut before, mut after) = (1, 1);
+        while group[0].is_empty() || before != after {
+            let next = if before <= after { from.next() } else { None };
+            match next
+                .map(|axis| (0, axis))
+                .or_else(|| to.next().map(|axis| (1, axis)))
+            {
+                Some((0, axis)) => {
+                    before *= input[axis];
+                    group[0].push(axis);
+                }
+                Some((_, axis)) => {
+                    after *= output[axis];
+                    group[1].push(axis);
+                }
+                None => break,
+            }
+        }
+        groups.push(group);
+    }
+    groups
 }
 
 pub fn lower_permutation(site: &Site) -> Result<Lowered> {
@@ -245,18 +268,10 @@ pub fn lower_permutation(site: &Site) -> Result<Lowered> {
     if rank > 6 {
         return Err(site.error("more than 6 axes are not supported"));
     }
-    let operator = Permute { axes };
-    match operand {
-        Operand::Map(value, _) => match operator.axes.first() {
-            Some(0) => Ok(Lowered::step(operator.into(), &[*value], output)),
-            _ => Err(site.error("the axis of the images would not be the first any more")),
-        },
-        Operand::Floats(array) => {
-            let known = operator.forward(&[&site.constant(array)]);
-            Ok(Lowered::Floats(Array::new(output, known.read()?)?))
-        }
-        _ => Err(site.error("its input is missing")),
+    if matches!(operand, Operand::Map(..)) && axes.first() != Some(&0) {
+        return Err(site.error("the axis of the images would not be the first any more"));
     }
+    site.apply(Permute { axes }.into(), output)
 }
 
 impl Permute {
@@ -308,16 +323,19 @@ impl Permute {
 }
 
 pub fn lower_expansion(site: &Site) -> Result<Lowered> {
-    let (value, shape) = site.map(0)?;
+    let operand = site.inputs.first().unwrap_or(&Operand::Absent);
+    let of_images = matches!(operand, Operand::Map(..));
     let wanted = site
         .integers(1)?
         .values
         .iter()
         .map(|&n| usize::try_from(n).ok());
     let wanted = wanted.collect::<Option<Vec<_>>>();
-    let wanted = wanted.filter(|wanted| wanted.len() <= shape.len());
+    let rank = operand.shape().len();
+    let wanted = wanted.filter(|wanted| wanted.len() <= rank || !of_images);
     let wanted = wanted.ok_or_else(|| site.error("its new shape does not fit"))?;
-    let mut output = shape.to_vec();
+    let shape = [&vec![1; wanted.len().saturating_sub(rank)], operand.shape()].concat();
+    let mut output = shape.clone();
     let behind = shape.len() - wanted.len();
     for (length, &wanted) in output[behind..].iter_mut().zip(&wanted) {
         *length = match (*length, wanted) {
@@ -326,24 +344,28 @@ pub fn lower_expansion(site: &Site) -> Result<Lowered> {
             _ => return Err(site.error(format!("{shape:?} cannot become {wanted:?}"))),
         };
     }
-    if site.count(&output)? == 0 || output[0] != 1 {
+    if site.count(&output)? == 0 || (of_images && output[0] != 1) {
         return Err(site.error(format!("{shape:?} cannot become {output:?}")));
     }
     let operator = Expand {
-        input: shape.to_vec(),
+        input: shape,
         output: output.clone(),
     };
-    Ok(Lowered::step(operator.into(), &[value], output))
+    site.apply(operator.into(), output)
 }
 
 impl Expand {
     /// The axes that are repeated.
     fn axes(&self) -> impl Iterator<Item = usize> {
-        (1..self.input.len()).filter(|&axis| self.input[axis] != self.output[axis])
+        (0..self.input.len()).filter(|&axis| self.input[axis] != self.output[axis])
     }
 
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         let mut map = inputs[0].clone();
+        // Known numbers may have fewer axes than what they become.
+        if map.shape().len() < self.input.len() {
+            map = map.reshaped(&self.input);
+        }
         for axis in self.axes() {
             let mut shape = map.shape().to_vec();
             shape[axis] = self.output[axis];

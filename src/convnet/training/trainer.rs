@@ -14,6 +14,7 @@ use super::labelled::{DataSet, View};
 use super::network::{Architecture, Network, descend};
 use super::settings::Settings;
 use super::state::{Kind, Model, Progress, State, Sums, TraceLine};
+use crate::backend;
 use crate::error::{Error, Result};
 use crate::run::{load, save};
 use crate::solve::Callback;
@@ -320,7 +321,7 @@ impl Trainer {
                 [of(0, &layer.weight), of(1, &layer.bias)]
             });
             gradients = Some(more.collect());
-            sums.add(&numbers(logits.inner())?, labels);
+            sums.add(&backend::read(&logits.inner())?, labels);
         }
         let gradients = gradients.unwrap_or_default();
         self.check_finite(&sums)?;
@@ -371,7 +372,10 @@ impl Trainer {
             let side = architecture.side;
             let images = data.batch(chosen, &views, side, standardisation, &self.device);
             let logits = self.network.forward(images, None);
-            sums.add(&numbers(logits)?, &data.labels[chosen[0]..][..chosen.len()]);
+            sums.add(
+                &backend::read(&logits)?,
+                &data.labels[chosen[0]..][..chosen.len()],
+            );
         }
         Ok(sums)
     }
@@ -394,12 +398,6 @@ pub fn read(path: &Path, which: CheckpointSelector, device: &Device) -> Result<(
     let (_, state): (_, State) = folder.state()?;
     let blank = Network::zeros(&state.model.architecture, device);
     Ok((state, load(&folder, "network", blank)?))
-}
-
-/// The numbers of a tensor, row-major.
-fn numbers(tensor: Tensor<2>) -> Result<Vec<f32>> {
-    let [rows, columns] = tensor.dims();
-    crate::backend::read(&tensor.reshape([rows, columns, 1, 1]))
 }
 
 impl Progress {

@@ -26,8 +26,14 @@ pub struct Report {
     pub top1: Option<f64>,
     /// The share of pictures whose class is among the five most probable.
     pub top5: Option<f64>,
+    /// The first picture whose class is not told by its folder or name, where those of others are: then no
+    /// share is told.
+    #[serde(serialize_with = "crate::files::option_lossily")]
+    pub stray: Option<PathBuf>,
     /// Pictures that could not be read, each with the reason.
     pub skipped: Vec<String>,
+    /// Pictures that there are; more than were classified where it was asked to stop.
+    pub of: usize,
     /// The folder with the table.
     #[serde(serialize_with = "crate::files::option_lossily")]
     pub out: Option<PathBuf>,
@@ -75,6 +81,7 @@ pub fn run(
         .map(|out| Results::claim(out, &[""; 0], overwrite))
         .transpose()?;
     let truths = truths(&ready, &paths);
+    let stray = truths.as_ref().err().copied().flatten().cloned();
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
     for (k, path) in paths.iter().enumerate() {
         if callback.interrupted() {
@@ -83,7 +90,7 @@ pub fn run(
         match ready.picture(path) {
             Ok(picture) => {
                 let probabilities = ready.probabilities(ready.batch([&picture]))?;
-                let truth = truths.as_ref().map(|truths| truths[k]);
+                let truth = truths.as_ref().ok().map(|truths| truths[k]);
                 rows.push(Row {
                     image: path.clone(),
                     truth,
@@ -109,16 +116,17 @@ pub fn run(
             let classes = row.classes.iter().take(most);
             classes.clone().any(|class| Some(class.class) == row.truth)
         });
-        truths
-            .as_ref()
-            .map(|_| right.count() as f64 / rows.len().max(1) as f64)
+        let is_known = truths.is_ok() && !rows.is_empty();
+        is_known.then(|| right.count() as f64 / rows.len() as f64)
     };
     let report = Report {
         prepared: source.prepared(&ready),
         top1: share(1),
         top5: share(TOLD),
         rows,
+        stray,
         skipped,
+        of: paths.len(),
         out: out.map(Path::to_path_buf),
     };
     if let Some(results) = results {
@@ -170,19 +178,32 @@ fn best(ready: &Ready, probabilities: &[f32]) -> Vec<Class> {
     .collect()
 }
 
-/// The true class of each picture, where all are known.
-pub(super) fn truths(ready: &Ready, paths: &[PathBuf]) -> Option<Vec<usize>> {
-    let plain = |text: &str| text.to_lowercase().replace(['_', '-'], " ");
-    let classes = ready
-        .net
-        .shape(ready.net.logits())
-        .last()
-        .copied()
-        .unwrap_or(0);
+/// Whether a label, such as `n01440764 tench, Tinca tinca`, calls its class so.
+pub(super) fn calls(label: &str, name: &str) -> bool {
+    let plain = |text: &str| text.trim().to_lowercase().replace(['_', '-'], " ");
+    // The number of a word in WordNet, by which folders of ImageNet are called.
+    let is_number = |word: &str| {
+        let digits = word.strip_prefix('n').unwrap_or_default();
+        digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    let (number, names) = match label.split_once(char::is_whitespace) {
+        Some((word, names)) if is_number(word) => (word, names),
+        _ => (label, label),
+    };
+    let mut all = [label, number].into_iter().chain(names.split(','));
+    all.any(|one| plain(one) == plain(name))
+}
+
+/// The true class of each picture, where all are known; or else, where some are, the first picture whose
+/// class is not.
+pub(super) fn truths<'a>(
+    ready: &Ready,
+    paths: &'a [PathBuf],
+) -> std::result::Result<Vec<usize>, Option<&'a PathBuf>> {
+    let classes = ready.classes();
     let by_folder = |path: &PathBuf| {
-        let folder = plain(&path.parent()?.file_name()?.to_string_lossy());
-        let names = |label: &String| label.split(',').any(|name| plain(name.trim()) == folder);
-        ready.labels.iter().position(names)
+        let folder = path.parent()?.file_name()?.to_string_lossy();
+        ready.labels.iter().position(|label| calls(label, &folder))
     };
     let by_number = |path: &PathBuf| {
         let name = path.file_name()?.to_string_lossy().into_owned();
@@ -191,9 +212,14 @@ pub(super) fn truths(ready: &Ready, paths: &[PathBuf]) -> Option<Vec<usize>> {
             .unwrap_or(name.len());
         name[..end].parse().ok().filter(|&class| class < classes)
     };
-    let all =
-        |of: &dyn Fn(&PathBuf) -> Option<usize>| paths.iter().map(of).collect::<Option<Vec<_>>>();
-    all(&by_folder).or_else(|| all(&by_number))
+    let all = |of: &dyn Fn(&PathBuf) -> Option<usize>| {
+        let found: Vec<Option<usize>> = paths.iter().map(of).collect();
+        let unknown = found.iter().position(Option::is_none);
+        let is_known = found.iter().any(Option::is_some);
+        let stray = unknown.filter(|_| is_known).map(|k| &paths[k]);
+        found.into_iter().collect::<Option<Vec<_>>>().ok_or(stray)
+    };
+    all(&by_folder).or_else(|stray| all(&by_number).map_err(|other| stray.or(other)))
 }
 
 impl Report {
@@ -224,6 +250,17 @@ impl fmt::Display for Report {
         write!(f, "{}", self.table())?;
         for reason in &self.skipped {
             writeln!(f, "left out: {reason}")?;
+        }
+        let done = self.rows.len() + self.skipped.len();
+        if done < self.of {
+            writeln!(f, "interrupted after {done} of {} pictures", self.of)?;
+        }
+        if let Some(stray) = &self.stray {
+            writeln!(
+                f,
+                "how often the classes are right is not told: neither folder nor name of {} tells its class",
+                stray.display()
+            )?;
         }
         match (self.top1, self.top5) {
             (Some(top1), Some(top5)) => writeln!(

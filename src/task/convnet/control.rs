@@ -124,9 +124,10 @@ pub fn run(
     let names = ["control.png", "correlation.png", PAGE, ARRAYS];
     let results = Results::claim(&options.out, &names, options.overwrite)?;
     let picture = ready.picture(&options.image)?;
-    let shape = ready.net.shape(layer.value)[1..].to_vec();
     let activations = ready.activations(std::slice::from_ref(&picture), &[layer.value])?;
-    let unit = options.unit.place(&shape, &activations[0][0])?;
+    let unit = ready
+        .net
+        .place(layer.value, &options.unit, &activations[0][0])?;
     let project = |model: &Model| {
         let ready = options.source.ready(model, device)?;
         let (_, back) = ready.project(&picture, layer.value, &unit, Some(1.0), &options.walk)?;

@@ -42,7 +42,7 @@ pub struct Options {
     pub images: PathBuf,
     /// The parts: a CSV or JSON file of [`Marked`].
     pub boxes: PathBuf,
-    /// Layers by name; the last rectifier if none is given.
+    /// Layers by name; the last rectifier with places and the last of all, if none is given.
     pub layers: Vec<String>,
     /// What covers a part.
     pub fill: Fill,
@@ -127,13 +127,11 @@ pub fn run(
 ) -> Result<Option<Report>> {
     let marked = read(&options.boxes)?;
     let ready = options.source.open(device)?;
-    let layers = match &options.layers[..] {
-        [] => vec![ready.layer_or(None, true)?],
-        names => names
-            .iter()
-            .map(|name| ready.layer_or(Some(name), true))
-            .collect::<Result<_>>()?,
-    };
+    let layers = ready.layers_or(&options.layers, || {
+        let mut layers = vec![ready.top()?, ready.last()?];
+        layers.dedup_by_key(|layer| layer.value);
+        Ok(layers)
+    })?;
     let values: Vec<usize> = layers.iter().map(|layer| layer.value).collect();
     let looked = looked(&ready, options, &marked)?;
     let results = Results::claim(
@@ -305,7 +303,13 @@ fn looked(ready: &Ready, options: &Options, marked: &[Marked]) -> Result<Vec<Loo
                     one.part
                 ))
             })?;
-            parts.insert(one.part.clone(), part);
+            if parts.insert(one.part.clone(), part).is_some() {
+                return Err(Error::Config(format!(
+                    "{}: `{}` is marked twice in {name}: give the second another name",
+                    options.boxes.display(),
+                    one.part
+                )));
+            }
         }
         let picture = ready.preprocess.fit(&image);
         looked.push(Looked { picture, parts });

@@ -30,7 +30,7 @@ pub struct Options {
     pub source: Source,
     /// A folder of pictures.
     pub images: PathBuf,
-    /// The layer; the last rectifier if not given.
+    /// The layer; the last rectifier with places if not given.
     pub layer: Option<String>,
     /// Maps, spread evenly over those that are positive at the end.
     pub maps: usize,
@@ -101,7 +101,11 @@ pub fn run(
             ..options.source.clone()
         };
         let ready = source.open(device)?;
-        let layer = ready.layer_or(options.layer.as_deref(), true)?.clone();
+        let layer = match &options.layer {
+            Some(name) => ready.net.layer(name)?,
+            None => ready.top()?,
+        };
+        let layer = layer.clone();
         let prepared = source.prepared(&ready);
         Ok::<_, Error>((ready, layer, prepared))
     };

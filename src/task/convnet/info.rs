@@ -43,10 +43,10 @@ pub struct LayerInfo {
     pub tensor: String,
     /// Its shape for one image, without the axis of the images.
     pub shape: Vec<usize>,
-    /// Rows and columns of pixels that a unit sees.
-    pub receptive_field: [usize; 2],
+    /// Rows and columns of pixels that a unit sees; none where the input is no image.
+    pub receptive_field: Option<[usize; 2]>,
     /// Pixels between neighbouring units.
-    pub stride: [usize; 2],
+    pub stride: Option<[usize; 2]>,
     /// Numbers that were learnt, without biases.
     pub weights: usize,
 }
@@ -57,20 +57,21 @@ pub struct LayerInfo {
 /// [`Error::Input`] if the model cannot be used, [`Error::Config`] if it takes no images of that size.
 pub fn run(path: &Path, side: Option<usize>, device: &Device) -> Result<Info> {
     let model = Model::read(path)?;
-    let sizes = match (model.channels_last(), &model.input_shape[..]) {
-        (true, [_, height, width, _]) | (false, [_, _, height, width]) => [*height, *width],
-        _ => [None; 2],
-    };
-    let [height, width] = sizes.map(|length| length.or(side).unwrap_or(224));
     let fixed: Option<Vec<usize>> = model.input_shape.iter().skip(1).copied().collect();
-    let shape = match (fixed, side) {
-        (Some(rest), None) => Some([&[1], &rest[..]].concat()),
-        _ => model.image_shape(side.unwrap_or(height), side.unwrap_or(width)),
+    let shape = match (fixed, side, model.layout()) {
+        (Some(rest), None, _) => Some([&[1], &rest[..]].concat()),
+        (_, _, Some(layout)) => {
+            let [height, width] = layout.size.map(|fixed| side.or(fixed).unwrap_or(224));
+            model.image_shape(height, width)
+        }
+        _ => None,
     };
     let shape = shape.ok_or_else(|| {
+        let lengths = model.input_shape.iter();
+        let lengths = lengths.map(|n| n.map_or("?".into(), |n| n.to_string()));
         Error::Config(format!(
-            "the model takes inputs of the shape {:?} only",
-            model.input_shape
+            "the input of the model has the shape {}: images of this size do not fit it",
+            lengths.collect::<Vec<String>>().join(" x ")
         ))
     })?;
     let net = Convnet::new(&model, &shape, device, DType::F32)?;
@@ -81,8 +82,8 @@ pub fn run(path: &Path, side: Option<usize>, device: &Device) -> Result<Info> {
             kind: layer.kind.clone(),
             tensor: layer.tensor.clone(),
             shape: net.shape(layer.value)[1..].to_vec(),
-            receptive_field: field.size,
-            stride: field.stride,
+            receptive_field: field.map(|field| field.size),
+            stride: field.map(|field| field.stride),
             weights: net
                 .maker(layer.value)
                 .map_or(0, |step| step.operator.weights()),
@@ -127,10 +128,13 @@ impl fmt::Display for Info {
             .words("layer", |row| Cell::text(&layer(row).name))
             .words("operator", |row| Cell::text(&layer(row).kind))
             .words("shape", |row| Cell::text(times(&layer(row).shape)))
-            .words("sees", |row| Cell::text(times(&layer(row).receptive_field)))
+            .words("sees", |row| match layer(row).receptive_field {
+                Some(size) => Cell::text(times(&size)),
+                None => Cell::Absent,
+            })
             .words("every", |row| match layer(row).stride {
-                [0, 0] => Cell::Absent,
-                stride => Cell::text(times(&stride)),
+                None | Some([0, 0]) => Cell::Absent,
+                Some(stride) => Cell::text(times(&stride)),
             })
             .numbers("weights", |row| match layer(row).weights {
                 0 => Cell::Absent,

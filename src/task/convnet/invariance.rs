@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::looking::{most_probable, show, spread};
+use super::looking::{most_probable, share, show, spread};
 use super::{Prepared, Ready, Source, classify};
 use crate::arrays::{self, Bundle};
 use crate::data::Image;
@@ -71,10 +71,13 @@ impl Change {
         }
     }
 
-    /// The amounts of the paper's figure.
-    fn amounts(self) -> Vec<f64> {
+    /// The amounts of the paper's figure, for pictures of so many rows.
+    fn amounts(self, rows: usize) -> Vec<f64> {
         match self {
-            Self::Translation => (-6..=6).map(|k| 10.0 * f64::from(k)).collect(),
+            Self::Translation => {
+                let step = share(10, rows) as f64;
+                (-6..=6).map(|k| step * f64::from(k)).collect()
+            }
             Self::Scaling => (0..=8).map(|k| 1.0 + 0.1 * f64::from(k)).collect(),
             Self::Rotation => (0..36).map(|k| 10.0 * f64::from(k)).collect(),
         }
@@ -153,13 +156,10 @@ pub fn run(
         return Err(Error::Config("at least one picture is needed".into()));
     }
     let ready = options.source.open(device)?;
-    let layers = match &options.layers[..] {
-        [] => vec![ready.layer_or(None, false)?, ready.layer_or(None, true)?],
-        names => names
-            .iter()
-            .map(|name| ready.layer_or(Some(name), false))
-            .collect::<Result<_>>()?,
-    };
+    let layers = ready.layers_or(&options.layers, || {
+        let last = ready.last()?;
+        Ok(vec![ready.rectifiers().next().unwrap_or(last), last])
+    })?;
     let values: Vec<usize> = layers.iter().map(|layer| layer.value).collect();
     let names = ["invariance.png", "examples.png", PAGE, ARRAYS];
     let results = Results::claim(&options.out, &names, options.overwrite)?;
@@ -178,7 +178,7 @@ pub fn run(
         let (features, probabilities) =
             ready.activations_and_classes(std::slice::from_ref(&picture), &values)?;
         let place = all.iter().position(|one| one == *path);
-        let truth = truths.as_ref().zip(place).map(|(truths, k)| truths[k]);
+        let truth = truths.as_ref().ok().zip(place).map(|(truths, k)| truths[k]);
         let class = truth.unwrap_or_else(|| most_probable(&probabilities[0]));
         report.images.push(Looked {
             image: (*path).clone(),
@@ -187,7 +187,8 @@ pub fn run(
             probability: probabilities[0][class],
         });
         for change in Change::ALL {
-            for amounts in change.amounts().chunks(options.batch.max(1)) {
+            let amounts = change.amounts(picture.height);
+            for amounts in amounts.chunks(options.batch.max(1)) {
                 let changed: Vec<Image> = amounts
                     .iter()
                     .map(|&amount| warp(&picture, &change.map(amount), &fill))
@@ -280,7 +281,7 @@ impl Report {
         let curves = picture::panels(&panels, measures.len())?;
         let fill = ready.preprocess.mean_pixel();
         let examples = Change::ALL.map(|change| {
-            let amounts = spread(&change.amounts(), SHOWN);
+            let amounts = spread(&change.amounts(picture.height), SHOWN);
             let images = amounts
                 .iter()
                 .map(|&amount| warp(picture, &change.map(amount), &fill));
@@ -306,7 +307,7 @@ impl Report {
         let mut bundle = Bundle::default();
         let images = 0..self.images.len();
         for change in Change::ALL {
-            let amounts = change.amounts();
+            let amounts: Vec<f64> = self.points(0, change).map(|row| row.amount).collect();
             let shape = [self.images.len(), amounts.len()];
             let name = change.name();
             bundle.put(

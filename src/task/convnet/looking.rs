@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::classify::softmax;
 use super::{Ready, classify};
-use crate::convnet::{Keep, Layer, Strongest, Walk, ravel, signals};
+use crate::convnet::{Keep, Layer, Strongest, Walk, ravel};
 use crate::data::{Image, resize};
 use crate::error::{Error, Result};
 use crate::named::named;
@@ -43,31 +43,55 @@ pub(super) type PerPicture = Vec<Vec<f32>>;
 pub(super) type Part = [Range<usize>; 2];
 
 impl Ready {
-    /// A layer by name, or the first or last rectifier where none is given.
-    pub fn layer_or(&self, name: Option<&str>, last: bool) -> Result<&Layer> {
-        let Some(name) = name else {
-            let net = &self.net;
-            let mut rectifiers = net.layers().iter().filter(|layer| {
-                let maker = net.maker(layer.value);
-                maker.is_some_and(|step| step.operator.is_rectifier())
-            });
-            let found = if last {
-                rectifiers.next_back()
-            } else {
-                rectifiers.next()
-            };
-            return found.ok_or_else(|| {
-                Error::Config("the model has no rectifier: name a layer to look at".into())
-            });
+    /// All rectifiers, in order.
+    pub fn rectifiers(&self) -> impl DoubleEndedIterator<Item = &Layer> {
+        self.net.layers().iter().filter(|layer| {
+            let maker = self.net.maker(layer.value);
+            maker.is_some_and(|step| step.operator.is_rectifier())
+        })
+    }
+
+    /// The last rectifier.
+    pub fn last(&self) -> Result<&Layer> {
+        self.rectifiers().next_back().ok_or_else(|| {
+            Error::Config("the model has no rectifier: name a layer to look at".into())
+        })
+    }
+
+    /// The last rectifier whose maps have more than one place, that of the top convolution; the last of all
+    /// where there is none.
+    pub fn top(&self) -> Result<&Layer> {
+        let has_places = |layer: &&Layer| {
+            let maps = self.maps(layer);
+            maps.is_ok_and(|[_, height, width]| height * width > 1)
         };
-        self.net.layer(name)
+        self.rectifiers()
+            .rfind(has_places)
+            .map_or_else(|| self.last(), Ok)
+    }
+
+    /// Layers by name, or others where none is named.
+    pub fn layers_or<'a>(
+        &'a self,
+        names: &[String],
+        others: impl FnOnce() -> Result<Vec<&'a Layer>>,
+    ) -> Result<Vec<&'a Layer>> {
+        match names {
+            [] => others(),
+            names => names.iter().map(|name| self.net.layer(name)).collect(),
+        }
     }
 
     /// Channels, rows and columns of a layer; 1 row and column where it has none.
     pub fn maps(&self, layer: &Layer) -> Result<[usize; 3]> {
+        let channels_first = self.net.spatial_axes(layer.value) == [2, 3];
         match self.net.shape(layer.value)[..] {
-            [_, channels, height, width] => Ok([channels, height, width]),
+            [_, channels, height, width] if channels_first => Ok([channels, height, width]),
             [_, channels] => Ok([channels, 1, 1]),
+            [_, _, _, _] => Err(Error::Config(format!(
+                "`{}` has its channels last: look at a layer before the axes change places",
+                layer.name
+            ))),
             ref other => Err(Error::Config(format!(
                 "`{}` has the shape {other:?} and no maps to look at",
                 layer.name
@@ -180,9 +204,8 @@ impl Ready {
         let shape = &self.net.shape(value)[1..];
         let activation = tape.map(value).read()?[ravel(place, shape)];
         let starts = [(place.to_vec(), start.unwrap_or(activation))];
-        let signal = signals(&starts, shape, tape.map(value));
-        let pixels = self.net.project(&tape, value, signal, &[0], walk).read()?;
-        Ok((activation, self.preprocess.picture(&pixels)))
+        let pixels = self.net.project_units(&tape, value, &starts, &[0], walk)?;
+        Ok((activation, self.preprocess.picture(&pixels[0])))
     }
 
     /// What a unit sees of a picture.
@@ -200,15 +223,12 @@ impl Ready {
         probabilities: &[f32],
     ) -> Result<usize> {
         let Some(given) = given else {
-            let truth = classify::truths(self, &[path.to_path_buf()]);
+            let path = [path.to_path_buf()];
+            let truth = classify::truths(self, &path).ok();
             let truth = truth.and_then(|truths| truths.first().copied());
             return Ok(truth.unwrap_or_else(|| most_probable(probabilities)));
         };
-        let lower = given.to_lowercase();
-        let is_called = |label: &String| {
-            let mut names = label.split(',').map(|name| name.trim().to_lowercase());
-            label.to_lowercase() == lower || names.any(|name| name == lower)
-        };
+        let is_called = |label: &String| classify::calls(label, given);
         let by_number = given
             .parse()
             .ok()
@@ -242,6 +262,12 @@ impl Ready {
             }
         }
     }
+}
+
+/// Pixels of the paper's images, as the same share of a side; at least 1.
+pub(super) fn share(pixels: usize, side: usize) -> usize {
+    const PAPER: usize = 224;
+    ((pixels * side + PAPER / 2) / PAPER).max(1)
 }
 
 /// The first of the most probable classes.

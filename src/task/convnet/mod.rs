@@ -3,6 +3,8 @@
 pub mod classify;
 pub mod control;
 pub mod correspondence;
+#[cfg(test)]
+mod default_tests;
 pub mod evolution;
 pub mod info;
 pub mod invariance;
@@ -84,18 +86,18 @@ impl Source {
                 .and_then(|text| serde_json::from_str(text).ok())
                 .unwrap_or_default(),
         };
-        let classes = net.shape(net.logits()).iter().skip(1).product::<usize>();
-        if !labels.is_empty() && labels.len() != classes {
-            return Err(Error::Config(format!(
-                "{} labels do not fit a model of {classes} classes",
-                labels.len()
-            )));
-        }
-        Ok(Ready {
+        let ready = Ready {
             net,
             preprocess,
             labels,
-        })
+        };
+        let (labels, classes) = (ready.labels.len(), ready.classes());
+        if labels > 0 && labels != classes {
+            return Err(Error::Config(format!(
+                "{labels} labels do not fit a model of {classes} classes"
+            )));
+        }
+        Ok(ready)
     }
 
     pub(crate) fn prepared(&self, ready: &Ready) -> Prepared {
@@ -108,7 +110,8 @@ impl Source {
 
 fn read_labels(path: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-    Ok(text.lines().map(|line| line.trim().to_string()).collect())
+    let lines = text.trim_end().lines();
+    Ok(lines.map(|line| line.trim().to_string()).collect())
 }
 
 impl Ready {
@@ -128,6 +131,11 @@ impl Ready {
         }
         let shape = [&[count], &self.preprocess.shape()[1..]].concat();
         Map::from_values(numbers, &shape, self.net.device(), self.net.dtype())
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.net.shape(self.net.logits()).iter().skip(1).product()
     }
 
     /// The name of a class.

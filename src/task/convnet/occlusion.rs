@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::classify::softmax;
 pub use super::looking::Fill;
-use super::looking::{Part, covered, most_probable, show};
+use super::looking::{Part, covered, most_probable, share, show};
 use super::{Prepared, Ready, Source};
 use crate::arrays::{self, Bundle};
 use crate::convnet::{Layer, Map, Unit, Walk, unravel};
@@ -37,15 +37,15 @@ pub struct Options {
     pub image: PathBuf,
     /// Other pictures: the three in which the map is strongest are shown.
     pub others: Option<PathBuf>,
-    /// The layer whose strongest map is looked at; the last rectifier if not given.
+    /// The layer whose strongest map is looked at; the last rectifier with places if not given.
     pub layer: Option<String>,
     /// The class, by number or name; the true one if the name of the file tells it, else the most
     /// probable one.
     pub class: Option<String>,
-    /// Pixels of the sides of the square.
-    pub side: usize,
-    /// Pixels from one place of it to the next.
-    pub step: usize,
+    /// Pixels of the sides of the square; 50 of 224 of the shorter side of the picture, if not given.
+    pub side: Option<usize>,
+    /// Pixels from one place of it to the next; 10 of 224, if not given.
+    pub step: Option<usize>,
     /// What it is filled with.
     pub fill: Fill,
     /// Places that go through the model together.
@@ -136,13 +136,22 @@ pub fn run(
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Option<Report>> {
-    if options.side == 0 || options.step == 0 {
-        return Err(Error::Config(
-            "the side of the square and its step must be at least one pixel".into(),
-        ));
-    }
     let ready = options.source.open(device)?;
-    let layer = ready.layer_or(options.layer.as_deref(), true)?.clone();
+    let [height, width] = ready.preprocess.crop;
+    let shorter = height.min(width);
+    let [side, step] = [(options.side, 50), (options.step, 10)]
+        .map(|(given, pixels)| given.unwrap_or_else(|| share(pixels, shorter)));
+    if !(1..=shorter).contains(&side) || !(1..=shorter).contains(&step) {
+        return Err(Error::Config(format!(
+            "the side of the square and its step must be at least one pixel, and no more than the picture, \
+             of {height} x {width}, has: they are {side} and {step}"
+        )));
+    }
+    let layer = match &options.layer {
+        Some(name) => ready.net.layer(name)?,
+        None => ready.top()?,
+    };
+    let layer = layer.clone();
     let maps = ready.maps(&layer)?;
     let results = Results::claim(
         &options.out,
@@ -154,7 +163,9 @@ pub fn run(
     let values = [layer.value, ready.net.logits()];
     let activations = &clean.map(layer.value).read()?;
     let probabilities = &softmax(&clean.map(values[1]).read()?);
-    let unit = Unit::Strongest.place(&ready.net.shape(layer.value)[1..], activations)?;
+    let unit = ready
+        .net
+        .place(layer.value, &Unit::Strongest, activations)?;
     let map = unit[0] * maps[1] * maps[2]..(unit[0] + 1) * maps[1] * maps[2];
     let total = |activations: &[f32]| {
         let of_map = &activations[map.clone()];
@@ -170,16 +181,16 @@ pub fn run(
         class,
         class_name: ready.class(class),
         probability: probabilities[class],
-        side: options.side,
-        step: options.step,
+        side,
+        step,
         fill: options.fill,
-        places: [picture.height, picture.width].map(|side| side.div_ceil(options.step)),
+        places: [height, width].map(|length| middles(length, step).count()),
         rows: Vec::new(),
         others: Vec::new(),
         out: options.out.clone(),
     };
     let cover = ready.cover(&picture, options.fill);
-    let squares = squares(&picture, options);
+    let squares = squares([height, width], side, step);
     for together in squares.chunks(options.batch.max(1)) {
         let pictures: Vec<Image> = together
             .iter()
@@ -229,22 +240,21 @@ pub fn run(
 }
 
 /// The middles of the squares and what they cover, row by row.
-fn squares(picture: &Image, options: &Options) -> Vec<([usize; 2], Part)> {
-    let middles = |side: usize| {
-        (options.step / 2..)
-            .step_by(options.step)
-            .take(side.div_ceil(options.step))
+fn squares([height, width]: [usize; 2], side: usize, step: usize) -> Vec<([usize; 2], Part)> {
+    let covers = |middle: usize, length: usize| {
+        let first = middle as i64 - side as i64 / 2;
+        let last = first + side as i64;
+        first.max(0) as usize..(last as usize).min(length)
     };
-    let covers = |middle: usize, side: usize| {
-        let first = middle as i64 - options.side as i64 / 2;
-        let last = first + options.side as i64;
-        (first.max(0) as usize).min(side)..(last.max(0) as usize).min(side)
-    };
-    let [height, width] = [picture.height, picture.width];
-    middles(height)
-        .flat_map(|y| middles(width).map(move |x| [y, x]))
+    middles(height, step)
+        .flat_map(|y| middles(width, step).map(move |x| [y, x]))
         .map(|[y, x]| ([y, x], [covers(y, height), covers(x, width)]))
         .collect()
+}
+
+/// The middles of squares along a length, the first half a step from its begin.
+fn middles(length: usize, step: usize) -> impl Iterator<Item = usize> {
+    (step / 2..length).step_by(step)
 }
 
 impl Report {
@@ -290,8 +300,10 @@ impl Report {
     /// A number of each place as a map of the size of the picture, a block of `step` pixels for each.
     fn map<T: Copy>(&self, picture: &Image, number: impl Fn(&Row) -> T) -> Vec<T> {
         let pixels = 0..picture.height * picture.width;
+        // What is left behind the last middle belongs to it.
+        let block = |at: usize, d: usize| (at / self.step).min(self.places[d] - 1);
         let place = |k: usize| {
-            let [row, column] = [k / picture.width, k % picture.width].map(|at| at / self.step);
+            let [row, column] = [block(k / picture.width, 0), block(k % picture.width, 1)];
             number(&self.rows[row * self.places[1] + column])
         };
         pixels.map(place).collect()

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Prepared, Source, file_stem};
 use crate::arrays::{self, Bundle};
-use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel, signals};
+use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel};
 use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::files::file_name;
@@ -73,7 +73,7 @@ impl Target {
         let each = activations.len() / count;
         let mut units = Vec::new();
         for activations in activations.chunks_exact(each) {
-            let place = self.unit.place(shape, activations)?;
+            let place = net.place(value, &self.unit, activations)?;
             let value = activations[ravel(&place, shape)];
             units.push((place, value));
         }
@@ -85,16 +85,12 @@ impl Target {
             })
             .collect();
         let rows: Vec<usize> = (0..count).collect();
-        let signal = signals(&starts, shape, tape.map(value));
-        let projections = net
-            .project(&tape, value, signal, &rows, &self.walk)
-            .read()?;
-        let pixels = projections.len() / count;
-        let projected = units.into_iter().zip(projections.chunks_exact(pixels));
+        let projections = net.project_units(&tape, value, &starts, &rows, &self.walk)?;
+        let projected = units.into_iter().zip(projections);
         let projected = projected.map(|((place, value), projection)| Projected {
             place,
             value,
-            projection: projection.to_vec(),
+            projection,
         });
         Ok((projected.collect(), tape.map(net.logits()).clone()))
     }
@@ -191,6 +187,8 @@ pub struct Report {
     pub start: Start,
     /// An entry for each picture.
     pub rows: Vec<Row>,
+    /// Pictures that could not be read, each with the reason.
+    pub skipped: Vec<String>,
     /// The folder with the pictures.
     #[serde(serialize_with = "crate::files::lossily")]
     pub out: PathBuf,
@@ -212,10 +210,11 @@ pub struct Row {
     pub columns: (usize, usize),
 }
 
-/// Projects a unit of each picture in a file or folder, and draws it beside the patch that it sees.
+/// Projects a unit of each picture in a file or folder, and draws it beside the patch that it sees. None if
+/// it was asked to stop before the end; nothing is written then.
 ///
 /// # Errors
-/// As [`arrays()`], and where a picture cannot be read.
+/// As [`arrays()`], and where no picture can be read.
 pub fn pictures(
     source: &Source,
     images: &Path,
@@ -224,7 +223,7 @@ pub fn pictures(
     overwrite: bool,
     device: &Device,
     callback: &mut dyn Callback<Event>,
-) -> Result<Report> {
+) -> Result<Option<Report>> {
     let paths = source.pictures(images, callback)?;
     let ready = source.open(device)?;
     let value = target.value(&ready.net)?;
@@ -233,37 +232,53 @@ pub fn pictures(
     let layer = layer.map_or("the image".into(), |layer| layer.name.clone());
     let name = format!("{}-{}.png", file_stem(&layer), target.walk.rule);
     let results = Results::claim(out, &[name.as_str(), ARRAYS], overwrite)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut skipped) = (Vec::new(), Vec::new());
     let mut sheet = Vec::new();
     let mut bundle = Bundle::default();
     for (k, path) in paths.iter().enumerate() {
-        let image = ready.picture(path)?;
-        let (projected, _) = target.project(&ready.net, ready.batch([&image]))?;
-        for one in projected {
-            let picture = ready.preprocess.picture(&one.projection);
-            let [rows_seen, columns_seen] = ready.net.patch(value, &one.place);
-            let patch = |image: &Image| ready.patch(image, value, &one.place);
-            let seen = picture::symmetric(&picture, None);
-            let label = format!(
-                "{}: unit {}, {:.3}",
-                file_name(path),
-                Unit::At(one.place.clone()),
-                one.value
-            );
-            sheet.push((
-                label,
-                vec![image.clone(), seen.clone(), patch(&image), patch(&seen)],
-            ));
-            let name = format!("image{:05}", k + 1);
-            bundle.put(name, &picture.shape(), picture.values)?;
-            rows.push(Row {
-                image: path.clone(),
-                unit: one.place,
-                value: one.value,
-                rows: rows_seen,
-                columns: columns_seen,
-            });
+        match ready.picture(path) {
+            Ok(image) => {
+                let (projected, _) = target.project(&ready.net, ready.batch([&image]))?;
+                for one in projected {
+                    let picture = ready.preprocess.picture(&one.projection);
+                    let [rows_seen, columns_seen] = ready.net.patch(value, &one.place);
+                    let patch = |image: &Image| ready.patch(image, value, &one.place);
+                    let seen = picture::symmetric(&picture, None);
+                    let label = format!(
+                        "{}: unit {}, {:.3}",
+                        file_name(path),
+                        Unit::At(one.place.clone()),
+                        one.value
+                    );
+                    let pictures = vec![image.clone(), seen.clone(), patch(&image), patch(&seen)];
+                    sheet.push((label, pictures));
+                    let name = format!("image{:05}", k + 1);
+                    bundle.put(name, &picture.shape(), picture.values)?;
+                    rows.push(Row {
+                        image: path.clone(),
+                        unit: one.place,
+                        value: one.value,
+                        rows: rows_seen,
+                        columns: columns_seen,
+                    });
+                }
+            }
+            Err(error) => skipped.push(error.to_string()),
         }
+        callback.event(Event::Item {
+            name: "back to the pixels".into(),
+            done: k + 1,
+            of: paths.len(),
+        });
+        if callback.interrupted() {
+            return Ok(None);
+        }
+    }
+    if rows.is_empty() {
+        return Err(Error::Input(format!(
+            "no picture can be read: {}",
+            skipped.join("; ")
+        )));
     }
     let title = format!("{layer}, by the rule {}", target.walk.rule);
     let headers = ["image", "projection", "what the unit sees", "projected"];
@@ -275,10 +290,11 @@ pub fn pictures(
         walk: target.walk,
         start: target.start,
         rows,
+        skipped,
         out: out.to_path_buf(),
     };
     results.table(&report.table(), &report)?;
-    Ok(report)
+    Ok(Some(report))
 }
 
 /// The projections as arrays.
@@ -305,6 +321,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.table())?;
+        for reason in &self.skipped {
+            writeln!(f, "left out: {reason}")?;
+        }
         writeln!(
             f,
             "{} by the rule {}: pictures in {}",

@@ -120,8 +120,10 @@ pub fn run(
         let stem = file_stem(&one.layer.name);
         names.extend([format!("{stem}.png"), format!("{stem}.npz")]);
     }
-    let results = Results::claim(&options.out, &names, options.overwrite)?;
     let mut progress = start(options, &ready, &looked, &paths)?;
+    // What the same command has drawn before it was interrupted is drawn again.
+    let overwrite = options.overwrite || progress.done > 0;
+    let results = Results::claim(&options.out, &names, overwrite)?;
     let finished = pass(options, &ready, &looked, &paths, &mut progress, callback)?;
     let mut report = Report {
         prepared: options.source.prepared(&ready),
@@ -154,29 +156,22 @@ pub fn run(
 /// The layers by name, or all rectifiers and the output.
 fn layers(ready: &Ready, names: &[String]) -> Result<Vec<Looked>> {
     let net = &ready.net;
-    let mut layers = match names {
-        [] => {
-            let all = net.layers().iter();
-            let wanted = all.filter(|layer| {
-                let maker = net.maker(layer.value);
-                maker.is_some_and(|step| step.operator.is_rectifier())
-                    || layer.value == net.logits()
-            });
-            wanted.cloned().collect()
-        }
-        names => names
+    let mut layers = ready.layers_or(names, || {
+        let output = net
+            .layers()
             .iter()
-            .map(|name| net.layer(name).cloned())
-            .collect::<Result<Vec<_>>>()?,
-    };
+            .filter(|layer| layer.value == net.logits());
+        let all = ready.rectifiers().chain(output);
+        Ok(all.filter(|layer| ready.maps(layer).is_ok()).collect())
+    })?;
     layers.dedup_by_key(|layer| layer.value);
     let looked = layers.into_iter().map(|layer| {
-        let [_, height, width] = ready.maps(&layer)?;
-        let field = net.field(layer.value);
+        let [_, height, width] = ready.maps(layer)?;
+        let no_image = || Error::Config("the model takes no images".into());
         Ok(Looked {
-            layer,
+            layer: layer.clone(),
             size: [height, width],
-            field,
+            field: net.field(layer.value).ok_or_else(no_image)?,
         })
     });
     looked.collect()

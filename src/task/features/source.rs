@@ -132,7 +132,7 @@ impl MapOptions {
             Wanted::Convnet(source) => {
                 let ready = source.open(device)?;
                 let layers = match &self.layers[..] {
-                    [] => vec![ready.layer_or(None, true)?.clone()],
+                    [] => vec![ready.last()?.clone()],
                     names => names
                         .iter()
                         .map(|name| ready.net.layer(name).cloned())

@@ -83,7 +83,7 @@ fn check(device: &Device, tolerance: f32) {
         let expected = &file.array("logits", &path).unwrap().values;
         assert!(distance(&logits, expected) < tolerance, "{name}: logits");
         for (j, tensor) in tensors.iter().enumerate() {
-            let value = net.tensor(tensor).unwrap();
+            let value = net.layer(tensor).unwrap().value;
             let unit = &file.array(&format!("at{j}"), &path).unwrap().values;
             let unit: Vec<usize> = unit.iter().map(|&at| at as usize).collect();
             let shape = &net.shape(value)[1..];

@@ -1,6 +1,6 @@
 //! A small model for every operator and its attributes.
 
-use deconvnet::convnet::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use deconvnet::convnet::proto::{AttributeProto, ModelProto, NodeProto, TensorProto, data_type};
 
 use super::models::{float, int, ints, model, node, random, text, weights, whole};
 
@@ -20,6 +20,60 @@ fn with(op: &str, weights: TensorProto, attributes: &[AttributeProto]) -> ModelP
         vec![node(op, &["x", &name], "y", attributes)],
         vec![weights],
     )
+}
+
+/// One whole number without axes.
+fn single(name: &str, value: i64) -> TensorProto {
+    TensorProto {
+        dims: vec![],
+        ..whole(name, &[value])
+    }
+}
+
+/// Half of the rows, as exporters work that out from the shape; and pads of pairs, last axis first.
+fn shapes() -> ModelProto {
+    let int32 = int("to", data_type::INT32.into());
+    let nodes = vec![
+        node("Shape", &["x"], "shape", &[]),
+        NodeProto {
+            output: vec!["first".into(), "last".into()],
+            ..node("Split", &["shape"], "first", &[])
+        },
+        node("Cast", &["last"], "narrow", &[int32]),
+        node("Gather", &["narrow", "zero"], "rows", &[]),
+        node("Div", &["rows", "two"], "half", &[]),
+        node("Unsqueeze", &["half", "axis"], "end", &[]),
+        node("Slice", &["x", "axis", "end", "two1"], "a", &[]),
+        node("Expand", &["axis", "four"], "none", &[]),
+        node("Concat", &["pads", "none"], "all", &[int("axis", 0)]),
+        node("Reshape", &["all", "pairs"], "rowwise", &[]),
+        node(
+            "Slice",
+            &["rowwise", "minus", "least", "axis", "minus"],
+            "turned",
+            &[],
+        ),
+        node(
+            "Transpose",
+            &["turned"],
+            "columns",
+            &[ints("perm", &[1, 0])],
+        ),
+        node("Reshape", &["columns", "minus"], "b", &[]),
+        node("Pad", &["a", "b"], "y", &[]),
+    ];
+    let weights = vec![
+        single("zero", 0),
+        single("two", 2),
+        whole("axis", &[0]),
+        whole("two1", &[2]),
+        whole("four", &[4]),
+        whole("pads", &[1, 0, 2, 3]),
+        whole("pairs", &[-1, 2]),
+        whole("minus", &[-1]),
+        whole("least", &[-9]),
+    ];
+    case(nodes, weights)
 }
 
 pub fn cases() -> Vec<(&'static str, ModelProto)> {
@@ -261,6 +315,25 @@ pub fn cases() -> Vec<(&'static str, ModelProto)> {
             with("Gather", whole("k", &[3, 0, 3]), &[int("axis", 1)]),
         ),
         (
+            "Gather of one place",
+            with("Gather", single("k", -1), &[int("axis", 2)]),
+        ),
+        (
+            "Gather of places along two axes",
+            with(
+                "Gather",
+                TensorProto {
+                    dims: vec![2, 1],
+                    ..whole("k", &[3, 1])
+                },
+                &[int("axis", 1)],
+            ),
+        ),
+        (
+            "Split, Gather, Slice and Transpose of whole numbers",
+            shapes(),
+        ),
+        (
             "Transpose",
             one("Transpose", &[ints("perm", &[0, 3, 1, 2])]),
         ),
@@ -294,6 +367,18 @@ pub fn cases() -> Vec<(&'static str, ModelProto)> {
             one(
                 "LRN",
                 &[int("size", 3), float("alpha", 0.5), float("bias", 1.5)],
+            ),
+        ),
+        (
+            "LayerNormalization",
+            case(
+                vec![node(
+                    "LayerNormalization",
+                    &["x", "s", "t"],
+                    "y",
+                    &[int("axis", 2), float("epsilon", 0.1)],
+                )],
+                vec![random("s", &[7, 9]), random("t", &[7, 9])],
             ),
         ),
         ("Softmax", one("Softmax", &[int("axis", 1)])),

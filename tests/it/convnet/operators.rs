@@ -162,6 +162,33 @@ fn rules_of_rectifiers_and_their_options() {
     assert_eq!(back(Rule::Deconvnet, true), [0.0, 1.0, 0.0, 0.0, -1.0, 0.0]);
 }
 
+/// HardSwish goes back as one operator does where an exporter has taken it apart, with a clip that is no
+/// rectifier.
+#[test]
+fn a_hard_swish_in_parts_goes_back_as_a_whole() {
+    let parts = vec![
+        node("Add", &["x", "three"], "a", &[]),
+        node("Clip", &["a", "zero", "six"], "b", &[]),
+        node("Mul", &["x", "b"], "c", &[]),
+        node("Div", &["c", "six"], "y", &[]),
+    ];
+    let numbers_of = [("three", 3.0), ("zero", 0.0), ("six", 6.0)];
+    let constants = numbers_of.map(|(name, value)| weights(name, &[], &[value]));
+    let whole = vec![node("HardSwish", &["x"], "y", &[])];
+    let nets = [case(parts, constants.to_vec()), case(whole, vec![])];
+    let x: Vec<f64> = (0..4 * 63).map(|k| f64::from(k % 11) - 5.25).collect();
+    let [parts, whole] = nets.map(|model| {
+        let net = ready(&model, DType::F64);
+        let tape = net.record(images(&x, &[1, 4, 7, 9])).unwrap();
+        let r: Vec<f64> = numbers(4 * 63, 3).into_iter().map(f64::from).collect();
+        let signal = images(&r, &[1, 4, 7, 9]);
+        values(&net.project(&tape, net.logits(), signal, &[0], &Walk::default()))
+    });
+    for (a, b) in parts.iter().zip(&whole) {
+        assert!((a - b).abs() < 1e-6, "{a} is not {b}");
+    }
+}
+
 /// Windows of zeros keep their switch, or not; normalisation passes a signal, or not.
 #[test]
 fn options_of_windows_and_normalisation() {

@@ -23,7 +23,7 @@ fn every_operator_that_is_not_known_is_named_at_once() {
     let nodes = vec![
         named("Einsum", "first", "x", "a"),
         named("Relu", "between", "a", "b"),
-        named("Einsum", "second", "b", "c"),
+        named("Einsum", "", "b", "c"),
         named("NonMaxSuppression", "third", "c", "y"),
     ];
     let message = read(&model(&[0, 3, 8, 8], nodes, vec![]))
@@ -31,11 +31,17 @@ fn every_operator_that_is_not_known_is_named_at_once() {
         .to_string();
     for part in [
         "2 of its operators",
-        "Einsum, 2 times: `first`, `second`",
+        "Einsum, 2 times: `first`, `c`",
         "NonMaxSuppression, 1 times: `third`",
     ] {
         assert!(message.contains(part), "{message}");
     }
+    // What no output needs does no harm.
+    let mut pool = node("MaxPool", &["x"], "y", &[ints("kernel_shape", &[2, 2])]);
+    pool.output.push("places".into());
+    let nodes = vec![named("Einsum", "", "x", "a"), pool];
+    let net = ready(&model(&[0, 3, 8, 8], nodes, vec![]), DType::F32);
+    assert_eq!(net.layers().len(), 1);
 }
 
 #[test]
@@ -250,7 +256,7 @@ fn receptive_fields_are_exact() {
     ];
     let parts = vec![random("v", &[2, 3, 7, 7]), random("w", &[2, 2, 3, 3])];
     let net = ready(&model(&[0, 3, 65, 65], nodes, parts), DType::F64);
-    let field = net.field(net.logits());
+    let field = net.field(net.logits()).unwrap();
     // 7, then + 2 x 2 = 11 every 4, then + 4 x 4 and + 2 x 4.
     assert_eq!((field.size, field.stride), ([27, 19], [4, 4]));
     // What a unit is made from is exactly where its gradient is not zero.
@@ -276,6 +282,47 @@ fn receptive_fields_are_exact() {
     assert_eq!([rows.1 - rows.0 + 1, columns.1 - columns.0 + 1], [27, 19]);
 }
 
+/// Which shape files work out from that of the image, and which pixels a unit behind shuffled channels sees.
+#[test]
+fn shuffled_channels_keep_their_places() {
+    let nodes = vec![
+        node("Conv", &["x", "v"], "a", &[ints("pads", &[1, 1, 1, 1])]),
+        node("Reshape", &["a", "apart"], "b", &[]),
+        node("Transpose", &["b"], "c", &[ints("perm", &[0, 2, 1, 3, 4])]),
+        node("Reshape", &["c", "together"], "d", &[]),
+        node("Conv", &["d", "w"], "y", &[int("group", 6)]),
+    ];
+    let parts = vec![
+        random("v", &[6, 3, 3, 3]),
+        random("w", &[6, 1, 3, 3]),
+        whole("apart", &[0, 2, 3, 12, 12]),
+        whole("together", &[0, 6, 12, 12]),
+    ];
+    let net = ready(&model(&[0, 3, 12, 12], nodes, parts), DType::F64);
+    let field = net.field(net.logits()).unwrap();
+    assert_eq!((field.size, field.stride), ([5, 5], [1, 1]));
+    let seen = net.seen(
+        net.layer("d").unwrap().value,
+        &vec![(0, 0), (1, 1), (4, 6), (2, 2)],
+    );
+    assert_eq!(seen[2..], [(3, 7), (1, 3)]);
+    // The output's channel 1 is channel 3 of what comes in: a unit sees that channel's weights alone.
+    let region = net.seen(net.logits(), &vec![(0, 0), (1, 1), (0, 0), (0, 0)]);
+    assert_eq!(region, [(0, 0), (0, 2), (-1, 3), (-1, 3)]);
+}
+
+/// Channels and one more axis: there are layers, but no pixels to see.
+#[test]
+fn what_is_no_image_has_no_receptive_fields() {
+    let nodes = vec![node("Conv", &["x", "v"], "y", &[])];
+    let net = ready(
+        &model(&[0, 2, 9], nodes, vec![random("v", &[3, 2, 3])]),
+        DType::F64,
+    );
+    assert_eq!(net.shape(net.logits()), [1, 3, 7]);
+    assert_eq!(net.field(net.logits()), None);
+}
+
 /// Rows and columns keep their meaning where channels come last and axes change places.
 #[test]
 fn rows_and_columns_are_followed_where_axes_change() {
@@ -298,7 +345,7 @@ fn rows_and_columns_are_followed_where_axes_change() {
         ("d", [3, 5], [2, 2]),
         ("y", [3, 5], [2, 2]),
     ] {
-        let field = net.field(net.tensor(tensor).unwrap());
+        let field = net.field(net.layer(tensor).unwrap().value).unwrap();
         assert_eq!((field.size, field.stride), (size, stride), "{tensor}");
     }
     let shape = [1, 21, 26, 3];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::search::Progress;
 use super::{Looked, Options, PAGE, Ready};
 use crate::arrays::{self, Array, Bundle};
-use crate::convnet::{Strongest, Winner, signals, unravel};
+use crate::convnet::{Strongest, Winner, unravel};
 use crate::data::Image;
 use crate::error::Result;
 use crate::picture::{self, MosaicOptions, Tile};
@@ -32,8 +32,8 @@ fn chosen(strongest: &Strongest, count: usize) -> Vec<usize> {
 /// A patch that a unit sees, and the projection into it.
 type Pair = [Image; 2];
 
-/// Projects the winners of the maps that are drawn, one picture after the other, and draws them. Whether
-/// it came to the end.
+/// Projects the winners of the maps that are drawn, layer by layer and one picture after the other, and
+/// draws them. Whether it came to the end.
 pub(super) fn draw(
     options: &Options,
     ready: &Ready,
@@ -43,44 +43,14 @@ pub(super) fn draw(
     results: &Results,
     callback: &mut dyn Callback<Event>,
 ) -> Result<bool> {
-    // By picture, so that each goes through the model once: layer, map, rank.
-    let mut by_image: BTreeMap<usize, Vec<(usize, usize, usize)>> = BTreeMap::new();
     let maps: Vec<Vec<usize>> = progress
         .layers
         .iter()
         .map(|strongest| chosen(strongest, options.maps))
         .collect();
-    for (layer, strongest) in progress.layers.iter().enumerate() {
-        for &map in &maps[layer] {
-            for (rank, winner) in strongest.maps()[map].iter().enumerate() {
-                by_image
-                    .entry(winner.image)
-                    .or_default()
-                    .push((layer, map, rank));
-            }
-        }
-    }
-    let mut pairs: BTreeMap<(usize, usize, usize), Pair> = BTreeMap::new();
-    let count = by_image.len();
-    for (done, (image, wanted)) in by_image.into_iter().enumerate() {
-        project(
-            options,
-            ready,
-            looked,
-            progress,
-            &paths[image],
-            &wanted,
-            &mut pairs,
-        )?;
-        callback.event(Event::Item {
-            name: "back to the pixels".into(),
-            done: done + 1,
-            of: count,
-        });
-        if callback.interrupted() {
-            return Ok(false);
-        }
-    }
+    let wanted: Vec<_> = progress.layers.iter().zip(&maps).map(by_image).collect();
+    let count = wanted.iter().map(BTreeMap::len).sum();
+    let mut done = 0;
     let mut page = Page::new(&format!(
         "What the maps of {} see",
         options.source.model.display()
@@ -93,13 +63,34 @@ pub(super) fn draw(
         options.walk.rule
     ));
     for (layer, one) in looked.iter().enumerate() {
+        // Those of one layer at a time: patches and projections of all take gigabytes.
+        let mut pairs = BTreeMap::new();
+        let strongest = &progress.layers[layer];
+        for (&image, units) in &wanted[layer] {
+            project(
+                options,
+                ready,
+                one,
+                strongest,
+                &paths[image],
+                units,
+                &mut pairs,
+            )?;
+            done += 1;
+            callback.event(Event::Item {
+                name: "back to the pixels".into(),
+                done,
+                of: count,
+            });
+            if callback.interrupted() {
+                return Ok(false);
+            }
+        }
         let mut tiles = Vec::new();
         let mut bundle = Bundle::default();
         for &map in &maps[layer] {
-            let ranks = 0..progress.layers[layer].maps()[map].len();
-            let found: Vec<&Pair> = ranks
-                .filter_map(|rank| pairs.get(&(layer, map, rank)))
-                .collect();
+            let ranks = 0..strongest.maps()[map].len();
+            let found: Vec<&Pair> = ranks.filter_map(|rank| pairs.get(&(map, rank))).collect();
             let caption = match one.size {
                 [1, 1] => ready.class(map),
                 _ => format!("map {map}"),
@@ -133,46 +124,47 @@ pub(super) fn draw(
     Ok(true)
 }
 
-/// Takes the wanted units of one picture back, and cuts out what each sees.
+/// The winners of the maps that are drawn, map and rank, by picture, so that each goes through the model
+/// once.
+fn by_image((strongest, maps): (&Strongest, &Vec<usize>)) -> BTreeMap<usize, Vec<(usize, usize)>> {
+    let mut by_image: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+    for &map in maps {
+        for (rank, winner) in strongest.maps()[map].iter().enumerate() {
+            by_image.entry(winner.image).or_default().push((map, rank));
+        }
+    }
+    by_image
+}
+
+/// Takes the wanted units of one layer in one picture back, and cuts out what each sees.
 fn project(
     options: &Options,
     ready: &Ready,
-    looked: &[Looked],
-    progress: &Progress,
+    looked: &Looked,
+    strongest: &Strongest,
     path: &Path,
-    wanted: &[(usize, usize, usize)],
-    pairs: &mut BTreeMap<(usize, usize, usize), Pair>,
+    wanted: &[(usize, usize)],
+    pairs: &mut BTreeMap<(usize, usize), Pair>,
 ) -> Result<()> {
     let picture = ready.picture(path)?;
     let tape = ready.net.record(ready.batch([&picture]))?;
-    for (layer, one) in looked.iter().enumerate() {
-        let of_layer: Vec<_> = wanted.iter().filter(|wanted| wanted.0 == layer).collect();
-        let value = one.layer.value;
-        let shape = &ready.net.shape(value)[1..];
-        for together in of_layer.chunks(TOGETHER) {
-            let starts: Vec<(Vec<usize>, f32)> = together
-                .iter()
-                .map(|&&(_, map, rank)| {
-                    let winner = progress.layers[layer].maps()[map][rank];
-                    let mut place = vec![map];
-                    place.extend(unravel(winner.place, &shape[1..]));
-                    (place, winner.value)
-                })
-                .collect();
-            let rows = vec![0; starts.len()];
-            let signal = signals(&starts, shape, tape.map(value));
-            let back = ready
-                .net
-                .project(&tape, value, signal, &rows, &options.walk)
-                .read()?;
-            let pixels = back.len() / starts.len();
-            for ((key, (place, _)), back) in
-                together.iter().zip(&starts).zip(back.chunks_exact(pixels))
-            {
-                let projection = ready.preprocess.picture(back);
-                let pair = [&picture, &projection].map(|image| ready.patch(image, value, place));
-                pairs.insert(**key, pair);
-            }
+    let value = looked.layer.value;
+    let size = &ready.net.shape(value)[2..];
+    for together in wanted.chunks(TOGETHER) {
+        let starts = together.iter().map(|&(map, rank)| {
+            let winner = strongest.maps()[map][rank];
+            let place = [&[map], &unravel(winner.place, size)[..]].concat();
+            (place, winner.value)
+        });
+        let starts: Vec<(Vec<usize>, f32)> = starts.collect();
+        let rows = vec![0; starts.len()];
+        let back = ready
+            .net
+            .project_units(&tape, value, &starts, &rows, &options.walk)?;
+        for ((&key, (place, _)), back) in together.iter().zip(&starts).zip(back) {
+            let projection = ready.preprocess.picture(&back);
+            let pair = [&picture, &projection].map(|image| ready.patch(image, value, place));
+            pairs.insert(key, pair);
         }
     }
     Ok(())
