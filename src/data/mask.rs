@@ -26,13 +26,7 @@ pub fn mask_for(masks: &Path, images: Option<&Path>, image: Option<&Path>) -> Re
     };
     let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io("find", path));
     if !masks.is_dir() {
-        return match masks.exists() {
-            true => absolute(masks),
-            false => Err(Error::Input(format!(
-                "there is no mask {}",
-                masks.display()
-            ))),
-        };
+        return absolute(masks);
     }
     let (Some(images), Some(image)) = (images, image) else {
         return Err(Error::Input(format!(
@@ -297,7 +291,6 @@ mod tests {
         assert_eq!(one, masks.join("a.png"));
         let text = mask_for(&masks, None, None).unwrap_err().to_string();
         assert!(text.contains("sample scenes"), "{text}");
-        assert!(mask_for(&root.join("gone"), None, None).is_err());
     }
 
     /// Only pixels that no missing one reached are known, and where there are such, they are.

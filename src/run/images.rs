@@ -368,7 +368,7 @@ fn mask_files(config: &Config, paths: &[Option<PathBuf>], masks: &Masks) -> Resu
     let Some(mask) = &data.mask else {
         return Ok(paths.iter().map(|path| (path.clone(), None)).collect());
     };
-    if mask.is_file() {
+    if !mask.is_dir() {
         masks.check(mask)?;
     }
     let (mut files, mut failures) = (Vec::new(), Vec::new());
