@@ -53,7 +53,7 @@ fn what_lies_in_missing_pixels_changes_no_bit_of_filters_and_numbers() {
     let one = "[[layer]]\nmaps = 4\nsize = 5\nepochs = 2\nsparsity = { of_max = 0.1 }\n";
     let two = "[[layer]]\nmaps = 3\nsize = 3\nepochs = 1\nsparsity = { of_max = 0.1 }\n\
                [[layer]]\nmaps = 4\nsize = 3\nepochs = 2\nsparsity = { of_max = 0.1 }\n";
-    let pooled = two.replacen("epochs", "pool = { rows = 2, columns = 2 }\nepochs", 1);
+    let pooled = two.replacen("epochs", "pool = [2, 2, 1]\nepochs", 1);
     for (preprocess, train, layers) in [
         ("contrast-normalize", "solver = \"split\"", two),
         ("local-mean", "solver = \"adam\"\nsteps = 5", one),
