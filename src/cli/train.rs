@@ -25,6 +25,10 @@ pub struct TrainArgs {
     /// W], or `signals`, [n, C, L].
     #[arg(long, short, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// A picture, black where pixels are missing, for all images, a folder with one of the same name for each, or a
+    /// file of arrays `mask` or `weights`.
+    #[arg(long, value_name = "PATH")]
+    pub mask: Option<PathBuf>,
     /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
     #[arg(long, value_name = "PATTERN")]
     pub exclude: Vec<String>,
@@ -56,7 +60,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     pub run: Option<PathBuf>,
     /// Go on with this run instead of starting one.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "exclude", "limit", "max_side",
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "mask", "exclude", "limit", "max_side",
         "grey", "solver", "batch", "epochs", "seed", "run"])]
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
@@ -109,6 +113,7 @@ fn config(args: &TrainArgs) -> Result<Config> {
     };
     let data = &mut config.data;
     data.images = args.data.clone().or(data.images.take());
+    data.mask = args.mask.clone().or(data.mask.take());
     data.exclude.extend(args.exclude.iter().cloned());
     data.limit = args.limit.or(data.limit);
     data.max_side = args.max_side.or(data.max_side);

@@ -51,6 +51,10 @@ pub struct Data {
     /// [`crate::data::Reader`]; absent: the built-in sample scenes.
     #[serde(with = "files::stored_option")]
     pub images: Option<PathBuf>,
+    /// Which pixels are known: a picture, black where one is missing, for all images, a folder with one of the same name
+    /// for each, or a file of arrays `mask` or `weights`, see [`crate::data::Masks`].
+    #[serde(with = "files::stored_option", skip_serializing_if = "Option::is_none")]
+    pub mask: Option<PathBuf>,
     /// Patterns of names and paths below that folder to leave out, see [`crate::data::scan::scan`].
     pub exclude: Vec<String>,
     /// Colour (three channels) or grey (one) of pictures.
@@ -79,6 +83,7 @@ impl Default for Data {
     fn default() -> Self {
         Self {
             images: None,
+            mask: None,
             exclude: Vec::new(),
             colour: true,
             channels: None,

@@ -103,6 +103,25 @@ fn decode(bytes: &[u8], most: u64) -> ImageResult<DynamicImage> {
     }
 }
 
+/// Height and width of an upright image in pixels, from the header of its file.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Input`] where it cannot be read.
+pub(super) fn size(path: &Path) -> Result<[usize; 2]> {
+    let read = || -> ImageResult<[usize; 2]> {
+        let reader = ImageReader::open(path)?.with_guessed_format()?;
+        let mut decoder = reader.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        let size = [height as usize, width as usize];
+        Ok(match decoder.orientation()?.to_exif() {
+            1..=4 => size,
+            _ => [size[1], size[0]],
+        })
+    };
+    read()
+        .map_err(|error| Error::Input(format!("cannot use the image {}: {error}", path.display())))
+}
+
 /// The longer side of an image file in pixels, from its header; none where that cannot be read.
 pub fn longer_side(path: &Path) -> Option<usize> {
     shape(path).map(|[_, height, width]| height.max(width))
@@ -145,9 +164,8 @@ pub(super) fn opaque(image: &DynamicImage, colour: bool) -> Image {
 /// strip by strip, since all pixels as floating-point numbers would take gigabytes.
 fn blocks(image: &DynamicImage, max_side: Option<usize>) -> Rgb32FImage {
     let (width, height) = (image.width(), image.height());
-    let side = max_side.and_then(|side| u32::try_from(side).ok());
-    let block = side.map_or(1, |side| width.max(height) / side.saturating_mul(2));
-    if block < 2 || u64::from(width) * u64::from(height) <= LARGE {
+    let block = block_side([height, width], max_side);
+    if block < 2 {
         return over_white(image);
     }
     let (columns, rows) = (width.div_ceil(block), height.div_ceil(block));
@@ -166,18 +184,33 @@ fn blocks(image: &DynamicImage, max_side: Option<usize>) -> Rgb32FImage {
     means
 }
 
+/// The side of the blocks that an image of a height and width is averaged over before it is scaled down.
+pub(super) fn block_side([height, width]: [u32; 2], max_side: Option<usize>) -> u32 {
+    let side = max_side.and_then(|side| u32::try_from(side).ok());
+    match u64::from(width) * u64::from(height) > LARGE {
+        true => side.map_or(1, |side| width.max(height) / side.saturating_mul(2)),
+        false => 1,
+    }
+}
+
+/// The height and width that an image, averaged over blocks if it was large, is scaled down to.
+pub(super) fn scaled_down(size: [u32; 2], max_side: Option<usize>) -> [u32; 2] {
+    let longer = size[0].max(size[1]);
+    match max_side.and_then(|side| u32::try_from(side).ok()) {
+        Some(side) if side < longer => size.map(|n| {
+            let exact = f64::from(n) * f64::from(side) / f64::from(longer);
+            (exact.round() as u32).max(1)
+        }),
+        _ => size,
+    }
+}
+
 fn shrink(image: Rgb32FImage, max_side: Option<usize>) -> Rgb32FImage {
     let (width, height) = image.dimensions();
-    let longer = width.max(height);
-    match max_side.and_then(|side| u32::try_from(side).ok()) {
-        Some(side) if side < longer => {
-            let scaled = |n: u32| {
-                let exact = f64::from(n) * f64::from(side) / f64::from(longer);
-                (exact.round() as u32).max(1)
-            };
-            imageops::resize(&image, scaled(width), scaled(height), FilterType::Lanczos3)
-        }
-        _ => image,
+    let [rows, columns] = scaled_down([height, width], max_side);
+    match [rows, columns] == [height, width] {
+        true => image,
+        false => imageops::resize(&image, columns, rows, FilterType::Lanczos3),
     }
 }
 

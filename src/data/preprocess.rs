@@ -9,8 +9,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::window::{blur, crop, floor_at_median, gaussian, statistics};
-use super::{Image, Range, Rescaling};
+use super::window::{crop, floor_at_median, gaussian, local_mean, statistics};
+use super::{Image, Range, Rescaling, Weighted, resize};
 use crate::{Error, Result};
 pub use streamed::Streamed;
 
@@ -21,6 +21,9 @@ const MAX_SIZE: usize = 999;
 ///
 /// The Gaussian windows have `size x size` weights `exp(-(a^2 + b^2) / (2 sigma^2))` that sum to
 /// one, with `a` and `b` in pixels from the middle.
+///
+/// Of a [`Weighted`] image all means, deviations, medians and ranges are those of the pixels that are known, of weight
+/// above 0; a window counts those of them that it reaches, and they share its sum of one.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Preprocess {
@@ -120,6 +123,17 @@ impl Preprocess {
     /// Those of [`Preprocess::check`], of the images themselves, and of [`Prepare::apply`];
     /// [`Error::Input`] if there is no image.
     pub fn fit(&self, images: impl IntoIterator<Item = Result<Image>>) -> Result<Prepare> {
+        self.fit_weighted(images.into_iter().map(|image| image.map(Weighted::from)))
+    }
+
+    /// The same from images of which not all pixels count.
+    ///
+    /// # Errors
+    /// As [`Preprocess::fit`].
+    pub fn fit_weighted(
+        &self,
+        images: impl IntoIterator<Item = Result<Weighted>>,
+    ) -> Result<Prepare> {
         self.check()?;
         let mut prepare = Prepare {
             kind: self.clone(),
@@ -128,7 +142,7 @@ impl Preprocess {
         if let Self::LocalMean { .. } = self {
             let mut range = Range::new();
             for image in images {
-                range.add(&prepare.center(&image?)?.0.values);
+                range.add(&prepare.center(&image?)?.0.known_values());
             }
             if range.count == 0 {
                 return Err(Error::Input(
@@ -142,30 +156,34 @@ impl Preprocess {
     }
 
     /// What is subtracted from each pixel of a plane, or of a window of one of which the mean and the least
-    /// deviation are known, and what the difference is divided by.
+    /// deviation are given, and what the difference is divided by. Pixels that are not `known` are at the mean.
     fn split(
         &self,
         pixels: &[f64],
         width: usize,
-        known: Option<Plane>,
+        given: Option<Plane>,
+        known: Option<&[bool]>,
     ) -> (Vec<f64>, Option<Vec<f64>>) {
         let own = || pixels.iter().sum::<f64>() / pixels.len() as f64;
-        let mean = known.map_or_else(own, |plane| plane.mean);
+        let mean = given.map_or_else(own, |plane| plane.mean);
         match *self {
             Self::None => (vec![0.0; pixels.len()], None),
             Self::ZeroMean => (vec![mean; pixels.len()], None),
             // The weights sum to one, so the mean of the channel drops out of `pixel - local mean`.
-            Self::LocalMean { size, sigma } => (blur(pixels, width, &gaussian(size, sigma)), None),
+            Self::LocalMean { size, sigma } => {
+                let kernel = gaussian(size, sigma);
+                (local_mean(pixels, width, &kernel, known), None)
+            }
             Self::ContrastNormalize { size, sigma } => {
                 // Squares of centred values are small, so that their difference loses few digits.
                 let centred: Vec<f64> = pixels.iter().map(|v| v - mean).collect();
                 let (mut local, mut deviation) =
-                    statistics(&centred, width, &gaussian(size, sigma));
+                    statistics(&centred, width, &gaussian(size, sigma), known);
                 for m in &mut local {
                     *m += mean;
                 }
-                match known {
-                    None => deviation = floor_at_median(deviation),
+                match given {
+                    None => deviation = floor_at_median(deviation, known),
                     Some(plane) => deviation.iter_mut().for_each(|d| *d = d.max(plane.floor)),
                 }
                 (local, Some(deviation))
@@ -239,9 +257,18 @@ impl Prepare {
     /// [`Error::Config`] for an impossible window; [`Error::Checkpoint`] if the rescaling is missing
     /// or is none, which only a damaged checkpoint can cause.
     pub fn apply(&self, image: &Image) -> Result<(Image, Undo)> {
+        let (prepared, undo) = self.apply_weighted(&image.clone().into())?;
+        Ok((prepared.into_image(), undo))
+    }
+
+    /// The same with the weights of the area that is kept; nothing in it depends on what lies in pixels of weight 0.
+    ///
+    /// # Errors
+    /// As [`Prepare::apply`], and [`Error::Input`] where no pixel of that area is known.
+    pub fn apply_weighted(&self, image: &Weighted) -> Result<(Weighted, Undo)> {
         self.sound()?;
         let (mut prepared, mut undo) = self.center(image)?;
-        self.rescale(&mut prepared, &mut undo);
+        self.rescale(prepared.image_mut(), &mut undo);
         Ok((prepared, undo))
     }
 
@@ -268,16 +295,28 @@ impl Prepare {
     }
 
     /// Everything but the rescaling: `(pixel - offset) / deviation`, over the area that is kept.
-    fn center(&self, image: &Image) -> Result<(Image, Undo)> {
+    fn center(&self, weighted: &Weighted) -> Result<(Weighted, Undo)> {
+        let image = weighted.image();
         self.kind.check()?;
         image.check()?;
         let (height, width) = self.output_size(image.height, image.width)?;
         let corner = [(image.height - height) / 2, (image.width - width) / 2];
         let size = [height, width];
-        Ok(self.center_area(image, Area { corner, size }, None))
+        let (prepared, undo) = self.center_area(weighted, Area { corner, size }, None);
+        let prepared = match weighted.weights() {
+            None => prepared.into(),
+            Some(weights) => Weighted::new(prepared, resize::crop(weights, corner, size))?,
+        };
+        Ok((prepared, undo))
     }
 
-    fn center_area(&self, image: &Image, area: Area, known: Option<&[Plane]>) -> (Image, Undo) {
+    fn center_area(
+        &self,
+        weighted: &Weighted,
+        area: Area,
+        given: Option<&[Plane]>,
+    ) -> (Image, Undo) {
+        let image = weighted.image();
         let [height, width] = area.size;
         let mut prepared = Image::zeros(image.channels, height, width);
         let mut offset = prepared.clone();
@@ -287,8 +326,11 @@ impl Prepare {
         };
         for c in 0..image.channels {
             let pixels: Vec<f64> = image.plane(c).iter().map(|&v| f64::from(v)).collect();
-            let known = known.map(|planes| planes[c]);
-            let (mut values, scale) = self.kind.split(&pixels, image.width, known);
+            let given = given.map(|planes| planes[c]);
+            let known = weighted.known(c);
+            let (mut values, scale) =
+                self.kind
+                    .split(&pixels, image.width, given, known.as_deref());
             crop(&values, offset.plane_mut(c));
             for (v, pixel) in values.iter_mut().zip(&pixels) {
                 let difference = pixel - *v;

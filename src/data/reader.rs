@@ -129,6 +129,14 @@ impl Reader {
         Ok(self.place(path)?.map(|(stack, _)| stack.shape[1]))
     }
 
+    /// The number of an image of arrays in its file, from 0, and how many there are; none of a picture.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn number(&self, path: &Path) -> Result<Option<[usize; 2]>> {
+        Ok(self.place(path)?.map(|(stack, i)| [i, stack.shape[0]]))
+    }
+
     /// The file of arrays that `path` leads into, and the number of the image there; none of a picture.
     fn place(&self, path: &Path) -> Result<Option<(Arc<Stack>, usize)>> {
         if let Some(file) = array_file(path) {

@@ -39,6 +39,25 @@ pub fn blur(plane: &[f64], width: usize, kernel: &[f64]) -> Vec<f64> {
     result
 }
 
+/// The local mean of each value, over those that are known where not all are; 0 where none is near.
+pub fn local_mean(plane: &[f64], width: usize, kernel: &[f64], known: Option<&[bool]>) -> Vec<f64> {
+    let Some(known) = known else {
+        return blur(plane, width, kernel);
+    };
+    let of_known = |value: &dyn Fn(f64) -> f64| -> Vec<f64> {
+        let values = plane.iter().zip(known);
+        let values = values.map(|(&v, &known)| if known { value(v) } else { 0.0 });
+        blur(&values.collect::<Vec<_>>(), width, kernel)
+    };
+    let (mut mean, shares) = (of_known(&|v| v), of_known(&|_| 1.0));
+    for (mean, share) in mean.iter_mut().zip(shares) {
+        if share > 0.0 {
+            *mean /= share;
+        }
+    }
+    mean
+}
+
 /// `out += weight * values`.
 fn add(out: &mut [f64], weight: f64, values: &[f64]) {
     for (o, v) in out.iter_mut().zip(values) {
@@ -60,11 +79,17 @@ fn reflected(n: usize, radius: usize) -> Vec<usize> {
         .collect()
 }
 
-/// The local mean and the local standard deviation, `sqrt(local mean of squares - local mean^2)`.
-pub fn statistics(plane: &[f64], width: usize, kernel: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let mean = blur(plane, width, kernel);
+/// The local mean and the local standard deviation, `sqrt(local mean of squares - local mean^2)`, over the values that
+/// are known.
+pub fn statistics(
+    plane: &[f64],
+    width: usize,
+    kernel: &[f64],
+    known: Option<&[bool]>,
+) -> (Vec<f64>, Vec<f64>) {
+    let mean = local_mean(plane, width, kernel, known);
     let squares: Vec<f64> = plane.iter().map(|v| v * v).collect();
-    let mut deviation = blur(&squares, width, kernel);
+    let mut deviation = local_mean(&squares, width, kernel, known);
     for (d, m) in deviation.iter_mut().zip(&mean) {
         let variance = *d - m * m;
         // Below this the difference is rounding: the neighbourhood is flat.
@@ -77,19 +102,26 @@ pub fn statistics(plane: &[f64], width: usize, kernel: &[f64]) -> (Vec<f64>, Vec
     (mean, deviation)
 }
 
-/// Raises what lies below the median to it. Where that is zero (an image that is flat for the most
+/// Raises what lies below the median, that of the known values, to it. Where that is zero (an image that is flat for the most
 /// part) the median of the others counts, and one if there are none.
 ///
 /// The median of an even number of values is the lower of the middle two.
-pub fn floor_at_median(mut deviation: Vec<f64>) -> Vec<f64> {
+pub fn floor_at_median(mut deviation: Vec<f64>, known: Option<&[bool]>) -> Vec<f64> {
     let median = |mut values: Vec<f64>| {
         let middle = values.len().checked_sub(1)? / 2;
         Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
     };
     let positive = |values: &[f64]| values.iter().copied().filter(|d| *d > 0.0).collect();
-    let floor = median(deviation.clone())
+    let seen = match known {
+        None => deviation.clone(),
+        Some(known) => {
+            let each = deviation.iter().zip(known);
+            each.filter_map(|(&d, &known)| known.then_some(d)).collect()
+        }
+    };
+    let floor = median(seen.clone())
         .filter(|d| *d > 0.0)
-        .or_else(|| median(positive(&deviation)))
+        .or_else(|| median(positive(&seen)))
         .unwrap_or(1.0);
     for d in &mut deviation {
         *d = d.max(floor);
@@ -144,24 +176,27 @@ mod tests {
     #[test]
     fn deviation_by_hand() {
         // The neighbours of 0 are 2 and 2: mean (2 + 0 + 0 + 2) / 4, mean of squares 2.
-        let (mean, deviation) = statistics(&[0.0, 2.0], 2, &[0.25, 0.5, 0.25]);
+        let (mean, deviation) = statistics(&[0.0, 2.0], 2, &[0.25, 0.5, 0.25], None);
         assert_eq!(mean, [1.0, 1.0]);
         assert_eq!(deviation, [1.0, 1.0]);
-        assert_eq!(statistics(&[0.3; 6], 3, &gaussian(5, 1.0)).1, [0.0; 6]);
+        assert_eq!(
+            statistics(&[0.3; 6], 3, &gaussian(5, 1.0), None).1,
+            [0.0; 6]
+        );
     }
 
     #[test]
     fn floors() {
-        assert_eq!(floor_at_median(vec![4.0, 1.0, 3.0]), [4.0, 3.0, 3.0]);
+        assert_eq!(floor_at_median(vec![4.0, 1.0, 3.0], None), [4.0, 3.0, 3.0]);
         assert_eq!(
-            floor_at_median(vec![4.0, 1.0, 3.0, 2.0]),
+            floor_at_median(vec![4.0, 1.0, 3.0, 2.0], None),
             [4.0, 2.0, 3.0, 2.0]
         );
         assert_eq!(
-            floor_at_median(vec![0.0, 0.0, 0.0, 5.0, 7.0]),
+            floor_at_median(vec![0.0, 0.0, 0.0, 5.0, 7.0], None),
             [5.0, 5.0, 5.0, 5.0, 7.0]
         );
-        assert_eq!(floor_at_median(vec![0.0; 2]), [1.0; 2]);
+        assert_eq!(floor_at_median(vec![0.0; 2], None), [1.0; 2]);
     }
 
     #[test]

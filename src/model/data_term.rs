@@ -78,6 +78,26 @@ impl DataTerm {
         })
     }
 
+    /// Several as one batch.
+    pub(crate) fn cat(terms: &[Self]) -> Self {
+        let images = terms.iter().map(|term| term.images.clone()).collect();
+        let weighted = terms.iter().any(|term| term.weights.is_some());
+        let weights = terms.iter().map(|term| {
+            let ones = || term.images.ones_like();
+            term.weights.clone().unwrap_or_else(ones)
+        });
+        Self {
+            images: Tensor::cat(images, 0),
+            weights: weighted.then(|| Tensor::cat(weights.collect(), 0)),
+        }
+    }
+
+    /// The mean weight of each image, `[n, 1, 1, 1]`, where there are weights.
+    pub(crate) fn mean_weights(&self) -> Option<Tensor<4>> {
+        let weights = self.weights.clone()?;
+        Some(weights.mean_dim(3).mean_dim(2).mean_dim(1))
+    }
+
     /// The images, `[n, C, H, W]`.
     pub fn images(&self) -> &Tensor<4> {
         &self.images

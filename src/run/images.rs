@@ -1,15 +1,18 @@
 //! The images of a run: found, prepared, and recognised again on a resume.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Source, State};
+use burn::tensor::Device;
+
+use super::unusable::{all_usable, flat_images, moved_away, with_path};
+use super::{Source, State, to_tensor};
 use crate::config::Config;
 use crate::data::scan::Scan;
-use crate::data::{Image, Prepare, Reader, Undo, array_file, scenes};
+use crate::data::{Image, Masks, Prepare, Reader, Undo, Weighted, array_file, mask_for, scenes};
 use crate::error::{Error, Result};
 use crate::group::Group;
+use crate::model::DataTerm;
 
 /// The images of a run, prepared; kept in memory if they are few, read again otherwise. Clones share what
 /// is in memory.
@@ -19,9 +22,10 @@ pub struct Images {
     reader: Reader,
     prepare: Prepare,
     sources: Vec<Source>,
-    cache: Vec<Option<Arc<Image>>>,
+    masks: Masks,
+    cache: Vec<Option<Arc<Weighted>>>,
     /// The images themselves, where they come from memory.
-    given: Arc<[Image]>,
+    given: Arc<[Weighted]>,
     /// What the search for them left out.
     remarks: Vec<String>,
 }
@@ -39,64 +43,6 @@ impl State {
         self.check_size(path, [height, width])?;
         Ok((prepared, undo))
     }
-
-    /// Whether a prepared image of a height and width is large enough for the filters.
-    ///
-    /// # Errors
-    /// [`Error::Input`] where it is not.
-    pub fn check_size(&self, path: &Path, [height, width]: [usize; 2]) -> Result<()> {
-        match too_small(&self.config, [height, width]) {
-            Some(TooSmall {
-                layer: 1,
-                filter: [h, w],
-                ..
-            }) => Err(Error::Input(format!(
-                "{} is {height} x {width} pixels after preprocessing, smaller than the {h} x {w} \
-                 filters; remove it, or train with smaller filters",
-                path.display()
-            ))),
-            Some(TooSmall {
-                layer,
-                planes: [rows, columns],
-                filter: [h, w],
-            }) => Err(Error::Input(format!(
-                "{} leaves {rows} x {columns} for layer {layer} to explain, smaller than its {h} x {w} filters; \
-                 remove it, or train with smaller filters",
-                path.display()
-            ))),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A layer whose filters are larger than what they have to explain.
-pub(crate) struct TooSmall {
-    /// From 1.
-    pub layer: usize,
-    /// Height and width of what it has to explain.
-    pub planes: [usize; 2],
-    pub filter: [usize; 2],
-}
-
-/// The first layer whose filters are larger than what they have to explain of an image; pooled maps, which
-/// shrink from layer to layer, may be smaller.
-pub(crate) fn too_small(config: &Config, mut planes: [usize; 2]) -> Option<TooSmall> {
-    for (l, layer) in config.layers.iter().enumerate() {
-        let filter = layer.size;
-        let pooled = l > 0 && !config.layers[l - 1].pool.is_none();
-        if !pooled && (planes[0] < filter[0] || planes[1] < filter[1]) {
-            let layer = l + 1;
-            return Some(TooSmall {
-                layer,
-                planes,
-                filter,
-            });
-        }
-        let maps = [0, 1].map(|d| config.train.boundary.maps(planes[d], filter[d]));
-        let [.., rows, columns] = layer.pool.pooled([1, 1, maps[0], maps[1]]);
-        planes = [rows, columns];
-    }
-    None
 }
 
 /// Prepared images are kept in memory up to this many bytes in all.
@@ -120,6 +66,8 @@ impl Images {
         let reader = Reader::default();
         let (paths, remarks) = group.agree(paths(config, &reader))?;
         alike(&paths, group)?;
+        let masks = Masks::default();
+        let files = group.agree(mask_files(config, &paths, &masks))?;
         let mut config = config.clone();
         if let (None, Some(Some(first))) = (config.data.channels, paths.first()) {
             config.data.channels = group.agree(reader.channels(first))?;
@@ -129,38 +77,42 @@ impl Images {
             kind: config.preprocess.clone(),
             rescaling: None,
         };
-        let usable = |i: usize, path: Option<&Path>| {
-            let image = raw(config, &reader, path, i)?;
+        let mut images = Self::unread(config, reader, bare, Vec::new());
+        images.masks = masks;
+        let usable = |i: usize, (path, mask): &Files| {
+            let image = images.read(i, path.as_deref(), mask.as_deref())?;
+            let (height, width) = (image.image().height, image.image().width);
             // The preprocessing itself does not know which file is too small for it.
-            bare.output_size(image.height, image.width)
-                .map_err(|error| with_path(path, error))?;
+            let fits = images.prepare.output_size(height, width);
+            fits.map_err(|error| with_path(path.as_deref(), error))?;
             Ok(image)
         };
         let mut failures = Vec::new();
-        let images = paths.iter().enumerate().filter_map(|(i, path)| {
-            let image = usable(i, path.as_deref());
+        let all = files.iter().enumerate().filter_map(|(i, files)| {
+            let image = usable(i, files);
             image.map_err(|error| failures.push(error)).ok().map(Ok)
         });
-        let prepare = config.preprocess.fit(images);
-        let prepare = all_usable(paths.len(), failures).and(prepare);
-        let images = Self::check(
-            config,
-            reader,
-            group.agree(prepare)?,
-            paths,
-            Vec::new(),
-            group,
-        )?;
-        Ok(Self { remarks, ..images })
+        let prepare = config.preprocess.fit_weighted(all);
+        let prepare = all_usable(files.len(), failures).and(prepare);
+        images.prepare = group.agree(prepare)?;
+        images.remarks = remarks;
+        images.checked(files, group)
     }
 
-    /// Images in memory, pixels in `[0, 1]`; the preprocessing is learnt from them.
+    /// Images in memory, pixels in `[0, 1]`, with weights of their pixels or without; the preprocessing is learnt
+    /// from them.
     ///
     /// # Errors
-    /// [`Error::Input`] for images that cannot be used, or none.
-    pub fn given(config: &Config, images: Vec<Image>) -> Result<Self> {
+    /// [`Error::Input`] for images that cannot be used, or none; [`Error::Config`] for a mask in a file.
+    pub fn given<I: Into<Weighted>>(config: &Config, images: Vec<I>) -> Result<Self> {
+        let images: Vec<Weighted> = images.into_iter().map(Into::into).collect();
         let channels = config.data.planes();
-        for (i, image) in images.iter().enumerate() {
+        if config.data.mask.is_some() {
+            return Err(Error::Config(
+                "data.mask is for images in files; leave it out".into(),
+            ));
+        }
+        for (i, image) in images.iter().map(Weighted::image).enumerate() {
             if image.channels != channels {
                 return Err(Error::Input(format!(
                     "image {} has {} channels, but the configuration is for {channels}",
@@ -172,10 +124,10 @@ impl Images {
         if images.is_empty() {
             return Err(Error::Input("there are no images to learn from".to_owned()));
         }
-        let prepare = config.preprocess.fit(images.iter().cloned().map(Ok))?;
-        let paths = vec![None; images.len()];
-        let alone = Group::alone();
-        Self::check(config, Reader::default(), prepare, paths, images, &alone)
+        let all = images.iter().cloned().map(Ok);
+        let prepare = config.preprocess.fit_weighted(all)?;
+        let files = vec![(None, None); images.len()];
+        Self::unread(config, Reader::default(), prepare, images).checked(files, &Group::alone())
     }
 
     /// Finds the images of a configuration, for a preprocessing that was learnt from others.
@@ -185,35 +137,40 @@ impl Images {
     pub fn prepared_by(config: &Config, prepare: Prepare) -> Result<Self> {
         let reader = Reader::default();
         let (paths, remarks) = paths(config, &reader)?;
-        let alone = Group::alone();
-        let images = Self::check(config, reader, prepare, paths, Vec::new(), &alone)?;
-        Ok(Self { remarks, ..images })
+        let masks = Masks::default();
+        let files = mask_files(config, &paths, &masks)?;
+        let images = Self {
+            remarks,
+            masks,
+            ..Self::unread(config, reader, prepare, Vec::new())
+        };
+        images.checked(files, &Group::alone())
     }
 
-    fn check(
-        config: &Config,
-        reader: Reader,
-        prepare: Prepare,
-        paths: Vec<Option<PathBuf>>,
-        given: Vec<Image>,
-        group: &Group,
-    ) -> Result<Self> {
-        let mut images = Self {
+    fn unread(config: &Config, reader: Reader, prepare: Prepare, given: Vec<Weighted>) -> Self {
+        Self {
             config: config.clone(),
             reader,
+            masks: Masks::default(),
             prepare,
             sources: Vec::new(),
-            cache: vec![None; paths.len()],
+            cache: Vec::new(),
             given: given.into(),
             remarks: Vec::new(),
-        };
+        }
+    }
+
+    /// With what is known of each image, all of which are prepared.
+    fn checked(mut self, files: Vec<Files>, group: &Group) -> Result<Self> {
+        self.cache = vec![None; files.len()];
         let (mut bytes, mut failures, mut sources) = (0, Vec::new(), Vec::new());
-        let part = group.part(paths.len());
-        for (i, path) in paths.into_iter().enumerate() {
+        let (mut missing, part) = (0.0, group.part(files.len()));
+        for (i, (path, mask)) in files.into_iter().enumerate() {
             if !part.contains(&i) {
                 continue;
             }
-            let (image, flat) = match images.prepared(path.as_deref(), i) {
+            let prepared = self.prepared(i, path.as_deref(), mask.as_deref());
+            let (image, flat) = match prepared {
                 Ok(prepared) => prepared,
                 Err(error) => {
                     failures.push(error);
@@ -221,18 +178,28 @@ impl Images {
                 }
             };
             sources.push(Source {
-                shape: image.shape(),
-                crc32: checksum(&image),
+                shape: image.image().shape(),
+                crc32: checksum_of(&image),
                 flat,
                 path,
+                mask,
             });
-            bytes += 4 * image.values.len();
-            images.cache[i] = (bytes <= CACHE_BYTES).then(|| image.into());
+            missing += 1.0 - image.known_share();
+            bytes += bytes_of(&image);
+            self.cache[i] = (bytes <= CACHE_BYTES).then(|| image.into());
         }
-        group.agree(all_usable(images.cache.len(), failures))?;
-        images.sources = group.gather(sources)?.concat();
-        group.agree(images.flat())?;
-        Ok(images)
+        let count = self.cache.len();
+        group.agree(all_usable(count, failures))?;
+        self.sources = group.gather(sources)?.concat();
+        group.agree(self.flat())?;
+        let mut missing = [missing];
+        group.sum(&mut missing);
+        if missing[0] > 0.0 {
+            let share = 100.0 * missing[0] / count as f64;
+            let remark = format!("{share:.1} % of the pixels are missing");
+            self.remarks.push(remark);
+        }
+        Ok(self)
     }
 
     /// Tells which images are flat, if any are.
@@ -248,13 +215,14 @@ impl Images {
     /// The images of a run that is resumed; each is compared with its checksum when it is read.
     pub fn resume(state: &State) -> Self {
         Self {
-            config: state.config.clone(),
-            reader: Reader::default(),
-            prepare: state.prepare.clone(),
             sources: state.images.clone(),
             cache: vec![None; state.images.len()],
-            given: Arc::new([]),
-            remarks: Vec::new(),
+            ..Self::unread(
+                &state.config,
+                Reader::default(),
+                state.prepare.clone(),
+                Vec::new(),
+            )
         }
     }
 
@@ -294,20 +262,14 @@ impl Images {
         &self.prepare
     }
 
-    /// Image `i` as it was read, pixels in `[0, 1]`.
+    /// The way back from image `i` prepared.
     ///
     /// # Errors
     /// Those of reading it.
-    pub fn raw(&self, i: usize) -> Result<Image> {
-        match self.given.get(i) {
-            Some(image) => Ok(image.clone()),
-            None => raw(
-                &self.config,
-                &self.reader,
-                self.sources[i].path.as_deref(),
-                i,
-            ),
-        }
+    pub fn undo(&self, i: usize) -> Result<Undo> {
+        let source = self.sources[i].clone();
+        let image = self.read(i, source.path.as_deref(), source.mask.as_deref())?;
+        Ok(self.prepare.apply_weighted(&image)?.1)
     }
 
     /// Image `i`, prepared.
@@ -315,17 +277,36 @@ impl Images {
     /// # Errors
     /// [`Error::Input`] where it is no longer the image that the run began with.
     pub fn get(&mut self, i: usize) -> Result<Image> {
+        Ok(self.weighted(i)?.image().clone())
+    }
+
+    /// Image `i`, prepared, with the weights of its pixels, as a batch of one.
+    ///
+    /// # Errors
+    /// As [`Images::get`].
+    pub fn data(&mut self, i: usize, device: &Device) -> Result<DataTerm> {
+        let weighted = self.weighted(i)?;
+        let data = DataTerm::new(to_tensor(weighted.image(), device));
+        match weighted.weights() {
+            Some(weights) => data.with_weights(to_tensor(weights, device)),
+            None => Ok(data),
+        }
+    }
+
+    fn weighted(&mut self, i: usize) -> Result<Arc<Weighted>> {
         if let Some(image) = &self.cache[i] {
-            return Ok(Image::clone(image));
+            return Ok(Arc::clone(image));
         }
         let source = &self.sources[i];
-        let image = self
-            .prepared(source.path.as_deref(), i)
-            .map_err(moved_away)?
-            .0;
-        if checksum(&image) != source.crc32 {
+        let prepared = self.prepared(i, source.path.as_deref(), source.mask.as_deref());
+        let image = Arc::new(prepared.map_err(moved_away)?.0);
+        if checksum_of(&image) != source.crc32 {
+            let (with_mask, file) = match &source.mask {
+                Some(mask) => (format!(" with the mask {}", mask.display()), "files"),
+                None => (String::new(), "file"),
+            };
             return Err(Error::Input(format!(
-                "{} is not the image that this run began with; put the old file back, \
+                "{}{with_mask} is not the image that this run began with; put the old {file} back, \
                  or start a new run",
                 self.name(i)
             )));
@@ -333,10 +314,10 @@ impl Images {
         let all: usize = self
             .sources
             .iter()
-            .map(|s| s.shape.iter().product::<usize>())
+            .map(|s| s.shape.iter().product::<usize>() * if s.mask.is_some() { 2 } else { 1 })
             .sum();
         if 4 * all <= CACHE_BYTES {
-            self.cache[i] = Some(image.clone().into());
+            self.cache[i] = Some(Arc::clone(&image));
         }
         Ok(image)
     }
@@ -351,19 +332,54 @@ impl Images {
     }
 
     /// Image `i`, prepared, and whether it is flat before that.
-    fn prepared(&self, path: Option<&Path>, i: usize) -> Result<(Image, bool)> {
-        let read;
-        let image = match self.given.get(i) {
-            Some(image) => image,
-            None => {
-                read = raw(&self.config, &self.reader, path, i)?;
-                &read
-            }
-        };
-        let prepared = self.prepare.apply(image);
+    fn prepared(
+        &self,
+        i: usize,
+        path: Option<&Path>,
+        mask: Option<&Path>,
+    ) -> Result<(Weighted, bool)> {
+        let image = self.read(i, path, mask)?;
+        let prepared = self.prepare.apply_weighted(&image);
         let (prepared, _) = prepared.map_err(|error| with_path(path, error))?;
-        Ok((prepared, image.is_flat()))
+        Ok((prepared, image.image().is_flat()))
     }
+
+    /// Image `i` as it was read, pixels in `[0, 1]`, and what its mask leaves of it.
+    fn read(&self, i: usize, path: Option<&Path>, mask: Option<&Path>) -> Result<Weighted> {
+        if let Some(image) = self.given.get(i) {
+            return Ok(image.clone());
+        }
+        let image = raw(&self.config, &self.reader, path, i)?;
+        let Some(mask) = mask else {
+            return Ok(image.into());
+        };
+        let max_side = self.config.data.max_side;
+        self.masks
+            .weigh(image, (path, &self.reader), max_side, mask)
+    }
+}
+
+/// The file of an image, absent for a sample scene, and that of its mask.
+type Files = (Option<PathBuf>, Option<PathBuf>);
+
+/// The files of images with those of their masks; a mask that all share is looked at once.
+fn mask_files(config: &Config, paths: &[Option<PathBuf>], masks: &Masks) -> Result<Vec<Files>> {
+    let data = &config.data;
+    let Some(mask) = &data.mask else {
+        return Ok(paths.iter().map(|path| (path.clone(), None)).collect());
+    };
+    if !mask.is_dir() {
+        masks.check(mask)?;
+    }
+    let (mut files, mut failures) = (Vec::new(), Vec::new());
+    for path in paths {
+        match mask_for(mask, data.images.as_deref(), path.as_deref()) {
+            Ok(mask) => files.push((path.clone(), Some(mask))),
+            Err(error) => failures.push(error),
+        }
+    }
+    all_usable(paths.len(), failures)?;
+    Ok(files)
 }
 
 /// The files of a configuration, absolute, so that a run can be resumed from any folder, `None` for
@@ -407,73 +423,6 @@ fn alike(paths: &[Option<PathBuf>], group: &Group) -> Result<()> {
     }))
 }
 
-/// Tells what is wrong with each of `count` images at once, lest each cost a try of its own.
-///
-/// # Errors
-/// The failure if there is one, [`Error::Input`] with the first ten if there are more.
-pub fn all_usable(count: usize, mut failures: Vec<Error>) -> Result<()> {
-    const SHOWN: usize = 10;
-    match failures.len() {
-        0 => Ok(()),
-        1 => Err(failures.remove(0)),
-        n => {
-            let shown = failures.iter().take(SHOWN);
-            let lines: String = shown.map(|error| format!("\n{error}")).collect();
-            let rest = match n.saturating_sub(SHOWN) {
-                0 => String::new(),
-                more => format!("\nand {more} more"),
-            };
-            Err(Error::Input(format!(
-                "{n} of {count} images cannot be used:{lines}{rest}"
-            )))
-        }
-    }
-}
-
-/// Tells which of `count` images are flat, all pixels alike.
-///
-/// # Errors
-/// [`Error::Input`] where there are no others.
-pub fn flat_images(names: &[String], count: usize) -> Result<Option<String>> {
-    const SHOWN: usize = 10;
-    let mut list = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN {
-        list += &format!(" and {} more", names.len() - SHOWN);
-    }
-    match names.len() {
-        0 => Ok(None),
-        n if n == count => Err(Error::Input(format!(
-            "the pixels of every image are all alike, there is nothing in them to explain: {list}; give \
-             other images"
-        ))),
-        n => Ok(Some(format!(
-            "warning: {n} of {count} images are flat, all pixels alike, and count for no mean of ratios: \
-             {list}"
-        ))),
-    }
-}
-
-/// Puts the name of the file before a message about its image.
-fn with_path(path: Option<&Path>, error: Error) -> Error {
-    match path {
-        Some(path) => Error::Input(format!("{}: {error}", path.display())),
-        None => error,
-    }
-}
-
-/// Says of an image that is not there what a run needs of it.
-fn moved_away(error: Error) -> Error {
-    match error {
-        Error::Io { ref source, .. } if source.kind() == ErrorKind::NotFound => {
-            Error::Input(format!(
-                "{error}; a run needs its images where they were when it began: put them back, or \
-                 start a new run"
-            ))
-        }
-        other => other,
-    }
-}
-
 fn raw(config: &Config, reader: &Reader, path: Option<&Path>, i: usize) -> Result<Image> {
     let data = &config.data;
     if let Some(path) = path {
@@ -491,9 +440,23 @@ fn raw(config: &Config, reader: &Reader, path: Option<&Path>, i: usize) -> Resul
 
 /// CRC-32 of the pixels of a prepared image.
 pub fn checksum(image: &Image) -> u32 {
+    crc32([image])
+}
+
+/// The same of the pixels and their weights.
+fn checksum_of(image: &Weighted) -> u32 {
+    crc32([image.image()].into_iter().chain(image.weights()))
+}
+
+fn crc32<'a>(all: impl IntoIterator<Item = &'a Image>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    for value in &image.values {
+    for value in all.into_iter().flat_map(|image| &image.values) {
         hasher.update(&value.to_le_bytes());
     }
     hasher.finalize()
+}
+
+fn bytes_of(image: &Weighted) -> usize {
+    let weights = image.weights().map_or(0, |weights| weights.values.len());
+    4 * (image.image().values.len() + weights)
 }

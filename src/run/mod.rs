@@ -4,6 +4,7 @@ mod estimate;
 mod images;
 mod state;
 mod store;
+mod unusable;
 
 use std::path::Path;
 
@@ -19,10 +20,11 @@ use crate::model::{Network, SparseMaps};
 use crate::solve::{Budget, Encoder, FilterMemory, Moments, OnlineStatistics, Stage};
 use crate::store::{CheckpointSelector, RunFolder};
 pub use estimate::{Estimate, Free, Work};
-pub use images::{CACHE_BYTES, Images, all_usable, checksum, flat_images};
-pub(crate) use images::{TooSmall, too_small};
+pub use images::{CACHE_BYTES, Images, checksum};
 pub use state::{EpochSums, KIND, Position, Source, State, TraceLine};
 pub use store::Store;
+pub(crate) use unusable::{TooSmall, too_small};
+pub use unusable::{all_usable, flat_images};
 
 /// A network that is learnt or being learnt, what is known of its learning, and the maps of its images.
 #[derive(Debug)]

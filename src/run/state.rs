@@ -53,7 +53,14 @@ pub struct Source {
     pub path: Option<PathBuf>,
     /// `[channels, height, width]` after preprocessing.
     pub shape: [usize; 3],
-    /// Checksum of the prepared pixels: a resume must find the same image.
+    /// The file of its mask, where it has one.
+    #[serde(
+        default,
+        with = "files::stored_option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub mask: Option<PathBuf>,
+    /// Checksum of the prepared pixels and their weights: a resume must find the same image and mask.
     pub crc32: u32,
     /// Whether all its pixels are alike: it has no SNR.
     #[serde(default)]

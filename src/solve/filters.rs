@@ -72,8 +72,8 @@ pub struct FilterProblem<'a> {
 /// 1/2 sum_k h[k] ||f[., k] - f0[., k]||^2,      h = (1 - 1/t)^FORGET h + e,    e[k] = ||z[k]||^2
 /// ```
 ///
-/// around the filters `f0` that they led to, which are the layer's own; `z` the maps of batch `t`. A
-/// number for each map, however many images there were. Filters move the less the more their maps have been used;
+/// around the filters `f0` that they led to, which are the layer's own; `z` the maps of batch `t`, those of an image by
+/// the mean weight of its pixels. A number for each map, however many images there were. Filters move the less the more their maps have been used;
 /// early batches, coded with filters that knew nothing, are forgotten.
 ///
 /// Sources: Mairal, Bach, Ponce and Sapiro 2010 (surrogates and forgetting), of which this is the
@@ -261,7 +261,7 @@ impl FilterProblem<'_> {
         }
     }
 
-    /// The squared norm of each map over all images, `[1, maps, 1, 1]`.
+    /// The squared norm of each map over all images, each image by its mean weight, `[1, maps, 1, 1]`.
     ///
     /// # Errors
     /// Those of reading a batch.
@@ -274,14 +274,18 @@ impl FilterProblem<'_> {
             [1, filters.dims()[1], 1, 1],
             (&filters.device(), filters.dtype()),
         );
-        self.sum(zeros, |network, maps, _| {
+        self.sum(zeros, |network, maps, data| {
             let own = self.own(network, maps);
             let own = match network.switches_of(self.layer) {
                 Some(at) => at.unpool(own),
                 None => own,
             };
-            let squares = own.square();
-            squares.sum_dim(3).sum_dim(2).sum_dim(0)
+            let squares = own.square().sum_dim(3).sum_dim(2);
+            match data.mean_weights() {
+                Some(weights) => squares * weights,
+                None => squares,
+            }
+            .sum_dim(0)
         })
     }
 

@@ -6,7 +6,6 @@ use rand::{RngExt, rngs::ChaCha8Rng};
 use super::trainer::{RESAMPLE, Trainer, random_stream};
 use crate::error::Result;
 use crate::model::{FeatureMaps, Layer};
-use crate::run::to_tensor;
 
 impl Trainer {
     /// Replaces each filter of the top layer that no image used: by the strongest of a few patches of
@@ -62,7 +61,7 @@ impl Trainer {
         let maps = match self.run.state.keeps_maps() {
             true => self.run.maps(layer, i, &self.device)?,
             false => {
-                let image = to_tensor(&self.images.get(i)?, &self.device);
+                let image = self.images.data(i, &self.device)?;
                 let coded = self.run.encoder().encode(image, &mut ())?;
                 coded
                     .into_iter()
@@ -72,7 +71,8 @@ impl Trainer {
                     .codes
             }
         };
-        let residual = self.target(i)? - self.run.network.layers()[layer].synthesize(maps);
+        let planes = self.run.network.layers()[layer].synthesize(maps);
+        let residual = self.target(i)?.residual(planes).neg();
         let [_, c, height, width] = residual.dims();
         let [h, w] = self.run.network.layers()[layer].filter_size();
         let mut strongest = (BLANK, None);

@@ -9,7 +9,7 @@ use super::trainer::Trainer;
 use super::{Event, check_group, check_sizes};
 use crate::backend::is_cpu;
 use crate::config::Config;
-use crate::data::Image;
+use crate::data::Weighted;
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::model::Network;
@@ -18,7 +18,8 @@ use crate::solve::{Callback, FilterMemory, Learner};
 use crate::store::{CheckpointSelector, RunFolder};
 
 impl Trainer {
-    /// Learns from images in memory and keeps all maps there; nothing is written.
+    /// Learns from images in memory, [`Weighted`] where pixels are missing, and keeps all maps
+    /// there; nothing is written.
     ///
     /// # Errors
     /// [`Error::Config`] for settings that do not fit, [`Error::Input`] for images that cannot be used.
@@ -39,7 +40,11 @@ impl Trainer {
     /// assert_eq!(trainer.network().top().filters.dims(), [3, 4, 5, 5]);
     /// # Ok::<(), deconvnet::Error>(())
     /// ```
-    pub fn in_memory(config: Config, images: Vec<Image>, device: &Device) -> Result<Self> {
+    pub fn in_memory<I: Into<Weighted>>(
+        config: Config,
+        images: Vec<I>,
+        device: &Device,
+    ) -> Result<Self> {
         let images = Images::given(&config, images)?;
         Self::new(config, images, Store::in_memory(), device, &Group::alone())
     }

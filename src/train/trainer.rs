@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 
 use super::Event;
@@ -11,8 +11,8 @@ use crate::config::{Form, Update};
 use crate::data;
 use crate::error::{Error, Result};
 use crate::group::Group;
-use crate::model::Network;
-use crate::run::{Estimate, Images, Position, Run, State, Work, to_image, to_tensor};
+use crate::model::{DataTerm, Network};
+use crate::run::{Estimate, Images, Position, Run, State, Work, to_image};
 use crate::solve::{Callback, FilterMemory, Learner};
 
 /// A stream of random numbers of its own for each purpose, so that nothing but the seed and the
@@ -150,8 +150,7 @@ impl Trainer {
             let settings = self.run.state.config.layers[layers.end - 1].clone();
             let group = self.group().clone();
             let own = group.part(self.run.state.images.len());
-            let targets =
-                own.map(|i| Ok((self.stack(layers.clone(), &[i])?, self.target(i)?.into())));
+            let targets = own.map(|i| Ok((self.stack(layers.clone(), &[i])?, self.target(i)?)));
             let (objective, note) = settings.objective(targets, &group)?;
             note.into_iter()
                 .for_each(|note| callback.event(Event::Note(note)));
@@ -188,19 +187,28 @@ impl Trainer {
         }
     }
 
-    /// What the stage has to explain of image `i`, `[1, C, H, W]`: the prepared image, or the
-    /// rescaled maps of the layer below.
-    pub(super) fn target(&mut self, i: usize) -> Result<Tensor<4>> {
+    /// What the stage has to explain of image `i`, `[1, C, H, W]`: the prepared image, each pixel by its weight, or
+    /// the rescaled maps of the layer below, of which none is missing.
+    pub(super) fn target(&mut self, i: usize) -> Result<DataTerm> {
         let below = self
             .run
             .state
             .layers_of(self.run.state.position.stage)
             .start;
         if below == 0 {
-            return Ok(to_tensor(&self.images.get(i)?, &self.device));
+            return self.images.data(i, &self.device);
         }
         let maps = self.run.maps(below - 1, i, &self.device)?;
-        Ok(self.run.network.layers()[below - 1].rescale(maps))
+        Ok(self.run.network.layers()[below - 1].rescale(maps).into())
+    }
+
+    /// The same of a batch.
+    pub(super) fn targets(&mut self, batch: &[usize]) -> Result<DataTerm> {
+        let each: Vec<_> = batch
+            .iter()
+            .map(|&i| self.target(i))
+            .collect::<Result<_>>()?;
+        Ok(DataTerm::cat(&each))
     }
 
     /// Those of the layers of a stage, at the switches of some images, of equal size, where maps are pooled.

@@ -10,7 +10,7 @@ use super::trainer::{ORDER, START, Trainer, random_stream};
 use crate::backend;
 use crate::config::{Form, Update};
 use crate::error::{Error, Result};
-use crate::model::{DataTerm, Evaluation, FeatureMaps, Network};
+use crate::model::{Evaluation, FeatureMaps, Network};
 use crate::run::{EpochSums, TraceLine};
 use crate::solve::{Batches, Callback, CodedBatch, Problem};
 
@@ -91,7 +91,7 @@ impl Trainer {
         let layers = self.run.state.layers_of(stage);
         let top = layers.end - 1;
         let stack = self.stack(layers.clone(), batch)?;
-        let images = self.gather(batch, |trainer, i| trainer.target(i))?;
+        let images = self.targets(batch)?;
         let maps = self.gather(batch, |trainer, i| trainer.maps_or_start(&stack, top, i))?;
         let problem = Problem::new(stack, images, self.run.state.objectives[stage])?;
         let update = self.updates_filters();
@@ -227,13 +227,13 @@ impl Trainer {
         let own_batches: &Batches = &|visit| {
             for batch in own() {
                 let mut trainer = trainer.borrow_mut();
-                let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
+                let data = trainer.targets(batch)?;
                 let device = trainer.device.clone();
                 let maps = trainer.gather(batch, |trainer, i| trainer.run.maps(top, i, &device))?;
                 let switches = trainer.stack(layers.clone(), batch)?.switches();
                 visit(CodedBatch {
                     maps,
-                    data: images.into(),
+                    data,
                     switches,
                 })?;
             }
@@ -246,9 +246,8 @@ impl Trainer {
         let (mut after, mut snr, mut going_on) = (0.0, Vec::new(), 0.0);
         for batch in own() {
             let device = trainer.device.clone();
-            let images = trainer.gather(batch, |trainer, i| trainer.target(i))?;
+            let data = trainer.targets(batch)?;
             let codes = trainer.gather(batch, |trainer, i| trainer.run.codes(top, i, &device))?;
-            let data = DataTerm::new(images);
             let network = network
                 .clone()
                 .at(trainer.stack(layers.clone(), batch)?.switches())?;

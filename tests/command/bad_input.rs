@@ -59,6 +59,30 @@ fn folders_and_images() {
     }
 }
 
+#[test]
+fn masks() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (name, size) in [("images", 32), ("masks", 31), ("none", 0)] {
+        fs::create_dir(folder.join(name)).unwrap();
+        if size > 0 {
+            png(&folder.join(name).join("a.png"), size);
+        }
+    }
+    for (mask, code, words) in [
+        ("masks", 3, &["masks/a.png", "[31, 31]", "32 x 32"][..]),
+        ("masks/a.png", 3, &["masks/a.png", "[31, 31]"]),
+        ("none", 3, &["none/a.png", "images/a.png"]),
+        ("gone.png", 7, &["gone.png"]),
+    ] {
+        let line = ["train", "--data", "images", "--mask", mask, "--run", "r"];
+        let (got, _, err) = run(folder, &line);
+        assert_eq!(got, code, "{mask}: {err}");
+        assert!(words.iter().all(|word| err.contains(word)), "{mask}: {err}");
+        assert!(!folder.join("checkpoints/r").exists());
+    }
+}
+
 /// A flat image among others is told, and the SNR is that of the others.
 #[test]
 fn a_flat_image_among_others() {

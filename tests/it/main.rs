@@ -9,6 +9,7 @@ mod gpu;
 mod invert;
 mod kernels;
 mod linop;
+mod missing;
 mod model;
 mod passes;
 mod penalty;

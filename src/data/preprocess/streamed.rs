@@ -79,7 +79,9 @@ impl Streamed {
             size,
         };
         let raw = self.raster.read(rows.0, columns.0)?;
-        let (mut prepared, mut undo) = self.prepare.center_area(&raw, area, Some(&self.planes));
+        let (mut prepared, mut undo) =
+            self.prepare
+                .center_area(&raw.into(), area, Some(&self.planes));
         self.prepare.rescale(&mut prepared, &mut undo);
         Ok((prepared, undo))
     }
@@ -112,7 +114,7 @@ impl Streamed {
                         .iter()
                         .map(|&v| f64::from(v) - mean)
                         .collect();
-                    let (_, deviation) = statistics(&centred, window.width, kernel);
+                    let (_, deviation) = statistics(&centred, window.width, kernel, None);
                     let rows = deviation.chunks(window.width).skip(area.corner[0]);
                     let rows = rows
                         .take(area.size[0])

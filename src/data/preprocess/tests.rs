@@ -268,3 +268,119 @@ fn damaged_checkpoints_and_foreign_images_are_errors() {
     let (_, undo) = fitted.apply(&image).unwrap();
     assert!(error(undo.invert(&image)).contains("[1, 9, 9]"));
 }
+
+/// A mask with blots and specks, the same for all channels, and the image with `garbage` where pixels are missing.
+fn with_missing(image: &Image, garbage: f32) -> Weighted {
+    let [_, h, w] = image.shape();
+    let mut mask = Image::zeros(1, h, w);
+    let (mut image, noise) = (image.clone(), sample(1, h, w));
+    for at in 0..h * w {
+        let missing = noise.values[at] < 0.3 || (at / w < 4 && at % w < 7);
+        mask.values[at] = f32::from(u8::from(!missing));
+        if missing {
+            for c in 0..image.channels {
+                image.plane_mut(c)[at] = garbage;
+            }
+        }
+    }
+    Weighted::new(image, mask).unwrap()
+}
+
+#[test]
+fn what_lies_in_missing_pixels_changes_no_bit() {
+    let image = sample(2, 20, 17);
+    for kind in kinds() {
+        let prepared = [0.0, 1.0, 1e30, f32::NAN].map(|garbage| {
+            let image = with_missing(&image, garbage);
+            let prepare = kind.fit_weighted([Ok(image.clone())]).unwrap();
+            let prepared = prepare.apply_weighted(&image).unwrap();
+            let known = prepared.0.known_values();
+            assert!(known.len() < prepared.0.image().values.len(), "{kind:?}");
+            (prepare, prepared)
+        });
+        let all_alike = prepared.iter().all(|one| *one == prepared[0]);
+        assert!(all_alike, "{kind:?}");
+    }
+}
+
+#[test]
+fn known_pixels_are_measured_by_what_is_known_around_them() {
+    let image = with_missing(&sample(1, 20, 17), 0.0);
+    let (size, sigma) = (5, 1.591);
+    let contrast = Preprocess::ContrastNormalize { size, sigma };
+    let local_mean = Preprocess::LocalMean { size, sigma };
+    let [contrast, local_mean] = [contrast, local_mean].map(|kind| {
+        let prepare = kind.fit_weighted([Ok(image.clone())]).unwrap();
+        let (mut prepared, _) = prepare.apply_weighted(&image).unwrap();
+        if let Some(rescaling) = prepare.rescaling {
+            rescaling.undo(&mut prepared.image_mut().values);
+        }
+        prepared
+    });
+    let known = image.known(0).unwrap();
+    let (h, w, r) = (20, 17, 2_i32);
+    let folded = |k: i32, n: i32| {
+        (if k < 0 {
+            -k
+        } else if k >= n {
+            2 * n - 2 - k
+        } else {
+            k
+        }) as usize
+    };
+    let local = |at: usize| {
+        let (mut sums, [i, j]) = ([0.0; 3], [at / w, at % w].map(|k| k as i32));
+        for (a, b) in (-r..=r).flat_map(|a| (-r..=r).map(move |b| (a, b))) {
+            let there = folded(i + a, h) * w + folded(j + b, w as i32);
+            if known[there] {
+                let weight = (-f64::from(a * a + b * b) / (2.0 * sigma * sigma)).exp();
+                let v = f64::from(image.image().values[there]);
+                sums = [
+                    sums[0] + weight,
+                    sums[1] + weight * v,
+                    sums[2] + weight * v * v,
+                ];
+            }
+        }
+        let mean = sums[1] / sums[0];
+        [mean, (sums[2] / sums[0] - mean * mean).max(0.0).sqrt()]
+    };
+    let of_known = || (0..known.len()).filter(|&at| known[at]);
+    let mut deviations: Vec<f64> = of_known().map(|at| local(at)[1]).collect();
+    deviations.sort_by(f64::total_cmp);
+    let floor = deviations[(deviations.len() - 1) / 2];
+    for at in of_known() {
+        let ([mean, deviation], v) = (local(at), f64::from(image.image().values[at]));
+        let wanted = ((v - mean) / deviation.max(floor)) as f32;
+        let got = contrast.image().values[at];
+        assert!((got - wanted).abs() < 1e-4, "at {at}: {got} for {wanted}");
+        let [i, j] = [at / w, at % w];
+        if (2..18).contains(&i) && (2..15).contains(&j) {
+            let got = local_mean.image().values[(i - 2) * 13 + j - 2];
+            assert!((f64::from(got) - (v - mean)).abs() < 1e-5, "at {at}: {got}");
+        }
+    }
+}
+
+#[test]
+fn a_mask_of_ones_changes_nothing_and_one_of_zeros_is_refused() {
+    let image = sample(2, 20, 17);
+    let ones = Image {
+        values: vec![1.0; 340],
+        ..Image::zeros(1, 20, 17)
+    };
+    assert_eq!(
+        Weighted::new(image.clone(), ones).unwrap(),
+        image.clone().into()
+    );
+    let weigh = |weights: Image| error(Weighted::new(image.clone(), weights));
+    assert!(weigh(Image::zeros(1, 20, 17)).contains("every pixel is missing"));
+    assert!(weigh(Image::zeros(1, 17, 20)).contains("17 x 20"));
+    assert!(weigh(Image::zeros(3, 20, 17)).contains("3 channels"));
+    // All that is known lies where the window does not fit.
+    let mut edge = Image::zeros(1, 20, 17);
+    edge.values[0] = 1.0;
+    let edge = Weighted::new(image, edge).unwrap();
+    let prepare = Preprocess::local_mean().fit([Ok(sample(2, 9, 9))]).unwrap();
+    assert!(error(prepare.apply_weighted(&edge)).contains("every pixel is missing"));
+}

@@ -114,11 +114,16 @@ impl SparseBatch {
         })
     }
 
-    /// The squared norm of each map, `[1, maps, 1, 1]`.
+    /// The squared norm of each map, that of each image by its mean weight, `[1, maps, 1, 1]`.
     pub fn energies(&self) -> Tensor<4> {
         let mut energies = vec![0.0; self.g.maps()];
-        for element in self.images.iter().flat_map(|(e, ..)| e.iter().flatten()) {
-            energies[element.place.map as usize] += f64::from(element.value).powi(2);
+        for (elements, _, weights) in &self.images {
+            let mean = weights.as_deref().map_or(1.0, |weights| {
+                sum_of([weights], |[m]| m) / self.pixels() as f64
+            });
+            for element in elements.iter().flatten() {
+                energies[element.place.map as usize] += mean * f64::from(element.value).powi(2);
+            }
         }
         self.double(energies, [1, self.g.maps(), 1, 1])
     }
@@ -136,10 +141,9 @@ impl SparseBatch {
             let residual = layer.residual(image, elements, &present, weights);
             let elements = || elements.iter().flatten();
             let values = || elements().map(|e| f64::from(e.value));
-            let pixels = self.g.planes() * self.sizes.image.iter().product::<usize>();
             let count = match weights {
                 Some(weights) => sum_of([weights], |[m]| m),
-                None => pixels as f64,
+                None => self.pixels() as f64,
             };
             objective.evaluation(Sums {
                 error: match finite {
@@ -196,6 +200,10 @@ impl SparseBatch {
             factors: self.factors.clone(),
             ..LayerProblem::new(filters, self.g.clone(), self.sizes, self.boundary)
         }
+    }
+
+    fn pixels(&self) -> usize {
+        self.g.planes() * self.sizes.image.iter().product::<usize>()
     }
 
     fn taps(&self) -> usize {

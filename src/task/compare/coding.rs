@@ -9,10 +9,10 @@ use super::{
     CURVES, Filters, Interrupt, Options, RECONSTRUCTIONS, STEPS, learning, pictures, tell_done,
 };
 use crate::error::Result;
-use crate::model::{Evaluation, FeatureMaps};
+use crate::model::{DataTerm, Evaluation, FeatureMaps};
 use crate::problem::CodingProblem;
 use crate::report::Results;
-use crate::run::{Images, to_tensor};
+use crate::run::Images;
 use crate::solve::{Evaluate, Fista, Limits, Method, Problem, Reason};
 use crate::task::{Callback, Event};
 
@@ -82,7 +82,7 @@ fn choose(
     count: usize,
     device: &Device,
     observer: &mut dyn Callback<Event>,
-) -> Result<(Tensor<4>, Vec<String>)> {
+) -> Result<(DataTerm, Vec<String>)> {
     let sources = images.sources();
     let shape = sources.first().map(|source| source.shape);
     let alike = |&i: &usize| Some(sources[i].shape) == shape;
@@ -96,10 +96,10 @@ fn choose(
     }
     let batch: Vec<_> = chosen
         .iter()
-        .map(|&i| Ok(to_tensor(&images.get(i)?, device)))
+        .map(|&i| images.data(i, device))
         .collect::<Result<_>>()?;
     let names = chosen.iter().map(|&i| images.name(i)).collect();
-    Ok((Tensor::cat(batch, 0), names))
+    Ok((DataTerm::cat(&batch), names))
 }
 
 /// Lets every contender solve the case from the same start and writes the results after each.

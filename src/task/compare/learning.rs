@@ -26,7 +26,7 @@ struct Case<'a> {
     network: Network,
     /// As the trainer takes them, and as tensors.
     images: Images,
-    all: Vec<Tensor<4>>,
+    all: Vec<DataTerm>,
     objective: Objective,
     options: &'a Options,
     device: &'a Device,
@@ -134,7 +134,8 @@ fn compare(case: &Case, output: &Results, callback: &mut dyn Callback<Event>) ->
         output.table(&report.table(), &report)?;
         output.picture(CURVES, &pictures::learning_curves(&report)?)?;
         output.picture(FILTERS, &pictures::filters(&report, &filters)?)?;
-        let picture = pictures::reconstructions(&report, &case.all, &columns)?;
+        let images: Vec<_> = case.all.iter().map(|data| data.images().clone()).collect();
+        let picture = pictures::reconstructions(&report, &images, &columns)?;
         output.picture(RECONSTRUCTIONS, &picture)?;
         tell_done(callback, options, i);
     }
@@ -170,7 +171,7 @@ impl Case<'_> {
                 }
             };
             let problem = Problem::new(network.clone(), images.clone(), self.objective)?;
-            let start = Tensor::zeros(network.maps_shape(size), &images.device());
+            let start = Tensor::zeros(network.maps_shape(size), &images.images().device());
             let fista = Method::Fista(Fista { norm: Some(norm) });
             let solved = fista.code(&problem, start, &limits, &mut ())?;
             judgement.each.extend(solved.each);
@@ -185,9 +186,8 @@ impl Case<'_> {
     fn nothing(&self) -> Evaluation {
         let each = self.all.iter().flat_map(|images| {
             let shape = self.network.maps_shape(images.dims());
-            let zeros = Tensor::zeros(shape, &images.device());
-            self.objective
-                .evaluate(&self.network, zeros, &DataTerm::new(images.clone()))
+            let zeros = Tensor::zeros(shape, &images.images().device());
+            self.objective.evaluate(&self.network, zeros, images)
         });
         Evaluation::total(&each.collect::<Vec<_>>())
     }

@@ -21,18 +21,18 @@ pub use report::{Optimum, Report, Row, Source};
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{Callback, Event, Interrupt};
 use crate::config::{Config, Form};
 use crate::error::{Error, Result};
 use crate::group::Group;
-use crate::model::{Network, Objective};
+use crate::model::{DataTerm, Network, Objective};
 use crate::named::named;
 use crate::pooling::Pool;
 use crate::report::Results;
-use crate::run::{Images, Run, nothing_learnt, to_tensor};
+use crate::run::{Images, Run, nothing_learnt};
 use crate::solve::Limits;
 use crate::store::CheckpointSelector;
 
@@ -244,6 +244,7 @@ impl Options {
         let mut config = state.config;
         if let Some(images) = &self.config.data.images {
             config.data.images = Some(images.clone());
+            config.data.mask = self.config.data.mask.clone();
             config.data.exclude = self.config.data.exclude.clone();
             config.data.limit = self.config.data.limit;
         }
@@ -254,18 +255,18 @@ impl Options {
     }
 
     /// The weights of layer 1, with a relative sparsity worked out from these filters and images.
-    fn objective(&self, network: &Network, images: &[Tensor<4>]) -> Result<Objective> {
+    fn objective(&self, network: &Network, images: &[DataTerm]) -> Result<Objective> {
         let targets = images.iter();
-        let targets = targets.map(|images| Ok((network.clone(), images.clone().into())));
+        let targets = targets.map(|images| Ok((network.clone(), images.clone())));
         let (objective, _) = self.config.layers[0].objective(targets, &Group::alone())?;
         Ok(objective)
     }
 }
 
 /// All images of the data set, `[1, C, H, W]` each.
-fn all_images(images: &mut Images, device: &Device) -> Result<Vec<Tensor<4>>> {
+fn all_images(images: &mut Images, device: &Device) -> Result<Vec<DataTerm>> {
     (0..images.sources().len())
-        .map(|i| Ok(to_tensor(&images.get(i)?, device)))
+        .map(|i| images.data(i, device))
         .collect()
 }
 

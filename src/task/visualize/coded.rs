@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::data::{Image, Reader, Undo, array_file};
 use crate::error::Result;
-use crate::model::Network;
+use crate::model::{DataTerm, Network};
 use crate::picture::extremes;
 use crate::run::{Images, Run, to_tensor};
 use crate::task::{Callback, Event, Interrupt};
@@ -36,8 +36,7 @@ impl Coded {
         observer: &dyn Callback<Event>,
     ) -> Result<Self> {
         let prepared = images.get(i)?;
-        let (_, undo) = images.prepare().apply(&images.raw(i)?)?;
-        let path = images.sources()[i].path.as_deref();
+        let undo = images.undo(i)?;
         let codes = match run.state.keeps_maps() {
             true => run
                 .state
@@ -46,8 +45,9 @@ impl Coded {
                 .filter(|&layer| run.has_maps(layer, i))
                 .map(|layer| Ok((layer, run.codes(layer, i, device)?)))
                 .collect::<Result<_>>()?,
-            false => encode(run, &prepared, device, observer)?,
+            false => encode(run, images.data(i, device)?, observer)?,
         };
+        let path = images.sources()[i].path.as_deref();
         Ok(Self {
             range: range(path, &undo.invert(&prepared)?),
             name: short(&images.name(i)),
@@ -71,7 +71,7 @@ impl Coded {
         let (prepared, undo) = run.state.prepare_file(path, reader)?;
         Ok(Self {
             range: range(Some(path), &undo.invert(&prepared)?),
-            codes: encode(run, &prepared, device, observer)?,
+            codes: encode(run, to_tensor(&prepared, device).into(), observer)?,
             name: short(&path.display().to_string()),
             prepared,
             undo,
@@ -108,12 +108,10 @@ fn short(name: &str) -> String {
 /// The codes of a prepared image, stage by stage.
 fn encode(
     run: &Run,
-    prepared: &Image,
-    device: &Device,
+    image: DataTerm,
     observer: &dyn Callback<Event>,
 ) -> Result<Vec<(usize, Tensor<4>)>> {
-    let images = to_tensor(prepared, device);
-    let coded = run.encoder().encode(images, &mut Interrupt(observer))?;
+    let coded = run.encoder().encode(image, &mut Interrupt(observer))?;
     let codes = coded.into_iter();
     Ok(codes
         .map(|coded| (coded.layer, coded.solved.codes))

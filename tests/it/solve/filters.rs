@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::group::Group;
-use deconvnet::model::{Constraint, Network};
+use deconvnet::model::{Constraint, DataTerm, Network};
 use deconvnet::solve::{CodedBatch, FilterProblem, FilterStep, OnlineStatistics};
 
 use crate::support::dense::Dense;
@@ -14,6 +14,8 @@ use crate::support::*;
 struct Setting {
     network: Network,
     batches: Vec<(Tensor<4>, Tensor<4>)>,
+    /// Of the pixels of each image and channel, `[1, 1, H, W]`.
+    weights: Tensor<4>,
     layer: usize,
 }
 
@@ -30,8 +32,26 @@ impl Setting {
         Self {
             network,
             batches,
+            weights: tensor(&[1.0; 42], [1, 1, 7, 6]),
             layer,
         }
+    }
+
+    /// The same with some pixels missing and others that count twice.
+    fn weighted(self) -> Self {
+        let weights: Vec<f64> = (0..42)
+            .map(|i| [1.0, 2.0, 0.0, 1.0, 0.5][i * i % 5])
+            .collect();
+        Self {
+            weights: tensor(&weights, [1, 1, 7, 6]),
+            ..self
+        }
+    }
+
+    fn data(&self, images: &Tensor<4>) -> DataTerm {
+        let data = DataTerm::new(images.clone());
+        data.with_weights(self.weights.clone())
+            .expect("weights that fit")
     }
 
     fn solve(&self, step: FilterStep, constraint: Constraint) -> Tensor<4> {
@@ -46,7 +66,7 @@ impl Setting {
     ) -> Tensor<4> {
         let batches = |visit: &mut dyn FnMut(CodedBatch) -> deconvnet::Result<()>| {
             for (maps, images) in &self.batches {
-                visit((maps.clone(), images.clone().into()).into())?;
+                visit((maps.clone(), self.data(images)).into())?;
             }
             Ok(())
         };
@@ -66,19 +86,22 @@ impl Setting {
         self.network.layers()[self.layer].filters.val()
     }
 
-    /// The reconstructions of all batches with other filters in the layer.
+    /// The reconstructions of all batches with other filters in the layer, each pixel times the root of its weight.
     fn images(&self, filters: Tensor<4>) -> Vec<f64> {
         let mut network = self.network.clone();
         let layer = &mut network.layers_mut()[self.layer];
         *layer = layer.with_filters(filters);
         let each = self.batches.iter();
-        each.flat_map(|(maps, _)| values(&network.project(maps.clone())))
+        let root = self.weights.clone().sqrt();
+        each.flat_map(|(maps, _)| values(&(network.project(maps.clone()) * root.clone())))
             .collect()
     }
 
     fn targets(&self) -> Vec<f64> {
         let each = self.batches.iter();
-        each.flat_map(|(_, images)| values(images)).collect()
+        let root = self.weights.clone().sqrt();
+        each.flat_map(|(_, images)| values(&(images.clone() * root.clone())))
+            .collect()
     }
 
     /// Half the squared error with these filters.
@@ -105,15 +128,14 @@ impl Setting {
     }
 }
 
-/// Every layer of every stack.
+/// Every layer of every stack, all pixels alike and not.
 fn settings(seed: u64) -> Vec<(String, Setting)> {
     let mut all = Vec::new();
     for stack in Stack::ALL {
         for layer in 0..stack.network(0).layers().len() {
-            all.push((
-                format!("{stack:?} {layer}"),
-                Setting::draw(stack, layer, seed),
-            ));
+            let draw = || Setting::draw(stack, layer, seed);
+            all.push((format!("{stack:?} {layer}"), draw()));
+            all.push((format!("{stack:?} {layer}, weighted"), draw().weighted()));
         }
     }
     all
@@ -199,6 +221,7 @@ fn projected_gradient_never_raises_the_error_where_the_images_ignore_the_stronge
     let setting = Setting {
         network,
         batches: vec![(maps, images)],
+        weights: tensor(&[1.0; 16], [1, 1, 4, 4]),
         layer: 0,
     };
     let start = setting.error(setting.filters());
@@ -262,6 +285,7 @@ fn projected_gradient_does_not_depend_on_the_units_of_the_maps() {
                 batches: batches
                     .map(|(z, y)| (z.clone() * map_units.clone(), tiny(y.clone())))
                     .collect(),
+                weights: setting.weights.clone(),
                 layer: setting.layer,
             }
         };
@@ -358,6 +382,7 @@ fn filters_stay_as_they_are_where_all_maps_are_zero() {
             batches: batches
                 .map(|(maps, images)| (single(maps.zeros_like()), single(images.clone())))
                 .collect(),
+            weights: setting.weights.clone(),
             layer: setting.layer,
         };
         let got = blank.solve(

@@ -108,6 +108,43 @@ fn a_weight_for_all_pixels_is_a_data_weight() {
     }
 }
 
+#[test]
+fn an_online_learner_remembers_images_by_their_mean_weight() {
+    let plain = problem(Stack::Masked, 2, objective(1.5, 0.3, 1.0), 83);
+    for plain in [plain.clone(), single(&plain)] {
+        let device = plain.data.images().device();
+        let half = Tensor::full([1, 1, 6, 5], 0.5, (&device, plain.data.images().dtype()));
+        let halved = Problem {
+            data: plain.data.clone().with_weights(half).expect("weights"),
+            objective: objective(3.0, 0.3, 1.0),
+            ..plain.clone()
+        };
+        for codes in [
+            Method::Fista(Fista::default()),
+            Method::CoordinateDescent(CoordinateDescent::default()),
+        ] {
+            let learner = Learner {
+                all_layers: true,
+                group: Group::alone(),
+                filters: FilterStep::ProjectedGradient { steps: 4 },
+                codes,
+                steps: 40,
+                filter_rate: 0.01,
+                constraint: Constraint::UnitBall,
+            };
+            let energies = |problem: &Problem| {
+                let mut memory = FilterMemory::online(&problem.network);
+                let learnt = learner.visit(problem, zeros(problem), true, &mut memory, &());
+                learnt.expect("finite numbers");
+                values(&memory.statistics[0].energies.val())
+            };
+            let wanted: Vec<f64> = energies(&plain).iter().map(|e| 0.5 * e).collect();
+            assert!(norm(&wanted) > 0.0);
+            assert_near(&energies(&halved), &wanted, 1e-4, learner.codes.name());
+        }
+    }
+}
+
 /// Pixels of weight 0, with other values in them.
 fn altered(problem: &Problem) -> Problem {
     let weights = problem.data.weights().expect("weights").clone();
