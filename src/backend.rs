@@ -2,6 +2,8 @@
 //!
 //! A backend is a value here, not a type: Burn 0.22 carries the choice in each tensor's device.
 
+mod memory;
+
 use std::fmt;
 
 #[cfg(feature = "wgpu")]
@@ -13,6 +15,8 @@ use crate::error::{Error, Result};
 #[cfg(feature = "cuda")]
 use crate::group::Place;
 use crate::named::named;
+
+pub(crate) use memory::{InMemory, with_numbers};
 
 /// Where tensors live and who computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -83,7 +83,7 @@ pub trait Pass<const N: usize, const C: usize>: Sync {
 }
 
 /// Whether a tensor lies in plain memory and nothing wants to know how it came about.
-pub fn suits(x: &Tensor<4>) -> bool {
+pub fn suits<const D: usize>(x: &Tensor<D>) -> bool {
     let device = x.device();
     is_cpu(&device) && !device.is_autodiff() && matches!(x.dtype(), DType::F32 | DType::F64)
 }

@@ -7,11 +7,12 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{DType, Element, TensorData};
+use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Element};
 
 use super::cpu::{self, Scalar};
 use super::sizes::{Product, Sizes};
+use crate::backend::InMemory;
 use crate::connectivity::Connectivity;
 use crate::pooling::Switches;
 
@@ -50,74 +51,6 @@ impl ConvolutionOps for burn_cubecl::CubeBackend {
     ) -> FloatTensor<Self> {
         assert!(at.is_none(), "pooled maps are written out for a GPU");
         super::gpu::product(product, a, b, &g)
-    }
-}
-
-/// A backend whose tensors lie in plain memory.
-pub trait InMemory: Backend {
-    /// Calls `f` with the numbers in row-major order, copied only if they lie otherwise.
-    fn with_values<E: Element + bytemuck::Pod, R>(
-        tensor: &FloatTensor<Self>,
-        f: impl FnOnce(&[E]) -> R,
-    ) -> R;
-
-    /// Takes over a vector without copying it.
-    fn from_vec<E: Element>(values: Vec<E>, shape: [usize; 4]) -> FloatTensor<Self>;
-}
-
-impl InMemory for Flex {
-    fn with_values<E: Element + bytemuck::Pod, R>(
-        tensor: &FloatTensor<Self>,
-        f: impl FnOnce(&[E]) -> R,
-    ) -> R {
-        match tensor.as_slice() {
-            Some(values) => f(values),
-            None => {
-                let copy = tensor.to_contiguous();
-                f(&copy.storage()[..copy.shape().num_elements()])
-            }
-        }
-    }
-
-    fn from_vec<E: Element>(values: Vec<E>, shape: [usize; 4]) -> FloatTensor<Self> {
-        FloatTensor::<Self>::from_data(TensorData::new(values, shape))
-    }
-}
-
-#[cfg(feature = "ndarray")]
-mod ndarray {
-    use burn::backend::{NdArray, ops::FloatTensorOps};
-    use burn_ndarray::NdArrayTensor;
-
-    use super::*;
-
-    impl InMemory for NdArray {
-        fn with_values<E: Element + bytemuck::Pod, R>(
-            tensor: &FloatTensor<Self>,
-            f: impl FnOnce(&[E]) -> R,
-        ) -> R {
-            macro_rules! values {
-                ($storage:ident) => {{
-                    let view = $storage.view();
-                    match view.as_slice() {
-                        Some(values) => f(bytemuck::cast_slice(values)),
-                        None => {
-                            let copy: Vec<_> = view.iter().copied().collect();
-                            f(bytemuck::cast_slice(&copy))
-                        }
-                    }
-                }};
-            }
-            match tensor {
-                NdArrayTensor::F32(storage) => values!(storage),
-                NdArrayTensor::F64(storage) => values!(storage),
-                other => unreachable!("a float tensor of type {:?}", other.dtype()),
-            }
-        }
-
-        fn from_vec<E: Element>(values: Vec<E>, shape: [usize; 4]) -> FloatTensor<Self> {
-            Self::float_from_data(TensorData::new(values, shape), &Default::default())
-        }
     }
 }
 

@@ -36,7 +36,6 @@ mod sizes;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use extension::ConvolutionOps;
-pub(crate) use extension::InMemory;
 use sizes::Product;
 
 use crate::backend::kernels;

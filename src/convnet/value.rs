@@ -1,9 +1,13 @@
 //! What flows along the edges of a graph: maps of numbers on a device, and whole numbers on the host.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use std::ops::Range;
 
-use crate::backend;
+use burn::tensor::{DType, Device, Element, Int, Tensor, TensorData};
+use bytemuck::Pod;
+
+use crate::backend::{self, with_numbers};
 use crate::error::Result;
+use crate::pass::suits;
 
 /// A tensor of any number of axes, row-major; the first axis counts images.
 ///
@@ -107,6 +111,28 @@ impl Map {
         self.pointwise(|flat| f(flat, other.flat()))
     }
 
+    /// Elements `start .. start + length` along an axis.
+    pub fn part(&self, axis: usize, start: usize, length: usize) -> Self {
+        let [_, all, behind] = around(&self.shape, axis);
+        let mut shape = self.shape.clone();
+        shape[axis] = length;
+        let [all, start, length] = [all, start, length].map(|n| n * behind);
+        let like = (&self.device(), self.dtype());
+        let flat = match self.dtype() {
+            _ if !suits(&self.flat) => {
+                let narrow = self
+                    .view([self.count() / all.max(1), all])
+                    .narrow(1, start, length);
+                return Self::new(narrow).reshaped(&shape);
+            }
+            DType::F64 => {
+                Tensor::from_data(part::<f64>(&self.flat, all, start..start + length), like)
+            }
+            _ => Tensor::from_data(part::<f32>(&self.flat, all, start..start + length), like),
+        };
+        Self { shape, flat }
+    }
+
     /// The images `rows`, in their order.
     pub fn images(&self, rows: &[usize]) -> Self {
         let same = rows.len() == self.shape[0] && rows.iter().enumerate().all(|(k, &row)| k == row);
@@ -138,6 +164,18 @@ impl Map {
     pub fn read(&self) -> Result<Vec<f32>> {
         backend::read(&self.flat)
     }
+}
+
+/// The same part of each `all` numbers.
+fn part<T: Element + Pod>(x: &Tensor<1>, all: usize, part: Range<usize>) -> TensorData {
+    let mut values = Vec::new();
+    with_numbers(x, |x: &[T]| {
+        values.reserve_exact(x.len() / all.max(1) * part.len());
+        x.chunks(all.max(1))
+            .for_each(|x| values.extend_from_slice(&x[part.clone()]));
+    });
+    let count = values.len();
+    TensorData::new(values, [count])
 }
 
 /// `[before, length, behind]` of an axis.

@@ -11,7 +11,8 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Element, Int, Tensor, TensorData};
+use burn::tensor::{Element, Tensor, TensorData};
+use bytemuck::Pod;
 use faer::linalg::matmul::matmul;
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -19,21 +20,35 @@ use num_traits::Float;
 use rayon::prelude::*;
 
 use super::windows::Windows;
-use crate::pass::numbers;
+use crate::backend::with_numbers;
 
-/// Numbers that both products are made for.
-pub(super) trait Number: ComplexField + Float + Element + Sync + Send {}
+/// Numbers that the products are made for.
+pub(super) trait Number: ComplexField + Float + Element + Pod + Sync + Send {}
 
-impl<T: ComplexField + Float + Element + Sync + Send> Number for T {}
+impl<T: ComplexField + Float + Element + Pod + Sync + Send> Number for T {}
+
+/// A function of this module in the type of numbers that a tensor holds.
+macro_rules! in_type_of {
+    ($x:expr, $function:ident($($argument:expr),*)) => {
+        match $x.dtype() {
+            burn::tensor::DType::F64 => columns::$function::<f64>($($argument),*),
+            _ => columns::$function::<f32>($($argument),*),
+        }
+    };
+}
+
+pub(super) use in_type_of;
 
 /// Columns of so many numbers are made at a time.
 const PART: usize = 1 << 17;
 /// Channels whose adjoint is worked out together.
 const CHANNELS: usize = 32;
+/// No place of a plane.
+const NOWHERE: u32 = u32::MAX;
 
 /// A convolution of maps of one size.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Geometry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
     pub groups: usize,
     /// Channels of the input and of the output, of all groups.
     pub channels: [usize; 2],
@@ -49,7 +64,7 @@ impl Geometry {
     }
 
     /// Elements of a window in one channel, of a channel of the input, and windows.
-    fn sizes(&self) -> [usize; 3] {
+    pub fn sizes(&self) -> [usize; 3] {
         let [rows, columns] = self.windows;
         let taps = rows.kernel * columns.kernel;
         [
@@ -59,9 +74,12 @@ impl Geometry {
         ]
     }
 
-    /// Rows of windows that are worked on together where columns have so many numbers.
-    fn part(&self, height: usize) -> usize {
-        (PART / (height * self.windows[1].count).max(1)).clamp(1, self.windows[0].count)
+    /// The rows of windows in parts that are worked on together where columns have so many numbers.
+    fn parts(&self, height: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let [down, across] = self.windows;
+        let rows = (PART / (height * across.count).max(1)).clamp(1, down.count);
+        let starts = (0..down.count).step_by(rows);
+        starts.map(move |start| start..(start + rows).min(down.count))
     }
 
     /// Whether the columns are the map as it lies in memory.
@@ -72,26 +90,68 @@ impl Geometry {
             .all(|(one, side)| (one.kernel, one.stride, one.begin, one.count) == (1, 1, 0, side))
     }
 
-    /// For the taps of one channel, one after the other, and the rows of windows in `part`: where the row lies
-    /// among the columns, where its first element lies in the plane, and how many there are.
-    fn rows(&self, part: &Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
+    /// For a tap of one channel and the rows of windows in `part`, the stretches of windows at which it lies
+    /// within the plane: the first window, counted within the part, where its element lies in the plane, and how
+    /// many there are.
+    pub fn tap(&self, tap: usize, part: &Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
         let [down, across] = self.windows;
-        let length = part.len() * across.count;
-        for u in 0..down.kernel {
-            let rows = reached(&down, u, self.input[0]);
-            for v in 0..across.kernel {
-                let columns = reached(&across, v, self.input[1]);
-                if columns.is_empty() {
-                    continue;
+        let (u, v) = (tap / across.kernel, tap % across.kernel);
+        let rows = reached(&down, u, self.input[0]);
+        let columns = reached(&across, v, self.input[1]);
+        if columns.is_empty() {
+            return;
+        }
+        let left = columns.start * across.stride + v * across.dilation - across.begin;
+        for i in rows.start.max(part.start)..rows.end.min(part.end) {
+            let y = i * down.stride + u * down.dilation - down.begin;
+            let window = (i - part.start) * across.count + columns.start;
+            visit(window, y * self.input[1] + left, columns.len());
+        }
+    }
+
+    /// A tap of one channel at the windows in `part`: where it lies outside the plane, `columns` stays as it is.
+    pub fn gather<T: Copy>(&self, tap: usize, part: &Range<usize>, x: &[T], columns: &mut [T]) {
+        self.tap(tap, part, |window, from, count| {
+            copy(
+                &mut columns[window..][..count],
+                &x[from..],
+                self.windows[1].stride,
+            );
+        });
+    }
+
+    /// Adds a tap of one channel to where [`Self::gather`] takes it from, times a factor.
+    pub fn scatter<T: Float>(
+        &self,
+        tap: usize,
+        part: &Range<usize>,
+        factor: T,
+        columns: &[T],
+        x: &mut [T],
+    ) {
+        self.tap(tap, part, |window, to, count| {
+            let columns = columns[window..][..count].iter();
+            match self.windows[1].stride {
+                1 => {
+                    let x = x[to..][..count].iter_mut();
+                    x.zip(columns).for_each(|(x, &c)| *x = *x + factor * c);
                 }
-                let left = columns.start * across.stride + v * across.dilation - across.begin;
-                let tap = u * across.kernel + v;
-                for i in rows.start.max(part.start)..rows.end.min(part.end) {
-                    let y = i * down.stride + u * down.dilation - down.begin;
-                    let at = tap * length + (i - part.start) * across.count + columns.start;
-                    visit(at, y * self.input[1] + left, columns.len());
+                stride => {
+                    let x = x[to..].iter_mut().step_by(stride);
+                    x.zip(columns).for_each(|(x, &c)| *x = *x + factor * c);
                 }
             }
+        });
+    }
+}
+
+/// Elements `stride` apart, one after the other.
+fn copy<T: Copy>(to: &mut [T], from: &[T], stride: usize) {
+    match stride {
+        1 => to.copy_from_slice(&from[..to.len()]),
+        stride => {
+            let from = from.iter().step_by(stride);
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
         }
     }
 }
@@ -117,62 +177,81 @@ fn matrix<T>(values: &[T], height: usize) -> MatRef<'_, T> {
 /// # Shapes
 /// x `[n, C, H, W]`, weight `[K, C / groups, h, w]`, bias `[K]` -> `[n, K, I, J]`.
 pub(super) fn correlate<T: Number>(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
+    x: &Tensor<4>,
+    weight: &Tensor<4>,
+    bias: Option<&Tensor<1>>,
     geometry: &Geometry,
 ) -> Tensor<4> {
     let ([n, ..], options) = (x.dims(), (x.device(), x.dtype()));
-    let bias: Option<Vec<T>> = bias.map(|bias| bias.into_data().iter().collect());
-    let (x, weight) = (numbers::<T>(x), numbers::<T>(weight));
     let [taps, plane, windows] = geometry.sizes();
     let [own, out] = geometry.each();
     let mut y = vec![T::zero(); n * geometry.channels[1] * windows];
-    if let Some(bias) = &bias {
+    if let Some(bias) = bias {
+        let bias: Vec<T> = bias.to_data().iter().collect();
         let planes = y.par_chunks_mut(windows.max(1)).enumerate();
         planes.for_each(|(k, plane)| plane.fill(bias[k % bias.len()]));
     }
-    if own == 1 {
+    let whole = 0..geometry.windows[0].count;
+    let of_one_channel = |x: &[T], weight: &[T], y: &mut [T]| {
         let planes = y.par_chunks_mut(windows.max(1)).enumerate();
         planes.for_each(|(at, y)| {
             let (image, k) = (at / geometry.channels[1], at % geometry.channels[1]);
             let x = &x[(image * geometry.channels[0] + k / out) * plane..][..plane];
-            add_taps(x, &weight[k * taps..][..taps], y, geometry);
+            for tap in 0..taps {
+                let factor = weight[k * taps + tap];
+                geometry.tap(tap, &whole, |window, from, count| {
+                    let y = y[window..][..count].iter_mut();
+                    match geometry.windows[1].stride {
+                        1 => {
+                            let x = &x[from..][..count];
+                            y.zip(x).for_each(|(y, &x)| *y = *y + factor * x);
+                        }
+                        stride => {
+                            let x = x[from..].iter().step_by(stride);
+                            y.zip(x).for_each(|(y, &x)| *y = *y + factor * x);
+                        }
+                    }
+                });
+            }
         });
-    } else {
-        let across = geometry.windows[1].count;
-        let rows = geometry.part(own * taps);
+    };
+    let of_many = |x: &[T], weight: &[T], y: &mut [T]| {
         let blocks = y.par_chunks_mut((out * windows).max(1)).enumerate();
         blocks.for_each(|(at, y)| {
             let (image, group) = (at / geometry.groups, at % geometry.groups);
             let x = &x[(image * geometry.channels[0] + group * own) * plane..][..own * plane];
             let weight = matrix(&weight[group * out * own * taps..][..out * own * taps], out);
-            let starts: Vec<usize> = (0..geometry.windows[0].count).step_by(rows).collect();
-            let product = |&start: &usize| {
-                let part = start..(start + rows).min(geometry.windows[0].count);
-                let mut product = vec![T::zero(); out * part.len() * across];
-                let into = MatMut::from_row_major_slice_mut(&mut product, out, part.len() * across);
-                if geometry.is_plain() {
-                    let whole = matrix(x, own);
-                    let columns = whole.subcols(start * across, part.len() * across);
-                    matmul(into, Accum::Replace, weight, columns, T::one(), Par::Seq);
-                } else {
-                    let columns = gather(x, own, &part, geometry);
-                    let columns = matrix(&columns, own * taps);
-                    matmul(into, Accum::Replace, weight, columns, T::one(), Par::Seq);
-                }
-                product
-            };
-            let parts: Vec<Vec<T>> = starts.par_iter().map(product).collect();
-            for (start, part) in starts.iter().zip(&parts) {
-                let length = part.len() / out;
-                for (y, part) in y.chunks_mut(windows).zip(part.chunks(length)) {
-                    let y = &mut y[start * across..][..length];
-                    y.iter_mut().zip(part).for_each(|(y, &p)| *y += p);
-                }
+            let mut rest = MatMut::from_row_major_slice_mut(y, out, windows);
+            let mut parts = Vec::new();
+            for part in geometry.parts(own * taps) {
+                let (y, behind) = rest.split_at_col_mut(part.len() * geometry.windows[1].count);
+                parts.push((part, y));
+                rest = behind;
             }
+            parts.into_par_iter().for_each(|(part, y)| {
+                let length = y.ncols();
+                if geometry.is_plain() {
+                    let start = part.start * geometry.windows[1].count;
+                    let columns = matrix(x, own).subcols(start, length);
+                    matmul(y, Accum::Add, weight, columns, T::one(), Par::Seq);
+                    return;
+                }
+                let mut columns = vec![T::zero(); own * taps * length];
+                for (row, columns) in columns.chunks_mut(length).enumerate() {
+                    let x = &x[row / taps * plane..][..plane];
+                    geometry.gather(row % taps, &part, x, columns);
+                }
+                let columns = matrix(&columns, own * taps);
+                matmul(y, Accum::Add, weight, columns, T::one(), Par::Seq);
+            });
         });
-    }
+    };
+    with_numbers(x, |x| {
+        with_numbers(weight, |weight| match own {
+            1 => of_one_channel(x, weight, &mut y),
+            _ => of_many(x, weight, &mut y),
+        })
+    });
     let [down, across] = geometry.windows;
     let shape = [n, geometry.channels[1], down.count, across.count];
     Tensor::from_data(TensorData::new(y, shape), (&options.0, options.1))
@@ -182,150 +261,129 @@ pub(super) fn correlate<T: Number>(
 ///
 /// # Shapes
 /// r `[n, K, I, J]`, weight `[K, C / groups, h, w]` -> `[n, C, H, W]`.
-pub(super) fn spread<T: Number>(r: Tensor<4>, weight: Tensor<4>, geometry: &Geometry) -> Tensor<4> {
+pub(super) fn spread<T: Number>(
+    r: &Tensor<4>,
+    weight: &Tensor<4>,
+    geometry: &Geometry,
+) -> Tensor<4> {
     let ([n, ..], options) = (r.dims(), (r.device(), r.dtype()));
-    let (r, weight) = (numbers::<T>(r), numbers::<T>(weight));
     let [taps, plane, windows] = geometry.sizes();
     let [own, out] = geometry.each();
-    let across = geometry.windows[1].count;
     let mut x = vec![T::zero(); n * geometry.channels[0] * plane];
-    let blocks = x.par_chunks_mut((own * plane).max(1)).enumerate();
-    blocks.for_each(|(at, x)| {
-        let (image, group) = (at / geometry.groups, at % geometry.groups);
-        let r = &r[(image * geometry.channels[1] + group * out) * windows..][..out * windows];
-        let weight = &weight[group * out * own * taps..][..out * own * taps];
-        let (r, weight) = (matrix(r, out), matrix(weight, out));
-        let chunks = x.par_chunks_mut(CHANNELS * plane.max(1)).enumerate();
-        chunks.for_each(|(chunk, x)| {
-            let channels = x.len() / plane.max(1);
-            let weight = weight.subcols(chunk * CHANNELS * taps, channels * taps);
-            let rows = geometry.part(channels * taps);
-            for start in (0..geometry.windows[0].count).step_by(rows) {
-                let part = start..(start + rows).min(geometry.windows[0].count);
-                let length = part.len() * across;
-                let mut columns = vec![T::zero(); channels * taps * length];
-                let into = MatMut::from_row_major_slice_mut(&mut columns, channels * taps, length);
-                let r = r.subcols(start * across, length);
-                matmul(
-                    into,
-                    Accum::Replace,
-                    weight.transpose(),
-                    r,
-                    T::one(),
-                    Par::Seq,
-                );
-                scatter(&columns, x, &part, geometry);
+    let all = |r: &[T], weight: &[T], x: &mut [T]| {
+        let blocks = x.par_chunks_mut((own * plane).max(1)).enumerate();
+        blocks.for_each(|(at, x)| {
+            let (image, group) = (at / geometry.groups, at % geometry.groups);
+            let r = &r[(image * geometry.channels[1] + group * out) * windows..][..out * windows];
+            let weight = &weight[group * out * own * taps..][..out * own * taps];
+            if own == 1 {
+                let whole = 0..geometry.windows[0].count;
+                for (r, weight) in r.chunks(windows.max(1)).zip(weight.chunks(taps)) {
+                    for (tap, &factor) in weight.iter().enumerate() {
+                        geometry.scatter(tap, &whole, factor, r, x);
+                    }
+                }
+                return;
             }
+            let (r, weight) = (matrix(r, out), matrix(weight, out).transpose());
+            let chunks = x.par_chunks_mut(CHANNELS * plane.max(1)).enumerate();
+            chunks.for_each(|(chunk, x)| {
+                let channels = x.len() / plane.max(1);
+                let weight = weight.subrows(chunk * CHANNELS * taps, channels * taps);
+                if geometry.is_plain() {
+                    let x = MatMut::from_row_major_slice_mut(x, channels, plane);
+                    matmul(x, Accum::Replace, weight, r, T::one(), Par::Seq);
+                    return;
+                }
+                let mut columns = Vec::new();
+                for part in geometry.parts(channels * taps) {
+                    let length = part.len() * geometry.windows[1].count;
+                    let r = r.subcols(part.start * geometry.windows[1].count, length);
+                    columns.resize(channels * taps * length, T::zero());
+                    let into =
+                        MatMut::from_row_major_slice_mut(&mut columns, channels * taps, length);
+                    matmul(into, Accum::Replace, weight, r, T::one(), Par::Seq);
+                    for (row, columns) in columns.chunks(length.max(1)).enumerate() {
+                        let x = &mut x[row / taps * plane..][..plane];
+                        geometry.scatter(row % taps, &part, T::one(), columns, x);
+                    }
+                }
+            });
         });
-    });
+    };
+    with_numbers(r, |r| with_numbers(weight, |weight| all(r, weight, &mut x)));
     let [height, width] = geometry.input;
     let shape = [n, geometry.channels[0], height, width];
     Tensor::from_data(TensorData::new(x, shape), (&options.0, options.1))
 }
 
-/// The largest of each window, of each channel, and where it lies in the plane with its padding: the first in
-/// row-major order where several are largest, and what is not a number before all that is.
+/// The largest of each window, of each channel, and where it lies in the plane: the first in row-major order where
+/// several are largest, and what is not a number before all that is.
 ///
 /// # Shapes
-/// x `[n, C, H, W]` -> largest `[n, C, I, J]`, places `[n, C, I J]`.
-pub(super) fn largest<T: Number>(x: Tensor<4>, geometry: &Geometry) -> (Tensor<4>, Tensor<3, Int>) {
-    let ([n, c, ..], device, dtype) = (x.dims(), x.device(), x.dtype());
-    let x = numbers::<T>(x);
-    let [_, plane, windows] = geometry.sizes();
+/// x `[n, C, H, W]` -> largest `[n, C, I, J]`, places in the order of the windows.
+pub(super) fn largest<T: Number>(x: &Tensor<4>, geometry: &Geometry) -> (Tensor<4>, Vec<u32>) {
+    let ([n, c, ..], options) = (x.dims(), (x.device(), x.dtype()));
+    let [taps, plane, windows] = geometry.sizes();
     let [down, across] = geometry.windows;
     let mut y = vec![T::neg_infinity(); n * c * windows];
-    let mut places = vec![-1_i32; n * c * windows];
+    let mut places = vec![NOWHERE; n * c * windows];
     let planes = y
         .par_chunks_mut(windows.max(1))
-        .zip(places.par_chunks_mut(windows.max(1)))
-        .zip(x.par_chunks(plane.max(1)));
-    planes.for_each(|((y, places), x)| {
-        geometry.rows(&(0..down.count), |at, from, count| {
-            let (tap, window) = (at / windows, at % windows);
-            let (u, v) = (tap / across.kernel, tap % across.kernel);
-            let (i, j) = (window / across.count, window % across.count);
-            let row = (i * down.stride + u * down.dilation) * across.span();
-            let place = (row + j * across.stride + v * across.dilation) as i32;
-            let found = y[window..window + count].iter_mut();
-            let found = found.zip(&mut places[window..window + count]);
-            let values = x[from..].iter().step_by(across.stride);
-            for (k, ((y, at), &x)) in found.zip(values).enumerate() {
-                let better = *at < 0 || x > *y || (x.is_nan() && !y.is_nan());
-                *y = if better { x } else { *y };
-                *at = if better {
-                    place + (k * across.stride) as i32
-                } else {
-                    *at
-                };
+        .zip(places.par_chunks_mut(windows.max(1)));
+    with_numbers(x, |x: &[T]| {
+        let planes = planes.zip(x.par_chunks(plane.max(1)));
+        let buffer = || vec![T::zero(); across.count];
+        planes.for_each_init(buffer, |row, ((y, places), x)| {
+            for tap in 0..taps {
+                geometry.tap(tap, &(0..down.count), |window, from, count| {
+                    let row = &mut row[..count];
+                    copy(row, &x[from..], across.stride);
+                    let found = y[window..][..count].iter_mut();
+                    let found = found.zip(&mut places[window..][..count]);
+                    let (mut place, step) = (from as u32, across.stride as u32);
+                    for ((y, at), &x) in found.zip(row.iter()) {
+                        let better = (*at == NOWHERE) | (x > *y) | (x.is_nan() & !y.is_nan());
+                        *y = if better { x } else { *y };
+                        *at = if better { place } else { *at };
+                        place += step;
+                    }
+                });
             }
         });
     });
-    let largest = TensorData::new(y, [n, c, down.count, across.count]);
-    let places = TensorData::new(places, [n, c, windows]);
-    (
-        Tensor::from_data(largest, (&device, dtype)),
-        Tensor::from_data(places, &device),
-    )
+    let shape = [n, c, down.count, across.count];
+    let largest = Tensor::from_data(TensorData::new(y, shape), (&options.0, options.1));
+    (largest, places)
 }
 
-/// The windows of some rows as columns.
-fn gather<T: Number>(x: &[T], channels: usize, part: &Range<usize>, geometry: &Geometry) -> Vec<T> {
-    let [taps, plane, _] = geometry.sizes();
-    let of_channel = taps * part.len() * geometry.windows[1].count;
-    let mut columns = vec![T::zero(); channels * of_channel];
-    for (x, columns) in x.chunks(plane).zip(columns.chunks_mut(of_channel)) {
-        geometry.rows(part, |at, from, count| {
-            let columns = &mut columns[at..at + count];
-            match geometry.windows[1].stride {
-                1 => columns.copy_from_slice(&x[from..from + count]),
-                stride => {
-                    let values = x[from..].iter().step_by(stride);
-                    columns.iter_mut().zip(values).for_each(|(c, &x)| *c = x);
+/// Adds a signal at each window to where its largest element lay in image `rows[k]`.
+///
+/// # Shapes
+/// r `[rows, C, I, J]` -> `[rows, C, H, W]`.
+pub(super) fn unpool<T: Number>(
+    r: &Tensor<4>,
+    places: &[u32],
+    rows: &[usize],
+    geometry: &Geometry,
+) -> Tensor<4> {
+    let ([n, c, ..], options) = (r.dims(), (r.device(), r.dtype()));
+    let [_, plane, windows] = geometry.sizes();
+    let mut x = vec![T::zero(); n * c * plane];
+    with_numbers(r, |r: &[T]| {
+        let planes = x.par_chunks_mut(plane.max(1)).enumerate();
+        planes
+            .zip(r.par_chunks(windows.max(1)))
+            .for_each(|((at, x), r)| {
+                let places = &places[(rows[at / c] * c + at % c) * windows..][..windows];
+                for (&place, &r) in places.iter().zip(r) {
+                    x[place as usize] = x[place as usize] + r;
                 }
-            }
-        });
-    }
-    columns
-}
-
-/// Adds columns to where [`gather`] takes them from.
-fn scatter<T: Number>(columns: &[T], x: &mut [T], part: &Range<usize>, geometry: &Geometry) {
-    let [taps, plane, _] = geometry.sizes();
-    let of_channel = taps * part.len() * geometry.windows[1].count;
-    for (x, columns) in x.chunks_mut(plane).zip(columns.chunks(of_channel)) {
-        geometry.rows(part, |at, to, count| {
-            let columns = columns[at..at + count].iter();
-            match geometry.windows[1].stride {
-                1 => {
-                    let x = x[to..to + count].iter_mut();
-                    x.zip(columns).for_each(|(x, &c)| *x += c);
-                }
-                stride => {
-                    let x = x[to..].iter_mut().step_by(stride);
-                    x.zip(columns).for_each(|(x, &c)| *x += c);
-                }
-            }
-        });
-    }
-}
-
-/// `y += weight * x` for one channel.
-fn add_taps<T: Number>(x: &[T], weight: &[T], y: &mut [T], geometry: &Geometry) {
-    let windows = y.len();
-    geometry.rows(&(0..geometry.windows[0].count), |at, from, count| {
-        let tap = weight[at / windows];
-        let y = y[at % windows..][..count].iter_mut();
-        match geometry.windows[1].stride {
-            1 => {
-                let x = &x[from..from + count];
-                y.zip(x).for_each(|(y, &x)| *y += tap * x);
-            }
-            stride => {
-                let x = x[from..].iter().step_by(stride);
-                y.zip(x).for_each(|(y, &x)| *y += tap * x);
-            }
-        }
+            });
     });
+    let [height, width] = geometry.input;
+    let data = TensorData::new(x, [n, c, height, width]);
+    Tensor::from_data(data, (&options.0, options.1))
 }
 
 #[cfg(test)]
@@ -442,12 +500,8 @@ mod tests {
                     assert!((a - b).abs() < 1e-10, "{what} {geometry:?}: {a}, not {b}");
                 }
             };
-            near(
-                correlate::<f64>(of_x, of_f.clone(), None, &geometry),
-                &y,
-                "there",
-            );
-            near(spread::<f64>(of_r, of_f, &geometry), &back, "back");
+            near(correlate::<f64>(&of_x, &of_f, None, &geometry), &y, "there");
+            near(spread::<f64>(&of_r, &of_f, &geometry), &back, "back");
         }
     }
 
@@ -461,9 +515,9 @@ mod tests {
             let like = (&Device::flex(), DType::F32);
             let bias: Vec<f32> = (0..k).map(|k| k as f32 - 1.5).collect();
             let y = correlate::<f32>(
-                Tensor::zeros([1, c, height, width], like),
-                Tensor::ones(shape, like),
-                Some(Tensor::from_data(TensorData::new(bias.clone(), [k]), like)),
+                &Tensor::zeros([1, c, height, width], like),
+                &Tensor::ones(shape, like),
+                Some(&Tensor::from_data(TensorData::new(bias.clone(), [k]), like)),
                 &geometry,
             );
             let values: Vec<f32> = y.into_data().iter().collect();

@@ -90,19 +90,11 @@ impl Concatenate {
     }
 
     pub fn reverse(&self, signal: Map, _: &Saved, _: &Walk) -> Vec<Option<Map>> {
-        let r = signal.around(self.axis);
-        let maps = self
-            .parts
-            .iter()
-            .enumerate()
-            .filter(|(_, part)| part.is_none());
-        maps.map(|(k, _)| {
-            let mut shape = signal.shape().to_vec();
-            shape[self.axis] = self.starts[k + 1] - self.starts[k];
-            let part = r.clone().narrow(1, self.starts[k], shape[self.axis]);
-            Some(Map::new(part).reshaped(&shape))
-        })
-        .collect()
+        let maps = (0..self.parts.len()).filter(|&k| self.parts[k].is_none());
+        let part = |k: usize| (self.starts[k], self.starts[k + 1] - self.starts[k]);
+        maps.map(part)
+            .map(|(start, length)| Some(signal.part(self.axis, start, length)))
+            .collect()
     }
 
     pub fn region(&self, output: &Region, k: usize, input: &[usize]) -> Region {

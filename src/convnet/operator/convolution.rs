@@ -7,13 +7,13 @@
 //! over the channels `c` of the group of `k`; `x` is 0 outside. The adjoint spreads each `y[k, i]` over the
 //! same places. One spatial axis is taken for a picture of one row.
 
+use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-use burn::tensor::{DType, Tensor};
 
 use super::super::rule::Walk;
 use super::super::value::Map;
-use super::columns::{self, Geometry};
+use super::columns::{self, Geometry, in_type_of};
 use super::pad::{fit, pad_zeros};
 use super::windows::{
     Windows, in_plane, kernel_shape, padding, plane_shape, positive, spatial_axes,
@@ -213,15 +213,11 @@ impl Convolution {
         }
     }
 
-    fn correlate(&self, x: &Map, bias: Option<Tensor<1>>) -> Map {
+    fn correlate(&self, x: &Map, bias: Option<&Tensor<1>>) -> Map {
         let [_, _, height, width] = plane_shape(&self.input);
         let x: Tensor<4> = x.view([x.shape()[0], self.input[1], height, width]);
         if suits(&x) {
-            let (weight, geometry) = (self.weight.clone(), self.geometry());
-            let y = match x.dtype() {
-                DType::F64 => columns::correlate::<f64>(x, weight, bias, &geometry),
-                _ => columns::correlate::<f32>(x, weight, bias, &geometry),
-            };
+            let y = in_type_of!(x, correlate(&x, &self.weight, bias, &self.geometry()));
             return shaped(y, &self.output);
         }
         let [rows, columns] = self.windows;
@@ -241,7 +237,7 @@ impl Convolution {
         );
         let x = pad_zeros(x, pads);
         let options = ConvOptions::new(stride, [0, 0], dilation, self.groups);
-        let y = conv2d(x, self.weight.clone(), bias, options);
+        let y = conv2d(x, self.weight.clone(), bias.cloned(), options);
         shaped(y, &self.output)
     }
 
@@ -249,11 +245,7 @@ impl Convolution {
         let [_, out, height, width] = plane_shape(&self.output);
         let r: Tensor<4> = r.view([r.shape()[0], out, height, width]);
         if suits(&r) {
-            let (weight, geometry) = (self.weight.clone(), self.geometry());
-            let x = match r.dtype() {
-                DType::F64 => columns::spread::<f64>(r, weight, &geometry),
-                _ => columns::spread::<f32>(r, weight, &geometry),
-            };
+            let x = in_type_of!(r, spread(&r, &self.weight, &self.geometry()));
             return shaped(x, &self.input);
         }
         let [rows, columns] = self.windows;
@@ -272,7 +264,7 @@ impl Convolution {
     }
 
     pub fn forward(&self, inputs: &[&Map]) -> Map {
-        self.correlate(inputs[0], self.bias.clone())
+        self.correlate(inputs[0], self.bias.as_ref())
     }
 
     pub fn reverse(&self, signal: Map, _: &Saved, _: &Walk) -> Vec<Option<Map>> {

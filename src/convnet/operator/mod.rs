@@ -5,7 +5,7 @@
 //! operator: its file, and a line in [`Operator`] and in `LOWERED`.
 
 mod arithmetic;
-mod columns;
+pub(super) mod columns;
 mod concatenate;
 mod convolution;
 mod integers;
@@ -22,6 +22,8 @@ mod windows;
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
 
@@ -129,8 +131,14 @@ operators! {
     Expand,
 }
 
-/// Where the maxima of windows lie: `[images, channels, windows]`, each a place in its plane.
-pub type Switches = Tensor<3, Int>;
+/// Where the maxima of windows lie, by images, channels and windows.
+#[derive(Clone, Debug)]
+pub enum Switches {
+    /// Each a place in its plane.
+    InMemory(Arc<[u32]>),
+    /// On a device, `[images, channels, windows]`, each a place in its plane with the padding.
+    Padded(Tensor<3, Int>),
+}
 
 /// What forward returns: a map, or a map with switches.
 trait IntoOutput {

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData};
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around};
-use super::columns::{self, Geometry};
+use super::columns::{self, Geometry, in_type_of};
 use super::pad::{fit, pad_with};
 use super::windows::{Windows, in_plane, kernel_shape, plane_shape, spatial_axes};
 use super::{Lowered, Region, Saved, Site, Switches};
@@ -75,6 +75,16 @@ impl MaxPool {
         self.windows
     }
 
+    fn geometry(&self) -> Geometry {
+        let [_, c, height, width] = plane_shape(&self.input);
+        Geometry {
+            groups: c,
+            channels: [c; 2],
+            input: [height, width],
+            windows: self.windows,
+        }
+    }
+
     /// The same for `size` windows that begin with the input.
     pub fn part(&self, size: [usize; 2]) -> Self {
         let (windows, [input, output]) =
@@ -93,16 +103,8 @@ impl MaxPool {
         let x: Tensor<4> = inputs[0].view([images, c, height, width]);
         let shape = [&[images], &self.output[1..]].concat();
         if suits(&x) {
-            let geometry = Geometry {
-                groups: 1,
-                channels: [c; 2],
-                input: [height, width],
-                windows: self.windows,
-            };
-            let (y, switches) = match x.dtype() {
-                DType::F64 => columns::largest::<f64>(x, &geometry),
-                _ => columns::largest::<f32>(x, &geometry),
-            };
+            let (y, places) = in_type_of!(x, largest(&x, &self.geometry()));
+            let switches = Switches::InMemory(places.into());
             return (Map::new(y).reshaped(&shape), switches);
         }
         let x = fit(x, 2, 0, rows.span().saturating_sub(rows.begin).min(height));
@@ -122,10 +124,8 @@ impl MaxPool {
             .with_dilation([rows.dilation, columns.dilation]);
         let (y, switches) = max_pool2d_with_indices(x, options);
         let windows = rows.count * columns.count;
-        (
-            Map::new(y).reshaped(&shape),
-            switches.reshape([images, c, windows]),
-        )
+        let switches = switches.reshape([images, c, windows]);
+        (Map::new(y).reshaped(&shape), Switches::Padded(switches))
     }
 
     pub fn reverse(&self, signal: Map, saved: &Saved, walk: &Walk) -> Vec<Option<Map>> {
@@ -144,12 +144,21 @@ impl MaxPool {
         };
         let [_, c, height, width] = plane_shape(&self.input);
         let images = signal.shape()[0];
+        let shape = [&[images], &self.input[1..]].concat();
+        let [down, across] = self.windows.map(|one| one.count);
+        let switches = match switches {
+            Switches::InMemory(places) => {
+                let r: Tensor<4> = signal.view([images, c, down, across]);
+                let x = in_type_of!(r, unpool(&r, places, saved.rows, &self.geometry()));
+                return vec![Some(Map::new(x).reshaped(&shape))];
+            }
+            Switches::Padded(switches) => switches.clone(),
+        };
         let [padded_rows, padded_columns] = self.padded();
-        let windows = self.windows[0].count * self.windows[1].count;
-        let r = signal.view([images, c, windows]);
+        let r = signal.view([images, c, down * across]);
         let device = signal.device();
         let rows = super::super::value::indices(saved.rows, &device);
-        let switches = switches.clone().select(0, rows);
+        let switches = switches.select(0, rows);
         let plane = Tensor::<3>::zeros(
             [images, c, padded_rows * padded_columns],
             (&device, r.dtype()),
@@ -159,7 +168,6 @@ impl MaxPool {
             .reshape([images, c, padded_rows, padded_columns]);
         let x = fit(x, 2, self.windows[0].begin, height);
         let x = fit(x, 3, self.windows[1].begin, width);
-        let shape = [&[images], &self.input[1..]].concat();
         vec![Some(Map::new(x).reshaped(&shape))]
     }
 

@@ -154,14 +154,14 @@ impl Slice {
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         let mut map = inputs[0].clone();
         for (axis, places) in &self.parts {
+            if let Some(start) = start(places) {
+                map = map.part(*axis, start, places.len());
+                continue;
+            }
             let mut shape = map.shape().to_vec();
             shape[*axis] = places.len();
-            let x = map.around(*axis);
-            let y = match start(places) {
-                Some(start) => x.narrow(1, start, places.len()),
-                None => x.select(1, indices(places, &map.device())),
-            };
-            map = Map::new(y).reshaped(&shape);
+            let picked = map.around(*axis).select(1, indices(places, &map.device()));
+            map = Map::new(picked).reshaped(&shape);
         }
         map
     }

@@ -13,8 +13,6 @@
 // burn-ndarray is to go in favour of flex; until then it is one flag away.
 #![cfg_attr(feature = "ndarray", allow(deprecated))]
 
-use std::ops::{AddAssign, Range};
-
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -23,119 +21,65 @@ use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extensi
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Element, Tensor};
+use num_traits::Float;
 use rayon::prelude::*;
 
-use crate::backend::is_cpu;
-use crate::conv::InMemory;
+use super::super::operator::Windows;
+use super::super::operator::columns::Geometry;
+use crate::backend::{InMemory, is_cpu};
 
-/// A batch of planes and the square windows on them, as many as make `ceil(H / stride)` rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Windows {
-    /// `[C, n, H, W]`.
-    pub planes: [usize; 4],
-    /// Side of a window, odd: it reaches as far to all sides of its middle.
-    pub side: usize,
-    /// Step from a window to the next.
-    pub stride: usize,
+/// The square windows on planes `[C, n, H, W]`, of an odd side, with zeros around, as many as make
+/// `ceil(H / stride)` rows.
+fn geometry([channels, _, height, width]: [usize; 4], side: usize, stride: usize) -> Geometry {
+    let along = |length: usize| Windows {
+        kernel: side,
+        stride,
+        dilation: 1,
+        begin: side / 2,
+        count: length.div_ceil(stride),
+    };
+    Geometry {
+        groups: 1,
+        channels: [channels; 2],
+        input: [height, width],
+        windows: [along(height), along(width)],
+    }
 }
 
-impl Windows {
-    /// `[C side side, n, I, J]`.
-    pub fn columns(&self) -> [usize; 4] {
-        let [c, n, h, w] = self.planes;
-        let [h, w] = [h, w].map(|length| length.div_ceil(self.stride));
-        [c * self.side * self.side, n, h, w]
+/// The windows of `planes` as columns, or the adjoint: every element of the columns added to where it comes from.
+fn copied<E: Float + Element>(x: &[E], images: usize, geometry: &Geometry, way: Way) -> Vec<E> {
+    let [taps, plane, windows] = geometry.sizes();
+    let whole = 0..geometry.windows[0].count;
+    let [columns, planes] = [taps * windows, plane].map(|one| geometry.channels[0] * images * one);
+    if x.is_empty() {
+        return Vec::new();
     }
-
-    /// The windows whose element at `offset` lies within a side of `length`, and where that element of
-    /// the first of them lies.
-    fn inside(&self, offset: usize, length: usize) -> (Range<usize>, usize) {
-        let reach = self.side / 2;
-        let first = reach.saturating_sub(offset).div_ceil(self.stride);
-        let last = (length + reach)
-            .saturating_sub(offset)
-            .div_ceil(self.stride);
-        let last = last.min(length.div_ceil(self.stride)).max(first);
-        (
-            first..last,
-            (first * self.stride + offset).saturating_sub(reach),
-        )
-    }
-
-    /// Goes over the rows that a row of the matrix and the planes have in common: for each, where in the
-    /// row and where in the channel's planes its first elements lie, and how many there are.
-    fn for_each_row(&self, row: usize, mut f: impl FnMut(usize, usize, usize)) {
-        let [_, images, height, width] = self.planes;
-        let [_, _, rows, columns] = self.columns();
-        let (down, across) = (row / self.side % self.side, row % self.side);
-        let (i_range, top) = self.inside(down, height);
-        let (j_range, left) = self.inside(across, width);
-        if j_range.is_empty() {
-            return;
-        }
-        for n in 0..images {
-            for (k, i) in i_range.clone().enumerate() {
-                let to = (n * rows + i) * columns + j_range.start;
-                let from = (n * height + top + k * self.stride) * width + left;
-                f(to, from, j_range.len());
-            }
-        }
-    }
-
-    /// The windows of `planes` as columns.
-    fn gather<E: Element>(&self, planes: &[E]) -> Vec<E> {
-        let [rows, ..] = self.columns();
-        let length = self.columns()[1..].iter().product();
-        let plane: usize = self.planes[1..].iter().product();
-        let mut out = vec![E::default(); rows * length];
-        if length == 0 {
-            return out;
-        }
-        out.par_chunks_mut(length)
-            .enumerate()
-            .for_each(|(row, out)| {
-                let planes = &planes[row / (self.side * self.side) * plane..][..plane];
-                self.for_each_row(row, |to, from, count| {
-                    let out = &mut out[to..to + count];
-                    match self.stride {
-                        1 => out.copy_from_slice(&planes[from..from + count]),
-                        _ => {
-                            let values = planes[from..].iter().step_by(self.stride);
-                            out.iter_mut().zip(values).for_each(|(o, v)| *o = *v);
-                        }
-                    }
-                });
+    match way {
+        Way::Gather => {
+            let mut out = vec![E::zero(); columns];
+            let rows = out.par_chunks_mut(images * windows).enumerate();
+            rows.for_each(|(row, out)| {
+                let x = &x[row / taps * images * plane..];
+                for (x, out) in x.chunks(plane).zip(out.chunks_mut(windows)) {
+                    geometry.gather(row % taps, &whole, x, out);
+                }
             });
-        out
-    }
-
-    /// The adjoint: adds every element of the columns to the place that it was taken from.
-    fn scatter<E: Element + AddAssign>(&self, columns: &[E]) -> Vec<E> {
-        let length: usize = self.columns()[1..].iter().product();
-        let plane: usize = self.planes[1..].iter().product();
-        let mut out = vec![E::default(); self.planes.iter().product()];
-        if plane == 0 {
-            return out;
+            out
         }
-        let taps = self.side * self.side;
-        out.par_chunks_mut(plane).enumerate().for_each(|(c, out)| {
-            for row in c * taps..(c + 1) * taps {
-                let columns = &columns[row * length..][..length];
-                self.for_each_row(row, |at, to, count| {
-                    let values = columns[at..at + count].iter();
-                    match self.stride {
-                        1 => add(out[to..to + count].iter_mut().zip(values)),
-                        stride => add(out[to..].iter_mut().step_by(stride).zip(values)),
+        Way::Scatter => {
+            let mut out = vec![E::zero(); planes];
+            let channels = out.par_chunks_mut(images * plane).enumerate();
+            channels.for_each(|(channel, out)| {
+                for tap in 0..taps {
+                    let x = &x[(channel * taps + tap) * images * windows..];
+                    for (x, out) in x.chunks(windows).zip(out.chunks_mut(plane)) {
+                        geometry.scatter(tap, &whole, E::one(), x, out);
                     }
-                });
-            }
-        });
-        out
+                }
+            });
+            out
+        }
     }
-}
-
-fn add<'a, E: Element + AddAssign>(pairs: impl Iterator<Item = (&'a mut E, &'a E)>) {
-    pairs.for_each(|(o, v)| *o += *v);
 }
 
 /// Which way the copy goes.
@@ -154,31 +98,33 @@ pub enum Way {
     Autodiff,
 )]
 pub trait ColumnsOps: Backend {
-    /// Planes to columns, or back.
-    fn windows(x: FloatTensor<Self>, windows: Windows, way: Way) -> FloatTensor<Self>;
+    /// Planes `[C, n, H, W]` to columns `[C h w, n, I, J]`, or back.
+    fn windows(x: FloatTensor<Self>, geometry: Geometry, way: Way) -> FloatTensor<Self>;
 }
 
 impl<B: InMemory> ColumnsOps for B {
-    fn windows(x: FloatTensor<Self>, windows: Windows, way: Way) -> FloatTensor<Self> {
-        fn copied<B: InMemory, E: Element + bytemuck::Pod + AddAssign>(
-            x: &FloatTensor<B>,
-            windows: Windows,
-            way: Way,
-        ) -> FloatTensor<B> {
-            match way {
-                Way::Gather => {
-                    let values = B::with_values::<E, _>(x, |x| windows.gather(x));
-                    B::from_vec(values, windows.columns())
-                }
-                Way::Scatter => {
-                    let values = B::with_values::<E, _>(x, |x| windows.scatter(x));
-                    B::from_vec(values, windows.planes)
-                }
-            }
+    fn windows(x: FloatTensor<Self>, geometry: Geometry, way: Way) -> FloatTensor<Self> {
+        let images = x.shape().dims::<4>()[1];
+        let channels = geometry.channels[0];
+        let (channels, [height, width]) = match way {
+            Way::Gather => (
+                channels * geometry.sizes()[0],
+                geometry.windows.map(|one| one.count),
+            ),
+            Way::Scatter => (channels, geometry.input),
+        };
+        let shape = [channels, images, height, width];
+        macro_rules! of_type {
+            ($type:ty) => {
+                B::from_vec(
+                    B::with_values::<$type, _>(&x, |x| copied(x, images, &geometry, way)),
+                    shape,
+                )
+            };
         }
         match x.dtype() {
-            DType::F64 => copied::<B, f64>(&x, windows, way),
-            _ => copied::<B, f32>(&x, windows, way),
+            DType::F64 => of_type!(f64),
+            _ => of_type!(f32),
         }
     }
 }
@@ -188,28 +134,28 @@ impl<B: InMemory> ColumnsOps for B {
 struct Adjoint;
 
 impl<B: ColumnsOps> Backward<B, 1> for Adjoint {
-    type State = (Windows, Way);
+    type State = (Geometry, Way);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (windows, way) = ops.state;
+        let (geometry, way) = ops.state;
         let back = match way {
             Way::Gather => Way::Scatter,
             Way::Scatter => Way::Gather,
         };
         let grad = grads.consume::<B>(&ops.node);
         if let [Some(node)] = ops.parents {
-            grads.register::<B>(node.id, B::windows(grad, windows, back));
+            grads.register::<B>(node.id, B::windows(grad, geometry, back));
         }
     }
 }
 
 impl<B: ColumnsOps, C: CheckpointStrategy> ColumnsOps for Autodiff<B, C> {
-    fn windows(x: FloatTensor<Self>, windows: Windows, way: Way) -> FloatTensor<Self> {
+    fn windows(x: FloatTensor<Self>, geometry: Geometry, way: Way) -> FloatTensor<Self> {
         let nodes = [x.node()];
         let x = x.into_primitive();
         match Adjoint.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((windows, way), B::windows(x, windows, way)),
-            OpsKind::UnTracked(prep) => prep.finish(B::windows(x, windows, way)),
+            OpsKind::Tracked(prep) => prep.finish((geometry, way), B::windows(x, geometry, way)),
+            OpsKind::UnTracked(prep) => prep.finish(B::windows(x, geometry, way)),
         }
     }
 }
@@ -231,13 +177,11 @@ pub fn convolve(x: Tensor<4>, weight: Tensor<4>, stride: usize) -> Tensor<4> {
         let options = ConvOptions::new([stride; 2], [side / 2; 2], [1; 2], 1);
         return conv2d(x.swap_dims(0, 1), weight, None, options).swap_dims(0, 1);
     }
-    let windows = Windows {
-        planes: x.dims(),
-        side,
-        stride,
-    };
-    let [rows, n, height, width] = windows.columns();
-    let columns = Dispatch::windows(x.into_dispatch(), windows, Way::Gather);
+    let geometry = geometry(x.dims(), side, stride);
+    let [height, width] = geometry.windows.map(|one| one.count);
+    let [channels, n, ..] = x.dims();
+    let rows = channels * side * side;
+    let columns = Dispatch::windows(x.into_dispatch(), geometry, Way::Gather);
     let columns = Tensor::<4>::from_dispatch(columns).reshape([rows, n * height * width]);
     let weight: Tensor<2> = weight.reshape([maps, rows]);
     weight.matmul(columns).reshape([maps, n, height, width])
