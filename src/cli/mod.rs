@@ -151,6 +151,8 @@ pub fn run(arguments: Arguments) -> Result<bool> {
     let group = match &arguments.command {
         Command::Train(_) => processes::join()?,
         Command::Infer(args) if args.is_shared() => processes::join()?,
+        // Each of several may well have been given a shard of its own.
+        Command::Infer(args) if args.shard.is_some() => Group::alone(),
         Command::Backends | Command::Completions { .. } => Group::alone(),
         _ => processes::alone()?,
     };

@@ -32,8 +32,8 @@ pub struct Report {
     pub resampled: usize,
     /// Seconds spent learning, over all sessions.
     pub seconds: f64,
-    /// Whether all layers are one stage.
-    pub joint: bool,
+    /// What the layers explain.
+    pub form: Form,
 }
 
 /// Starts a new run in the folder `path`, which must not hold one. Work that is estimated to take more
@@ -100,7 +100,7 @@ fn finish(
         stages: run.last_epochs()?,
         resampled: run.state.resampled,
         seconds: run.state.seconds,
-        joint: run.state.config.train.form == Form::Joint,
+        form: run.state.config.train.form,
     })
 }
 
@@ -108,9 +108,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = &self.stages;
         let table = Table::of(lines.len())
-            .words("layer", |i| match self.joint {
-                true => Cell::text("all"),
-                false => (lines[i].stage + 1).into(),
+            .words("layer", |i| match self.form {
+                Form::Joint => Cell::text("all"),
+                Form::LayerWise | Form::Adaptive => (lines[i].stage + 1).into(),
             })
             .numbers("epochs", |i| (lines[i].epoch + 1).into())
             .numbers("objective", |i| {
@@ -122,9 +122,9 @@ impl fmt::Display for Report {
                 Cell::number(100.0 * lines[i].density, Format::Decimals(2))
             })
             .unit("%");
-        let input = match self.joint {
-            true => "the prepared image",
-            false => {
+        let input = match self.form {
+            Form::Joint | Form::Adaptive => "the prepared image",
+            Form::LayerWise => {
                 "a layer's own input: the prepared image for layer 1, the maps below for others"
             }
         };

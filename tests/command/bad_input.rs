@@ -247,7 +247,7 @@ fn several_processes_for_the_work_of_one() {
         "denoise noisy.png --out clean.png",
         "features photos",
         "convnet info model.onnx",
-        "infer --checkpoint r --images photos --shard 1/3",
+        "infer --problem problem.npz",
     ] {
         let (code, _, err) = started("0", line);
         assert!(code == 2 && err.contains("3 were started"), "{line}: {err}");
