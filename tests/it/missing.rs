@@ -157,7 +157,7 @@ fn filters_learnt_with_missing_pixels_explain_whole_images() {
     let from_black = judge(learn(config, black));
     let figures = format!("whole {from_whole}, masked {from_masked}, black {from_black}");
     println!("{figures}");
-    assert!(from_masked < 1.03 * from_whole, "{figures}");
+    assert!(from_masked < 1.05 * from_whole, "{figures}");
     assert!(
         from_masked - from_whole < 0.5 * (from_black - from_whole),
         "{figures}"

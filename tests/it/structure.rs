@@ -51,7 +51,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("train", "run config solve store data model backend group"),
     (
         "convnet",
-        "train run solve store conv data arrays backend files pass",
+        "train run solve store data arrays backend files pass",
     ),
     (
         "task",
