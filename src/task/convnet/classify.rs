@@ -80,8 +80,6 @@ pub fn run(
     let results = out
         .map(|out| Results::claim(out, &[""; 0], overwrite))
         .transpose()?;
-    let truths = truths(&ready, &paths);
-    let stray = truths.as_ref().err().copied().flatten().cloned();
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
     for (k, path) in paths.iter().enumerate() {
         if callback.interrupted() {
@@ -90,10 +88,9 @@ pub fn run(
         match ready.picture(path) {
             Ok(picture) => {
                 let probabilities = ready.probabilities(ready.batch([&picture]))?;
-                let truth = truths.as_ref().ok().map(|truths| truths[k]);
                 rows.push(Row {
                     image: path.clone(),
-                    truth,
+                    truth: None,
                     classes: best(&ready, &probabilities[0]),
                 });
             }
@@ -110,6 +107,12 @@ pub fn run(
             "no picture can be read: {}",
             skipped.join("; ")
         )));
+    }
+    let read: Vec<PathBuf> = rows.iter().map(|row| row.image.clone()).collect();
+    let truths = truths(&ready, &read);
+    let stray = truths.as_ref().err().copied().flatten().cloned();
+    for (row, truth) in rows.iter_mut().zip(truths.iter().flatten()) {
+        row.truth = Some(*truth);
     }
     let share = |most: usize| {
         let right = rows.iter().filter(|row| {

@@ -59,6 +59,7 @@ fn a_picture_without_a_class_is_told_and_so_is_an_early_stop() {
     };
     put("n01440764", "a.png");
     put("ray", "b.png");
+    fs::write(photos.join("bad.png"), "no picture").unwrap();
     let report = classified(&fixture, &photos, usize::MAX);
     let truths: Vec<_> = report.rows.iter().map(|row| row.truth).collect();
     assert_eq!(
@@ -66,7 +67,7 @@ fn a_picture_without_a_class_is_told_and_so_is_an_early_stop() {
         (vec![Some(0), Some(2)], None)
     );
     assert_eq!(report.top5, Some(1.0));
-    put("stray", "c.png");
+    put("a stray", "c.png");
     let report = classified(&fixture, &photos, usize::MAX);
     assert_eq!((report.top1, report.rows.len()), (None, 3));
     assert!(
@@ -75,7 +76,7 @@ fn a_picture_without_a_class_is_told_and_so_is_an_early_stop() {
     );
     let report = classified(&fixture, &photos, 1);
     assert!(
-        report.to_string().contains("interrupted after 1 of 3"),
+        report.to_string().contains("interrupted after 1 of 4"),
         "{report}"
     );
 }
