@@ -176,8 +176,11 @@ impl Given<RecipeArgs> {
     pub fn options(&self) -> Result<(MapOptions, Recipe)> {
         let (maps, recipe) = (self.args.map_options(), self.args.recipe());
         let (what, idle): (_, &'static [_]) = match maps.from {
-            Wanted::Gradients => ("gradients", &["config", "layers", "rounds", "projections"]),
-            Wanted::Convnet(_) => ("a convnet", &["max-side", "rounds", "projections"]),
+            Wanted::Gradients => (
+                "gradients",
+                &["at", "config", "layers", "rounds", "projections"],
+            ),
+            Wanted::Convnet(_) => ("a convnet", &["at", "max-side", "rounds", "projections"]),
             Wanted::Run { .. } | Wanted::Learnt { .. } => ("", &[]),
         };
         let given = |idle: &'static [&str]| self.names().filter(move |flag| idle.contains(flag));

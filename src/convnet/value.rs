@@ -98,15 +98,15 @@ impl Map {
     }
 
     /// Each number by itself.
-    pub fn pointwise(&self, f: impl FnOnce(Tensor<1>) -> Tensor<1>) -> Self {
+    pub fn pointwise(self, f: impl FnOnce(Tensor<1>) -> Tensor<1>) -> Self {
         Self {
-            shape: self.shape.clone(),
-            flat: f(self.flat.clone()),
+            shape: self.shape,
+            flat: f(self.flat),
         }
     }
 
     /// Each number with its partner in a map of the same shape.
-    pub fn with(&self, other: &Self, f: impl FnOnce(Tensor<1>, Tensor<1>) -> Tensor<1>) -> Self {
+    pub fn with(self, other: &Self, f: impl FnOnce(Tensor<1>, Tensor<1>) -> Tensor<1>) -> Self {
         debug_assert_eq!(self.shape, other.shape);
         self.pointwise(|flat| f(flat, other.flat()))
     }

@@ -139,7 +139,7 @@ impl Operation {
     /// Of two maps of the same number of axes, lengths of 1 repeated.
     fn apply(self, a: &Map, b: &Map) -> Map {
         if a.shape() == b.shape() {
-            return a.with(b, |a, b| self.of(a, b));
+            return a.clone().with(b, |a, b| self.of(a, b));
         }
         let lengths = a.shape().iter().zip(b.shape());
         let shape: Vec<usize> = lengths.map(|(&a, &b)| if a == 1 { b } else { a }).collect();
@@ -244,7 +244,7 @@ impl Arithmetic {
             Side::Input(k) => saved.input(*k),
             Side::Constant(map) => map.clone(),
         };
-        let negative = |map: &Map| map.pointwise(|r| -r);
+        let negative = |map: &Map| map.clone().pointwise(|r| -r);
         let share = |place: usize, side: &Side| {
             let Side::Input(k) = side else { return None };
             let other = || value(&self.sides[1 - place]);

@@ -17,6 +17,7 @@ use faer::linalg::matmul::matmul;
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
 use num_traits::Float;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::windows::Windows;
@@ -146,6 +147,7 @@ impl Geometry {
 }
 
 /// Elements `stride` apart, one after the other.
+#[inline(always)]
 fn copy<T: Copy>(to: &mut [T], from: &[T], stride: usize) {
     match stride {
         1 => to.copy_from_slice(&from[..to.len()]),
@@ -324,37 +326,64 @@ pub(super) fn spread<T: Number>(
 /// x `[n, C, H, W]` -> largest `[n, C, I, J]`, places in the order of the windows.
 pub(super) fn largest<T: Number>(x: &Tensor<4>, geometry: &Geometry) -> (Tensor<4>, Vec<u32>) {
     let ([n, c, ..], options) = (x.dims(), (x.device(), x.dtype()));
-    let [taps, plane, windows] = geometry.sizes();
-    let [down, across] = geometry.windows;
+    let [_, plane, windows] = geometry.sizes();
     let mut y = vec![T::neg_infinity(); n * c * windows];
     let mut places = vec![NOWHERE; n * c * windows];
     let planes = y
         .par_chunks_mut(windows.max(1))
         .zip(places.par_chunks_mut(windows.max(1)));
+    let arch = Arch::new();
     with_numbers(x, |x: &[T]| {
         let planes = planes.zip(x.par_chunks(plane.max(1)));
-        let buffer = || vec![T::zero(); across.count];
-        planes.for_each_init(buffer, |row, ((y, places), x)| {
-            for tap in 0..taps {
-                geometry.tap(tap, &(0..down.count), |window, from, count| {
-                    let row = &mut row[..count];
-                    copy(row, &x[from..], across.stride);
-                    let found = y[window..][..count].iter_mut();
-                    let found = found.zip(&mut places[window..][..count]);
-                    let (mut place, step) = (from as u32, across.stride as u32);
-                    for ((y, at), &x) in found.zip(row.iter()) {
-                        let better = (*at == NOWHERE) | (x > *y) | (x.is_nan() & !y.is_nan());
-                        *y = if better { x } else { *y };
-                        *at = if better { place } else { *at };
-                        place += step;
-                    }
-                });
-            }
+        planes.for_each(|((y, places), x)| {
+            arch.dispatch(Largest {
+                x,
+                y,
+                places,
+                geometry,
+            });
         });
     });
-    let shape = [n, c, down.count, across.count];
+    let [down, across] = geometry.windows.map(|one| one.count);
+    let shape = [n, c, down, across];
     let largest = Tensor::from_data(TensorData::new(y, shape), (&options.0, options.1));
     (largest, places)
+}
+
+/// [`largest`] of one plane, in the widest vectors that there are.
+struct Largest<'a, T> {
+    x: &'a [T],
+    y: &'a mut [T],
+    places: &'a mut [u32],
+    geometry: &'a Geometry,
+}
+
+impl<T: Number> WithSimd for Largest<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let [taps, ..] = self.geometry.sizes();
+        let [down, across] = self.geometry.windows;
+        let mut row = vec![T::zero(); across.count];
+        let steps = (0..across.count).map(|k| (k * across.stride) as u32);
+        let steps: Vec<u32> = steps.collect();
+        for tap in 0..taps {
+            self.geometry
+                .tap(tap, &(0..down.count), |window, from, count| {
+                    let row = &mut row[..count];
+                    copy(row, &self.x[from..], across.stride);
+                    let found = self.y[window..][..count].iter_mut();
+                    let found = found.zip(&mut self.places[window..][..count]);
+                    let from = from as u32;
+                    for (((y, at), &x), &step) in found.zip(row.iter()).zip(&steps) {
+                        let better = (*at == NOWHERE) | ((x > *y) | x.is_nan()) & !y.is_nan();
+                        *y = if better { x } else { *y };
+                        *at = if better { from + step } else { *at };
+                    }
+                });
+        }
+    }
 }
 
 /// Adds a signal at each window to where its largest element lay in image `rows[k]`.

@@ -167,7 +167,7 @@ impl Rectifier {
     }
 
     pub fn forward(&self, inputs: &[&Map]) -> Map {
-        inputs[0].pointwise(|x| match self.ceiling {
+        inputs[0].clone().pointwise(|x| match self.ceiling {
             Some(ceiling) => x.clamp(0.0, ceiling),
             None => activation::relu(x),
         })
@@ -332,7 +332,7 @@ impl Pointwise {
     }
 
     pub fn forward(&self, inputs: &[&Map]) -> Map {
-        inputs[0].pointwise(|x| self.function.of(x))
+        inputs[0].clone().pointwise(|x| self.function.of(x))
     }
 
     pub fn reverse(&self, signal: Map, saved: &Saved, _: &Walk) -> Vec<Option<Map>> {
