@@ -3,6 +3,7 @@
 use strsim::jaro_winkler;
 
 use super::graph::{Convnet, Layer};
+use super::operator::Operator;
 use crate::error::{Error, Result};
 
 /// How alike two names must be for one to be proposed for the other.
@@ -10,7 +11,8 @@ const ALIKE: f64 = 0.75;
 
 impl Convnet {
     /// The layer of a name: that of its tensor, its own, that of its node, of a module (whose last layer it
-    /// is), the end of one of these, or an operator and its number, such as `conv3`.
+    /// is), the end of one of these, an operator and its number, such as `conv3`, or a numbered block, such as
+    /// `fire9` where there are `fire9_conv1` and others: what joins its branches, or its last layer.
     ///
     /// # Errors
     /// [`Error::Config`] proposing names that are like it.
@@ -39,6 +41,7 @@ impl Convnet {
                 last_first.find(|layer| layer.name.contains(&within))
             })
             .or_else(|| self.numbered(name))
+            .or_else(|| self.block(name))
             .ok_or_else(|| self.no_layer(name))
     }
 
@@ -52,6 +55,27 @@ impl Convnet {
             .iter()
             .filter(|layer| layer.kind.eq_ignore_ascii_case(kind));
         layers.nth(number.checked_sub(1)?)
+    }
+
+    /// `fire9`: the last of the layers that begin with it and an underscore, or the concatenation of theirs.
+    fn block(&self, name: &str) -> Option<&Layer> {
+        let inside = format!("{name}_");
+        let numbered = name.ends_with(|c: char| c.is_ascii_digit());
+        let parts = self
+            .layers()
+            .iter()
+            .filter(|layer| layer.name.starts_with(&inside));
+        let parts: Vec<&Layer> = parts.filter(|_| numbered).collect();
+        let last = parts.last()?;
+        let joins = |layer: &&Layer| {
+            self.maker(layer.value).is_some_and(|step| {
+                let of_block = |value: &usize| parts.iter().any(|part| part.value == *value);
+                matches!(step.operator, Operator::Concatenate(_))
+                    && step.inputs.contains(&last.value)
+                    && step.inputs.iter().all(of_block)
+            })
+        };
+        self.layers().iter().find(joins).or(Some(last))
     }
 
     fn no_layer(&self, name: &str) -> Error {

@@ -67,7 +67,15 @@ fn layers_have_the_names_of_modules_nodes_weights_or_numbers() {
             ..named("Conv", "Conv_7", "c", "d")
         },
         named("Tanh", "", "d", "e"),
-        named("Relu", "/block/Relu", "e", "f"),
+        named("Relu", "/fire9_left/Relu", "e", "l"),
+        named("Relu", "/fire9_right/Relu", "e", "r"),
+        NodeProto {
+            input: vec!["l".into(), "r".into()],
+            attribute: vec![int("axis", 1)],
+            ..named("Concat", "/Concat", "l", "joined")
+        },
+        named("Relu", "/fire10_left/Relu", "joined", "z"),
+        named("Relu", "/block/Relu", "z", "f"),
         named("Relu", "/block/Relu_1", "f", "y"),
     ];
     let net = ready(
@@ -91,6 +99,10 @@ fn layers_have_the_names_of_modules_nodes_weights_or_numbers() {
             "layer2.0.downsample.0",
             "stem",
             "tanh1",
+            "fire9_left",
+            "fire9_right",
+            "concat",
+            "fire10_left",
             "block.relu",
             "block.relu_1"
         ]
@@ -105,6 +117,8 @@ fn layers_have_the_names_of_modules_nodes_weights_or_numbers() {
         ("block", "y"),
         ("conv1", "d"),
         ("relu2", "b"),
+        ("fire9", "joined"),
+        ("fire10", "z"),
     ] {
         assert_eq!(net.layer(asked).unwrap().tensor, tensor, "{asked}");
     }
