@@ -188,7 +188,9 @@ fn blocks(image: &DynamicImage, max_side: Option<usize>) -> Rgb32FImage {
 pub(super) fn block_side([height, width]: [u32; 2], max_side: Option<usize>) -> u32 {
     let side = max_side.and_then(|side| u32::try_from(side).ok());
     match u64::from(width) * u64::from(height) > LARGE {
-        true => side.map_or(1, |side| width.max(height) / side.saturating_mul(2)),
+        true => side.map_or(1, |side| {
+            (width.max(height) / side.saturating_mul(2)).max(1)
+        }),
         false => 1,
     }
 }

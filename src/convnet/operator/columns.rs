@@ -1,5 +1,5 @@
 //! Windows in memory: convolution and its adjoint as products of matrices, the windows of a part of the map being
-//! the columns of one, so small that it stays in cache; and the largest of each window.
+//! the columns of one, so small that it stays in cache.
 //!
 //! ```text
 //! columns[c u v, i j] = x[c, s i + d u - b, s j + d v - b]          0 outside of x
@@ -17,7 +17,6 @@ use faer::linalg::matmul::matmul;
 use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
 use num_traits::Float;
-use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::windows::Windows;
@@ -28,12 +27,12 @@ pub(super) trait Number: ComplexField + Float + Element + Pod + Sync + Send {}
 
 impl<T: ComplexField + Float + Element + Pod + Sync + Send> Number for T {}
 
-/// A function of this module in the type of numbers that a tensor holds.
+/// A function of a module in the type of numbers that a tensor holds.
 macro_rules! in_type_of {
-    ($x:expr, $function:ident($($argument:expr),*)) => {
+    ($x:expr, $module:ident::$function:ident($($argument:expr),*)) => {
         match $x.dtype() {
-            burn::tensor::DType::F64 => columns::$function::<f64>($($argument),*),
-            _ => columns::$function::<f32>($($argument),*),
+            burn::tensor::DType::F64 => $module::$function::<f64>($($argument),*),
+            _ => $module::$function::<f32>($($argument),*),
         }
     };
 }
@@ -44,8 +43,6 @@ pub(super) use in_type_of;
 const PART: usize = 1 << 17;
 /// Channels whose adjoint is worked out together.
 const CHANNELS: usize = 32;
-/// No place of a plane.
-const NOWHERE: u32 = u32::MAX;
 
 /// A convolution of maps of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +118,31 @@ impl Geometry {
         });
     }
 
-    /// Adds a tap of one channel to where [`Self::gather`] takes it from, times a factor.
+    /// Adds a tap of one channel, times a factor, to the windows in `part`.
+    fn add<T: Float>(
+        &self,
+        tap: usize,
+        part: &Range<usize>,
+        factor: T,
+        x: &[T],
+        columns: &mut [T],
+    ) {
+        let add = |to: &mut T, &from: &T| *to = *to + factor * from;
+        self.tap(tap, part, |window, from, count| {
+            let columns = columns[window..][..count].iter_mut();
+            match self.windows[1].stride {
+                1 => columns
+                    .zip(&x[from..][..count])
+                    .for_each(|(y, x)| add(y, x)),
+                stride => {
+                    let x = x[from..].iter().step_by(stride);
+                    columns.zip(x).for_each(|(y, x)| add(y, x));
+                }
+            }
+        });
+    }
+
+    /// The adjoint of [`Self::add`]: adds to where [`Self::gather`] takes the tap from.
     pub fn scatter<T: Float>(
         &self,
         tap: usize,
@@ -130,16 +151,17 @@ impl Geometry {
         columns: &[T],
         x: &mut [T],
     ) {
+        let add = |to: &mut T, &from: &T| *to = *to + factor * from;
         self.tap(tap, part, |window, to, count| {
-            let columns = columns[window..][..count].iter();
+            let columns = &columns[window..][..count];
             match self.windows[1].stride {
                 1 => {
                     let x = x[to..][..count].iter_mut();
-                    x.zip(columns).for_each(|(x, &c)| *x = *x + factor * c);
+                    x.zip(columns).for_each(|(x, y)| add(x, y));
                 }
                 stride => {
                     let x = x[to..].iter_mut().step_by(stride);
-                    x.zip(columns).for_each(|(x, &c)| *x = *x + factor * c);
+                    x.zip(columns).for_each(|(x, y)| add(x, y));
                 }
             }
         });
@@ -148,7 +170,7 @@ impl Geometry {
 
 /// Elements `stride` apart, one after the other.
 #[inline(always)]
-fn copy<T: Copy>(to: &mut [T], from: &[T], stride: usize) {
+pub(super) fn copy<T: Copy>(to: &mut [T], from: &[T], stride: usize) {
     match stride {
         1 => to.copy_from_slice(&from[..to.len()]),
         stride => {
@@ -199,21 +221,8 @@ pub(super) fn correlate<T: Number>(
         planes.for_each(|(at, y)| {
             let (image, k) = (at / geometry.channels[1], at % geometry.channels[1]);
             let x = &x[(image * geometry.channels[0] + k / out) * plane..][..plane];
-            for tap in 0..taps {
-                let factor = weight[k * taps + tap];
-                geometry.tap(tap, &whole, |window, from, count| {
-                    let y = y[window..][..count].iter_mut();
-                    match geometry.windows[1].stride {
-                        1 => {
-                            let x = &x[from..][..count];
-                            y.zip(x).for_each(|(y, &x)| *y = *y + factor * x);
-                        }
-                        stride => {
-                            let x = x[from..].iter().step_by(stride);
-                            y.zip(x).for_each(|(y, &x)| *y = *y + factor * x);
-                        }
-                    }
-                });
+            for (tap, &factor) in weight[k * taps..][..taps].iter().enumerate() {
+                geometry.add(tap, &whole, factor, x, y);
             }
         });
     };
@@ -317,102 +326,6 @@ pub(super) fn spread<T: Number>(
     let [height, width] = geometry.input;
     let shape = [n, geometry.channels[0], height, width];
     Tensor::from_data(TensorData::new(x, shape), (&options.0, options.1))
-}
-
-/// The largest of each window, of each channel, and where it lies in the plane: the first in row-major order where
-/// several are largest, and what is not a number before all that is.
-///
-/// # Shapes
-/// x `[n, C, H, W]` -> largest `[n, C, I, J]`, places in the order of the windows.
-pub(super) fn largest<T: Number>(x: &Tensor<4>, geometry: &Geometry) -> (Tensor<4>, Vec<u32>) {
-    let ([n, c, ..], options) = (x.dims(), (x.device(), x.dtype()));
-    let [_, plane, windows] = geometry.sizes();
-    let mut y = vec![T::neg_infinity(); n * c * windows];
-    let mut places = vec![NOWHERE; n * c * windows];
-    let planes = y
-        .par_chunks_mut(windows.max(1))
-        .zip(places.par_chunks_mut(windows.max(1)));
-    let arch = Arch::new();
-    with_numbers(x, |x: &[T]| {
-        let planes = planes.zip(x.par_chunks(plane.max(1)));
-        planes.for_each(|((y, places), x)| {
-            arch.dispatch(Largest {
-                x,
-                y,
-                places,
-                geometry,
-            });
-        });
-    });
-    let [down, across] = geometry.windows.map(|one| one.count);
-    let shape = [n, c, down, across];
-    let largest = Tensor::from_data(TensorData::new(y, shape), (&options.0, options.1));
-    (largest, places)
-}
-
-/// [`largest`] of one plane, in the widest vectors that there are.
-struct Largest<'a, T> {
-    x: &'a [T],
-    y: &'a mut [T],
-    places: &'a mut [u32],
-    geometry: &'a Geometry,
-}
-
-impl<T: Number> WithSimd for Largest<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let [taps, ..] = self.geometry.sizes();
-        let [down, across] = self.geometry.windows;
-        let mut row = vec![T::zero(); across.count];
-        let steps = (0..across.count).map(|k| (k * across.stride) as u32);
-        let steps: Vec<u32> = steps.collect();
-        for tap in 0..taps {
-            self.geometry
-                .tap(tap, &(0..down.count), |window, from, count| {
-                    let row = &mut row[..count];
-                    copy(row, &self.x[from..], across.stride);
-                    let found = self.y[window..][..count].iter_mut();
-                    let found = found.zip(&mut self.places[window..][..count]);
-                    let from = from as u32;
-                    for (((y, at), &x), &step) in found.zip(row.iter()).zip(&steps) {
-                        let better = (*at == NOWHERE) | ((x > *y) | x.is_nan()) & !y.is_nan();
-                        *y = if better { x } else { *y };
-                        *at = if better { from + step } else { *at };
-                    }
-                });
-        }
-    }
-}
-
-/// Adds a signal at each window to where its largest element lay in image `rows[k]`.
-///
-/// # Shapes
-/// r `[rows, C, I, J]` -> `[rows, C, H, W]`.
-pub(super) fn unpool<T: Number>(
-    r: &Tensor<4>,
-    places: &[u32],
-    rows: &[usize],
-    geometry: &Geometry,
-) -> Tensor<4> {
-    let ([n, c, ..], options) = (r.dims(), (r.device(), r.dtype()));
-    let [_, plane, windows] = geometry.sizes();
-    let mut x = vec![T::zero(); n * c * plane];
-    with_numbers(r, |r: &[T]| {
-        let planes = x.par_chunks_mut(plane.max(1)).enumerate();
-        planes
-            .zip(r.par_chunks(windows.max(1)))
-            .for_each(|((at, x), r)| {
-                let places = &places[(rows[at / c] * c + at % c) * windows..][..windows];
-                for (&place, &r) in places.iter().zip(r) {
-                    x[place as usize] = x[place as usize] + r;
-                }
-            });
-    });
-    let [height, width] = geometry.input;
-    let data = TensorData::new(x, [n, c, height, width]);
-    Tensor::from_data(data, (&options.0, options.1))
 }
 
 #[cfg(test)]

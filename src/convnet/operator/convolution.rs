@@ -217,7 +217,10 @@ impl Convolution {
         let [_, _, height, width] = plane_shape(&self.input);
         let x: Tensor<4> = x.view([x.shape()[0], self.input[1], height, width]);
         if suits(&x) {
-            let y = in_type_of!(x, correlate(&x, &self.weight, bias, &self.geometry()));
+            let y = in_type_of!(
+                x,
+                columns::correlate(&x, &self.weight, bias, &self.geometry())
+            );
             return shaped(y, &self.output);
         }
         let [rows, columns] = self.windows;
@@ -245,7 +248,7 @@ impl Convolution {
         let [_, out, height, width] = plane_shape(&self.output);
         let r: Tensor<4> = r.view([r.shape()[0], out, height, width]);
         if suits(&r) {
-            let x = in_type_of!(r, spread(&r, &self.weight, &self.geometry()));
+            let x = in_type_of!(r, columns::spread(&r, &self.weight, &self.geometry()));
             return shaped(x, &self.input);
         }
         let [rows, columns] = self.windows;

@@ -9,6 +9,7 @@ pub(super) mod columns;
 mod concatenate;
 mod convolution;
 mod integers;
+mod largest;
 mod linear;
 mod normalise;
 mod pad;

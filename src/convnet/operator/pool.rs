@@ -9,7 +9,8 @@ use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData};
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around};
-use super::columns::{self, Geometry, in_type_of};
+use super::columns::{Geometry, in_type_of};
+use super::largest;
 use super::pad::{fit, pad_with};
 use super::windows::{Windows, in_plane, kernel_shape, plane_shape, spatial_axes};
 use super::{Lowered, Region, Saved, Site, Switches};
@@ -35,7 +36,12 @@ pub fn lower_maximum(site: &Site) -> Result<Lowered> {
     let ceil = site.attribute_integer("ceil_mode", 0)? != 0;
     let windows = Windows::of(site, shape, &kernel, ceil)?;
     for (one, &length) in windows.iter().zip(&shape[2..]) {
-        if one.begin >= one.extent() || one.end(length) >= one.extent() {
+        let inside = |window: usize, k: usize| {
+            let at = (window * one.stride + k * one.dilation).checked_sub(one.begin);
+            at.is_some_and(|at| at < length)
+        };
+        let sees = |window: usize| (0..one.kernel).any(|k| inside(window, k));
+        if !(0..one.count).all(sees) {
             return Err(site.error("a window would lie in the padding as a whole"));
         }
     }
@@ -103,7 +109,7 @@ impl MaxPool {
         let x: Tensor<4> = inputs[0].view([images, c, height, width]);
         let shape = [&[images], &self.output[1..]].concat();
         if suits(&x) {
-            let (y, places) = in_type_of!(x, largest(&x, &self.geometry()));
+            let (y, places) = in_type_of!(x, largest::largest(&x, &self.geometry()));
             let switches = Switches::InMemory(places.into());
             return (Map::new(y).reshaped(&shape), switches);
         }
@@ -149,7 +155,7 @@ impl MaxPool {
         let switches = match switches {
             Switches::InMemory(places) => {
                 let r: Tensor<4> = signal.view([images, c, down, across]);
-                let x = in_type_of!(r, unpool(&r, places, saved.rows, &self.geometry()));
+                let x = in_type_of!(r, largest::unpool(&r, places, saved.rows, &self.geometry()));
                 return vec![Some(Map::new(x).reshaped(&shape))];
             }
             Switches::Padded(switches) => switches.clone(),

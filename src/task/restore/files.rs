@@ -179,7 +179,7 @@ pub(super) fn each(
     let inputs = inputs(&jobs, mask);
     let mut overwrite = files.overwrite;
     if is_folder && !overwrite {
-        overwrite = take_done(&mut jobs, &mut report);
+        overwrite = take_done(&mut jobs, &inputs, &mut report);
         if !report.rows.is_empty() {
             callback.event(Event::Note(format!(
                 "going on where an earlier call stopped: {} of {} images are done",
@@ -196,6 +196,10 @@ pub(super) fn each(
         true => Some(Results::claim(&files.out, &[""; 0], overwrite)?),
         false => None,
     };
+    // From now on what lies there is of these settings.
+    if let Some(results) = &results {
+        results.table(&report.table(), &report)?;
+    }
     let mut told = Instant::now();
     for (k, job) in jobs.iter().enumerate() {
         if k > 0 && callback.interrupted() {
@@ -252,9 +256,10 @@ pub(super) fn each(
 }
 
 /// Leaves the jobs that an earlier call with the same settings has not done, and takes its rows of the others; whether
-/// there was such a call, whose results without a row may be replaced. It counts for none where all are done, or where
-/// one of its images is another by now.
-fn take_done(jobs: &mut Vec<Job>, report: &mut Report) -> bool {
+/// there was such a call, whose results without a row may be replaced. It counts for none where all are done, where one
+/// of its images is another or not there by now, where its results lie among the images, and where there are results
+/// that it cannot have written.
+fn take_done(jobs: &mut Vec<Job>, inputs: &HashMap<PathBuf, PathBuf>, report: &mut Report) -> bool {
     let Some(record) = Record::of_folder(&report.out, report) else {
         return false;
     };
@@ -267,7 +272,19 @@ fn take_done(jobs: &mut Vec<Job>, report: &mut Report) -> bool {
     let row = |job: &Job| rows.get(job.out.strip_prefix(&report.out).ok()?);
     let same = |job: &Job| row(job).is_none_or(|row| job.checksum().ok() == Some(row.crc32));
     let is_done = |job: &Job| row(job).is_some() && job.out.exists() && job.compared.exists();
-    if !jobs.iter().all(same) || jobs.iter().all(is_done) {
+    let known = jobs.iter().filter(|job| row(job).is_some()).count();
+    let is_input = |name: &PathBuf| {
+        let place = fs::canonicalize(report.out.join(name));
+        place.is_ok_and(|place| inputs.contains_key(&place))
+    };
+    // A result is written after its comparison.
+    let is_foreign = |job: &Job| row(job).is_none() && job.out.exists() && !job.compared.exists();
+    if known < rows.len()
+        || !jobs.iter().all(same)
+        || jobs.iter().all(is_done)
+        || rows.keys().any(is_input)
+        || jobs.iter().any(is_foreign)
+    {
         return false;
     }
     let done = jobs.iter().filter(|job| is_done(job));

@@ -119,20 +119,25 @@ fn a_folder_goes_on_where_it_was_interrupted() {
     options.files.reference = Some(folder.join("in"));
     let first = denoise(&options, &mut Impatient).unwrap();
     assert!(first.interrupted && first.rows.len() == 1);
-    // What a kill leaves has no row yet, and is done again.
+    let exists = |options: &DenoiseOptions| {
+        let error = denoise(options, &mut ()).unwrap_err();
+        assert!(matches!(error, crate::Error::Exists(_)), "{error}");
+    };
+    // What a kill leaves has no row yet, and is done again; a result without a comparison is somebody else's.
     let killed = folder.join("out/clean-a.png");
     std::fs::write(&killed, "").unwrap();
+    exists(&options);
+    std::fs::write(folder.join("out/clean-a-compared.png"), "").unwrap();
     let mut images = Windows(0);
     let whole = denoise(&options, &mut images).unwrap();
     assert_eq!((images.0, whole.images, whole.rows.len()), (1, 2, 2));
     assert!(!whole.interrupted && whole.rows[0].seconds == first.rows[0].seconds);
     assert!(std::fs::metadata(&killed).unwrap().len() > 0);
-    // All is done; other settings and changed images are another set.
-    let exists = |options: &DenoiseOptions| {
-        let error = denoise(options, &mut ()).unwrap_err();
-        assert!(matches!(error, crate::Error::Exists(_)), "{error}");
-    };
+    // All is done; another folder, other settings and changed images are another set.
     exists(&options);
+    std::fs::create_dir(folder.join("other")).unwrap();
+    noisy(&folder.join("other"), "b.png", 5);
+    exists(&white(files(folder, "other", "out"), Some(25.0)));
     std::fs::remove_file(&killed).unwrap();
     let mut other = options.clone();
     other.noise = Noise::White { sigma: Some(20.0) };
