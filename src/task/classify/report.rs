@@ -198,11 +198,8 @@ impl Report {
             width: n,
             values: values.collect(),
         };
-        let title = format!(
-            "{n} classes, {:.1} % right in the mean; numbers are those of table.csv",
-            100.0 * self.mean
-        );
-        picture::matrix(&shares, &title, "class", "taken for")
+        let title = format!("{n} classes, {:.1} % right", 100.0 * self.mean);
+        picture::matrix(&shares, &title, "number of table.csv", "taken for")
     }
 }
 

@@ -9,7 +9,7 @@ use crate::picture;
 /// Comparisons show at most so many pixels a side, from the middle.
 pub(super) const SHOWN: usize = 512;
 /// An error of so much of the range is drawn black or white.
-const LARGEST_ERROR: f32 = 0.1;
+const LARGEST_ERROR: f32 = 0.25;
 
 /// The image before and after, side by side, and what changed; the truth and the error, where it is known.
 pub(super) fn compare(
@@ -31,15 +31,16 @@ pub(super) fn compare(
         Some(Fidelity { psnr, .. }) => format!("{name}, {psnr:.2} dB"),
         None => name.to_owned(),
     };
+    let scaled = |name: &str| format!("{name}, grey ± {LARGEST_ERROR}");
     let mut headers = vec![label(before, row.before), label(after, row.after)];
     let mut images = vec![middle(image), middle(restored)];
     match reference {
         None => {
-            headers.push("difference".into());
+            headers.push(scaled("difference"));
             images.push(difference(image, restored));
         }
         Some(clean) => {
-            headers.extend(["reference".into(), "error".into()]);
+            headers.extend(["reference".into(), scaled("error")]);
             images.extend([middle(clean), difference(restored, clean)]);
         }
     }

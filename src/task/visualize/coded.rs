@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::data::{Image, Reader, Undo, array_file};
+use crate::backend;
+use crate::data::{Image, Reader, Undo, array_file, snr};
 use crate::error::Result;
 use crate::model::{DataTerm, Network};
 use crate::picture::extremes;
@@ -17,6 +18,8 @@ pub(super) struct Coded {
     pub(super) name: String,
     /// What the network saw.
     pub(super) prepared: Image,
+    /// The weights of its pixels, where some are missing.
+    weights: Option<Vec<f32>>,
     /// The way back to pixels.
     pub(super) undo: Undo,
     /// The values that are drawn black and white: 0 and 1 of a picture, the least and the largest of arrays.
@@ -37,6 +40,8 @@ impl Coded {
     ) -> Result<Self> {
         let prepared = images.get(i)?;
         let undo = images.undo(i)?;
+        let data = images.data(i, device)?;
+        let weights = data.weights().map(backend::read).transpose()?;
         let codes = match run.state.keeps_maps() {
             true => run
                 .state
@@ -45,13 +50,14 @@ impl Coded {
                 .filter(|&layer| run.has_maps(layer, i))
                 .map(|layer| Ok((layer, run.codes(layer, i, device)?)))
                 .collect::<Result<_>>()?,
-            false => encode(run, images.data(i, device)?, observer)?,
+            false => encode(run, data, observer)?,
         };
         let path = images.sources()[i].path.as_deref();
         Ok(Self {
             range: range(path, &undo.invert(&prepared)?),
             name: short(&images.name(i)),
             prepared,
+            weights,
             undo,
             codes,
         })
@@ -74,6 +80,7 @@ impl Coded {
             codes: encode(run, to_tensor(&prepared, device).into(), observer)?,
             name: short(&path.display().to_string()),
             prepared,
+            weights: None,
             undo,
         })
     }
@@ -83,6 +90,25 @@ impl Coded {
     pub(super) fn stack(&self, run: &Run, layer: usize) -> Result<Network> {
         let codes = self.codes.iter().map(|(l, codes)| (*l, codes));
         run.network.stack(0..layer + 1, codes)
+    }
+
+    /// The signal to noise ratio of an approximation, over the pixels that are known.
+    pub(super) fn snr(&self, sum: &Image) -> f64 {
+        let Some(weights) = &self.weights else {
+            return snr(&self.prepared, sum);
+        };
+        let known = |image: &Image| {
+            let pixels = image.values.iter().zip(weights);
+            let values: Vec<f32> = pixels.filter(|(_, m)| **m > 0.0).map(|(v, _)| *v).collect();
+            let width = values.len();
+            Image {
+                channels: 1,
+                height: 1,
+                width,
+                values,
+            }
+        };
+        snr(&known(&self.prepared), &known(sum))
     }
 
     /// The pixels that were prepared.

@@ -6,7 +6,7 @@ use super::coded::Coded;
 use super::display::{self, shrunk, signed};
 use super::gallery::Gallery;
 use crate::backend;
-use crate::data::{Image, snr};
+use crate::data::Image;
 use crate::error::Result;
 use crate::model::{Network, alone, strongest};
 use crate::picture::{MosaicOptions, Tile, drawable, limit, mosaic};
@@ -111,7 +111,7 @@ fn sweep(network: &Network, coded: &Coded, codes: &Tensor<4>) -> Result<Image> {
     let prepared = shrunk(&coded.prepared);
     let seen = Some(limit([&prepared]));
     let of = |image: &Image, count: usize| {
-        let label = format!("sum of {count}: {:.1} dB", snr(&coded.prepared, image));
+        let label = format!("sum of {count}: {:.1} dB", coded.snr(image));
         Tile::new(signed(&shrunk(image), seen), label)
     };
     let front = [

@@ -2,7 +2,7 @@
 
 use super::coded::Coded;
 use super::display::{self, shrunk, signed};
-use crate::data::{Image, snr};
+use crate::data::Image;
 use crate::error::Result;
 use crate::picture::{limit, table};
 use crate::run::{Run, to_image};
@@ -32,7 +32,7 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
         for (layer, codes) in &coded.codes {
             let network = coded.stack(run, *layer)?;
             let sum = to_image(&network.synthesize(codes.clone()), 0)?;
-            ratios.extend(match snr(&coded.prepared, &sum) {
+            ratios.extend(match coded.snr(&sum) {
                 snr if snr.is_nan() => None,
                 snr => Some(format!("{snr:.1}")),
             });

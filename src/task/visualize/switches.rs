@@ -5,7 +5,7 @@ use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 use super::coded::Coded;
 use super::display::{shrunk, signed};
 use crate::backend;
-use crate::data::{Image, snr};
+use crate::data::Image;
 use crate::error::Result;
 use crate::picture::{limit, table};
 use crate::pooling::Switches;
@@ -54,7 +54,7 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
             let shown = Some(limit([&seen]));
             let ratios = made
                 .each_ref()
-                .map(|image| format!("{:.1}", snr(&coded.prepared, image)));
+                .map(|image| format!("{:.1}", coded.snr(image)));
             let label = format!("layer {}, SNR {} dB", layer + 1, ratios.join(", "));
             let made = made.iter().map(|image| signed(&shrunk(image), shown));
             rows.push((
