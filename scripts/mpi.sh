@@ -152,4 +152,14 @@ cp online-1/pictures/*.png images/ 2>/dev/null || true
 together 3 infer --quiet --checkpoint ./online-1 --images images --out shared --max-side 60 --steps 10 --maps none
 untimed() { cut -d, -f1-10 "$1"; }
 [ "$(untimed alone/table.csv)" = "$(untimed shared/table.csv)" ] || fail "the table of three processes is another"
+
+# One picture in tiles, by one process and by three: the same bits.
+mkdir large
+cp online-1/pictures/curves.png large/
+tiles=(infer --quiet --checkpoint ./online-1 --images large --tile 160 --gap 1e-2 --out)
+"$program" "${tiles[@]}" tiles-1
+together 3 "${tiles[@]}" tiles-3
+sums() { (cd "$1" && find . -type f ! -name 'table.*' -exec sha256sum {} + | sort -k 2); }
+[ "$(sums tiles-1 | wc -l)" -gt 2 ] || fail "tiles leave no files"
+[ "$(sums tiles-1)" = "$(sums tiles-3)" ] || fail "tiles of three processes are others"
 echo "mpi.sh: passed"
