@@ -275,7 +275,11 @@ impl fmt::Display for Report {
         )?;
         if self.interrupted {
             let done = self.images_done();
-            write!(f, "\ninterrupted after {done} of {} images", self.images)?;
+            write!(
+                f,
+                "\ninterrupted after {done} of {} images: the same command goes on from here",
+                self.images
+            )?;
         }
         Ok(())
     }

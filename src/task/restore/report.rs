@@ -204,7 +204,14 @@ impl fmt::Display for Report {
         writeln!(f, "{}; filters: {}\n", self.fault, self.filters)?;
         writeln!(f, "{}", self.table())?;
         if self.interrupted {
-            writeln!(f, "It was interrupted.")?;
+            match self.rows.len() {
+                0 => writeln!(f, "interrupted before an image was done")?,
+                done => writeln!(
+                    f,
+                    "interrupted after {done} of {} images: the same command goes on from here",
+                    self.images
+                )?,
+            }
         }
         let out = self.out.display();
         match self.rows.is_empty() {
