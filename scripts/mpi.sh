@@ -108,16 +108,14 @@ for kind in online epoch; do
   for n in 2 4 1 3 2 1 4 3 2 1; do
     tries=$((tries + 1))
     [ -e "$run/checkpoint.json" ] && from="--resume $run" || from="-c $kind.toml --run $run"
-    "${launch[@]}" $n "$program" train --quiet $from </dev/null >killed.log 2>&1 &
-    launcher=$!
-    sleep "0.$((RANDOM % 8 + 2))"
-    victims=($(pgrep -P $launcher || true))
-    [ ${#victims[@]} -gt 0 ] && kill -9 "${victims[$((RANDOM % ${#victims[@]}))]}" 2>/dev/null || true
     # Open MPI 4.1 at times waits for ever where a process is killed before it has joined the others.
-    (sleep 20; kill -9 $(pgrep -P $launcher) $launcher 2>/dev/null) &
+    timeout -k 5 20 "${launch[@]}" $n "$program" train --quiet $from </dev/null >killed.log 2>&1 &
     patience=$!
-    wait $launcher && done=yes || done=no
-    kill $patience 2>/dev/null && wait $patience 2>/dev/null || true
+    sleep "0.$((RANDOM % 8 + 2))"
+    launcher=$(pgrep -P $patience || true)
+    victims=($([ -z "$launcher" ] || pgrep -P $launcher || true))
+    [ ${#victims[@]} -gt 0 ] && kill -9 "${victims[$((RANDOM % ${#victims[@]}))]}" 2>/dev/null || true
+    wait $patience && done=yes || done=no
     [ $done = yes ] && break
   done
   together 3 train --quiet --resume "$run" || fail "$kind: what was killed does not resume"

@@ -97,7 +97,7 @@ pub(super) fn unpool<T: Number>(
             .for_each(|((at, x), r)| {
                 let places = &places[(rows[at / c] * c + at % c) * windows..][..windows];
                 for (&place, &r) in places.iter().zip(r) {
-                    x[place as usize] = x[place as usize] + r;
+                    x[place as usize] += r;
                 }
             });
     });

@@ -134,6 +134,7 @@ operators! {
 
 /// Where the maxima of windows lie, by images, channels and windows.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are a few for a graph")]
 pub enum Switches {
     /// Each a place in its plane.
     InMemory(Arc<[u32]>),
