@@ -30,10 +30,12 @@ REDUCTIONS = 1 + LANCZOS + GRADIENTS + 1
 # Seconds a message and bytes a second: assumed, not measured.
 NETWORKS = {"fast network": (2e-6, 10e9), "Ethernet": (30e-6, 1.2e9)}
 AT = [2, 8, 64, 512]
+# Epochs that are not counted, and as many that are.
+WARM = 8
 
 
 def steps(program, folder, size, batch, processes, count, repeats):
-    """Seconds of each step but for the first of an epoch, the least of some repeats."""
+    """Seconds of each step but for the first of an epoch, the least of some repeats; in the first epochs images are read too."""
     runs = [run(program, folder, f"{k}-{size}-{batch}-{processes}", size, batch, processes, count) for k in range(repeats)]
     return [min(each) for each in zip(*runs)]
 
@@ -59,7 +61,7 @@ batch = {batch}
 [[layer]]
 maps = {maps}
 size = {side}
-epochs = 2
+epochs = {2 * WARM}
 sparsity = {{ of_max = 0.2 }}
 """
     path = Path(folder) / f"{name}.toml"
@@ -79,7 +81,7 @@ sparsity = {{ of_max = 0.2 }}
     for line in lines:
         if line["batch"] is not None:
             ends[(line["epoch"], line["batch"])] = line["seconds"]
-    return [ends[e, b] - ends[e, b - 1] for e, b in ends if b > 0 and (e, b - 1) in ends]
+    return [ends[e, b] - ends[e, b - 1] for e, b in ends if e >= WARM and b > 0 and (e, b - 1) in ends]
 
 
 def reduction(numbers, processes, network):
