@@ -91,6 +91,10 @@ impl<'a> Descriptions<'a> {
                 "going on where an earlier call stopped: {done} of {of} images are described"
             )));
         }
+        // From now on what is done can be kept.
+        if callback.interrupted() {
+            return Ok(false);
+        }
         for (number, chunk) in todo.chunks(CHUNK).enumerate() {
             let describe =
                 |&i: &usize| one(self.source, &self.recipe.cells, &self.paths[i], self.room);
