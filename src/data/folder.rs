@@ -103,19 +103,24 @@ fn decode(bytes: &[u8], most: u64) -> ImageResult<DynamicImage> {
     }
 }
 
-/// Height and width of an upright image in pixels, from the header of its file.
+/// Channels, 1 or 3, rows and columns of an upright image, from the header of its file.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Input`] where it cannot be read.
-pub(super) fn size(path: &Path) -> Result<[usize; 2]> {
-    let read = || -> ImageResult<[usize; 2]> {
+pub fn shape(path: &Path) -> Result<[usize; 3]> {
+    files::refuse_special(path)?;
+    let read = || -> ImageResult<[usize; 3]> {
         let reader = ImageReader::open(path)?.with_guessed_format()?;
         let mut decoder = reader.into_decoder()?;
+        let channels = match decoder.color_type().has_color() {
+            true => 3,
+            false => 1,
+        };
         let (width, height) = decoder.dimensions();
-        let size = [height as usize, width as usize];
+        let [height, width] = [height, width].map(|side| side as usize);
         Ok(match decoder.orientation()?.to_exif() {
-            1..=4 => size,
-            _ => [size[1], size[0]],
+            1..=4 => [channels, height, width],
+            _ => [channels, width, height],
         })
     };
     read()
@@ -124,22 +129,8 @@ pub(super) fn size(path: &Path) -> Result<[usize; 2]> {
 
 /// The longer side of an image file in pixels, from its header; none where that cannot be read.
 pub fn longer_side(path: &Path) -> Option<usize> {
-    shape(path).map(|[_, height, width]| height.max(width))
-}
-
-/// Channels, 1 or 3, rows and columns of an image file before it is turned upright, from its header; none where that
-/// cannot be read.
-pub fn shape(path: &Path) -> Option<[usize; 3]> {
-    files::refuse_special(path).ok()?;
-    let reader = ImageReader::open(path).ok()?.with_guessed_format().ok()?;
-    let decoder = reader.into_decoder().ok()?;
-    let (width, height) = decoder.dimensions();
-    let channels = match decoder.color_type().has_color() {
-        true => 3,
-        false => 1,
-    };
-    let side = |pixels: u32| usize::try_from(pixels).ok();
-    Some([channels, side(height)?, side(width)?])
+    let [_, height, width] = shape(path).ok()?;
+    Some(height.max(width))
 }
 
 fn over_white(image: &DynamicImage) -> Rgb32FImage {

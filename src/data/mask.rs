@@ -80,10 +80,11 @@ impl Masks {
         mask: &Path,
     ) -> Result<Weighted> {
         let number = path.map(|path| reader.number(path)).transpose()?.flatten();
-        let [channels, height, width] = image.shape();
+        let channels = image.channels;
         // Neither arrays nor the sample scenes are scaled down.
         let picture = path.filter(|_| number.is_none() && max_side.is_some());
-        let size = picture.map_or(Ok([height, width]), folder::size)?;
+        let [_, rows, columns] = picture.map_or(Ok(image.shape()), folder::shape)?;
+        let size = [rows, columns];
         let stored = self.open(mask)?;
         let of = path.map_or(String::new(), |path| format!(" {}", path.display()));
         let Some(weights) = stored.weights([channels, size[0], size[1]], number) else {

@@ -293,7 +293,11 @@ impl Images {
         }
     }
 
-    fn weighted(&mut self, i: usize) -> Result<Arc<Weighted>> {
+    /// Image `i`, prepared, with the weights of its pixels.
+    ///
+    /// # Errors
+    /// As [`Images::get`].
+    pub(crate) fn weighted(&mut self, i: usize) -> Result<Arc<Weighted>> {
         if let Some(image) = &self.cache[i] {
             return Ok(Arc::clone(image));
         }

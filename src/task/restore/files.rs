@@ -148,7 +148,7 @@ fn check_memory(jobs: &[Job], held: &Held) -> Result<()> {
     let bytes = |job: &Job| {
         let shape = match arrays::is_bundle(&job.image) {
             true => read(&job.image).ok()?.shape(),
-            false => folder::shape(&job.image)?,
+            false => folder::shape(&job.image).ok()?,
         };
         let [channels, height, width] = shape.map(|n| n as u64);
         let each_channel = held.each_channel + REFERENCE * usize::from(job.reference.is_some());
@@ -207,26 +207,16 @@ pub(super) fn each(
             break;
         }
         let name = file_name(&job.image);
-        let done = match is_folder {
-            true => one(
-                job,
-                headers,
-                &mut Steps {
-                    name: name.clone(),
-                    callback: &mut (),
-                },
-                restore,
-            ),
-            false => one(
-                job,
-                headers,
-                &mut Steps {
-                    name: name.clone(),
-                    callback,
-                },
-                restore,
-            ),
+        let mut silent = ();
+        let steps: &mut dyn Callback<Event> = match is_folder {
+            true => &mut silent,
+            false => &mut *callback,
         };
+        let mut steps = Steps {
+            name: name.clone(),
+            callback: steps,
+        };
+        let done = one(job, headers, &mut steps, restore);
         match done {
             Ok(row) => report.rows.push(row),
             Err(error) if !is_folder || ends_all(&error) => {

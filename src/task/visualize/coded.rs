@@ -4,7 +4,6 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::backend;
 use crate::data::{Image, Reader, Undo, array_file, snr};
 use crate::error::Result;
 use crate::model::{DataTerm, Network};
@@ -18,8 +17,8 @@ pub(super) struct Coded {
     pub(super) name: String,
     /// What the network saw.
     pub(super) prepared: Image,
-    /// The weights of its pixels, where some are missing.
-    weights: Option<Vec<f32>>,
+    /// The weights of its pixels, of as many channels or one, where some are missing.
+    weights: Option<Image>,
     /// The way back to pixels.
     pub(super) undo: Undo,
     /// The values that are drawn black and white: 0 and 1 of a picture, the least and the largest of arrays.
@@ -38,10 +37,8 @@ impl Coded {
         device: &Device,
         observer: &dyn Callback<Event>,
     ) -> Result<Self> {
-        let prepared = images.get(i)?;
+        let weighted = images.weighted(i)?;
         let undo = images.undo(i)?;
-        let data = images.data(i, device)?;
-        let weights = data.weights().map(backend::read).transpose()?;
         let codes = match run.state.keeps_maps() {
             true => run
                 .state
@@ -50,14 +47,14 @@ impl Coded {
                 .filter(|&layer| run.has_maps(layer, i))
                 .map(|layer| Ok((layer, run.codes(layer, i, device)?)))
                 .collect::<Result<_>>()?,
-            false => encode(run, data, observer)?,
+            false => encode(run, images.data(i, device)?, observer)?,
         };
         let path = images.sources()[i].path.as_deref();
         Ok(Self {
-            range: range(path, &undo.invert(&prepared)?),
+            range: range(path, &undo.invert(weighted.image())?),
             name: short(&images.name(i)),
-            prepared,
-            weights,
+            prepared: weighted.image().clone(),
+            weights: weighted.weights().cloned(),
             undo,
             codes,
         })
@@ -98,7 +95,7 @@ impl Coded {
             return snr(&self.prepared, sum);
         };
         let known = |image: &Image| {
-            let pixels = image.values.iter().zip(weights);
+            let pixels = image.values.iter().zip(weights.values.iter().cycle());
             let values: Vec<f32> = pixels.filter(|(_, m)| **m > 0.0).map(|(v, _)| *v).collect();
             let width = values.len();
             Image {
