@@ -43,6 +43,13 @@ fn tell_found(found: Scan, observer: &mut dyn Callback<Event>) -> Vec<PathBuf> {
     found.images
 }
 
+/// Tells how many are done; whether to go on.
+fn goes_on(callback: &mut dyn Callback<Event>, name: &str, done: usize, of: usize) -> bool {
+    let name = name.to_owned();
+    callback.event(Event::Item { name, done, of });
+    !callback.interrupted()
+}
+
 /// Between two tables of what is done so far: a kill costs the rows of no more than that.
 const TABLE_EVERY: Duration = Duration::from_secs(5);
 

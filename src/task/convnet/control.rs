@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::files::file_name;
 use crate::picture::{self, Axes, Series};
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
 const PAGE: &str = "control.html";
 const ARRAYS: &str = "control.npz";
@@ -150,12 +150,7 @@ pub fn run(
             alone,
         });
         pictures.push(pair);
-        callback.event(Event::Item {
-            name: "random weights".into(),
-            done: k + 1,
-            of: weights.len(),
-        });
-        if callback.interrupted() {
+        if !goes_on(callback, "random weights", k + 1, weights.len()) {
             return Ok(None);
         }
     }

@@ -26,7 +26,7 @@ use crate::data::{Image, folder};
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
 const PAGE: &str = "correspondence.html";
 /// Pictures that are drawn.
@@ -164,12 +164,7 @@ pub fn run(
                 of_layer.push(changes(&features[0], &features[k + 1]));
             }
         }
-        callback.event(Event::Item {
-            name: "covering parts".into(),
-            done: done + 1,
-            of: looked.len(),
-        });
-        if callback.interrupted() {
+        if !goes_on(callback, "covering parts", done + 1, looked.len()) {
             return Ok(None);
         }
     }

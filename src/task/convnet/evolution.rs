@@ -18,7 +18,7 @@ use crate::data::Image;
 use crate::error::{Error, Result};
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
 const PAGE: &str = "evolution.html";
 const ARRAYS: &str = "evolution.npz";
@@ -178,12 +178,7 @@ pub fn run(
             });
         }
         described = Some((prepared, layer.name));
-        callback.event(Event::Item {
-            name: "back to the pixels".into(),
-            done: k + 1,
-            of: models.len(),
-        });
-        if callback.interrupted() {
+        if !goes_on(callback, "back to the pixels", k + 1, models.len()) {
             return Ok(None);
         }
     }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::files::file_name;
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
 const NAME: &str = "occlusion";
 const PAGE: &str = "occlusion.html";
@@ -216,12 +216,7 @@ pub fn run(
                     class_name: ready.class(best),
                 }
             }));
-        callback.event(Event::Item {
-            name: "covering".into(),
-            done: report.rows.len(),
-            of: squares.len(),
-        });
-        if callback.interrupted() {
+        if !goes_on(callback, "covering", report.rows.len(), squares.len()) {
             return Ok(None);
         }
     }

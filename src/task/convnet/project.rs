@@ -15,7 +15,7 @@ use crate::files::file_name;
 use crate::named::named;
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
 /// What a signal starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -265,12 +265,7 @@ pub fn pictures(
             }
             Err(error) => skipped.push(error.to_string()),
         }
-        callback.event(Event::Item {
-            name: "back to the pixels".into(),
-            done: k + 1,
-            of: paths.len(),
-        });
-        if callback.interrupted() {
+        if !goes_on(callback, "back to the pixels", k + 1, paths.len()) {
             return Ok(None);
         }
     }

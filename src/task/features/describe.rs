@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::features::{Cells, Descriptors, Recipe};
 use crate::files;
 use crate::run::Free;
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
 /// Images between two looks at the callback.
 const CHUNK: usize = 32;
@@ -120,9 +120,7 @@ impl<'a> Descriptions<'a> {
                 file.write_all(&records).map_err(Error::io("write", path))?;
             }
             done += chunk.len();
-            let name = "describing images".into();
-            callback.event(Event::Item { name, done, of });
-            if callback.interrupted() {
+            if !goes_on(callback, "describing images", done, of) {
                 return Ok(false);
             }
             if number == 0 && !self.force {

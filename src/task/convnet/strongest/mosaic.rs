@@ -13,7 +13,7 @@ use crate::picture::{self, MosaicOptions, Tile};
 use crate::report::{Page, Results};
 use crate::task::convnet::file_stem;
 use crate::task::convnet::looking::spread;
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
 /// Units that go back together.
 const TOGETHER: usize = 24;
@@ -77,12 +77,7 @@ pub(super) fn draw(
                 &mut pairs,
             )?;
             done += 1;
-            callback.event(Event::Item {
-                name: "back to the pixels".into(),
-                done,
-                of: count,
-            });
-            if callback.interrupted() {
+            if !goes_on(callback, "back to the pixels", done, count) {
                 return Ok(false);
             }
         }

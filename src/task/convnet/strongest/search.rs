@@ -11,7 +11,7 @@ use super::{Looked, Options, PROGRESS, Ready};
 use crate::convnet::{Keep, Strongest};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
 /// How often an interrupted pass loses at most.
 const SAVED_EVERY: Duration = Duration::from_secs(20);
@@ -107,12 +107,7 @@ pub(super) fn pass(
             &mut progress.skipped,
         )?;
         progress.done = end;
-        callback.event(Event::Item {
-            name: "looking at pictures".into(),
-            done: end,
-            of: paths.len(),
-        });
-        if callback.interrupted() {
+        if !goes_on(callback, "looking at pictures", end, paths.len()) {
             save(progress)?;
             return Ok(false);
         }
