@@ -7,6 +7,8 @@
 //! over the channels `c` of the group of `k`; `x` is 0 outside. The adjoint spreads each `y[k, i]` over the
 //! same places. One spatial axis is taken for a picture of one row.
 
+use std::sync::{Arc, OnceLock};
+
 use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
@@ -18,6 +20,7 @@ use super::pad::{fit, pad_zeros};
 use super::windows::{
     Windows, in_plane, kernel_shape, padding, plane_shape, positive, spatial_axes,
 };
+use super::winograd;
 use super::{Lowered, Region, Saved, Site};
 use crate::arrays::Array;
 use crate::error::Result;
@@ -28,6 +31,8 @@ use crate::pass::suits;
 pub struct Convolution {
     /// `[out, in / groups, h, w]`.
     weight: Tensor<4>,
+    /// The same for [`winograd`], once it is asked for.
+    transformed: Arc<OnceLock<Tensor<3>>>,
     bias: Option<Tensor<1>>,
     groups: usize,
     windows: [Windows; 2],
@@ -98,6 +103,7 @@ pub fn lower(site: &Site) -> Result<Lowered> {
     site.count(&output)?;
     let operator = Convolution {
         weight: site.constant(&weight).view(plane_shape(&weight.shape)),
+        transformed: Arc::default(),
         bias: bias.map(|bias| site.constant(&bias).flat()),
         groups,
         windows: in_plane(windows),
@@ -169,6 +175,7 @@ pub fn lower_transposed(site: &Site) -> Result<Lowered> {
     site.count(&output)?;
     let adjoint = Convolution {
         weight: site.constant(&weight).view(plane_shape(&weight.shape)),
+        transformed: Arc::default(),
         bias: None,
         groups,
         windows: in_plane(windows),
@@ -201,6 +208,15 @@ impl Convolution {
         }
     }
 
+    /// The weights for [`winograd`], where that suits.
+    fn transformed(&self, geometry: &Geometry) -> Option<&Tensor<3>> {
+        winograd::suits(geometry).then(|| {
+            let weight = &self.weight;
+            let new = || in_type_of!(weight, winograd::transformed(weight));
+            self.transformed.get_or_init(new)
+        })
+    }
+
     /// The same for `size` windows that begin with the input.
     pub fn part(&self, size: [usize; 2]) -> Self {
         let (windows, [input, output]) =
@@ -217,10 +233,13 @@ impl Convolution {
         let [_, _, height, width] = plane_shape(&self.input);
         let x: Tensor<4> = x.view([x.shape()[0], self.input[1], height, width]);
         if suits(&x) {
-            let y = in_type_of!(
-                x,
-                columns::correlate(&x, &self.weight, bias, &self.geometry())
-            );
+            let geometry = self.geometry();
+            let y = match self.transformed(&geometry) {
+                Some(filters) => {
+                    in_type_of!(x, winograd::correlate(&x, filters, bias, &geometry))
+                }
+                None => in_type_of!(x, columns::correlate(&x, &self.weight, bias, &geometry)),
+            };
             return shaped(y, &self.output);
         }
         let [rows, columns] = self.windows;
@@ -248,7 +267,11 @@ impl Convolution {
         let [_, out, height, width] = plane_shape(&self.output);
         let r: Tensor<4> = r.view([r.shape()[0], out, height, width]);
         if suits(&r) {
-            let x = in_type_of!(r, columns::spread(&r, &self.weight, &self.geometry()));
+            let geometry = self.geometry();
+            let x = match self.transformed(&geometry) {
+                Some(filters) => in_type_of!(r, winograd::spread(&r, filters, &geometry)),
+                None => in_type_of!(r, columns::spread(&r, &self.weight, &geometry)),
+            };
             return shaped(x, &self.input);
         }
         let [rows, columns] = self.windows;

@@ -20,6 +20,7 @@ mod select;
 mod site;
 mod view;
 mod windows;
+mod winograd;
 
 #[cfg(test)]
 mod tests;
