@@ -52,6 +52,7 @@ fn main() -> deconvnet::Result<()> {
         which: CheckpointSelector::Last,
         images,
         exclude: Vec::new(),
+        mask: None,
         out: folder.join("scored"),
         solver: None,
         joint: false,

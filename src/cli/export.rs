@@ -18,8 +18,8 @@ pub struct ExportArgs {
     /// The file, .npz or .safetensors.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// The maps of all images too: all elements (dense, if nothing is said), or those that are not zero
-    /// (sparse).
+    /// The maps of all images too: all elements (dense, if nothing is said), or the values of those that are not zero
+    /// with the gaps between them (sparse: smaller, much so in .safetensors, which is not compressed).
     #[arg(long, value_name = "FORM", num_args = 0..=1, default_missing_value = "dense")]
     pub maps: Option<ExportMaps>,
     /// Replace the file if it is there.

@@ -35,6 +35,10 @@ pub struct InferArgs {
     /// Leave out what this pattern matches in that folder, such as '*.thumb.*' or old/**; may be repeated.
     #[arg(long, value_name = "PATTERN", requires = "images")]
     pub exclude: Vec<String>,
+    /// Which pixels are known: a picture, black where one is missing, for all images, a folder with one of the same name for
+    /// each, or a file of arrays `mask` or `weights`.
+    #[arg(long, value_name = "PATH", requires = "images")]
+    pub mask: Option<PathBuf>,
     /// Code each image, a PNG, PGM or PPM that may be larger than the memory, in tiles of about this many rows and
     /// columns; by default a single picture that the memory does not hold.
     #[arg(long, value_name = "PIXELS", requires = "images")]
@@ -127,6 +131,7 @@ pub fn run(args: &InferArgs, group: &Group, console: &mut Console) -> Result<boo
                 which: args.at,
                 images: images.clone(),
                 exclude: args.exclude.clone(),
+                mask: args.mask.clone(),
                 tile: args.tile,
                 // Processes share the tiles of an image, or the images.
                 group: match args.tile {

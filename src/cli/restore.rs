@@ -72,8 +72,9 @@ pub struct InpaintArgs {
     /// What both commands take.
     #[command(flatten)]
     pub restore: RestoreArgs,
-    /// An image of the same size, black where pixels are missing.
-    #[arg(long, value_name = "IMAGE")]
+    /// An image of the same size, black where pixels are missing, for all images; a folder with one for each, of the
+    /// same name; or a file of arrays with `mask`, 0 where one is missing.
+    #[arg(long, value_name = "IMAGE|DIR")]
     pub mask: PathBuf,
 }
 

@@ -84,24 +84,52 @@ impl Masks {
         // Neither arrays nor the sample scenes are scaled down.
         let picture = path.filter(|_| number.is_none() && max_side.is_some());
         let [_, rows, columns] = picture.map_or(Ok(image.shape()), folder::shape)?;
-        let size = [rows, columns];
-        let stored = self.open(mask)?;
         let of = path.map_or(String::new(), |path| format!(" {}", path.display()));
-        let Some(weights) = stored.weights([channels, size[0], size[1]], number) else {
-            return Err(Error::Input(format!(
-                "the mask {} has the shape {:?} and the image{of} {channels} channels of {} x {} pixels; both must be of \
-                 one size",
-                mask.display(),
-                stored.array.shape,
-                size[0],
-                size[1]
-            )));
-        };
+        let weights = self.weights([channels, rows, columns], (number, of.as_str()), mask)?;
         let weights = least_of_sources(weights, max_side.filter(|_| picture.is_some()));
         Weighted::new(image, weights).map_err(|error| {
             Error::Input(format!(
                 "the mask {} of the image{of}: {error}",
                 mask.display()
+            ))
+        })
+    }
+
+    /// Which pixels of a single image are missing, row by row: those of which a channel is.
+    ///
+    /// # Errors
+    /// As [`Masks::weigh`], and [`Error::Input`] where none is missing.
+    pub fn missing(&self, shape: [usize; 3], mask: &Path) -> Result<Vec<bool>> {
+        let weights = self.weights(shape, (None, ""), mask)?;
+        let mut missing = vec![false; shape[1] * shape[2]];
+        for plane in weights.values.chunks_exact(missing.len()) {
+            let each = missing.iter_mut().zip(plane);
+            each.for_each(|(missing, weight)| *missing |= *weight == 0.0);
+        }
+        match missing.contains(&true) {
+            true => Ok(missing),
+            false => Err(Error::Input(format!(
+                "the mask {} has no black pixel, so nothing is missing; black, or 0, marks what is to be filled in",
+                mask.display()
+            ))),
+        }
+    }
+
+    /// The weights of an image of a shape; `of` says which image it is, in words.
+    fn weights(
+        &self,
+        shape: [usize; 3],
+        (number, of): (Option<[usize; 2]>, &str),
+        mask: &Path,
+    ) -> Result<Image> {
+        let stored = self.open(mask)?;
+        stored.weights(shape, number).ok_or_else(|| {
+            let [channels, height, width] = shape;
+            Error::Input(format!(
+                "the mask {} has the shape {:?} and the image{of} {channels} channels of {height} x {width} pixels; both \
+                 must be of one size",
+                mask.display(),
+                stored.array.shape
             ))
         })
     }
@@ -137,7 +165,7 @@ impl Stored {
         };
         if array.values.iter().all(|&m| m == 0.0) {
             return Err(Error::Input(format!(
-                "the mask {} leaves no pixel: every one is missing; white, or 1, marks what is known",
+                "the mask {} leaves no pixel: every pixel is missing; white, or 1, marks what is known",
                 path.display()
             )));
         }

@@ -112,12 +112,31 @@ impl Weighted {
 
     /// The values of the pixels that are known.
     pub(super) fn known_values(&self) -> Vec<f32> {
-        let mut values = self.image.values.clone();
+        self.known_of(&self.image).values
+    }
+
+    /// What an image of the same shape holds where pixels of this one are known, as one row.
+    ///
+    /// ```
+    /// use deconvnet::data::{Image, Weighted};
+    ///
+    /// let row = |values: [f32; 3]| Image { channels: 1, height: 1, width: 3, values: values.into() };
+    /// let image = Weighted::new(row([0.1, 0.2, 0.3]), row([1.0, 0.0, 1.0]))?;
+    /// assert_eq!(image.known_of(&row([4.0, 5.0, 6.0])).values, [4.0, 6.0]);
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
+    pub fn known_of(&self, other: &Image) -> Image {
+        let mut values = other.values.clone();
         if self.weights.is_some() {
             let known = (0..self.image.channels).flat_map(|c| self.known(c).unwrap_or_default());
             let mut known = known.collect::<Vec<_>>().into_iter();
             values.retain(|_| known.next().unwrap_or(true));
         }
-        values
+        Image {
+            channels: 1,
+            height: 1,
+            width: values.len(),
+            values,
+        }
     }
 }

@@ -94,11 +94,11 @@ impl Denoiser {
         let everywhere = Region::everywhere();
         let mut first = Vec::new();
         for plane in &planes.values {
-            first.push(self.code(plane, planes.size, sigma, &everywhere)?);
+            first.push(self.code(plane, planes.size, sigma, MOST, &everywhere)?);
             tell();
         }
         if self.groups {
-            let matched = first[0].clone();
+            let matched = groups::padded(&first[0]);
             for (plane, guide) in planes.values.iter().zip(&mut first) {
                 let sigma = sigma as f32;
                 *guide = groups::refine(plane, guide, &matched, planes.size, sigma, &everywhere);
@@ -121,20 +121,18 @@ impl Denoiser {
         start..(kept.end + reach).min(side)
     }
 
-    /// The first pass over the patches that touch a region.
+    /// The first pass over the patches that touch a region, with so many atoms of each at most.
     pub(super) fn code(
         &self,
         plane: &[f32],
         size: [usize; 2],
         sigma: f64,
+        most: usize,
         region: &Region,
     ) -> Result<Vec<f32>> {
         let [h, w] = self.filters.size();
         let tolerance = ((h * w) as f64 * sigma * sigma) as f32;
-        let stop = Stop {
-            tolerance,
-            most: MOST,
-        };
+        let stop = Stop { tolerance, most };
         approximate(plane, size, &self.filters, stop, region)
     }
 

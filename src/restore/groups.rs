@@ -4,6 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::patches::{Region, Sums, places};
+use crate::solve::{vectors, vectors_mut};
 
 /// Side of the patches.
 pub(super) const SIDE: usize = 8;
@@ -27,7 +28,7 @@ type Row = [f32; MOST];
 /// ```
 ///
 /// the codes of `y` along the principal components of the group, each weighted as by Wiener; the
-/// estimates are averaged where patches overlap. Patches are compared in `matched`, and only groups around patches that
+/// estimates are averaged where patches overlap. Patches are compared in `matched`, which is [`padded`], and only groups around patches that
 /// touch the region are made. All planes are at least as large as a patch.
 pub(super) fn refine(
     noisy: &[f32],
@@ -62,6 +63,14 @@ pub(super) fn refine(
     Sums::means(&parts.collect::<Vec<_>>(), guide)
 }
 
+/// A plane that patches are compared in: vectors may reach beyond the last patch of its last row.
+pub(super) fn padded(plane: &[f32]) -> Vec<f32> {
+    let mut padded = Vec::with_capacity(plane.len() + 2 * WINDOW);
+    padded.extend_from_slice(plane);
+    padded.resize(plane.len() + 2 * WINDOW, 0.0);
+    padded
+}
+
 /// What the groups around some rows work on.
 struct Band<'a> {
     noisy: &'a [f32],
@@ -84,60 +93,93 @@ impl WithSimd for Line<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let mut found = Vec::new();
         let mut group = Box::new(Group::new());
         for &column in self.columns {
             if !self.band.region.touches([self.row, column], [SIDE; 2]) {
                 continue;
             }
-            self.band.search([self.row, column], &mut found);
+            self.band.search(simd, [self.row, column], &mut found);
             let members = &found[..found.len().min(MOST)];
+            let variance = self.band.sigma * self.band.sigma;
             group.gather(self.band, members);
-            group.estimate(members.len(), self.band.sigma);
-            group.add(members, &mut self.band.sums);
+            group.cover(simd, members.len(), variance);
+            group.factor(simd, variance);
+            group.solved = group.noisy;
+            group.solve(simd);
+            group.add(variance, members, self.band.size[1], &mut self.band.sums);
         }
     }
 }
 
+/// Where patches of a search begin, in one row: a multiple of the numbers of every vector.
+const WINDOW: usize = 32;
+const _: () = assert!(2 * REACH + 1 <= WINDOW);
+
 impl Band<'_> {
-    /// The patches within reach of one, those most alike in the guide first, up to [`MOST`].
+    /// The patches within reach of one, those most alike in the guide first, up to [`MOST`]: squared distances, the bits
+    /// of which are in their order, and places.
     #[inline(always)]
-    fn search(&self, [row, column]: [usize; 2], found: &mut Vec<(f32, [usize; 2])>) {
+    fn search<S: Simd>(&self, simd: S, [row, column]: [usize; 2], found: &mut Vec<Found>) {
         let [height, width] = self.size;
+        let range = |at: usize, last: usize| at.saturating_sub(REACH)..(at + REACH).min(last) + 1;
+        let (rows, columns) = (range(row, height - SIDE), range(column, width - SIDE));
         let mut patch = [[0.0; SIDE]; SIDE];
         for (i, to) in patch.iter_mut().enumerate() {
             to.copy_from_slice(&self.matched[(row + i) * width + column..][..SIDE]);
         }
         found.clear();
-        let range = |at: usize, last: usize| at.saturating_sub(REACH)..=(at + REACH).min(last);
-        for i in range(row, height - SIDE) {
-            for j in range(column, width - SIDE) {
-                let mut sums = [0.0; SIDE];
+        let mut distances = [0.0; WINDOW];
+        for i in rows {
+            let mut first = 0;
+            while first < columns.len() {
+                // Two vectors at a time, of every second row each: sums that do not wait for each other.
+                let mut sums = [[simd.splat_f32s(0.0); 2]; 2];
                 for (k, patch) in patch.iter().enumerate() {
-                    let other = &self.matched[(i + k) * width + j..][..SIDE];
-                    for l in 0..SIDE {
-                        let difference = patch[l] - other[l];
-                        sums[l] += difference * difference;
+                    let start = (i + k) * width + columns.start + first;
+                    let others = &self.matched[start..][..2 * S::F32_LANES + SIDE - 1];
+                    for (l, value) in patch.iter().enumerate() {
+                        let value = simd.splat_f32s(*value);
+                        let others = &vectors::<S>(&others[l..])[..2];
+                        for (sum, other) in sums[k % 2].iter_mut().zip(others) {
+                            let difference = simd.sub_f32s(value, *other);
+                            *sum = simd.mul_add_e_f32s(difference, difference, *sum);
+                        }
                     }
                 }
-                found.push((sums.iter().sum(), [i, j]));
+                let to = vectors_mut::<S>(&mut distances[first..]);
+                for (v, to) in to.iter_mut().take(2).enumerate() {
+                    *to = simd.add_f32s(sums[0][v], sums[1][v]);
+                }
+                first += 2 * S::F32_LANES;
             }
+            let each = columns.clone().zip(&distances);
+            found.extend(each.map(|(j, distance)| {
+                (u64::from(distance.to_bits()) << 32) | (i * width + j) as u64
+            }));
         }
         if found.len() > MOST {
-            found.select_nth_unstable_by(MOST - 1, |a, b| {
-                a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1))
-            });
+            found.select_nth_unstable(MOST - 1);
         }
     }
 }
 
-/// The patches of a group as columns: a row for each pixel.
+/// A squared distance in the upper bits, a place in the lower ones.
+type Found = u64;
+
+fn place(found: Found) -> usize {
+    (found & u64::from(u32::MAX)) as usize
+}
+
+/// The patches of a group.
 struct Group {
+    /// As columns: a row for each pixel.
     noisy: [Row; LENGTH],
-    guide: [Row; LENGTH],
+    /// As rows.
+    guide: [[f32; LENGTH]; MOST],
     mean: [f32; LENGTH],
-    /// `C + sigma^2 I`, then its lower Cholesky factor.
+    /// `C + sigma^2 I`, then the transpose of its lower Cholesky factor: right of the diagonal alone.
     covariance: [[f32; LENGTH]; LENGTH],
     solved: [Row; LENGTH],
 }
@@ -146,145 +188,169 @@ impl Group {
     fn new() -> Self {
         Self {
             noisy: [[0.0; MOST]; LENGTH],
-            guide: [[0.0; MOST]; LENGTH],
+            guide: [[0.0; LENGTH]; MOST],
             mean: [0.0; LENGTH],
             covariance: [[0.0; LENGTH]; LENGTH],
             solved: [[0.0; MOST]; LENGTH],
         }
     }
 
+    /// Takes patches, without the mean of their guides.
     #[inline(always)]
-    fn gather(&mut self, band: &Band, members: &[(f32, [usize; 2])]) {
+    fn gather(&mut self, band: &Band, members: &[Found]) {
         let width = band.size[1];
-        for (n, (_, [row, column])) in members.iter().enumerate() {
+        self.mean = [0.0; LENGTH];
+        for (found, guide) in members.iter().zip(&mut self.guide) {
+            for (i, to) in guide.chunks_exact_mut(SIDE).enumerate() {
+                to.copy_from_slice(&band.guide[place(*found) + i * width..][..SIDE]);
+            }
+            for (mean, v) in self.mean.iter_mut().zip(guide) {
+                *mean += *v;
+            }
+        }
+        let scale = 1.0 / members.len() as f32;
+        self.mean.iter_mut().for_each(|mean| *mean *= scale);
+        for (n, found) in members.iter().enumerate() {
+            for (v, mean) in self.guide[n].iter_mut().zip(&self.mean) {
+                *v -= mean;
+            }
             for i in 0..SIDE {
-                let at = (row + i) * width + column;
-                for (l, (y, x)) in band.noisy[at..at + SIDE]
-                    .iter()
-                    .zip(&band.guide[at..at + SIDE])
-                    .enumerate()
-                {
-                    self.noisy[i * SIDE + l][n] = *y;
-                    self.guide[i * SIDE + l][n] = *x;
+                let noisy = &band.noisy[place(*found) + i * width..][..SIDE];
+                for (l, v) in noisy.iter().enumerate() {
+                    self.noisy[i * SIDE + l][n] = v - self.mean[i * SIDE + l];
                 }
             }
         }
     }
 
-    /// Replaces the noisy patches by their estimates.
+    /// The covariance of the guides, with that of the noise.
     #[inline(always)]
-    fn estimate(&mut self, members: usize, sigma: f32) {
-        let count = members as f32;
-        for ((mean, guide), noisy) in self
-            .mean
-            .iter_mut()
-            .zip(&mut self.guide)
-            .zip(&mut self.noisy)
-        {
-            *mean = guide[..members].iter().sum::<f32>() / count;
-            guide[..members].iter_mut().for_each(|v| *v -= *mean);
-            guide[members..].fill(0.0);
-            noisy[..members].iter_mut().for_each(|v| *v -= *mean);
-            noisy[members..].fill(0.0);
-        }
-        let scale = 1.0 / (count - 1.0).max(1.0);
-        for i in 0..LENGTH {
-            for j in 0..=i {
-                self.covariance[i][j] = scale * dot(&self.guide[i], &self.guide[j]);
+    fn cover<S: Simd>(&mut self, simd: S, members: usize, variance: f32) {
+        let vectors = LENGTH / S::F32_LANES;
+        for first in (0..LENGTH).step_by(4) {
+            let mut v = first / S::F32_LANES;
+            while v + 2 <= vectors {
+                self.products::<S, 2>(simd, members, first, v);
+                v += 2;
             }
-            self.covariance[i][i] += sigma * sigma;
+            if v < vectors {
+                self.products::<S, 1>(simd, members, first, v);
+            }
         }
-        self.factor(sigma * sigma);
-        self.solved = self.noisy;
-        self.solve();
-        for ((y, s), mean) in self.noisy.iter_mut().zip(&self.solved).zip(&self.mean) {
+        for (i, row) in self.covariance.iter_mut().enumerate() {
+            row[i] += variance;
+        }
+    }
+
+    /// Four rows of the covariance, some vectors of each.
+    #[inline(always)]
+    fn products<S: Simd, const V: usize>(
+        &mut self,
+        simd: S,
+        members: usize,
+        first: usize,
+        v: usize,
+    ) {
+        let mut sums = [[simd.splat_f32s(0.0); V]; 4];
+        for guide in &self.guide[..members] {
+            let columns = &vectors::<S>(guide)[v..v + V];
+            for (sums, row) in sums.iter_mut().zip(&guide[first..first + 4]) {
+                let row = simd.splat_f32s(*row);
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = simd.mul_add_e_f32s(row, *column, *sum);
+                }
+            }
+        }
+        let scale = simd.splat_f32s(1.0 / (members as f32 - 1.0).max(1.0));
+        for (sums, row) in sums.iter().zip(&mut self.covariance[first..]) {
+            let row = &mut vectors_mut::<S>(row)[v..v + V];
+            for (to, sum) in row.iter_mut().zip(sums) {
+                *to = simd.mul_f32s(scale, *sum);
+            }
+        }
+    }
+
+    /// The Cholesky factor of the covariance, the reciprocals on its diagonal. No pivot is below the noise but by
+    /// rounding.
+    #[inline(always)]
+    fn factor<S: Simd>(&mut self, simd: S, least: f32) {
+        for j in 0..LENGTH {
+            let (before, after) = self.covariance.split_at_mut(j + 1);
+            let row = &mut before[j];
+            let scale = 1.0 / row[j].max(least).sqrt();
+            row.iter_mut().for_each(|v| *v *= scale);
+            row[j] = scale;
+            for (k, other) in (j + 1..).zip(after) {
+                let minus = simd.splat_f32s(-row[k]);
+                let first = k / S::F32_LANES;
+                let to = vectors_mut::<S>(other)[first..].iter_mut();
+                for (to, v) in to.zip(&vectors::<S>(row)[first..]) {
+                    *to = simd.mul_add_e_f32s(minus, *v, *to);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn solve<S: Simd>(&mut self, simd: S) {
+        for v in (0..MOST / S::F32_LANES).step_by(4) {
+            for i in 0..LENGTH {
+                let (before, row) = self.solved.split_at_mut(i);
+                let factors = self.covariance[..i].iter().map(|factors| factors[i]);
+                let scale = self.covariance[i][i];
+                eliminate(simd, &mut row[0], v, scale, factors.zip(before.iter()));
+            }
+            for i in (0..LENGTH).rev() {
+                let (row, after) = self.solved.split_at_mut(i + 1);
+                let factors = self.covariance[i][i + 1..].iter().copied();
+                let scale = self.covariance[i][i];
+                eliminate(simd, &mut row[i], v, scale, factors.zip(after.iter()));
+            }
+        }
+    }
+
+    /// Adds the estimates to the sums.
+    #[inline(always)]
+    fn add(&mut self, variance: f32, members: &[Found], width: usize, sums: &mut Sums) {
+        let all = self.noisy.iter_mut().zip(&self.solved).zip(&self.mean);
+        for ((y, s), mean) in all {
             for (y, s) in y.iter_mut().zip(s) {
-                *y += mean - sigma * sigma * s;
+                *y += mean - variance * s;
             }
         }
-    }
-
-    /// The Cholesky factor of the covariance in its lower triangle, the reciprocals on its diagonal. No pivot is
-    /// below the noise but by rounding.
-    #[inline(always)]
-    fn factor(&mut self, least: f32) {
-        for i in 0..LENGTH {
-            let (above, rest) = self.covariance.split_at_mut(i);
-            let row = &mut rest[0];
-            for (j, before) in above.iter().enumerate() {
-                let product = dot_up_to(row, before, j);
-                row[j] = (row[j] - product) * before[j];
-            }
-            let product = dot_up_to(row, row, i);
-            row[i] = 1.0 / (row[i] - product).max(least).sqrt();
-        }
-    }
-
-    #[inline(always)]
-    fn solve(&mut self) {
-        for i in 0..LENGTH {
-            let mut row = self.solved[i];
-            for j in 0..i {
-                subtract(&mut row, self.covariance[i][j], &self.solved[j]);
-            }
-            let scale = self.covariance[i][i];
-            row.iter_mut().for_each(|v| *v *= scale);
-            self.solved[i] = row;
-        }
-        for i in (0..LENGTH).rev() {
-            let mut row = self.solved[i];
-            for j in i + 1..LENGTH {
-                subtract(&mut row, self.covariance[j][i], &self.solved[j]);
-            }
-            let scale = self.covariance[i][i];
-            row.iter_mut().for_each(|v| *v *= scale);
-            self.solved[i] = row;
-        }
-    }
-
-    #[inline(always)]
-    fn add(&self, members: &[(f32, [usize; 2])], sums: &mut Sums) {
         let mut line = [0.0; SIDE];
-        for (n, (_, [row, column])) in members.iter().enumerate() {
+        for (n, found) in members.iter().enumerate() {
+            let (row, column) = (place(*found) / width, place(*found) % width);
             for i in 0..SIDE {
                 for (l, to) in line.iter_mut().enumerate() {
                     *to = self.noisy[i * SIDE + l][n];
                 }
-                sums.add(row + i, *column, &line, 1.0);
+                sums.add(row + i, column, &line, 1.0);
             }
         }
     }
 }
 
+/// Takes other rows from four vectors of a row, then scales them.
 #[inline(always)]
-fn dot(a: &Row, b: &Row) -> f32 {
-    let mut sums = [0.0; 16];
-    for (a, b) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
+fn eliminate<'a, S: Simd>(
+    simd: S,
+    row: &mut Row,
+    first: usize,
+    scale: f32,
+    others: impl Iterator<Item = (f32, &'a Row)>,
+) {
+    let row = &mut vectors_mut::<S>(row)[first..first + 4];
+    let mut sums = [row[0], row[1], row[2], row[3]];
+    for (factor, other) in others {
+        let minus = simd.splat_f32s(-factor);
+        let other = &vectors::<S>(other)[first..first + 4];
+        for (sum, other) in sums.iter_mut().zip(other) {
+            *sum = simd.mul_add_e_f32s(minus, *other, *sum);
         }
     }
-    sums.iter().sum()
-}
-
-/// The product of the first `end` values.
-#[inline(always)]
-fn dot_up_to(a: &[f32; LENGTH], b: &[f32; LENGTH], end: usize) -> f32 {
-    let mut sums = [0.0; 8];
-    let (a, b) = (&a[..end], &b[..end]);
-    let whole = end / 8 * 8;
-    for (a, b) in a[..whole].chunks_exact(8).zip(b[..whole].chunks_exact(8)) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    let rest: f32 = a[whole..].iter().zip(&b[whole..]).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
-}
-
-#[inline(always)]
-fn subtract(row: &mut Row, factor: f32, other: &Row) {
-    for (v, other) in row.iter_mut().zip(other) {
-        *v -= factor * other;
+    let scale = simd.splat_f32s(scale);
+    for (to, sum) in row.iter_mut().zip(sums) {
+        *to = simd.mul_f32s(scale, sum);
     }
 }

@@ -9,6 +9,9 @@ use crate::data::resize::crop;
 use crate::error::{Error, Result};
 use crate::solve::Callback;
 
+/// The most atoms of a patch. Codes that follow every detail of what is filled in so far change nothing in it.
+const MOST: usize = 8;
+
 /// Fills in missing pixels: impute and code.
 ///
 /// From an interpolation on, with `M` 1 where a pixel is known and 0 where it is missing,
@@ -50,7 +53,7 @@ impl Inpainter {
         Self {
             denoiser: Denoiser::new(filters),
             sigma: [15.0 / 255.0, 1.0 / 255.0],
-            rounds: 12,
+            rounds: 24,
         }
     }
 
@@ -111,10 +114,10 @@ impl Inpainter {
         let size = planes.size;
         let mut coded = Vec::new();
         for plane in &planes.values {
-            coded.push(self.denoiser.code(plane, size, sigma, region)?);
+            coded.push(self.denoiser.code(plane, size, sigma, MOST, region)?);
         }
         if self.denoiser.groups {
-            let matched = coded[0].clone();
+            let matched = groups::padded(&coded[0]);
             for (plane, guide) in planes.values.iter().zip(&mut coded) {
                 *guide = groups::refine(plane, guide, &matched, size, sigma as f32, region);
             }

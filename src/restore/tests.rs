@@ -102,7 +102,14 @@ fn the_second_pass_is_the_wiener_estimate_of_a_group() {
         }
     }
     let (y, x) = (&noisy.values, &clean.values);
-    let found = groups::refine(y, x, x, size, sigma as f32, &Region::everywhere());
+    let found = groups::refine(
+        y,
+        x,
+        &groups::padded(x),
+        size,
+        sigma as f32,
+        &Region::everywhere(),
+    );
     for (k, v) in found.iter().enumerate() {
         let wanted = sums[k] / counts[k];
         assert!((f64::from(*v) - wanted).abs() < 1e-4, "{k}: {v} {wanted}");
@@ -123,6 +130,7 @@ fn a_group_holds_the_patches_most_alike_and_is_estimated_by_its_guide() {
         .map(|(v, k)| v + hashed(k) - 0.5)
         .collect();
     let everywhere = Region::everywhere();
+    let matched = groups::padded(&matched);
     let found = groups::refine(&noisy, &guide, &matched, [30, 45], 0.3, &everywhere);
     for (k, (found, guide)) in found.iter().zip(&guide).enumerate() {
         // Patches across the edge share groups that reach from column 13 to 24.

@@ -36,10 +36,30 @@ impl State {
     /// # Errors
     /// [`Error::Io`] or [`Error::Input`] where it cannot be used or is smaller than the filters.
     pub fn prepare_file(&self, path: &Path, reader: &Reader) -> Result<(Image, Undo)> {
+        let (prepared, undo) = self.prepare_masked(path, reader, None)?;
+        Ok((prepared.into_image(), undo))
+    }
+
+    /// The same with a mask, where there is one.
+    ///
+    /// # Errors
+    /// As [`State::prepare_file`], and those of [`Masks::weigh`].
+    pub fn prepare_masked(
+        &self,
+        path: &Path,
+        reader: &Reader,
+        mask: Option<(&Masks, &Path)>,
+    ) -> Result<(Weighted, Undo)> {
         let image = raw(&self.config, reader, Some(path), 0)?;
-        let prepared = self.prepare.apply(&image);
+        let image = match mask {
+            Some((masks, mask)) => {
+                masks.weigh(image, (Some(path), reader), self.config.data.max_side, mask)?
+            }
+            None => image.into(),
+        };
+        let prepared = self.prepare.apply_weighted(&image);
         let (prepared, undo) = prepared.map_err(|error| with_path(Some(path), error))?;
-        let [_, height, width] = prepared.shape();
+        let [_, height, width] = prepared.image().shape();
         self.check_size(path, [height, width])?;
         Ok((prepared, undo))
     }
@@ -179,7 +199,7 @@ impl Images {
             };
             sources.push(Source {
                 shape: image.image().shape(),
-                crc32: checksum_of(&image),
+                crc32: checksum(&image),
                 flat,
                 path,
                 mask,
@@ -286,11 +306,7 @@ impl Images {
     /// As [`Images::get`].
     pub fn data(&mut self, i: usize, device: &Device) -> Result<DataTerm> {
         let weighted = self.weighted(i)?;
-        let data = DataTerm::new(to_tensor(weighted.image(), device));
-        match weighted.weights() {
-            Some(weights) => data.with_weights(to_tensor(weights, device)),
-            None => Ok(data),
-        }
+        data_of(&weighted, device)
     }
 
     /// Image `i`, prepared, with the weights of its pixels.
@@ -304,7 +320,7 @@ impl Images {
         let source = &self.sources[i];
         let prepared = self.prepared(i, source.path.as_deref(), source.mask.as_deref());
         let image = Arc::new(prepared.map_err(moved_away)?.0);
-        if checksum_of(&image) != source.crc32 {
+        if checksum(&image) != source.crc32 {
             let (with_mask, file) = match &source.mask {
                 Some(mask) => (format!(" with the mask {}", mask.display()), "files"),
                 None => (String::new(), "file"),
@@ -442,19 +458,20 @@ fn raw(config: &Config, reader: &Reader, path: Option<&Path>, i: usize) -> Resul
     }
 }
 
-/// CRC-32 of the pixels of a prepared image.
-pub fn checksum(image: &Image) -> u32 {
-    crc32([image])
+/// A prepared image with the weights of its pixels, as a batch of one.
+pub(crate) fn data_of(image: &Weighted, device: &Device) -> Result<DataTerm> {
+    let data = DataTerm::new(to_tensor(image.image(), device));
+    match image.weights() {
+        Some(weights) => data.with_weights(to_tensor(weights, device)),
+        None => Ok(data),
+    }
 }
 
-/// The same of the pixels and their weights.
-fn checksum_of(image: &Weighted) -> u32 {
-    crc32([image.image()].into_iter().chain(image.weights()))
-}
-
-fn crc32<'a>(all: impl IntoIterator<Item = &'a Image>) -> u32 {
+/// CRC-32 of the pixels of a prepared image, and of their weights.
+pub(crate) fn checksum(image: &Weighted) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    for value in all.into_iter().flat_map(|image| &image.values) {
+    let all = [image.image()].into_iter().chain(image.weights());
+    for value in all.flat_map(|image| &image.values) {
         hasher.update(&value.to_le_bytes());
     }
     hasher.finalize()

@@ -2,10 +2,11 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::lanes::{LANES, Largest, vectors, vectors_mut};
 use crate::error::{Error, Result};
 
-/// Atoms are looked at so many at a time; the dictionary is padded to whole blocks.
-const BLOCK: usize = 16;
+/// Signals whose correlations are worked out together.
+const TOGETHER: usize = 4;
 /// The part of an atom that must lie outside of the span of those chosen, squared: less is rounding.
 const NEW: f32 = 1e-4;
 
@@ -43,10 +44,12 @@ pub struct Pursuit {
     count: usize,
     /// `[K, n]`
     atoms: Vec<f32>,
-    /// `[n, K]`, rows padded by zeros to whole blocks.
-    transposed: Vec<[f32; BLOCK]>,
+    /// `K`, padded.
+    wide: usize,
+    /// `[n, K]`, rows padded by zeros.
+    transposed: Vec<f32>,
     /// `[K, K]`, padded likewise.
-    gram: Vec<[f32; BLOCK]>,
+    gram: Vec<f32>,
 }
 
 impl Pursuit {
@@ -72,21 +75,21 @@ impl Pursuit {
             atom.iter_mut().for_each(|v| *v /= norm);
         }
         let count = scaled.len() / length;
-        let blocks = count.div_ceil(BLOCK);
-        let mut transposed = vec![[0.0; BLOCK]; length * blocks];
-        let mut gram = vec![[0.0; BLOCK]; count * blocks];
+        let wide = count.next_multiple_of(LANES);
+        let mut transposed = vec![0.0; length * wide];
+        let mut gram = vec![0.0; count * wide];
         for (k, atom) in scaled.chunks_exact(length).enumerate() {
             for (i, &v) in atom.iter().enumerate() {
-                transposed[i * blocks + k / BLOCK][k % BLOCK] = v;
+                transposed[i * wide + k] = v;
             }
             for (l, other) in scaled.chunks_exact(length).enumerate() {
-                let product = atom.iter().zip(other).map(|(a, b)| a * b).sum();
-                gram[k * blocks + l / BLOCK][l % BLOCK] = product;
+                gram[k * wide + l] = atom.iter().zip(other).map(|(a, b)| a * b).sum();
             }
         }
         Ok(Self {
             length,
             count,
+            wide,
             atoms: scaled,
             transposed,
             gram,
@@ -155,105 +158,99 @@ struct Coding<'a, F> {
 
 /// What a pursuit works in.
 struct Work {
-    blocks: usize,
-    /// The correlation of each atom with what is left.
-    left: Vec<[f32; BLOCK]>,
+    /// The correlation of each atom with what is left of each signal.
+    left: Vec<f32>,
     /// The correlation of each atom with each orthonormal direction, a row for each direction.
-    directions: Vec<[f32; BLOCK]>,
+    directions: Vec<f32>,
     support: Vec<usize>,
     /// Components of the atoms chosen along the directions: lower triangular, `most` a row.
     triangle: Vec<f32>,
     /// Components of the signal along the directions; in the end, the coefficients.
     values: Vec<f32>,
-    largest: Largest,
-}
-
-/// Where the largest magnitudes of each lane are.
-#[derive(Clone, Copy)]
-struct Largest {
-    values: [f32; BLOCK],
-    blocks: [u32; BLOCK],
-}
-
-impl Largest {
-    const NONE: Self = Self {
-        values: [0.0; BLOCK],
-        blocks: [0; BLOCK],
-    };
-
-    #[inline(always)]
-    fn see(&mut self, block: usize, values: &[f32; BLOCK]) {
-        for (lane, value) in values.iter().enumerate() {
-            let larger = value.abs() > self.values[lane];
-            self.values[lane] = if larger {
-                value.abs()
-            } else {
-                self.values[lane]
-            };
-            self.blocks[lane] = if larger {
-                block as u32
-            } else {
-                self.blocks[lane]
-            };
-        }
-    }
-
-    /// The atom of the largest magnitude, the first of equals; none where all are zero.
-    #[inline(always)]
-    fn atom(&self) -> Option<usize> {
-        let (mut best, mut atom) = (0.0, None);
-        for lane in 0..BLOCK {
-            let place = self.blocks[lane] as usize * BLOCK + lane;
-            let value = self.values[lane];
-            if value > best || (value == best && atom.is_some_and(|atom| place < atom)) {
-                (best, atom) = (value, Some(place));
-            }
-        }
-        atom
-    }
 }
 
 impl<F: FnMut(usize, &[usize], &[f32])> WithSimd for Coding<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        let blocks = self.pursuit.count.div_ceil(BLOCK);
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let Pursuit { wide, length, .. } = *self.pursuit;
         let mut work = Work {
-            blocks,
-            left: vec![[0.0; BLOCK]; blocks],
-            directions: vec![[0.0; BLOCK]; blocks * self.most],
+            left: vec![0.0; TOGETHER * wide],
+            directions: vec![0.0; self.most * wide],
             support: Vec::with_capacity(self.most),
             triangle: vec![0.0; self.most * self.most],
             values: Vec::with_capacity(self.most),
-            largest: Largest::NONE,
         };
-        for (n, signal) in self.signals.chunks_exact(self.pursuit.length).enumerate() {
-            self.pursuit
-                .pursue(signal, self.tolerance, self.most, &mut work);
-            (self.each)(n, &work.support, &work.values);
+        for (n, signals) in self.signals.chunks(TOGETHER * length).enumerate() {
+            let mut energies = [0.0; TOGETHER];
+            for (energy, signal) in energies.iter_mut().zip(signals.chunks_exact(length)) {
+                *energy = signal.iter().map(|v| v * v).sum::<f32>();
+            }
+            let count = signals.len() / length;
+            if energies.iter().any(|energy| *energy > self.tolerance) {
+                self.pursuit.correlate_all(simd, signals, &mut work.left);
+            }
+            for (k, energy) in energies[..count].iter().enumerate() {
+                self.pursuit
+                    .pursue(simd, k, *energy, self.tolerance, self.most, &mut work);
+                (self.each)(n * TOGETHER + k, &work.support, &work.values);
+            }
         }
     }
 }
 
 impl Pursuit {
-    /// Codes one signal into the support and the values of `work`.
+    /// Codes one of the signals at hand, of which the correlations are known, into the support and the values of
+    /// `work`.
     #[inline(always)]
-    fn pursue(&self, signal: &[f32], tolerance: f32, most: usize, work: &mut Work) {
+    fn pursue<S: Simd>(
+        &self,
+        simd: S,
+        signal: usize,
+        mut energy: f32,
+        tolerance: f32,
+        most: usize,
+        work: &mut Work,
+    ) {
         work.support.clear();
         work.values.clear();
-        let mut energy: f32 = signal.iter().map(|v| v * v).sum();
         if energy <= tolerance || most == 0 {
             return;
         }
-        self.correlate(signal, work);
+        let left = &mut work.left[signal * self.wide..][..self.wide];
+        let mut largest = Largest::new(simd);
+        for &values in vectors::<S>(left) {
+            largest.see(simd, values);
+        }
         while energy > tolerance && work.support.len() < most {
-            let Some(atom) = work.largest.atom() else {
+            let Some(atom) = largest.number(simd) else {
                 break;
             };
-            let Some(gain) = self.join(atom, most, work) else {
+            let chosen = work.support.len();
+            let (before, direction) = work.directions.split_at_mut(chosen * self.wide);
+            let row = &mut work.triangle[chosen * most..][..chosen + 1];
+            let mut new = 1.0;
+            for (component, before) in row.iter_mut().zip(before.chunks_exact(self.wide)) {
+                *component = before[atom];
+                new -= *component * *component;
+            }
+            if new < NEW {
                 break;
+            }
+            let norm = new.sqrt();
+            row[chosen] = norm;
+            let gain = left[atom] / norm;
+            let step = Step {
+                gram: &self.gram[atom * self.wide..][..self.wide],
+                row: &row[..chosen],
+                before,
+                norm,
+                gain,
             };
+            largest = step.take(simd, &mut direction[..self.wide], left);
+            work.support.push(atom);
+            work.values.push(gain);
             energy -= gain * gain;
         }
         // The coefficients: the transposed triangle solved from its end.
@@ -267,77 +264,114 @@ impl Pursuit {
         }
     }
 
-    /// The correlations of all atoms with a signal.
+    /// The correlations of all atoms with a few signals.
     #[inline(always)]
-    fn correlate(&self, signal: &[f32], work: &mut Work) {
-        work.largest = Largest::NONE;
-        // Four blocks at a time stay in registers.
+    fn correlate_all<S: Simd>(&self, simd: S, signals: &[f32], left: &mut [f32]) {
+        if signals.len() == TOGETHER * self.length {
+            return self.correlate::<S, TOGETHER>(simd, signals, left);
+        }
+        let signals = signals.chunks_exact(self.length);
+        for (signal, left) in signals.zip(left.chunks_exact_mut(self.wide)) {
+            self.correlate::<S, 1>(simd, signal, left);
+        }
+    }
+
+    #[inline(always)]
+    fn correlate<S: Simd, const P: usize>(&self, simd: S, signals: &[f32], left: &mut [f32]) {
+        let vectors = self.wide / S::F32_LANES;
+        for first in (0..vectors - vectors % 2).step_by(2) {
+            self.correlate_vectors::<S, P, 2>(simd, signals, first, left);
+        }
+        if vectors % 2 == 1 {
+            self.correlate_vectors::<S, P, 1>(simd, signals, vectors - 1, left);
+        }
+    }
+
+    #[inline(always)]
+    fn correlate_vectors<S: Simd, const P: usize, const V: usize>(
+        &self,
+        simd: S,
+        signals: &[f32],
+        first: usize,
+        left: &mut [f32],
+    ) {
+        let mut sums = [[simd.splat_f32s(0.0); V]; P];
+        let mut each = signals.chunks_exact(self.length);
+        let signals: [&[f32]; P] = std::array::from_fn(|_| each.next().unwrap_or_default());
+        for (i, row) in self.transposed.chunks_exact(self.wide).enumerate() {
+            let row = &vectors::<S>(row)[first..first + V];
+            for (sums, signal) in sums.iter_mut().zip(signals) {
+                let value = simd.splat_f32s(signal[i]);
+                for (sum, atoms) in sums.iter_mut().zip(row) {
+                    *sum = simd.mul_add_e_f32s(value, *atoms, *sum);
+                }
+            }
+        }
+        for (sums, left) in sums.iter().zip(left.chunks_exact_mut(self.wide)) {
+            vectors_mut::<S>(left)[first..first + V].copy_from_slice(sums);
+        }
+    }
+}
+
+/// An atom joins the support.
+struct Step<'a> {
+    /// Its correlation with each atom.
+    gram: &'a [f32],
+    /// Its components along the directions before, and those.
+    row: &'a [f32],
+    before: &'a [f32],
+    /// Of what is left of it without them.
+    norm: f32,
+    /// What it takes from the norm of what is left of the signal.
+    gain: f32,
+}
+
+impl Step<'_> {
+    /// Works out the new direction, and what is left.
+    #[inline(always)]
+    fn take<S: Simd>(&self, simd: S, direction: &mut [f32], left: &mut [f32]) -> Largest<S> {
+        let mut largest = Largest::new(simd);
+        let vectors = self.gram.len() / S::F32_LANES;
         let mut first = 0;
-        while first + 4 <= work.blocks {
-            self.correlate_blocks::<4>(signal, first, work);
+        while first + 4 <= vectors {
+            self.take_vectors::<S, 4>(simd, first, direction, left, &mut largest);
             first += 4;
         }
-        while first < work.blocks {
-            self.correlate_blocks::<1>(signal, first, work);
+        while first < vectors {
+            self.take_vectors::<S, 1>(simd, first, direction, left, &mut largest);
             first += 1;
         }
+        largest
     }
 
     #[inline(always)]
-    fn correlate_blocks<const N: usize>(&self, signal: &[f32], first: usize, work: &mut Work) {
-        let mut sums = [[0.0; BLOCK]; N];
-        for (row, &v) in self.transposed.chunks_exact(work.blocks).zip(signal) {
-            for (sum, atoms) in sums.iter_mut().zip(&row[first..first + N]) {
-                for (sum, &atom) in sum.iter_mut().zip(atoms) {
-                    *sum += v * atom;
-                }
+    fn take_vectors<S: Simd, const V: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        direction: &mut [f32],
+        left: &mut [f32],
+        largest: &mut Largest<S>,
+    ) {
+        let range = first..first + V;
+        let mut sums = [simd.splat_f32s(0.0); V];
+        sums.copy_from_slice(&vectors::<S>(self.gram)[range.clone()]);
+        let before = self.before.chunks_exact(self.gram.len());
+        for (&component, before) in self.row.iter().zip(before) {
+            let minus = simd.splat_f32s(-component);
+            for (sum, before) in sums.iter_mut().zip(&vectors::<S>(before)[range.clone()]) {
+                *sum = simd.mul_add_e_f32s(minus, *before, *sum);
             }
         }
-        for (b, sum) in sums.iter().enumerate() {
-            work.left[first + b] = *sum;
-            work.largest.see(first + b, sum);
+        let scale = simd.splat_f32s(1.0 / self.norm);
+        let minus = simd.splat_f32s(-self.gain);
+        let direction = &mut vectors_mut::<S>(direction)[range.clone()];
+        let left = &mut vectors_mut::<S>(left)[range];
+        for ((sum, direction), left) in sums.iter().zip(direction).zip(left) {
+            *direction = simd.mul_f32s(*sum, scale);
+            *left = simd.mul_add_e_f32s(minus, *direction, *left);
+            largest.see(simd, *left);
         }
-    }
-
-    /// An atom joins the support; returns what it takes from the norm of what is left, or nothing where
-    /// the atom adds nothing new.
-    #[inline(always)]
-    fn join(&self, atom: usize, most: usize, work: &mut Work) -> Option<f32> {
-        let (blocks, chosen) = (work.blocks, work.support.len());
-        let (block, lane) = (atom / BLOCK, atom % BLOCK);
-        let row = &mut work.triangle[chosen * most..][..chosen + 1];
-        let mut new = 1.0;
-        for (k, component) in row[..chosen].iter_mut().enumerate() {
-            *component = work.directions[k * blocks + block][lane];
-            new -= *component * *component;
-        }
-        if new < NEW {
-            return None;
-        }
-        let norm = new.sqrt();
-        row[chosen] = norm;
-        let gain = work.left[block][lane] / norm;
-        let (before, direction) = work.directions.split_at_mut(chosen * blocks);
-        work.largest = Largest::NONE;
-        let gram = &self.gram[atom * blocks..][..blocks];
-        for (b, (to, from)) in direction[..blocks].iter_mut().zip(gram).enumerate() {
-            let mut sum = *from;
-            for (k, component) in row[..chosen].iter().enumerate() {
-                for (sum, before) in sum.iter_mut().zip(&before[k * blocks + b]) {
-                    *sum -= component * before;
-                }
-            }
-            let left = &mut work.left[b];
-            for (left, sum) in left.iter_mut().zip(&mut sum) {
-                *sum /= norm;
-                *left -= gain * *sum;
-            }
-            *to = sum;
-            work.largest.see(b, left);
-        }
-        work.support.push(atom);
-        work.values.push(gain);
-        Some(gain)
     }
 }
 

@@ -6,9 +6,10 @@
 //! layer1.filters           [planes, maps, h, w]: plane of the layer below, map, taps
 //! layer1.connectivity      [planes, maps], 1 where connected; on import, all ones where absent
 //! layer1.maps.image00001   [maps, H + h - 1, W + w - 1], the sparse maps of one image; or, sparse,
-//! layer1.maps.image00001.values, .places, .shape
-//!                          the elements that are not zero, where they lie in the row-major order of
-//!                          the dense maps, and the shape of those
+//! layer1.maps.image00001.values, .gaps, .shape
+//!                          the elements that are not zero, how far in the row-major order of the
+//!                          dense maps each lies behind the one before (the first behind 0), so that
+//!                          `numpy.cumsum(gaps)` are their places, and the shape of those maps
 //! layer1.rescaling.shift, layer1.rescaling.scale
 //!                          layer 2 explains (maps - shift) * scale
 //! layer1.objective.data_weight, .sparsity, .p
@@ -221,13 +222,12 @@ fn put_maps(run: &Run, form: ExportMaps, bundle: &mut Bundle) -> Result<usize> {
             let name = key(l, &format!("maps.{image}"));
             let maps = run.sparse_codes(l, i)?;
             if form == ExportMaps::Sparse {
-                let [shape, places] = [
-                    maps.shape().map(|n| n as u32).to_vec(),
-                    maps.places().to_vec(),
-                ];
-                let values = Array::new(vec![places.len()], maps.values().to_vec())?;
+                let shape = maps.shape().map(|n| n as u32).to_vec();
+                let values = Array::new(vec![maps.values().len()], maps.values().to_vec())?;
                 bundle.arrays.insert(format!("{name}.values"), values);
-                bundle.indices.insert(format!("{name}.places"), places);
+                bundle
+                    .indices
+                    .insert(format!("{name}.gaps"), gaps(maps.places()));
                 bundle.indices.insert(format!("{name}.shape"), shape);
             } else {
                 let dense = Array::new(maps.shape().to_vec(), maps.to_vec())?;
@@ -242,4 +242,15 @@ fn put_maps(run: &Run, form: ExportMaps, bundle: &mut Bundle) -> Result<usize> {
         bundle.texts.insert(image, name);
     }
     Ok(sets)
+}
+
+/// How far each place lies behind the one before: numbers that, unlike the places, are small and alike, and shrink when
+/// they are compressed.
+fn gaps(places: &[u32]) -> Vec<u32> {
+    let before = [0].iter().chain(places);
+    places
+        .iter()
+        .zip(before)
+        .map(|(at, before)| at - before)
+        .collect()
 }

@@ -11,30 +11,31 @@ mod report;
 mod shard;
 
 #[cfg(test)]
+mod mask_tests;
+#[cfg(test)]
 mod shard_tests;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
-use self::anomaly::{Effort, Usual};
+use self::anomaly::{Effort, Usual, effort};
 pub use self::files::MapsFormat;
 use self::files::{Job, Plan};
 pub use self::merge::merge;
 pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row, Settings};
 pub use self::shard::{Shard, Share};
-use super::visualize::receptive_field;
 use super::{Callback, Event, Interrupt, TABLE_EVERY, ends_all};
 use crate::config::Form;
-use crate::data::{Image, Reader, Undo, psnr, snr};
+use crate::data::{Image, Masks, Reader, Undo, Weighted, mask_for, psnr, snr};
 use crate::error::{Error, Result};
 use crate::group::Group;
 use crate::model::Network;
-use crate::run::{Images, Run, State, checksum, nothing_learnt, to_image, to_tensor};
+use crate::run::{Images, Run, State, checksum, data_of, nothing_learnt, to_image};
 use crate::solve::{Budget, Encoded, Encoder, Limits, Reason, Solved, SolverName, Stage};
 use crate::store::CheckpointSelector;
 
@@ -49,6 +50,8 @@ pub struct Options {
     pub images: PathBuf,
     /// Patterns of names and paths in that folder to leave out.
     pub exclude: Vec<String>,
+    /// Which of their pixels are known: a mask for all, a folder of masks, or a file of arrays, see [`Masks`].
+    pub mask: Option<PathBuf>,
     /// Rows and columns of the tiles that each image is coded in, where it is too large to be coded as a whole; see
     /// [`Tiles`](crate::solve::Tiles). Absent, a single picture that the memory does not hold is coded so.
     pub tile: Option<usize>,
@@ -123,10 +126,10 @@ pub fn run(
         return Ok(report);
     }
     let look = |job: &mut Job| {
-        let (image, undo) = coder.state.prepare_file(&job.image, &coder.reader)?;
+        let (image, undo) = coder.read(&job.image)?;
         job.crc32 = checksum(&image);
-        job.shape = image.shape();
-        Ok(undo.invert(&image)?.is_flat())
+        job.shape = image.image().shape();
+        Ok(undo.invert(image.image())?.is_flat())
     };
     let Plan {
         images,
@@ -213,6 +216,9 @@ struct Coder<'a> {
     joint: bool,
     device: &'a Device,
     reader: Reader,
+    masks: Masks,
+    /// The images and the masks.
+    files: (&'a Path, Option<&'a Path>),
     /// What is usual in each stage, where it is asked for.
     usual: Vec<Usual>,
 }
@@ -303,6 +309,8 @@ impl<'a> Coder<'a> {
             joint,
             device,
             reader: Reader::default(),
+            masks: Masks::default(),
+            files: (options.images.as_path(), options.mask.as_deref()),
             usual: Vec::new(),
         })
     }
@@ -347,10 +355,22 @@ impl<'a> Coder<'a> {
         })
     }
 
+    /// A prepared image with the weights of its pixels.
+    fn read(&self, image: &Path) -> Result<(Weighted, Undo)> {
+        let (images, masks) = self.files;
+        let mask = masks.map(|masks| {
+            let image = std::path::absolute(image).map_err(Error::io("find", image))?;
+            mask_for(masks, Some(images), Some(&image))
+        });
+        let mask = mask.transpose()?;
+        let mask = mask.as_deref().map(|mask| (&self.masks, mask));
+        self.state.prepare_masked(image, &self.reader, mask)
+    }
+
     /// None where an interruption left the image half done.
     fn infer(&self, job: &Job, observer: &dyn Callback<Event>) -> Result<Option<Inferred>> {
-        let (prepared, undo) = self.state.prepare_file(&job.image, &self.reader)?;
-        let original = undo.invert(&prepared)?;
+        let (prepared, undo) = self.read(&job.image)?;
+        let original = undo.invert(prepared.image())?;
         let Some(coded) = self.code(&prepared, observer)? else {
             return Ok(None);
         };
@@ -372,10 +392,10 @@ impl<'a> Coder<'a> {
     /// The codes of each stage, and the linear map from them to the image; none after an interruption.
     fn code(
         &self,
-        prepared: &Image,
+        prepared: &Weighted,
         observer: &dyn Callback<Event>,
     ) -> Result<Option<Vec<(Network, Solved)>>> {
-        let images = to_tensor(prepared, self.device);
+        let images = data_of(prepared, self.device)?;
         let coded = self.encoder.encode(images, &mut Interrupt(observer))?;
         if coded
             .iter()
@@ -408,7 +428,7 @@ impl<'a> Coder<'a> {
         )));
         let mut stages: Vec<Vec<Effort>> = vec![Vec::new(); self.encoder.stages.len()];
         for k in 0..count {
-            let prepared = own.get(k * there / count)?;
+            let prepared = own.weighted(k * there / count)?;
             let Some(coded) = self.code(&prepared, observer)? else {
                 return Ok(None);
             };
@@ -424,7 +444,7 @@ impl<'a> Coder<'a> {
         &self,
         job: &Job,
         (stack, solved): (&Network, &Solved),
-        prepared: &Image,
+        prepared: &Weighted,
         (undo, original): (&Undo, &Image),
         usual: Option<&Usual>,
     ) -> Result<InferredLayer> {
@@ -438,6 +458,7 @@ impl<'a> Coder<'a> {
         let scores: Option<_> = effort.transpose()?;
         let largest = scores.as_ref().map(|(scores, _)| anomaly::largest(scores));
         let reconstruction = undo.invert(&planes)?;
+        let known = |image: &Image| prepared.known_of(image);
         let last = solved.last();
         let row = Row {
             image: job.name.clone(),
@@ -446,8 +467,9 @@ impl<'a> Coder<'a> {
             data: last.at.data,
             penalty: last.at.penalty,
             gap: last.at.gap,
-            snr: (!original.is_flat()).then(|| snr(prepared, &planes)),
-            psnr: (!original.is_flat() && !job.is_array).then(|| psnr(original, &reconstruction)),
+            snr: (!original.is_flat()).then(|| snr(&known(prepared.image()), &known(&planes))),
+            psnr: (!original.is_flat() && !job.is_array)
+                .then(|| psnr(&known(original), &known(&reconstruction))),
             density: last.at.density,
             steps: last.step,
             seconds: last.seconds,
@@ -464,15 +486,4 @@ impl<'a> Coder<'a> {
             scores,
         })
     }
-}
-
-/// The residual of a reconstruction and its codes over each pixel.
-fn effort(stack: &Network, codes: &Tensor<4>, prepared: &Image, planes: &Image) -> Result<Effort> {
-    let field = receptive_field(stack);
-    let codes = to_image(&stack.boundary().extended(codes.clone(), field), 0)?;
-    let mut residual = prepared.clone();
-    for (r, x) in residual.values.iter_mut().zip(&planes.values) {
-        *r -= x;
-    }
-    Ok(Effort::new(&residual, &codes, field))
 }

@@ -174,7 +174,7 @@ fn what_cannot_be_done_is_told() {
         (
             "inpaint small.png --mask mask.png --out o.png",
             3,
-            &["mask.png", "40 x 40", "4 x 4"],
+            &["mask.png", "[40, 40]", "4 x 4"],
         ),
     ] {
         let arguments: Vec<&str> = line.split_whitespace().collect();

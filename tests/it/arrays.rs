@@ -46,6 +46,7 @@ fn options(run: &Path, images: PathBuf, out: PathBuf) -> infer::Options {
         which: CheckpointSelector::Last,
         images,
         exclude: Vec::new(),
+        mask: None,
         out,
         solver: None,
         joint: false,

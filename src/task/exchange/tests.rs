@@ -125,7 +125,7 @@ fn maps_go_along_and_nothing_is_overwritten() {
     let maps = bundle.array("layer2.maps.image00002", &file).unwrap();
     assert_eq!(maps.shape, [6, side, side]);
     assert_eq!(bundle.text("image00002", &file).unwrap(), "sample scene 2");
-    // The same elements by their places.
+    // The same elements by the gaps between them.
     let file_2 = folder.path().join("sparse.safetensors");
     let exported = export_to(&path, &file_2, ExportMaps::Sparse);
     assert_eq!(exported.maps, 4);
@@ -136,9 +136,11 @@ fn maps_go_along_and_nothing_is_overwritten() {
     };
     assert_eq!(part("shape"), [6, side, side].map(|n| n as f32));
     let mut dense = vec![0.0; maps.values.len()];
-    for (place, value) in part("places").into_iter().zip(part("values")) {
+    let mut place = 0;
+    for (gap, value) in part("gaps").into_iter().zip(part("values")) {
         assert_ne!(value, 0.0);
-        dense[place as usize] = value;
+        place += gap as usize;
+        dense[place] = value;
     }
     assert_eq!(dense, maps.values);
     let again = export(

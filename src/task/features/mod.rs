@@ -67,7 +67,7 @@ pub struct Report {
     pub images: usize,
     /// Numbers of each vector.
     pub dimension: usize,
-    /// Images, among those, that words were learnt from.
+    /// Images, among those, that words or filters were learnt from.
     pub training: usize,
     /// The classes, if there are any.
     pub classes: Vec<String>,
@@ -83,7 +83,8 @@ pub struct Report {
 /// Makes a vector of each image and writes them all to a file:
 ///
 /// ```text
-/// features  [n, dimension]      labels  [n], with classes     training  rows that words were learnt from
+/// features  [n, dimension]      labels  [n], with classes
+/// training  rows that words or filters were learnt from, where there are any
 /// texts:    names, a line each; classes, a line each; maps, recipe (JSON)
 /// layer1.filters.., words1..    all that makes the same features of other images
 /// ```
@@ -109,9 +110,11 @@ pub fn run(
         seed: options.seed,
         shared: 1,
     };
+    let learns = options.like.is_none()
+        && (options.recipe.has_words() || matches!(options.maps.from, Wanted::Learnt { .. }));
     let rows_of =
         |images: &Labelled, usable: &dyn Fn(usize) -> bool| match images.classes.is_empty() {
-            _ if options.like.is_some() => Ok(Vec::new()),
+            _ if !learns => Ok(Vec::new()),
             true => Ok((0..images.paths.len()).filter(|&row| usable(row)).collect()),
             false => splits
                 .draw_among(&images.labels, &images.classes, usable)
@@ -182,8 +185,10 @@ pub fn run(
         Some(words) => words,
         None => {
             let learnt_from: Vec<_> = training.iter().map(|&row| layers[row]).collect();
-            let rows = training.iter().map(|&row| row as u32).collect();
-            bundle.indices.insert("training".into(), rows);
+            if learns {
+                let rows = training.iter().map(|&row| row as u32).collect();
+                bundle.indices.insert("training".into(), rows);
+            }
             learn_words(&recipe, &learnt_from, options.seed)?
         }
     };

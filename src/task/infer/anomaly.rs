@@ -4,7 +4,8 @@
 //! `r = y - x` of the prepared image `y` and the codes `z` of a layer, whose units reach `h x w` pixels,
 //!
 //! ```text
-//! R(i, j) = mean of r^2 over all channels and the window of h x w around pixel (i, j)
+//! R(i, j) = mean of r^2, weighted as pixels are where some are missing, over all channels and the window of h x w around
+//!           pixel (i, j); 0 where all of it is missing
 //! E(i, j) = sum of |z| over all units that reach pixel (i, j)
 //! score(i, j) = R(i, j) / mean R + E(i, j) / mean E
 //! ```
@@ -14,8 +15,14 @@
 
 use std::ops::Range;
 
-use crate::data::Image;
+use burn::tensor::Tensor;
+
+use crate::data::{Image, Weighted};
+use crate::error::Result;
+use crate::model::Network;
 use crate::picture;
+use crate::run::to_image;
+use crate::task::visualize::receptive_field;
 
 /// What is usual under the filters of one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,12 +43,23 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// Of the residual, `[C, H, W]`, and the codes, `[K, H + h - 1, W + w - 1]`, of a layer whose units reach
-    /// `[h, w]` pixels.
-    pub fn new(residual: &Image, codes: &Image, [h, w]: [usize; 2]) -> Self {
-        let [channels, height, width] = residual.shape();
-        let squares = Sums::over_channels(residual, |v| v * v);
-        let magnitudes = Sums::over_channels(codes, f64::abs);
+    /// Of the residual, `[C, H, W]`, the weights of its pixels, `[C, H, W]` or `[1, H, W]`, unless all are 1, and the
+    /// codes, `[K, H + h - 1, W + w - 1]`, of a layer whose units reach `[h, w]` pixels.
+    pub fn new(
+        residual: &Image,
+        weights: Option<&Image>,
+        codes: &Image,
+        [h, w]: [usize; 2],
+    ) -> Self {
+        let [_, height, width] = residual.shape();
+        let weight = |c: usize, at: usize| {
+            weights.map_or(1.0, |weights| {
+                f64::from(weights.plane(c.min(weights.channels - 1))[at])
+            })
+        };
+        let squares = Sums::over_channels(residual, |v, c, at| weight(c, at) * v * v);
+        let counts = Sums::over_channels(residual, |_, c, at| weight(c, at));
+        let magnitudes = Sums::over_channels(codes, |v, _, _| v.abs());
         let around = |at: usize, reach: usize, size: usize| {
             at.saturating_sub((reach - 1) / 2)..(at + reach / 2 + 1).min(size)
         };
@@ -49,8 +67,11 @@ impl Effort {
         let mean = |at: usize| {
             let [i, j] = place(at);
             let (rows, columns) = (around(i, h, height), around(j, w, width));
-            let count = channels * rows.len() * columns.len();
-            squares.within(rows, columns) / count as f64
+            let count = counts.within(rows.clone(), columns.clone());
+            match count > 0.0 {
+                true => squares.within(rows, columns) / count,
+                false => 0.0,
+            }
         };
         let energy = |at: usize| {
             let [i, j] = place(at);
@@ -103,6 +124,19 @@ impl Usual {
     }
 }
 
+/// The residual of a reconstruction, `planes`, and its codes over each pixel.
+pub(super) fn effort(
+    stack: &Network,
+    codes: &Tensor<4>,
+    prepared: &Weighted,
+    planes: &Image,
+) -> Result<Effort> {
+    let field = receptive_field(stack);
+    let codes = to_image(&stack.boundary().extended(codes.clone(), field), 0)?;
+    let residual = prepared.image().minus(planes);
+    Ok(Effort::new(&residual, prepared.weights(), &codes, field))
+}
+
 /// The largest score, and its row and column.
 pub fn largest(scores: &Image) -> (f64, [usize; 2]) {
     let each = scores.values.iter().copied().enumerate();
@@ -135,8 +169,8 @@ struct Sums {
 }
 
 impl Sums {
-    /// Of a function of the values of all channels.
-    fn over_channels(image: &Image, of: impl Fn(f64) -> f64) -> Self {
+    /// Of a function of the values, channels and places of all channels.
+    fn over_channels(image: &Image, of: impl Fn(f64, usize, usize) -> f64) -> Self {
         let [channels, height, width] = image.shape();
         let stride = width + 1;
         let mut values = vec![0.0; (height + 1) * stride];
@@ -145,7 +179,7 @@ impl Sums {
             for j in 0..width {
                 let at = i * width + j;
                 row += (0..channels)
-                    .map(|c| of(f64::from(image.plane(c)[at])))
+                    .map(|c| of(f64::from(image.plane(c)[at]), c, at))
                     .sum::<f64>();
                 values[(i + 1) * stride + j + 1] = values[i * stride + j + 1] + row;
             }
@@ -177,9 +211,13 @@ mod tests {
 
     #[test]
     fn windows_equal_their_definition() {
+        let mut weights = Image::zeros(1, 6, 9);
+        for (at, m) in weights.values.iter_mut().enumerate() {
+            *m = [0.0, 1.0, 0.5][at * at % 7 % 3];
+        }
         for [h, w] in [[1, 1], [3, 3], [2, 5], [1, 7]] {
             let (residual, codes) = (numbers(2, 6, 9), numbers(3, 5 + h, 8 + w));
-            let effort = Effort::new(&residual, &codes, [h, w]);
+            let effort = Effort::new(&residual, Some(&weights), &codes, [h, w]);
             for i in 0..6_usize {
                 for j in 0..9_usize {
                     let near = |a: usize, at: usize, reach: usize| {
@@ -190,8 +228,9 @@ mod tests {
                     for (at, v) in residual.values.iter().enumerate() {
                         let (a, b) = (at / 9 % 6, at % 9);
                         if near(a, i, h) && near(b, j, w) {
-                            sum += f64::from(v * v);
-                            count += 1.0;
+                            let m = f64::from(weights.values[at % 54]);
+                            sum += m * f64::from(v * v);
+                            count += m;
                         }
                     }
                     // Unit (a, b) of the maps reaches rows a - h + 1 to a.
@@ -206,7 +245,8 @@ mod tests {
                         }
                     }
                     let found = [0, 1].map(|k| effort.maps[k][i * 9 + j]);
-                    assert!((found[0] - sum / count).abs() < 1e-9, "{h} {w} {i} {j}");
+                    let mean = if count > 0.0 { sum / count } else { 0.0 };
+                    assert!((found[0] - mean).abs() < 1e-9, "{h} {w} {i} {j}");
                     assert!((found[1] - energy).abs() < 1e-9, "{h} {w} {i} {j}");
                 }
             }
@@ -216,8 +256,8 @@ mod tests {
     #[test]
     fn what_is_usual_scores_two_in_the_mean() {
         let images = [
-            Effort::new(&numbers(1, 8, 8), &numbers(2, 10, 10), [3, 3]),
-            Effort::new(&numbers(1, 5, 20), &numbers(2, 7, 22), [3, 3]),
+            Effort::new(&numbers(1, 8, 8), None, &numbers(2, 10, 10), [3, 3]),
+            Effort::new(&numbers(1, 5, 20), None, &numbers(2, 7, 22), [3, 3]),
         ];
         let usual = Usual::of(&images).unwrap();
         let scores = images.each_ref().map(|image| image.scores(&usual));
@@ -230,7 +270,7 @@ mod tests {
         );
         assert!(Usual::of(&[]).is_none());
         // Nothing is usual where there was nothing at all, and no score is infinite.
-        let nothing = Effort::new(&Image::zeros(1, 4, 4), &Image::zeros(1, 6, 6), [3, 3]);
+        let nothing = Effort::new(&Image::zeros(1, 4, 4), None, &Image::zeros(1, 6, 6), [3, 3]);
         let usual = Usual::of(&[nothing]).unwrap();
         assert!(
             images[0]

@@ -89,6 +89,8 @@ fn complaint(options: &Options, coder: &Coder) -> Option<&'static str> {
             "in several layers of another boundary than valid"
         } else if options.anomaly {
             "with anomaly scores"
+        } else if options.mask.is_some() {
+            "with missing pixels"
         } else if options.shard.is_some() {
             "in shards; let processes work together instead"
         } else if options

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::arrays::{self, Array};
 use crate::data::folder;
+use crate::run::to_tensor;
 use crate::task::test_runs::{self, Impatient};
 
 pub(super) fn options(folder: &Path) -> Options {
@@ -16,6 +17,7 @@ pub(super) fn options(folder: &Path) -> Options {
         which: CheckpointSelector::Last,
         images: folder.join("images"),
         exclude: Vec::new(),
+        mask: None,
         tile: None,
         group: Group::alone(),
         shard: None,

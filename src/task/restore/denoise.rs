@@ -156,7 +156,7 @@ pub(super) fn denoise_above(
         report,
         HEADERS,
         callback,
-        &mut |image, steps| one(options, &filters, image, steps),
+        &mut |image, _, steps| one(options, &filters, image, steps),
     )
 }
 

@@ -11,12 +11,12 @@ use super::drawing::compare;
 use super::report::{Fidelity, Record, Report, Row};
 use super::{Files, Steps};
 use crate::arrays::{self, Bundle};
-use crate::data::{Image, folder, psnr, snr};
+use crate::data::{Image, folder, mask_for, psnr, snr};
 use crate::error::{Error, Result};
 use crate::files::{Written, file_name, refuse_existing, refuse_special};
 use crate::picture;
 use crate::report::Results;
-use crate::run::{Estimate, Free};
+use crate::run::{Estimate, Free, all_usable};
 use crate::task::invert::sides;
 use crate::task::{Callback, Event, TABLE_EVERY, ends_all, find_images};
 
@@ -38,16 +38,14 @@ pub(super) struct Job {
     pub out: PathBuf,
     pub compared: PathBuf,
     pub reference: Option<PathBuf>,
+    pub mask: Option<PathBuf>,
 }
 
 impl Job {
-    /// Of the bytes of the image and of the reference.
+    /// Of the bytes of the image, of the reference and of the mask.
     pub fn checksum(&self) -> Result<u32> {
         let mut hasher = crc32fast::Hasher::new();
-        for path in [Some(&self.image), self.reference.as_ref()]
-            .into_iter()
-            .flatten()
-        {
+        for path in self.inputs() {
             refuse_special(path)?;
             let mut file = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
             loop {
@@ -61,6 +59,11 @@ impl Job {
             }
         }
         Ok(hasher.finalize())
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
+        let more = self.reference.iter().chain(&self.mask);
+        [&self.image].into_iter().chain(more)
     }
 
     /// What is known before the work: the image is of this shape.
@@ -106,12 +109,9 @@ pub(super) fn round(image: &mut Image) {
 }
 
 /// The files that results must not replace, by their places.
-pub(super) fn inputs(jobs: &[Job], mask: Option<&PathBuf>) -> HashMap<PathBuf, PathBuf> {
-    let paths = jobs
-        .iter()
-        .flat_map(|job| [Some(&job.image), job.reference.as_ref()]);
-    let paths = paths.chain([mask]).flatten();
-    paths
+pub(super) fn inputs(jobs: &[Job]) -> HashMap<PathBuf, PathBuf> {
+    jobs.iter()
+        .flat_map(Job::inputs)
         .filter_map(|path| Some((fs::canonicalize(path).ok()?, path.clone())))
         .collect()
 }
@@ -160,23 +160,30 @@ fn check_memory(jobs: &[Job], held: &Held) -> Result<()> {
     Estimate { memory, disk: 0 }.check(free, "smaller images take less")
 }
 
-/// Restores each image by `restore`, perhaps with a mask for all of them; it gets the image, in one channel where it has no colour.
+/// What restores an image, in one channel where it has no colour; it gets the mask too, where there is one.
+pub(super) type Restore<'a> =
+    &'a mut dyn FnMut(&Image, Option<&PathBuf>, &mut Steps) -> Result<Restored>;
+
+/// Restores each image, perhaps with masks, a file for all of them or a folder.
 pub(super) fn each(
     files: &Files,
-    mask: Option<&PathBuf>,
+    masks: Option<&PathBuf>,
     held: &Held,
     mut report: Report,
     headers: [&str; 3],
     callback: &mut dyn Callback<Event>,
-    restore: &mut dyn FnMut(&Image, &mut Steps) -> Result<Restored>,
+    restore: Restore,
 ) -> Result<Report> {
     let is_folder = files.input.is_dir();
     let mut jobs = match is_folder {
-        true => jobs_of_folder(files, callback)?,
+        true => jobs_of_folder(files, masks, callback)?,
         false => vec![job_of_file(files)?],
     };
+    if let Some(masks) = masks {
+        find_masks(masks, &files.input, &mut jobs)?;
+    }
     report.images = jobs.len();
-    let inputs = inputs(&jobs, mask);
+    let inputs = inputs(&jobs);
     let mut overwrite = files.overwrite;
     if is_folder && !overwrite {
         overwrite = take_done(&mut jobs, &inputs, &mut report);
@@ -285,18 +292,13 @@ fn take_done(jobs: &mut Vec<Job>, inputs: &HashMap<PathBuf, PathBuf>, report: &m
 }
 
 /// Restores one image and writes what came of it.
-fn one(
-    job: &Job,
-    headers: [&str; 3],
-    steps: &mut Steps,
-    restore: &mut dyn FnMut(&Image, &mut Steps) -> Result<Restored>,
-) -> Result<Row> {
+fn one(job: &Job, headers: [&str; 3], steps: &mut Steps, restore: Restore) -> Result<Row> {
     let image = read(&job.image)?;
     let reference = job.reference.as_ref().map(|path| reference(path, &image));
     let reference = reference.transpose()?;
     let row = job.row(image.shape())?;
     let started = Instant::now();
-    let mut restored = restore(&image, steps)?;
+    let mut restored = restore(&image, job.mask.as_ref(), steps)?;
     let seconds = started.elapsed().as_secs_f64();
     let pixels = !arrays::is_bundle(&job.out);
     if pixels {
@@ -390,11 +392,29 @@ pub(super) fn job_of_file(files: &Files) -> Result<Job> {
         out: files.out.clone(),
         compared: compared(&files.out),
         reference: files.reference.clone(),
+        mask: None,
     })
 }
 
+/// Gives each image its mask.
+fn find_masks(masks: &Path, images: &Path, jobs: &mut [Job]) -> Result<()> {
+    let mut failures = Vec::new();
+    for job in &mut *jobs {
+        let image = std::path::absolute(&job.image).map_err(Error::io("find", &job.image))?;
+        match mask_for(masks, Some(images), Some(&image)) {
+            Ok(mask) => job.mask = Some(mask),
+            Err(error) => failures.push(error),
+        }
+    }
+    all_usable(jobs.len(), failures)
+}
+
 /// The images of a folder, each with a name of its own.
-fn jobs_of_folder(files: &Files, callback: &mut dyn Callback<Event>) -> Result<Vec<Job>> {
+fn jobs_of_folder(
+    files: &Files,
+    masks: Option<&PathBuf>,
+    callback: &mut dyn Callback<Event>,
+) -> Result<Vec<Job>> {
     if files.out.is_file() {
         return Err(Error::Config(format!(
             "{} is a file, and the results of a folder need a folder",
@@ -403,14 +423,21 @@ fn jobs_of_folder(files: &Files, callback: &mut dyn Callback<Event>) -> Result<V
     }
     let mut found = find_images(&files.input, &[], callback)?;
     let place = |path: &Path| fs::canonicalize(path).ok();
-    let inside = place(&files.out).zip(place(&files.input));
-    let inside = inside.and_then(|(out, input)| Some(out.strip_prefix(input).ok()?.to_owned()));
-    if let Some(inside) = inside.filter(|inside| !inside.as_os_str().is_empty()) {
+    let others = [(Some(&files.out), "results"), (masks, "masks")];
+    for (folder, what) in others
+        .into_iter()
+        .filter_map(|(at, what)| Some((at?, what)))
+    {
+        let inside = place(folder).zip(place(&files.input));
+        let inside = inside.and_then(|(at, input)| Some(at.strip_prefix(input).ok()?.to_owned()));
+        let Some(inside) = inside.filter(|inside| !inside.as_os_str().is_empty()) else {
+            continue;
+        };
         let (folder, all) = (files.input.join(inside), found.len());
         found.retain(|image| !image.starts_with(&folder));
         if found.len() < all {
             let (count, folder) = (all - found.len(), folder.display());
-            let note = format!("left out: {count} in {folder}, the folder for the results");
+            let note = format!("left out: {count} in {folder}, which is for the {what}");
             callback.event(Event::Note(note));
         }
     }
@@ -437,6 +464,7 @@ fn jobs_of_folder(files: &Files, callback: &mut dyn Callback<Event>) -> Result<V
             image,
             out,
             reference,
+            mask: None,
         });
     }
     Ok(jobs)

@@ -54,7 +54,7 @@ impl Large {
         }
         let job = job_of_file(files)?;
         let jobs = from_ref(&job);
-        check(jobs, &inputs(jobs, None), files.overwrite)?;
+        check(jobs, &inputs(jobs), files.overwrite)?;
         let channels = match survey(&job.image, 3, None)?.grey {
             true => 1,
             false => 3,

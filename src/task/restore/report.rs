@@ -19,7 +19,7 @@ pub struct Report {
     pub fault: String,
     /// What patches were coded with, in words.
     pub filters: String,
-    /// Checksum of what else decides the results beside the images: the filters, and the mask where there is one.
+    /// Checksum of what else decides the results beside the images: the filters.
     pub settings: u32,
     /// How many images there are.
     pub images: usize,
@@ -40,7 +40,7 @@ pub struct Row {
     /// The file.
     #[serde(serialize_with = "crate::files::lossily")]
     pub image: PathBuf,
-    /// Checksum of the file and of the reference.
+    /// Checksum of the file, of the reference and of the mask.
     pub crc32: u32,
     /// The file written.
     #[serde(serialize_with = "crate::files::lossily")]

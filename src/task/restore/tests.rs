@@ -259,7 +259,7 @@ fn masks_are_checked_before_any_work() {
     for (name, word) in [
         ("none.png", "nothing is missing"),
         ("all.png", "every pixel is missing"),
-        ("other.png", "39 x 39"),
+        ("other.png", "[39, 39]"),
         ("gone.png", "gone.png"),
     ] {
         let error = inpaint(&options(name), &mut ()).unwrap_err().to_string();
@@ -277,6 +277,39 @@ fn masks_are_checked_before_any_work() {
     for (k, (a, b)) in before.values.iter().zip(&after.values).enumerate() {
         assert!(a == b || (k % 1600) * 7919 % 13 < 6, "{k}");
     }
+}
+
+#[test]
+fn each_image_of_a_folder_has_a_mask_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for below in ["images", "images/masks"] {
+        std::fs::create_dir(folder.join(below)).unwrap();
+    }
+    let mut masks = Vec::new();
+    for (k, name) in ["a.png", "b.png"].into_iter().enumerate() {
+        let image = scenes::sample(k, 24, 3).grey();
+        let mut mask = Image::zeros(1, 24, 24);
+        for (at, v) in mask.values.iter_mut().enumerate() {
+            *v = f32::from(u8::from(at * 7919 % 13 > 2 + 2 * k));
+        }
+        save_png(&image, folder.join("images").join(name)).unwrap();
+        save_png(&mask, folder.join("images/masks").join(name)).unwrap();
+        masks.push(mask.values.iter().filter(|v| **v == 0.0).count());
+    }
+    let options = |out: &str| InpaintOptions {
+        files: files(folder, "images", out),
+        mask: folder.join("images/masks"),
+        filters: FilterSource::BuiltIn,
+    };
+    let report = inpaint(&options("out"), &mut ()).unwrap();
+    let filled: Vec<_> = report.rows.iter().filter_map(|row| row.missing).collect();
+    assert_eq!((filled, report.failures), (masks, vec![]));
+    // An image without a mask is told before any work.
+    std::fs::remove_file(folder.join("images/masks/b.png")).unwrap();
+    let error = inpaint(&options("other"), &mut ()).unwrap_err().to_string();
+    assert!(error.contains("masks/b.png"), "{error}");
+    assert!(!folder.join("other").exists());
 }
 
 #[test]
