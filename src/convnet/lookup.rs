@@ -44,8 +44,9 @@ impl Convnet {
             .or_else(|| self.numbered(name))
             .or_else(|| self.block(name))
             .or_else(|| {
-                let is_folded = |layer: &&Layer| layer.folded.as_deref() == Some(name);
-                layers.iter().find(is_folded)
+                let is_folded = |folded: &String| folded == name || folded.starts_with(&inside);
+                let is_part = |layer: &&Layer| layer.folded.as_ref().is_some_and(is_folded);
+                layers.iter().find(is_part)
             })
             .ok_or_else(|| self.no_layer(name))
     }

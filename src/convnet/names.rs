@@ -45,27 +45,33 @@ pub fn of(nodes: &[NodeProto]) -> Vec<Name> {
             .or_else(|| module(path))
             .or_else(|| weights(node))
             .unwrap_or_else(|| format!("{}{number}", node.op_type.to_lowercase()));
-        let bias = node.input.get(2).filter(|_| is_traced);
-        let folded = bias.and_then(|bias| module(self::path(bias).split_last()?.1));
+        let own = self::path(&node.name);
+        let bias = node.input.get(2).map(|name| self::path(name));
+        let folded = match (own.as_slice(), bias.as_deref()) {
+            _ if node.op_type != "Conv" || !is_traced => None,
+            ([], Some([bias @ .., _])) => module(bias),
+            (own, _) => module(own),
+        };
         Name { name, folded }
     });
     named.collect()
 }
 
-/// The path in the name of a node, or else in that of its weights, as where tf2onnx made one node of two. A
-/// Transpose that it put before a node bears the name of that node and a number.
+/// The path in the name of a node; or in that of its weights, as where tf2onnx made one node of a convolution
+/// and a normalisation. A Transpose that it put before a node bears the name of that node and a number.
 fn path_of(node: &NodeProto) -> Vec<&str> {
     let put_before = node.op_type == "Transpose" && node.name.contains("__");
     if put_before {
         return Vec::new();
     }
     let own = path(&node.name);
-    let weights = node.input.get(1).filter(|_| own.is_empty());
-    let mut path = weights.map_or(own, |name| path(name));
-    if weights.is_some() {
-        path.pop();
+    // TensorFlow numbers what an operation returns: its names have a colon.
+    let weights = node.input.get(1).filter(|name| name.contains(':'));
+    let weights = weights.map(|name| path(name)).unwrap_or_default();
+    match weights.split_last() {
+        Some((_, weights)) if own.is_empty() || node.op_type == "Conv" => weights.to_vec(),
+        _ => own,
     }
-    path
 }
 
 /// Whether these are the paths of Keras 3, which traces a model once more and numbers the names that are

@@ -9,6 +9,9 @@ use super::windows::{Windows, kernel_shape};
 use super::{Lowered, Operand, Region, Saved, Site};
 use crate::error::Result;
 
+/// An axis that is made longer than this is taken for a mistake in the file.
+pub const LONGEST: usize = 1 << 16;
+
 /// A matrix along each of some axes; the way back is the transposed matrices.
 ///
 /// ```text
@@ -235,7 +238,7 @@ fn targets(site: &Site, shape: &[usize]) -> Result<Vec<(usize, f32, usize)>> {
             }
             _ => (1.0, all as f32),
         };
-        let is_length = scale > 0.0 && (1.0..=super::site::LARGEST as f32).contains(&length);
+        let is_length = scale > 0.0 && (1.0..=LONGEST as f32).contains(&length);
         match is_length {
             true => Ok((axis, scale, length as usize)),
             false => Err(site.error(format!("{all} elements cannot become {length}"))),

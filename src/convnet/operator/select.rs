@@ -4,6 +4,7 @@ use burn::tensor::{IndexingUpdateOp, Tensor, s};
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around, indices};
+use super::resample::LONGEST;
 use super::{Lowered, Operand, Region, Saved, Site, View};
 use crate::arrays::Array;
 use crate::error::Result;
@@ -159,8 +160,9 @@ pub fn lower_tile(site: &Site) -> Result<Lowered> {
         .enumerate()
         .filter(|(_, (_, n))| **n != 1)
     {
-        let times = usize::try_from(times).map_err(|_| site.error("it repeats negative times"))?;
-        site.count(&[length, times])?;
+        let times = usize::try_from(times).ok();
+        let times = times.filter(|times| times.saturating_mul(length) <= LONGEST);
+        let times = times.ok_or_else(|| site.error("it repeats too often"))?;
         parts.push((axis, (0..length * times).map(|at| at % length).collect()));
     }
     pick(site, parts)

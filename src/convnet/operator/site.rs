@@ -11,7 +11,7 @@ use crate::arrays::Array;
 use crate::error::{Error, Result};
 
 /// More elements than this in one tensor of one image are taken for a mistake in the file.
-pub const LARGEST: usize = 1 << 28;
+const LARGEST: usize = 1 << 28;
 
 /// What flows into a node: known numbers, or a map that depends on the image.
 #[derive(Clone, Debug)]

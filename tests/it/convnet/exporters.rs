@@ -58,13 +58,18 @@ fn layers_of_keras_have_their_names() {
                 "net_1/norm_1/batchnorm/mul_1",
                 node("Mul", &["d", "s"], "e", &[]),
             ),
-            called("net_1/out_1/Relu", node("Relu", &["e"], "y", &[])),
+            called(
+                "net_1/norm_3_1/batchnorm/mul_1",
+                node("Conv", &["e", &merged.replace("2d_1", "2d_7")], "f", &[]),
+            ),
+            called("net_1/out_1/Relu", node("Relu", &["f"], "y", &[])),
         ]
     };
     let net = |convolution: &str| {
         let weights = kernel(&merged(convolution));
         let shift = random("net_1/norm_2_1/sub/sub:0", &[2]);
-        let parts = vec![kernel("v"), weights, shift, random("s", &[2, 1, 1])];
+        let more = kernel(&merged(convolution).replace("2d_1", "2d_7"));
+        let parts = vec![kernel("v"), weights, more, shift, random("s", &[2, 1, 1])];
         ready(&model(&[0, 6, 6, 2], nodes(convolution), parts), DType::F64)
     };
     let keras3 = net("convolution");
@@ -74,6 +79,8 @@ fn layers_of_keras_have_their_names() {
         ("conv2d_1", "d"),
         ("norm", "e"),
         ("norm_2", "d"),
+        ("conv2d_7", "f"),
+        ("norm_3", "f"),
         ("out", "y"),
         ("transpose1", "a"),
     ] {
