@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::fuse;
 use super::operator::{self, Operand};
-use super::proto::{ModelProto, NodeProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::weights;
 use crate::error::{Error, Result};
 
@@ -87,7 +87,7 @@ impl Model {
         sort(&mut graph.node);
         fuse::together(&mut graph.node, &graph.initializer, path.parent());
         fuse::drop_unneeded(&mut graph.node, &outputs);
-        refuse_unknown(&graph.node)?;
+        refuse_unknown(&graph)?;
         let mut known = HashMap::new();
         for tensor in &graph.initializer {
             let numbers = weights::decode(tensor, path.parent())
@@ -225,15 +225,27 @@ fn sort(nodes: &mut Vec<NodeProto>) {
 }
 
 /// Refuses a model with operators that are not known, and names all of them.
-fn refuse_unknown(nodes: &[NodeProto]) -> Result<()> {
+fn refuse_unknown(graph: &GraphProto) -> Result<()> {
     let mut unknown: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut all: Vec<&NodeProto> = nodes.iter().collect();
+    let weights: HashSet<&str> = graph
+        .initializer
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let inputs = graph.input.iter().map(|one| one.name.as_str());
+    // What depends on the images, and not on their shape alone.
+    let mut maps: HashSet<&str> = inputs.filter(|name| !weights.contains(name)).collect();
+    let mut all: Vec<&NodeProto> = graph.node.iter().collect();
     let mut at = 0;
     while let Some(&node) = all.get(at) {
         at += 1;
         all.extend(node.branches().flat_map(|branch| &branch.node));
+        let on_images = node.input.iter().any(|input| maps.contains(input.as_str()));
+        if node.op_type == "If" || (on_images && node.op_type != "Shape") {
+            maps.extend(node.output.iter().map(String::as_str));
+        }
         let ours = matches!(node.domain.as_str(), "" | "ai.onnx");
-        if ours && (node.op_type == "If" || operator::is_known(&node.op_type)) {
+        if ours && operator::is_known(&node.op_type, on_images) {
             continue;
         }
         match unknown.iter_mut().find(|(name, _)| *name == node.op_type) {

@@ -207,6 +207,9 @@ pub enum Reach {
 /// Turns a node into operators or known numbers.
 type Lower = fn(&Site) -> Result<Lowered>;
 
+/// Operators that exporters use on shapes: they work on whole numbers that are known before any image alone.
+const OF_SHAPES: &[&str] = &["Equal", "Greater", "Less", "Mod", "Range", "Where"];
+
 /// The operators of files, by name, each with what lowers it.
 const LOWERED: &[(&[&str], Lower)] = &[
     (&["Conv"], convolution::lower),
@@ -260,10 +263,7 @@ const LOWERED: &[(&[&str], Lower)] = &[
         &["Constant", "ConstantOfShape", "Shape"],
         integers::lower_known,
     ),
-    (
-        &["Equal", "Greater", "Less", "Mod", "Range", "Where"],
-        integers::lower_integers,
-    ),
+    (OF_SHAPES, integers::lower_integers),
     (
         &["Flatten", "Reshape", "Squeeze", "Unsqueeze"],
         view::lower_shape,
@@ -287,9 +287,10 @@ fn lowering(operator: &str) -> Option<Lower> {
         .map(|&(_, lower)| lower)
 }
 
-/// Whether the operator of this name is supported.
-pub fn is_known(operator: &str) -> bool {
-    lowering(operator).is_some()
+/// Whether the operator of this name is supported, where it depends on the images, or on their shape alone.
+pub fn is_known(operator: &str, on_images: bool) -> bool {
+    let of_shapes = operator == "If" || OF_SHAPES.contains(&operator);
+    !(of_shapes && on_images) && (operator == "If" || lowering(operator).is_some())
 }
 
 /// Turns a node into operators or known numbers.
