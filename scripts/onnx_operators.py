@@ -324,6 +324,58 @@ t(
         be=np.float32(0.75),
     ),
 )
+for mode in ("nearest", "linear", "cubic"):
+    for how in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"):
+        for k, factors in enumerate(((2, 3), (1.5, 2.3), (0.6, 0.5), (1, 0.1))):
+            t(
+                f"resize-{mode}-{how}-{k}",
+                [N("Resize", ["x", "", "s"], ["y"], mode=mode, coordinate_transformation_mode=how)],
+                dict(s=np.array([1, 1, *factors], "f4")),
+                opset=19,
+            )
+    t(
+        f"resize-{mode}-sizes",
+        [N("Resize", ["x", "", "", "s"], ["y"], mode=mode, axes=[2, 3])],
+        dict(s=i(13, 7)),
+        opset=18,
+    )
+    t(
+        f"resize-{mode}-13",
+        [N("Resize", ["x", "r", "", "s"], ["y"], mode=mode)],
+        dict(r=np.array([], "f4"), s=i(1, 4, 18, 22)),
+        opset=13,
+    )
+for nearest in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"):
+    for k, factors in enumerate(((2, 3), (1.5, 2.3), (0.6, 0.5))):
+        t(
+            f"resize-{nearest}-{k}",
+            [N("Resize", ["x", "", "s"], ["y"], nearest_mode=nearest)],
+            dict(s=np.array([1, 1, *factors], "f4")),
+        )
+t(
+    "resize-cubic-inside",
+    [N("Resize", ["x", "", "s"], ["y"], mode="cubic", exclude_outside=1, cubic_coeff_a=-0.5)],
+    dict(s=np.array([1, 1, 2, 0.7], "f4")),
+)
+t("resize10", [N("Resize", ["x", "s"], ["y"])], dict(s=np.array([1, 1, 2, 1.5], "f4")), opset=10)
+t("resize10-less", [N("Resize", ["x", "s"], ["y"])], dict(s=np.array([1, 1, 0.5, 0.6], "f4")), opset=10)
+t("upsample9", [N("Upsample", ["x", "s"], ["y"])], dict(s=np.array([1, 1, 2, 1.5], "f4")), opset=9)
+t("upsample9-linear", [N("Upsample", ["x", "s"], ["y"], mode="linear")], dict(s=np.array([1, 1, 2, 3], "f4")), opset=9)
+t("upsample7", [N("Upsample", ["x"], ["y"], scales=[1.0, 1.0, 2.0, 3.0])], {}, opset=7)
+t("tile", [N("Tile", ["x", "k"], ["y"])], dict(k=i(1, 2, 1, 3)))
+t("depth", [N("DepthToSpace", ["x"], ["y"], blocksize=2)], {})
+t("depth-crd", [N("DepthToSpace", ["x"], ["y"], blocksize=2, mode="CRD")], {})
+t("space", [N("SpaceToDepth", ["x"], ["y"], blocksize=3)], {}, [1, 4, 9, 12])
+for op in ("Max", "Min"):
+    t(op, [N("Mul", ["x", "x"], ["a"]), N(op, ["x", "c", "a"], ["y"])], dict(c=f(4, 1, 1)))
+    t(op + "1", [N(op, ["x", "c"], ["y"])], dict(c=np.float32(0)))
+    t(op + "2", [N(op, ["c", "x"], ["y"])], dict(c=np.array([0.3], "f4")))
+    t("Reduce" + op, [N("Reduce" + op, ["x"], ["y"], axes=[1, -1], keepdims=0)], {})
+    t("Reduce" + op + "18", [N("Reduce" + op, ["x", "k"], ["y"])], dict(k=i(2)), opset=18)
+t("l2", [N("ReduceL2", ["x"], ["y"], axes=[1, 2])], {})
+t("instance", [N("InstanceNormalization", ["x", "s", "b"], ["y"])], dict(s=f(4), b=f(4)))
+t("group18", [N("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=2)], dict(s=f(2), b=f(2)), opset=18)
+t("group21", [N("GroupNormalization", ["x", "s", "b"], ["y"], num_groups=2)], dict(s=f(4), b=f(4)), opset=21)
 bad = 0
 for name, nodes, inits, shape, opset in tests:
     m = model(nodes, inits, shape, opset)

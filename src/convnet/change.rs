@@ -67,6 +67,9 @@ impl Convnet {
             keep(0, part);
         }
         for (place, step) in self.steps().iter().enumerate() {
+            if last[step.output] == 0 && !values.contains(&step.output) {
+                continue;
+            }
             let inputs: Vec<&Part> = step
                 .inputs
                 .iter()

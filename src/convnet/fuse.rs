@@ -1,6 +1,7 @@
 //! Operators that an exporter has taken apart, put together again.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use super::proto::{AttributeProto, NodeProto, TensorProto};
 use super::weights::{self, Known};
@@ -9,28 +10,38 @@ use super::weights::{self, Known};
 struct Makers<'a> {
     nodes: HashMap<&'a str, &'a NodeProto>,
     numbers: HashMap<&'a str, &'a TensorProto>,
+    /// Where numbers lie that are not in the file.
+    folder: Option<&'a Path>,
 }
 
-/// Finds local response normalisation as PyTorch writes it out,
+/// Finds operators that exporters write out: local response normalisation and the softplus of PyTorch, the
+/// rectifier with slopes of Keras,
 ///
 /// ```text
 /// y = x / (Add(Mul(Squeeze(AveragePool(Pad(Unsqueeze(Mul(x, x))))), alpha), bias))^beta
+/// y = Where(Greater(x, 20), x, Softplus(x))
+/// y = Add(Relu(x), Mul(-slopes, Relu(Neg(x))))
 /// ```
 ///
-/// and makes it one LRN again, so that the rules know it; what it was made of is needed no more.
-pub fn local_response(nodes: &mut [NodeProto], initializers: &[TensorProto]) {
-    let found: Vec<(usize, NodeProto)> = {
-        let makers = Makers::of(nodes, initializers);
-        let quotients = nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| node.op_type == "Div");
-        quotients
-            .filter_map(|(k, node)| Some((k, makers.response(node)?)))
-            .collect()
+/// and makes each one operator again, so that the rules know it; what it was made of is needed no more. A
+/// Gather of all elements of a map in their order, which PyTorch writes for a pooled map, is a Reshape.
+pub fn together(nodes: &mut [NodeProto], initializers: &[TensorProto], folder: Option<&Path>) {
+    let found: Vec<NodeProto> = {
+        let makers = Makers::of(nodes, initializers, folder);
+        let whole = nodes.iter().map(|node| match node.op_type.as_str() {
+            "Add" => makers.parametric(node).unwrap_or_default(),
+            "Div" => Vec::from_iter(makers.response(node)),
+            "Gather" => Vec::from_iter(makers.in_order(node)),
+            "Where" => Vec::from_iter(makers.softplus(node)),
+            _ => Vec::new(),
+        });
+        whole.flatten().collect()
     };
-    for (k, node) in found {
-        nodes[k] = node;
+    for node in found {
+        let mut places = nodes.iter_mut();
+        if let Some(place) = places.find(|one| one.output == node.output) {
+            *place = node;
+        }
     }
 }
 
@@ -45,15 +56,28 @@ pub fn drop_unneeded(nodes: &mut Vec<NodeProto>, outputs: &[String]) {
             }
         }
         if is_needed(node) {
-            let inputs = node.input.iter().filter(|input| !input.is_empty());
-            needed.extend(inputs.cloned());
+            need(node, &mut needed);
         }
     }
     nodes.retain(is_needed);
 }
 
+/// What a node needs, and what it may choose from.
+fn need(node: &NodeProto, needed: &mut HashSet<String>) {
+    let inputs = node.input.iter().filter(|input| !input.is_empty());
+    needed.extend(inputs.cloned());
+    for branch in node.branches() {
+        needed.extend(branch.output.iter().map(|one| one.name.clone()));
+        branch.node.iter().for_each(|node| need(node, needed));
+    }
+}
+
 impl<'a> Makers<'a> {
-    fn of(nodes: &'a [NodeProto], initializers: &'a [TensorProto]) -> Self {
+    fn of(
+        nodes: &'a [NodeProto],
+        initializers: &'a [TensorProto],
+        folder: Option<&'a Path>,
+    ) -> Self {
         let made = nodes
             .iter()
             .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)));
@@ -70,6 +94,7 @@ impl<'a> Makers<'a> {
         Self {
             nodes: made.collect(),
             numbers: numbers.chain(constants).collect(),
+            folder,
         }
     }
 
@@ -80,7 +105,7 @@ impl<'a> Makers<'a> {
     }
 
     fn number(&self, name: &str) -> Option<f32> {
-        match weights::decode(self.numbers.get(name)?, None).ok()? {
+        match weights::decode(self.numbers.get(name)?, self.folder).ok()? {
             Known::Floats(array) if array.values.len() == 1 => Some(array.values[0]),
             Known::Integers(integers) if integers.values.len() == 1 => {
                 Some(integers.values[0] as f32)
@@ -107,6 +132,89 @@ impl<'a> Makers<'a> {
         name
     }
 
+    /// The slopes, and the rectifier that takes them.
+    fn parametric(&self, sum: &'a NodeProto) -> Option<Vec<NodeProto>> {
+        let [a, b] = sum.input.as_slice() else {
+            return None;
+        };
+        let sides = [(a, b), (b, a)].map(|(above, below)| {
+            let (above, below) = (self.maker(above, &["Relu"])?, self.maker(below, &["Mul"])?);
+            let x = above.input.first()?;
+            let [c, d] = below.input.as_slice() else {
+                return None;
+            };
+            let [slopes, opposite] = match self.numbers.contains_key(c.as_str()) {
+                true => [c, d],
+                false => [d, c],
+            };
+            let dims = &self.numbers.get(slopes.as_str())?.dims;
+            let count: i64 = dims.iter().product();
+            // One for all, or one for each channel before rows and columns.
+            let of_channels = dims.len() > 2 && dims[dims.len() - 3] == count;
+            let opposite = self.maker(opposite, &["Relu"])?.input.first()?;
+            let opposite = self.maker(opposite, &["Neg"])?.input.first()?;
+            (opposite == x && (count == 1 || of_channels)).then_some((x, slopes, below))
+        });
+        let (x, slopes, below) = sides.into_iter().flatten().next()?;
+        let slopes = NodeProto {
+            op_type: "Neg".into(),
+            input: vec![slopes.clone()],
+            ..below.clone()
+        };
+        let rectifier = NodeProto {
+            op_type: "PRelu".into(),
+            input: vec![x.clone(), below.output.first()?.clone()],
+            ..sum.clone()
+        };
+        Some(vec![slopes, rectifier])
+    }
+
+    /// `Gather(Reshape(x, [-1]), [0, 1, ..])`, whose places have the new shape.
+    fn in_order(&self, gather: &'a NodeProto) -> Option<NodeProto> {
+        let [flat, places] = gather.input.as_slice() else {
+            return None;
+        };
+        let flat = self.maker(flat, &["Reshape"])?;
+        let whole = |name: &str| match weights::decode(self.numbers.get(name)?, self.folder).ok()? {
+            Known::Integers(integers) => Some(integers),
+            Known::Floats(_) => None,
+        };
+        let places = whole(places)?;
+        let in_order = places
+            .values
+            .iter()
+            .copied()
+            .eq(0..places.values.len() as i64);
+        let axis = gather.attribute.iter().find(|one| one.name == "axis");
+        let fits = whole(flat.input.get(1)?)?.values == [-1]
+            && in_order
+            && places.shape.len() > 1
+            && axis.is_none_or(|axis| axis.i == 0);
+        let shape: Vec<i64> = places.shape.iter().map(|&n| n as i64).collect();
+        fits.then(|| NodeProto {
+            op_type: "Reshape".into(),
+            input: vec![flat.input[0].clone()],
+            attribute: vec![AttributeProto::integers("shape", &shape)],
+            ..gather.clone()
+        })
+    }
+
+    /// `x` itself is what the softplus of large numbers rounds to.
+    fn softplus(&self, choice: &'a NodeProto) -> Option<NodeProto> {
+        let [is_large, x, softplus] = choice.input.as_slice() else {
+            return None;
+        };
+        let is_large = self.maker(is_large, &["Greater"])?;
+        let threshold = self.number(is_large.input.get(1)?)?;
+        let softplus = self.maker(softplus, &["Softplus"])?;
+        let fits = [is_large, softplus].map(|node| node.input.first() == Some(x));
+        (fits == [true; 2] && threshold >= 20.0).then(|| NodeProto {
+            op_type: "Softplus".into(),
+            input: vec![x.clone()],
+            ..choice.clone()
+        })
+    }
+
     fn response(&self, quotient: &'a NodeProto) -> Option<NodeProto> {
         let [x, divisor] = quotient.input.as_slice() else {
             return None;
@@ -115,7 +223,17 @@ impl<'a> Makers<'a> {
         let (sum, beta) = (power.input.first()?, self.number(power.input.get(1)?)?);
         let (scaled, bias) = self.with_number(self.maker(sum, &["Add"])?)?;
         let (mean, alpha) = self.with_number(self.maker(scaled, &["Mul"])?)?;
-        let shapes = ["Squeeze", "Unsqueeze", "Reshape", "Pad"];
+        // Where the number of axes was not known, If asks the shape of the mean whether one is to go.
+        let shapes = [
+            "Squeeze",
+            "Unsqueeze",
+            "Reshape",
+            "Pad",
+            "If",
+            "Equal",
+            "Gather",
+            "Shape",
+        ];
         let pool = self.maker(self.through(mean, &shapes), &["AveragePool"])?;
         let kernel = pool
             .attribute

@@ -4,12 +4,16 @@
 //! All that a file computes from shapes is worked out here, for one image; the axis of the images is the
 //! first everywhere, so that any number of them goes through together, whatever batch an exporter froze.
 
+use std::collections::HashMap;
+
 use burn::tensor::{DType, Device};
 
 use super::model::Model;
 use super::names;
-use super::operator::{Lowered, Operand, Operator, Site, Switches};
+use super::operator::{Lowered, Operand, Operator, Permute, Site, Switches};
+use super::proto::NodeProto;
 use super::value::Map;
+use super::weights;
 use crate::error::{Error, Result};
 
 /// One operator in its place.
@@ -28,6 +32,8 @@ pub struct Step {
 pub struct Layer {
     /// The path of its module, or else of its node.
     pub name: String,
+    /// That of a layer that an exporter made one with it, and whose values these are.
+    pub folded: Option<String>,
     /// The operator of the file, such as Conv.
     pub kind: String,
     /// The name of the tensor in the file.
@@ -44,10 +50,14 @@ pub struct Convnet {
     steps: Vec<Step>,
     /// For one image; value 0 is the image.
     shapes: Vec<Vec<usize>>,
-    /// Where rows and columns are among the axes of each value.
-    axes: Vec<[usize; 2]>,
+    /// Where rows and columns are among the axes of each value, as far as that is known.
+    axes: Vec<Option<[usize; 2]>>,
+    /// Values that are others with their channels before rows and columns, for looking at.
+    turned: HashMap<usize, usize>,
     layers: Vec<Layer>,
-    outputs: Vec<usize>,
+    logits: usize,
+    /// The same with its channels first.
+    top: usize,
     device: Device,
     dtype: DType,
 }
@@ -63,14 +73,48 @@ impl Convnet {
         let mut net = Self {
             steps: Vec::new(),
             shapes: vec![shape.to_vec()],
-            axes: vec![model.layout().map_or([2, 3], |layout| layout.axes())],
+            axes: vec![model.layout().map(|layout| layout.axes())],
+            turned: HashMap::new(),
             layers: Vec::new(),
-            outputs: Vec::new(),
+            logits: 0,
+            top: 0,
             device: device.clone(),
             dtype,
         };
-        let names = names::of(&model.nodes);
-        for (node, name) in model.nodes.iter().zip(names) {
+        net.add(model, &model.nodes, &mut known)?;
+        let mut outputs = model.outputs.iter().filter_map(|name| known.get(name));
+        let logits = outputs.find_map(|output| match output {
+            Operand::Map(value, _) => Some(*value),
+            _ => None,
+        });
+        net.logits = logits.ok_or_else(|| {
+            Error::Input(format!(
+                "no output ({}) depends on the image; export the model again",
+                model.outputs.join(", ")
+            ))
+        })?;
+        net.top = net.channels_first(net.logits);
+        let layers = net.layers.iter();
+        let mut apart: Vec<_> = layers
+            .map(|layer| (layer.name.clone(), layer.kind.clone()))
+            .collect();
+        names::tell_apart(&mut apart);
+        for (layer, (name, _)) in net.layers.iter_mut().zip(apart) {
+            layer.name = name;
+        }
+        Ok(net)
+    }
+
+    /// Adds nodes in order, and to what is known what flows out of them.
+    fn add(
+        &mut self,
+        model: &Model,
+        nodes: &[NodeProto],
+        known: &mut HashMap<String, Operand>,
+    ) -> Result<()> {
+        let names = names::of(nodes);
+        let device = self.device.clone();
+        for (node, name) in nodes.iter().zip(names) {
             let flowing = node.input.iter().map(|input| match input.as_str() {
                 "" => Ok(Operand::Absent),
                 input => known.get(input).cloned().ok_or_else(|| {
@@ -85,10 +129,14 @@ impl Convnet {
                 opset: model.opset,
                 inputs: flowing.collect::<Result<_>>()?,
                 frozen_batch: model.input_shape.first().copied().flatten(),
-                device,
-                dtype,
+                device: &device,
+                dtype: self.dtype,
             };
-            let flows = net.flows(super::operator::lower(&site)?);
+            if node.op_type == "If" {
+                self.add_branch(model, &site, known)?;
+                continue;
+            }
+            let flows = self.flows(super::operator::lower(&site)?);
             if flows
                 .iter()
                 .any(|flow| matches!(flow, Operand::Map(_, shape) if shape.contains(&0)))
@@ -98,8 +146,10 @@ impl Convnet {
             let flows = node.output.iter().zip(flows);
             for (output, flow) in flows.filter(|(output, _)| !output.is_empty()) {
                 if let Operand::Map(value, _) = flow {
-                    net.layers.push(Layer {
-                        name: name.clone(),
+                    let value = self.channels_first(value);
+                    self.layers.push(Layer {
+                        name: name.name.clone(),
+                        folded: name.folded.clone(),
                         kind: node.op_type.clone(),
                         tensor: output.clone(),
                         node: node.name.clone(),
@@ -109,25 +159,33 @@ impl Convnet {
                 known.insert(output.clone(), flow);
             }
         }
-        for output in &model.outputs {
-            match known.get(output) {
-                Some(Operand::Map(value, _)) => net.outputs.push(*value),
-                _ => {
-                    return Err(Error::Input(format!(
-                        "the output `{output}` does not depend on the image; export the model again"
-                    )));
-                }
-            }
+        Ok(())
+    }
+
+    /// Adds what an If chooses by a number that is known before any image.
+    fn add_branch(
+        &mut self,
+        model: &Model,
+        site: &Site,
+        known: &mut HashMap<String, Operand>,
+    ) -> Result<()> {
+        let holds = site.integers(0)?.values.first() != Some(&0);
+        let name = if holds { "then_branch" } else { "else_branch" };
+        let mut branches = site.node.attribute.iter().filter(|one| one.name == name);
+        let branch = branches.find_map(|one| one.g.as_ref());
+        let branch = branch.ok_or_else(|| site.error(format!("its {name} is missing")))?;
+        for tensor in &branch.initializer {
+            let numbers = weights::decode(tensor, model.path.parent());
+            let operand = numbers.map_err(|why| site.error(why))?.into();
+            known.insert(tensor.name.clone(), operand);
         }
-        let layers = net.layers.iter();
-        let mut apart: Vec<_> = layers
-            .map(|layer| (layer.name.clone(), layer.kind.clone()))
-            .collect();
-        names::tell_apart(&mut apart);
-        for (layer, (name, _)) in net.layers.iter_mut().zip(apart) {
-            layer.name = name;
+        self.add(model, &branch.node, known)?;
+        for (output, inner) in site.node.output.iter().zip(&branch.output) {
+            let flow = known.get(&inner.name).cloned();
+            let flow = flow.ok_or_else(|| site.error("it returns what nothing makes"))?;
+            known.insert(output.clone(), flow);
         }
-        Ok(net)
+        Ok(())
     }
 
     /// What flows out of a node, for each output.
@@ -159,11 +217,11 @@ impl Convnet {
         };
         let operator = factor.map_or(operator, Into::into);
         let output = self.shapes.len();
-        let axes = inputs.first().map_or([2, 3], |&input| self.axes[input]);
-        self.axes.push(match &operator {
-            Operator::Permute(permute) if shape.len() == 4 => permute.moved(axes),
-            _ => axes,
+        let known = inputs.iter().find_map(|&input| {
+            let axes = self.axes[input]?;
+            operator.moved(axes, &self.shapes[input], &shape)
         });
+        self.axes.push(operator.spatial_axes(&shape).or(known));
         self.shapes.push(shape);
         self.steps.push(Step {
             operator,
@@ -171,6 +229,27 @@ impl Convnet {
             output,
         });
         output
+    }
+
+    /// A value with its channels before rows and columns: itself, or that made of it.
+    fn channels_first(&mut self, value: usize) -> usize {
+        let shape = self.shapes[value].clone();
+        let [rows, columns] = self.spatial_axes(value);
+        let mut channels = (1..4).filter(|axis| ![rows, columns].contains(axis));
+        let (Some(channels), None, 4) = (channels.next(), channels.next(), shape.len()) else {
+            return value;
+        };
+        if [rows, columns] == [2, 3] {
+            return value;
+        }
+        if let Some((&turned, _)) = self.turned.iter().find(|(_, of)| **of == value) {
+            return turned;
+        }
+        let axes = [0, channels, rows, columns];
+        let shape = axes.map(|axis| shape[axis]).to_vec();
+        let turned = self.push(Permute::to(axes.to_vec()).into(), vec![value], shape);
+        self.turned.insert(turned, value);
+        turned
     }
 
     /// The operators, in order.
@@ -188,10 +267,11 @@ impl Convnet {
         &self.shapes[value]
     }
 
-    /// Where rows and columns are among the axes of a value that has both: behind the channels, or before
-    /// them in the image of a model that has channels last and in what is made of it until the axes change.
+    /// Where rows and columns are among the axes of a value that has both: behind the channels, also of
+    /// every layer, or before them in the image of a model that has channels last and in what is made of it
+    /// until the axes change.
     pub fn spatial_axes(&self, value: usize) -> [usize; 2] {
-        self.axes[value]
+        self.axes[value].unwrap_or([2, 3])
     }
 
     /// What can be looked at, in order.
@@ -199,9 +279,14 @@ impl Convnet {
         &self.layers
     }
 
-    /// The value of the first output, where the classes are.
+    /// The value of the first output, where the classes are, as the file has it.
     pub fn logits(&self) -> usize {
-        self.outputs[0]
+        self.logits
+    }
+
+    /// The first output as a layer to look at, with its channels before rows and columns.
+    pub fn top(&self) -> usize {
+        self.top
     }
 
     /// Where it computes.
@@ -214,8 +299,9 @@ impl Convnet {
         self.dtype
     }
 
-    /// The operator that makes a value.
+    /// The operator that makes a value, or that of which it is another order of axes for looking at.
     pub fn maker(&self, value: usize) -> Option<&Step> {
+        let value = self.turned.get(&value).copied().unwrap_or(value);
         self.steps.iter().find(|step| step.output == value)
     }
 
@@ -265,6 +351,9 @@ impl Convnet {
         maps[0] = Some(images);
         let steps = self.steps.iter().take_while(|step| step.output <= end);
         for (place, step) in steps.enumerate() {
+            if last[step.output] == 0 && !values.contains(&step.output) {
+                continue;
+            }
             let inputs: Vec<&Map> = step
                 .inputs
                 .iter()

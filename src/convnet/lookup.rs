@@ -12,7 +12,8 @@ const ALIKE: f64 = 0.75;
 impl Convnet {
     /// The layer of a name: that of its tensor, its own, that of its node, of a module (whose last layer it
     /// is), the end of one of these, an operator and its number, such as `conv3`, or a numbered block, such as
-    /// `fire9` where there are `fire9_conv1` and others: what joins its branches, or its last layer.
+    /// `fire9` where there are `fire9_conv1` and others: what joins its branches, or its last layer; or a layer
+    /// that an exporter folded into another, such as a normalisation into a convolution.
     ///
     /// # Errors
     /// [`Error::Config`] proposing names that are like it.
@@ -42,6 +43,11 @@ impl Convnet {
             })
             .or_else(|| self.numbered(name))
             .or_else(|| self.block(name))
+            .or_else(|| {
+                let is_folded = |folded: &String| folded == name || folded.starts_with(&inside);
+                let is_part = |layer: &&Layer| layer.folded.as_ref().is_some_and(is_folded);
+                layers.iter().find(is_part)
+            })
             .ok_or_else(|| self.no_layer(name))
     }
 

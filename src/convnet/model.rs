@@ -1,15 +1,14 @@
 //! A model as its file has it: nodes, known numbers, and what flows in and out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use prost::Message;
 
 use super::fuse;
 use super::operator::{self, Operand};
-use super::proto::{ModelProto, NodeProto, ValueInfoProto};
-use super::weights::{self, Known};
+use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::weights;
 use crate::error::{Error, Result};
 
 /// A model as read from an ONNX file.
@@ -85,24 +84,23 @@ impl Model {
         if outputs.is_empty() {
             return Err(Error::Input("it has no output; export it again".into()));
         }
-        fuse::local_response(&mut graph.node, &graph.initializer);
+        sort(&mut graph.node);
+        fuse::together(&mut graph.node, &graph.initializer, path.parent());
         fuse::drop_unneeded(&mut graph.node, &outputs);
-        refuse_unknown(&graph.node)?;
+        refuse_unknown(&graph)?;
         let mut known = HashMap::new();
         for tensor in &graph.initializer {
             let numbers = weights::decode(tensor, path.parent())
                 .map_err(|why| Error::Input(format!("the weights `{}`: {why}", tensor.name)))?;
-            let operand = match numbers {
-                Known::Floats(array) => Operand::Floats(Arc::new(array)),
-                Known::Integers(integers) => Operand::Integers(Arc::new(integers)),
-            };
-            known.insert(tensor.name.clone(), operand);
+            known.insert(tensor.name.clone(), numbers.into());
         }
-        // The old model zoo lists weights among the inputs.
+        // The old model zoo lists weights among the inputs; others may be for what no output needs.
+        let flowing = graph.node.iter().flat_map(|node| &node.input);
+        let flowing: HashSet<&String> = flowing.collect();
         let inputs = graph
             .input
             .iter()
-            .filter(|one| !known.contains_key(&one.name));
+            .filter(|one| !known.contains_key(&one.name) && flowing.contains(&one.name));
         let inputs: Vec<&ValueInfoProto> = inputs.collect();
         let [input] = inputs[..] else {
             let names: Vec<_> = inputs.iter().map(|one| one.name.as_str()).collect();
@@ -200,12 +198,54 @@ fn declared(input: &ValueInfoProto) -> Vec<Option<usize>> {
         .collect()
 }
 
+/// Puts nodes behind what makes their inputs: some converters append theirs at the end.
+fn sort(nodes: &mut Vec<NodeProto>) {
+    let made = nodes.iter().flat_map(|node| &node.output);
+    let mut waited: HashSet<String> = made.cloned().collect();
+    waited.remove("");
+    let mut rest = std::mem::take(nodes);
+    loop {
+        let before = rest.len();
+        for node in std::mem::take(&mut rest) {
+            if node.input.iter().any(|input| waited.contains(input)) {
+                rest.push(node);
+                continue;
+            }
+            for output in &node.output {
+                waited.remove(output);
+            }
+            nodes.push(node);
+        }
+        // What needs itself is told when it is used.
+        if rest.is_empty() || rest.len() == before {
+            nodes.append(&mut rest);
+            return;
+        }
+    }
+}
+
 /// Refuses a model with operators that are not known, and names all of them.
-fn refuse_unknown(nodes: &[NodeProto]) -> Result<()> {
+fn refuse_unknown(graph: &GraphProto) -> Result<()> {
     let mut unknown: Vec<(&str, Vec<&str>)> = Vec::new();
-    for node in nodes {
+    let weights: HashSet<&str> = graph
+        .initializer
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let inputs = graph.input.iter().map(|one| one.name.as_str());
+    // What depends on the images, and not on their shape alone.
+    let mut maps: HashSet<&str> = inputs.filter(|name| !weights.contains(name)).collect();
+    let mut all: Vec<&NodeProto> = graph.node.iter().collect();
+    let mut at = 0;
+    while let Some(&node) = all.get(at) {
+        at += 1;
+        all.extend(node.branches().flat_map(|branch| &branch.node));
+        let on_images = node.input.iter().any(|input| maps.contains(input.as_str()));
+        if node.op_type == "If" || (on_images && node.op_type != "Shape") {
+            maps.extend(node.output.iter().map(String::as_str));
+        }
         let ours = matches!(node.domain.as_str(), "" | "ai.onnx");
-        if ours && operator::is_known(&node.op_type) {
+        if ours && operator::is_known(&node.op_type, on_images) {
             continue;
         }
         match unknown.iter_mut().find(|(name, _)| *name == node.op_type) {

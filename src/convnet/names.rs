@@ -11,30 +11,86 @@ use super::proto::NodeProto;
 /// Where the newer exporter of PyTorch keeps the path of a module.
 const SCOPES: &str = "pkg.torch.onnx.name_scopes";
 
+/// What a node is called.
+pub struct Name {
+    /// Its own name.
+    pub name: String,
+    /// That of a normalisation that tf2onnx folded into a convolution, which left its bias.
+    pub folded: Option<String>,
+}
+
 /// The names of nodes.
-pub fn of(nodes: &[NodeProto]) -> Vec<String> {
+pub fn of(nodes: &[NodeProto]) -> Vec<Name> {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
-    let paths: Vec<Vec<&str>> = nodes.iter().map(|node| path(&node.name)).collect();
+    let paths: Vec<Vec<&str>> = nodes.iter().map(path_of).collect();
     // What all paths begin with tells nothing: StatefulPartitionedCall, model.
     let long = || paths.iter().filter(|path| path.len() > 1);
     let first = long().next().and_then(|path| path.first());
-    let shared = match long().count() > 1 && long().all(|path| path.first() == first) {
-        true => first.copied(),
-        false => None,
-    };
+    let is_shared = long().count() > 1 && long().all(|path| path.first() == first);
+    let is_traced = is_shared && traced(&paths);
     let named = nodes.iter().zip(&paths).map(|(node, path)| {
         let number = numbers.entry(&node.op_type).or_default();
         *number += 1;
-        let path = match shared {
-            Some(_) if path.len() > 1 => &path[1..],
-            _ => path,
+        let module = |path: &[&str]| {
+            let mut own = path[usize::from(is_shared && path.len() > 1)..].to_vec();
+            if let (true, Some((_, modules))) = (is_traced, own.split_last_mut()) {
+                for part in modules {
+                    let name = *part;
+                    *part = untraced(name).unwrap_or(name);
+                }
+            }
+            modules(&own)
         };
-        scopes(node)
-            .or_else(|| modules(path))
+        let name = scopes(node)
+            .or_else(|| module(path))
             .or_else(|| weights(node))
-            .unwrap_or_else(|| format!("{}{number}", node.op_type.to_lowercase()))
+            .unwrap_or_else(|| format!("{}{number}", node.op_type.to_lowercase()));
+        let own = self::path(&node.name);
+        let bias = node.input.get(2).map(|name| self::path(name));
+        let folded = match (own.as_slice(), bias.as_deref()) {
+            _ if node.op_type != "Conv" || !is_traced => None,
+            ([], Some([bias @ .., _])) => module(bias),
+            (own, _) => module(own),
+        };
+        Name { name, folded }
     });
     named.collect()
+}
+
+/// The path in the name of a node; or in that of its weights, as where tf2onnx made one node of a convolution
+/// and a normalisation. A Transpose that it put before a node bears the name of that node and a number.
+fn path_of(node: &NodeProto) -> Vec<&str> {
+    let put_before = node.op_type == "Transpose" && node.name.contains("__");
+    if put_before {
+        return Vec::new();
+    }
+    let own = path(&node.name);
+    // TensorFlow numbers what an operation returns: its names have a colon.
+    let weights = node.input.get(1).filter(|name| name.contains(':'));
+    let weights = weights.map(|name| path(name)).unwrap_or_default();
+    match weights.split_last() {
+        Some((_, weights)) if own.is_empty() || node.op_type == "Conv" => weights.to_vec(),
+        _ => own,
+    }
+}
+
+/// Whether these are the paths of Keras 3, which traces a model once more and numbers the names that are
+/// taken then: `vgg16_1/block1_conv1_1/convolution` for the layer `block1_conv1`.
+fn traced(paths: &[Vec<&str>]) -> bool {
+    let mut layers = paths.iter().filter(|path| path.len() > 2);
+    let is_keras = |path: &Vec<&str>| {
+        path.last()
+            .is_some_and(|last| last.starts_with("convolution"))
+    };
+    let numbered = |part: &&str| untraced(part).is_some();
+    layers.clone().any(is_keras) && layers.all(|path| path[..2].iter().all(numbered))
+}
+
+/// A name without the number at its end.
+fn untraced(name: &str) -> Option<&str> {
+    let (stem, number) = name.rsplit_once('_')?;
+    let is_number = !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit());
+    (is_number && !stem.is_empty()).then_some(stem)
 }
 
 /// The parts of a name such as `/features/features.3/Conv`; none where it is no path.

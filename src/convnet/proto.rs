@@ -1,7 +1,7 @@
 //! The messages of an ONNX file that matter here, for reading and for writing.
 //!
 //! Field numbers are those of `onnx.proto`, IR version 3 to 11; fields that are left out (training
-//! information, sparse initialisers, graphs as attributes, quantisation) are skipped on reading.
+//! information, sparse initialisers, quantisation) are skipped on reading.
 //!
 //! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>.
 #![allow(missing_docs)] // The names are those of the schema, which describes them.
@@ -69,6 +69,11 @@ pub struct NodeProto {
 }
 
 impl NodeProto {
+    /// What it chooses from, in an If.
+    pub fn branches(&self) -> impl Iterator<Item = &GraphProto> {
+        self.attribute.iter().filter_map(|one| one.g.as_ref())
+    }
+
     /// Its name for people; where it has none, that of what it makes.
     pub fn label(&self) -> &str {
         match (self.name.as_str(), self.output.first()) {
@@ -91,6 +96,8 @@ pub struct AttributeProto {
     pub s: Vec<u8>,
     #[prost(message, optional, tag = "5")]
     pub t: Option<TensorProto>,
+    #[prost(message, optional, tag = "6")]
+    pub g: Option<GraphProto>,
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]

@@ -54,7 +54,7 @@ impl Model {
                 .map(|&(_, layer)| layer);
             if WEIGHTED.contains(&node.op_type.as_str()) {
                 let operands = node.input.iter().take(2);
-                carried.extend(operands.map(|name| (name.as_str(), layer.as_str())));
+                carried.extend(operands.map(|name| (name.as_str(), layer.name.as_str())));
             } else if let (true, Some(taker)) = (HANDING_ON.contains(&node.op_type.as_str()), taker)
             {
                 carried.extend(node.input.first().map(|name| (name.as_str(), taker)));

@@ -6,9 +6,10 @@ use super::operator::{Region, whole};
 /// The receptive field of the units of a layer along rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Rows and columns of pixels that a unit sees, where no border cuts it off.
+    /// Rows and columns of pixels that a unit sees, where no border cuts it off; where maps were made larger
+    /// and units see more or less by turns, the most of two neighbours.
     pub size: [usize; 2],
-    /// Pixels between neighbouring units; 0 where there is one unit.
+    /// Pixels between neighbouring units, on the average and at least 1; 0 where there is one unit.
     pub stride: [usize; 2],
 }
 
@@ -66,21 +67,28 @@ impl Convnet {
             });
         }
         let unit_axes = self.spatial_axes(value);
-        let at = |row: i64, column: i64| {
+        let last = unit_axes.map(|axis| shape[axis] as i64 - 1);
+        let at = |[row, column]: [i64; 2]| {
             let mut unit = whole(shape);
             unit[unit_axes[0]] = (row, row);
             unit[unit_axes[1]] = (column, column);
             self.seen(value, &unit)
         };
-        let (origin, next) = (at(0, 0), at(1, 1));
+        // Within a map, as near a border a part that was cut out or mirrored is not seen to its end.
+        let middle = [at(last.map(|n| n / 2)), at(last.map(|n| n / 2 + n.min(1)))];
+        let [from, to] = [last.map(|n| n / 4), last.map(|n| (3 * n + 3) / 4)];
+        let ends = [at(from), at(to)];
         let along = |k: usize| {
-            let (low, high) = origin[axes[k]];
-            let stride = next[axes[k]].0 - low;
-            let one = shape[unit_axes[k]] == 1;
-            (
-                (high - low + 1) as usize,
-                if one { 0 } else { stride.max(0) as usize },
-            )
+            let length = |seen: &Region| seen[axes[k]].1 - seen[axes[k]].0 + 1;
+            let size = middle.iter().map(length).max().unwrap_or(1);
+            let [low, high] = [0, 1].map(|end: usize| ends[end][axes[k]].0);
+            let units = (to[k] - from[k]).max(1);
+            let stride = match (high - low).max(0) {
+                // One unit, or all of them see the same.
+                0 => 0,
+                all => ((all + units / 2) / units).max(1),
+            };
+            (size as usize, stride as usize)
         };
         let [(height, down), (width, right)] = [along(0), along(1)];
         Some(Field {

@@ -53,9 +53,9 @@ impl fmt::Display for Unit {
 }
 
 impl Unit {
-    /// Its place in activations of one image, of `shape` without the axis of the images, with channels
-    /// along `axis`. The first of several that are equally strong.
-    fn place(&self, shape: &[usize], axis: usize, activations: &[f32]) -> Result<Vec<usize>> {
+    /// Its place in activations of one image, of `shape` without the axis of the images. The first of several
+    /// that are equally strong.
+    fn place(&self, shape: &[usize], activations: &[f32]) -> Result<Vec<usize>> {
         let none = || {
             Error::Config(format!(
                 "there is no unit {self} in a layer of the shape {shape:?}, counted from 0"
@@ -63,9 +63,7 @@ impl Unit {
         };
         let channel = match self {
             Self::Strongest => None,
-            Self::Channel(channel) if shape.get(axis).is_some_and(|n| channel < n) => {
-                Some(*channel)
-            }
+            Self::Channel(channel) if shape.first().is_some_and(|n| channel < n) => Some(*channel),
             Self::Channel(_) => return Err(none()),
             Self::At(places) => {
                 let fits =
@@ -81,9 +79,8 @@ impl Unit {
             Some((_, largest)) if value <= largest || value.is_nan() => best,
             _ => Some((at, value)),
         };
-        let behind: usize = shape.iter().skip(axis + 1).product();
-        let is_among =
-            |at: usize| channel.is_none_or(|channel| at / behind % shape[axis] == channel);
+        let behind: usize = shape.iter().skip(1).product();
+        let is_among = |at: usize| channel.is_none_or(|channel| at / behind == channel);
         let values = activations.iter().enumerate();
         let best = values
             .filter(|&(at, _)| is_among(at))
@@ -99,13 +96,7 @@ impl Convnet {
     /// # Errors
     /// [`Error::Config`] if there is no such unit.
     pub fn place(&self, value: usize, unit: &Unit, activations: &[f32]) -> Result<Vec<usize>> {
-        let shape = self.shape(value);
-        let spatial = self.spatial_axes(value);
-        let channels = match shape.len() {
-            4 => (1..4).find(|axis| !spatial.contains(axis)).unwrap_or(1),
-            _ => 1,
-        };
-        unit.place(&shape[1..], channels - 1, activations)
+        unit.place(&self.shape(value)[1..], activations)
     }
 
     /// Units of a value taken back to the pixels, each from an amount at its place in the image of the same

@@ -2,7 +2,9 @@
 
 mod cases;
 mod damage;
+mod exporters;
 mod models;
 mod operator_cases;
 mod operators;
 mod reading;
+mod size_cases;

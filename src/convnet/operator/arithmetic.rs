@@ -1,11 +1,11 @@
-//! Sums, differences, products and quotients, with lengths of 1 repeated to fit.
+//! Sums, differences, products, quotients and the largest or smallest of maps, with lengths of 1 repeated to fit.
 
 use burn::tensor::Tensor;
 
 use super::super::rule::Walk;
 use super::super::value::Map;
 use super::reduce::sum_along;
-use super::{Lowered, Operand, Region, Saved, Site};
+use super::{Lowered, Operand, Region, Saved, Site, pointwise};
 use crate::arrays::Array;
 use crate::error::Result;
 
@@ -16,6 +16,8 @@ enum Operation {
     Difference,
     Product,
     Quotient,
+    Largest,
+    Smallest,
 }
 
 /// What it is done with.
@@ -28,7 +30,7 @@ enum Side {
     Constant(Map),
 }
 
-/// A sum of any number of terms, or a difference, product or quotient of two.
+/// The sum, largest or smallest of any number of terms, or a difference, product or quotient of two.
 #[derive(Clone, Debug)]
 pub struct Arithmetic {
     operation: Operation,
@@ -40,10 +42,23 @@ pub fn lower(site: &Site) -> Result<Lowered> {
         "Sub" => Operation::Difference,
         "Mul" => Operation::Product,
         "Div" => Operation::Quotient,
+        "Max" => Operation::Largest,
+        "Min" => Operation::Smallest,
         _ => Operation::Sum,
     };
+    if let (
+        "Max" | "Min",
+        [Operand::Map(value, shape), Operand::Floats(one)]
+        | [Operand::Floats(one), Operand::Map(value, shape)],
+    ) = (site.node.op_type.as_str(), &site.inputs[..])
+        && one.values.len() == 1
+        && one.shape.len() <= shape.len()
+    {
+        return Ok(pointwise::one_sided(site, *value, shape, one.values[0]));
+    }
     let terms = site.inputs.len();
-    if terms == 0 || (operation != Operation::Sum && terms != 2) {
+    let of_two = matches!(site.node.op_type.as_str(), "Sub" | "Mul" | "Div");
+    if terms == 0 || (of_two && terms != 2) {
         return Err(site.error(format!("it cannot work on {terms} inputs")));
     }
     let (mut maps, mut sides, mut shapes) = (Vec::new(), Vec::new(), Vec::new());
@@ -133,6 +148,8 @@ impl Operation {
             Self::Difference => a - b,
             Self::Product => a * b,
             Self::Quotient => a / b,
+            Self::Largest => a.max_pair(b),
+            Self::Smallest => a.min_pair(b),
         }
     }
 
@@ -257,6 +274,22 @@ impl Arithmetic {
                     // d(a / b) / db = -(a / b) / b
                     let ratio = Product.apply(&signal, &saved.output());
                     negative(&Quotient.apply(&ratio, &saved.input(*k)))
+                }
+                (Largest | Smallest, _) => {
+                    // As in pooling, the first of equals counts.
+                    let is = |side: &Side, same: bool| {
+                        let rest = Difference.apply(&saved.output(), &value(side));
+                        rest.pointwise(|rest| {
+                            let dtype = rest.dtype();
+                            match same {
+                                true => rest.equal_elem(0.0).float().cast(dtype),
+                                false => rest.not_equal_elem(0.0).float().cast(dtype),
+                            }
+                        })
+                    };
+                    let own = Product.apply(&signal, &is(side, true));
+                    let before = self.sides[..place].iter();
+                    before.fold(own, |share, other| Product.apply(&share, &is(other, false)))
                 }
             };
             let mut shape = saved.inputs[*k].shape().to_vec();

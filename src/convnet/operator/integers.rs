@@ -110,11 +110,26 @@ pub fn fold(site: &Site) -> Result<Option<Lowered>> {
         ("Concat", all) => moved(site, all).map(Some),
         (
             "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" | "Gather" | "Slice" | "Transpose"
-            | "Split" | "Expand",
+            | "Split" | "Expand" | "Tile",
             _,
         ) => moved(site, &[first]).map(Some),
-        (name @ ("Add" | "Sub" | "Mul" | "Div"), [first, second]) => {
-            computed(site, name, [first, second]).map(Some)
+        (name, [first, second]) if of_two(name).is_some() => {
+            computed(site, [first, second]).map(Some)
+        }
+        ("Range", [start, limit, delta]) => range(site, [start, limit, delta]).map(Some),
+        ("Where", [condition, first, second]) => {
+            let count = [condition, first, second].map(|one| one.values.len());
+            if count != [count[0]; 3] {
+                return Err(site.error("its whole numbers differ in number"));
+            }
+            let choose = |k: usize| match condition.values[k] {
+                0 => second.values[k],
+                _ => first.values[k],
+            };
+            Ok(Some(Lowered::Integers(Integers {
+                shape: condition.shape.clone(),
+                values: (0..count[0]).map(choose).collect(),
+            })))
         }
         _ => Ok(None),
     }
@@ -166,20 +181,69 @@ fn at(lowered: Lowered, values: &[i64]) -> Lowered {
     }
 }
 
-fn computed(site: &Site, name: &str, [first, second]: [&Integers; 2]) -> Result<Lowered> {
+/// `start`, `start + delta`, .. below `limit`.
+fn range(site: &Site, numbers: [&Integers; 3]) -> Result<Lowered> {
+    let single = numbers.map(|one| one.values.first().copied().map(i128::from));
+    let [Some(start), Some(limit), Some(delta)] = single else {
+        return Err(site.error("its numbers are missing"));
+    };
+    if delta == 0 {
+        return Err(site.error("its numbers do not go on"));
+    }
+    let count = ((limit - start + delta - delta.signum()) / delta).max(0) as usize;
+    if count > EXACT {
+        return Err(site.error(format!("{count} known whole numbers are too many")));
+    }
+    let values = (0..count as i128)
+        .map(|k| (start + k * delta) as i64)
+        .collect();
+    Ok(Lowered::Integers(Integers {
+        shape: vec![count],
+        values,
+    }))
+}
+
+/// What an operator makes of two whole numbers, none if that is not a whole number.
+fn of_two(name: &str) -> Option<fn(i64, i64) -> Option<i64>> {
+    let of_two: fn(i64, i64) -> Option<i64> = match name {
+        "Add" => i64::checked_add,
+        "Sub" => i64::checked_sub,
+        "Mul" => i64::checked_mul,
+        "Div" => i64::checked_div,
+        // The remainder has the sign of the divisor.
+        "Mod" => |a, b| {
+            let rest = a.checked_rem(b)?;
+            Some(if rest != 0 && (rest < 0) != (b < 0) {
+                rest + b
+            } else {
+                rest
+            })
+        },
+        "Max" => |a, b| Some(a.max(b)),
+        "Min" => |a, b| Some(a.min(b)),
+        "Equal" => |a, b| Some(i64::from(a == b)),
+        "Greater" => |a, b| Some(i64::from(a > b)),
+        "Less" => |a, b| Some(i64::from(a < b)),
+        _ => return None,
+    };
+    Some(of_two)
+}
+
+/// Operators that exporters use on shapes and the like: with maps they are not supported.
+pub fn lower_integers(site: &Site) -> Result<Lowered> {
+    Err(site.error("it is supported on whole numbers that are known before any image alone"))
+}
+
+fn computed(site: &Site, [first, second]: [&Integers; 2]) -> Result<Lowered> {
     let count = first.values.len().max(second.values.len());
     let fits = |one: &Integers| one.values.len() == count || one.values.len() == 1;
     if !fits(first) || !fits(second) {
         return Err(site.error("its whole numbers differ in number"));
     }
+    let of_two = of_two(&site.node.op_type);
     let pairs = (0..count).map(|k| {
         let [a, b] = [first, second].map(|one| one.values[k % one.values.len()]);
-        match name {
-            "Add" => a.checked_add(b),
-            "Sub" => a.checked_sub(b),
-            "Mul" => a.checked_mul(b),
-            _ => a.checked_div(b),
-        }
+        of_two.and_then(|of_two| of_two(a, b))
     });
     let values = pairs.collect::<Option<Vec<_>>>();
     let longer = if first.values.len() == count {

@@ -16,6 +16,7 @@ mod pad;
 mod pointwise;
 mod pool;
 mod reduce;
+mod resample;
 mod select;
 mod site;
 mod view;
@@ -36,8 +37,9 @@ pub use linear::{Linear, MatrixProduct};
 pub use normalise::{ChannelAffine, LayerNorm, LocalResponse, Softmax};
 pub use pad::Pad;
 pub use pointwise::{Parametric, Pointwise, Rectifier};
-pub use pool::{AveragePool, MaxPool};
+pub use pool::MaxPool;
 pub use reduce::Reduce;
+pub use resample::Resample;
 pub use select::Slice;
 pub use site::{Lowered, Operand, Site};
 pub use view::{Expand, Permute, View};
@@ -89,7 +91,7 @@ macro_rules! operators {
 }
 
 operators! {
-    /// Sums, differences, products and quotients, of two maps or with known numbers.
+    /// Sums, differences, products, quotients and extremes, of maps or with known numbers.
     Arithmetic,
     /// Convolution, as convnets have it: correlation with stride, padding, dilation and groups.
     Convolution,
@@ -115,8 +117,8 @@ operators! {
     Parametric,
     /// Largest of each window.
     MaxPool,
-    /// Mean of each window.
-    AveragePool,
+    /// Matrices along axes: the mean of each window, maps of another size.
+    Resample,
     /// Sum or mean along axes.
     Reduce,
     /// The same elements under another shape.
@@ -205,6 +207,9 @@ pub enum Reach {
 /// Turns a node into operators or known numbers.
 type Lower = fn(&Site) -> Result<Lowered>;
 
+/// Operators that exporters use on shapes: they work on whole numbers that are known before any image alone.
+const OF_SHAPES: &[&str] = &["Equal", "Greater", "Less", "Mod", "Range", "Where"];
+
 /// The operators of files, by name, each with what lowers it.
 const LOWERED: &[(&[&str], Lower)] = &[
     (&["Conv"], convolution::lower),
@@ -213,14 +218,22 @@ const LOWERED: &[(&[&str], Lower)] = &[
     (&["MatMul"], linear::lower_product),
     (&["MaxPool"], pool::lower_maximum),
     (&["GlobalMaxPool"], pool::lower_global_maximum),
-    (&["AveragePool"], pool::lower_average),
+    (&["AveragePool"], resample::lower_average),
     (&["GlobalAveragePool"], reduce::lower_global),
-    (&["ReduceMean", "ReduceSum"], reduce::lower),
+    (&["ReduceMean", "ReduceSum", "ReduceL2"], reduce::lower),
+    (&["ReduceMax", "ReduceMin"], reduce::lower_extreme),
     (&["BatchNormalization"], normalise::lower_batch),
     (&["LayerNormalization"], normalise::lower_layer),
+    (
+        &["InstanceNormalization", "GroupNormalization"],
+        normalise::lower_groups,
+    ),
     (&["LRN"], normalise::lower_response),
     (&["Softmax", "LogSoftmax"], normalise::lower_softmax),
-    (&["Add", "Sum", "Sub", "Mul", "Div"], arithmetic::lower),
+    (
+        &["Add", "Sum", "Sub", "Mul", "Div", "Max", "Min"],
+        arithmetic::lower,
+    ),
     (&["Relu", "Clip"], pointwise::lower_rectifier),
     (&["LeakyRelu", "PRelu"], pointwise::lower_parametric),
     (
@@ -250,6 +263,7 @@ const LOWERED: &[(&[&str], Lower)] = &[
         &["Constant", "ConstantOfShape", "Shape"],
         integers::lower_known,
     ),
+    (OF_SHAPES, integers::lower_integers),
     (
         &["Flatten", "Reshape", "Squeeze", "Unsqueeze"],
         view::lower_shape,
@@ -261,6 +275,9 @@ const LOWERED: &[(&[&str], Lower)] = &[
     (&["Gather"], select::lower_gather),
     (&["Pad"], pad::lower),
     (&["Expand"], view::lower_expansion),
+    (&["Tile"], select::lower_tile),
+    (&["Resize", "Upsample"], resample::lower_resize),
+    (&["DepthToSpace", "SpaceToDepth"], view::lower_blocks),
 ];
 
 /// What lowers the operator of this name, if it is supported.
@@ -270,9 +287,10 @@ fn lowering(operator: &str) -> Option<Lower> {
         .map(|&(_, lower)| lower)
 }
 
-/// Whether the operator of this name is supported.
-pub fn is_known(operator: &str) -> bool {
-    lowering(operator).is_some()
+/// Whether the operator of this name is supported, where it depends on the images, or on their shape alone.
+pub fn is_known(operator: &str, on_images: bool) -> bool {
+    let of_shapes = operator == "If" || OF_SHAPES.contains(&operator);
+    !(of_shapes && on_images) && (operator == "If" || lowering(operator).is_some())
 }
 
 /// Turns a node into operators or known numbers.
@@ -292,6 +310,29 @@ pub fn lower(site: &Site) -> Result<Lowered> {
 }
 
 impl Operator {
+    /// Where rows and columns are in its output of a shape, whatever flows in: behind the channels, for what
+    /// is defined so.
+    pub fn spatial_axes(&self, shape: &[usize]) -> Option<[usize; 2]> {
+        let defined = matches!(
+            self,
+            Self::Convolution(_)
+                | Self::TransposedConvolution(_)
+                | Self::MaxPool(_)
+                | Self::ChannelAffine(_)
+                | Self::LocalResponse(_)
+        );
+        (defined && shape.len() == 4).then_some([2, 3])
+    }
+
+    /// Where rows and columns go that are at these axes of an input of a shape, if that can be told.
+    pub fn moved(&self, axes: [usize; 2], input: &[usize], output: &[usize]) -> Option<[usize; 2]> {
+        match self {
+            Self::Permute(permute) => Some(permute.moved(axes)),
+            Self::View(view) => view.moved(axes),
+            _ => (input.len() == output.len()).then_some(axes),
+        }
+    }
+
     /// What a part of its output is made from, where rows and columns are at these axes; none where all of
     /// an input is needed, or where that is not worked out.
     pub fn reach(&self, axes: [usize; 2]) -> Option<Reach> {

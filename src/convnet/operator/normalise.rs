@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData, activation};
 
 use super::super::rule::{Rule, Walk};
 use super::super::value::Map;
-use super::{Lowered, Region, Saved, Site, whole};
+use super::{Lowered, Region, Saved, Site, View, whole};
 use crate::arrays::Array;
 use crate::error::Result;
 
@@ -52,7 +52,7 @@ pub struct LayerNorm {
     axis: usize,
     length: usize,
     /// `[1, length]`.
-    scale: Tensor<2>,
+    scale: Option<Tensor<2>>,
     shift: Option<Tensor<2>>,
     epsilon: f32,
 }
@@ -81,19 +81,20 @@ pub fn lower_batch(site: &Site) -> Result<Lowered> {
     let [scale, shift, mean, variance] = [numbers[0], numbers[1], numbers[2], numbers[3]];
     let factor = |c: usize| f64::from(scale[c]) / (f64::from(variance[c]) + epsilon).sqrt();
     let offset = |c: usize| f64::from(shift[c]) - factor(c) * f64::from(mean[c]);
-    let numbers = |of: &dyn Fn(usize) -> f64| {
-        let values = (0..channels).map(|c| of(c) as f32).collect();
-        let map = Map::from_values(values, &[1, channels, 1], site.device, site.dtype);
-        map.view([1, channels, 1])
-    };
-    let operator = ChannelAffine {
-        scale: numbers(&factor),
-        shift: numbers(&offset),
-    };
+    let numbers = |of: &dyn Fn(usize) -> f64| (0..channels).map(|c| of(c) as f32).collect();
+    let operator = ChannelAffine::new(site, numbers(&factor), numbers(&offset));
     Ok(Lowered::step(operator.into(), &[value], shape.to_vec()))
 }
 
 impl ChannelAffine {
+    fn new(site: &Site, scale: Vec<f32>, shift: Vec<f32>) -> Self {
+        let [scale, shift] = [scale, shift].map(|values| {
+            let shape = [1, values.len(), 1];
+            Map::from_values(values, &shape, site.device, site.dtype).view(shape)
+        });
+        Self { scale, shift }
+    }
+
     fn channels(&self, map: &Map) -> Tensor<3> {
         let [images, channels] = [map.shape()[0], self.scale.dims()[1]];
         map.view([images, channels, map.count() / (images * channels)])
@@ -252,16 +253,69 @@ pub fn lower_layer(site: &Site) -> Result<Lowered> {
     let operator = LayerNorm {
         axis,
         length,
-        scale: row(site.floats(1)?)?,
+        scale: Some(row(site.floats(1)?)?),
         shift: site.optional_floats(2)?.map(row).transpose()?,
         epsilon: site.attribute_float("epsilon", 1e-5)?,
     };
     Ok(Lowered::step(operator.into(), &[value], shape.to_vec()))
 }
 
+/// InstanceNormalization and GroupNormalization: channels, or groups of them, to mean 0 and deviation 1, then
+/// a factor and a shift for each channel.
+pub fn lower_groups(site: &Site) -> Result<Lowered> {
+    let (value, shape) = site.map(0)?;
+    let [_, channels, ..] = *shape else {
+        return Err(site.error(format!("a map of the shape {shape:?} has no channels")));
+    };
+    let groups = match site.node.op_type.as_str() {
+        "GroupNormalization" => site.attribute_integer("num_groups", 0)?,
+        _ => channels as i64,
+    };
+    let groups = usize::try_from(groups).ok();
+    let groups = groups.filter(|&n| n >= 1 && channels.is_multiple_of(n));
+    let groups =
+        groups.ok_or_else(|| site.error(format!("{channels} channels are not in equal groups")))?;
+    let each = |k: usize| {
+        let numbers = &site.floats(k)?.values;
+        // Before version 21 a group had one number.
+        match numbers.len() {
+            n if n == channels => Ok(numbers.clone()),
+            n if n == groups => {
+                let group = |c: usize| numbers[c / (channels / groups)];
+                Ok((0..channels).map(group).collect())
+            }
+            n => Err(site.error(format!("{n} numbers do not fit {channels} channels"))),
+        }
+    };
+    let affine = ChannelAffine::new(site, each(1)?, each(2)?);
+    let length = site.count(shape)? / groups;
+    let rows = vec![1, groups, length];
+    let norm = LayerNorm {
+        axis: 2,
+        length,
+        scale: None,
+        shift: None,
+        epsilon: site.attribute_float("epsilon", 1e-5)?,
+    };
+    let steps = vec![
+        (View::new(shape.to_vec(), rows.clone()).into(), rows.clone()),
+        (norm.into(), rows.clone()),
+        (View::new(rows, shape.to_vec()).into(), shape.to_vec()),
+        (affine.into(), shape.to_vec()),
+    ];
+    Ok(Lowered::Steps(vec![value], steps))
+}
+
 impl LayerNorm {
     fn rows(&self, map: &Map) -> Tensor<2> {
         map.view([map.count() / self.length, self.length])
+    }
+
+    fn scaled(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.scale {
+            Some(scale) => x * scale.clone(),
+            None => x,
+        }
     }
 
     /// What is left of the mean and the deviation of each place, and one over that deviation.
@@ -275,7 +329,7 @@ impl LayerNorm {
 
     pub fn forward(&self, inputs: &[&Map]) -> Map {
         let (x, _) = self.normalised(inputs[0]);
-        let y = x * self.scale.clone();
+        let y = self.scaled(x);
         let y = match &self.shift {
             Some(shift) => y + shift.clone(),
             None => y,
@@ -285,7 +339,7 @@ impl LayerNorm {
 
     pub fn reverse(&self, signal: Map, saved: &Saved, _: &Walk) -> Vec<Option<Map>> {
         let (x, factor) = self.normalised(&saved.input(0));
-        let r = self.rows(&signal) * self.scale.clone();
+        let r = self.scaled(self.rows(&signal));
         let along = (r.clone() * x.clone()).mean_dim(1);
         let share = (r.clone() - r.mean_dim(1) - x * along) * factor;
         vec![Some(Map::new(share).reshaped(signal.shape()))]

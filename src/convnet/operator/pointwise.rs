@@ -90,12 +90,19 @@ pub fn lower_rectifier(site: &Site) -> Result<Lowered> {
             ceiling: (high < f32::MAX).then_some(high),
         }
         .into(),
-        false => Pointwise {
-            function: Function::Clamp { low, high },
-        }
-        .into(),
+        false => Pointwise::between(low, high).into(),
     };
     Ok(Lowered::step(operator, &[value], shape))
+}
+
+/// `max(x, low)` with one known number, or `min(x, high)`: a Clip of one side.
+pub fn one_sided(site: &Site, value: usize, shape: &[usize], bound: f32) -> Lowered {
+    let operator = match (site.node.op_type.as_str(), bound) {
+        ("Max", 0.0) => Rectifier { ceiling: None }.into(),
+        ("Max", low) => Pointwise::between(low, f32::MAX).into(),
+        (_, high) => Pointwise::between(f32::MIN, high).into(),
+    };
+    Lowered::step(operator, &[value], shape.to_vec())
 }
 
 pub fn lower_parametric(site: &Site) -> Result<Lowered> {
@@ -162,8 +169,7 @@ impl Rectifier {
     /// function like others then, and no rectifier.
     pub fn hard_sigmoid(&self, added: f32) -> Option<Pointwise> {
         let high = self.ceiling.filter(|ceiling| 2.0 * added == *ceiling)?;
-        let function = Function::Clamp { low: 0.0, high };
-        Some(Pointwise { function })
+        Some(Pointwise::between(0.0, high))
     }
 
     pub fn forward(&self, inputs: &[&Map]) -> Map {
@@ -326,6 +332,25 @@ impl Function {
 }
 
 impl Pointwise {
+    /// `x^2`.
+    pub const SQUARE: Self = Self {
+        function: Function::Pow(2.0),
+    };
+    /// The square root.
+    pub const ROOT: Self = Self {
+        function: Function::Sqrt,
+    };
+    /// `-x`.
+    pub const OPPOSITE: Self = Self {
+        function: Function::Neg,
+    };
+
+    fn between(low: f32, high: f32) -> Self {
+        Self {
+            function: Function::Clamp { low, high },
+        }
+    }
+
     /// Whether the paper has no rule for it.
     pub fn is_without_rule(&self) -> bool {
         self.function != Function::Neg

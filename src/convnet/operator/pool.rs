@@ -1,14 +1,14 @@
-//! Pooling: the largest or the mean of each window.
+//! Pooling: the largest of each window.
 //!
 //! The largest remembers where it was, its switch; the way back puts a signal there, and adds up what
 //! overlapping windows send to one place. Where several are largest, the first in row-major order counts.
 
 use burn::tensor::module::max_pool2d_with_indices;
 use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor, TensorData};
+use burn::tensor::{IndexingUpdateOp, Tensor};
 
 use super::super::rule::Walk;
-use super::super::value::{Map, around};
+use super::super::value::Map;
 use super::columns::{Geometry, in_type_of};
 use super::largest;
 use super::pad::{fit, pad_with};
@@ -71,6 +71,19 @@ fn maximum(value: usize, shape: &[usize], windows: Vec<Windows>) -> Result<Lower
 }
 
 impl MaxPool {
+    /// The largest of `length` numbers, `[1, rows, length]` for one image.
+    pub fn of_all(rows: usize, length: usize) -> Self {
+        let window = Windows {
+            kernel: length,
+            ..Windows::POINT
+        };
+        Self {
+            windows: in_plane(vec![window]),
+            input: vec![1, rows, length],
+            output: vec![1, rows, 1],
+        }
+    }
+
     /// Rows and columns of the input with its padding: what the switches count in.
     fn padded(&self) -> [usize; 2] {
         self.windows.map(|one| one.span())
@@ -182,129 +195,6 @@ impl MaxPool {
         let places = output[2..]
             .iter()
             .zip(windows)
-            .map(|(&part, one)| one.region(part));
-        output[..2].iter().copied().chain(places).collect()
-    }
-}
-
-/// The mean of each window: a matrix along each spatial axis, and a factor for each window.
-///
-/// ```text
-/// y = s . (A x B^T),   A[i, j] = 1 where window i holds row j,   s = 1 / (elements that count)
-/// ```
-#[derive(Clone, Debug)]
-pub struct AveragePool {
-    windows: Vec<Windows>,
-    /// For each spatial axis, `[windows, length]`.
-    sums: Vec<Tensor<2>>,
-    /// One factor for each window, `[1, windows]`.
-    factor: Tensor<2>,
-}
-
-pub fn lower_average(site: &Site) -> Result<Lowered> {
-    let (value, shape) = site.map(0)?;
-    if shape.len() < 3 || shape[2..].contains(&0) {
-        return Err(site.error(format!("a map of the shape {shape:?} has no windows")));
-    }
-    let axes = shape.len() - 2;
-    let kernel = kernel_shape(site, axes)?.ok_or_else(|| site.error("kernel_shape is missing"))?;
-    let ceil = site.attribute_integer("ceil_mode", 0)? != 0;
-    let count_padding = site.attribute_integer("count_include_pad", 0)? != 0;
-    let windows = Windows::of(site, shape, &kernel, ceil)?;
-    let pads = site.attribute_integers("pads")?;
-    let mut factors = vec![1.0_f64];
-    let mut sums = Vec::new();
-    for (axis, (one, &length)) in windows.iter().zip(&shape[2..]).enumerate() {
-        let mut sum = vec![0.0; one.count * length];
-        let mut counts = Vec::new();
-        // Padding that the file asks for counts; what the last window reaches over beyond it does not.
-        let behind = pads.as_ref().and_then(|pads| pads.get(axes + axis));
-        let behind = behind.map_or(one.end(length), |&n| n as usize);
-        for window in 0..one.count {
-            let mut counted = 0_usize;
-            for element in 0..one.kernel {
-                let place = window * one.stride + element * one.dilation;
-                let inside = place.checked_sub(one.begin).filter(|&at| at < length);
-                if let Some(at) = inside {
-                    sum[window * length + at] = 1.0;
-                }
-                let padding = count_padding && place < one.begin + length + behind;
-                counted += usize::from(inside.is_some() || padding);
-            }
-            counts.push(counted.max(1) as f64);
-        }
-        sums.push(matrix(sum, [one.count, length], site.device, site.dtype));
-        factors = factors
-            .iter()
-            .flat_map(|factor| counts.iter().map(move |count| factor / count))
-            .collect();
-    }
-    let counts = windows.iter().map(|one| one.count);
-    let output: Vec<usize> = shape[..2].iter().copied().chain(counts).collect();
-    site.count(&output)?;
-    let number = factors.len();
-    let factors = factors.into_iter().map(|factor| factor as f32).collect();
-    let operator = AveragePool {
-        windows,
-        sums,
-        factor: matrix(factors, [1, number], site.device, site.dtype),
-    };
-    Ok(Lowered::step(operator.into(), &[value], output))
-}
-
-fn matrix(values: Vec<f32>, shape: [usize; 2], device: &Device, dtype: DType) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values, shape), (device, dtype))
-}
-
-/// A matrix applied along an axis.
-fn along(map: &Map, axis: usize, matrix: &Tensor<2>) -> Map {
-    let [before, length, behind] = around(map.shape(), axis);
-    let [rows, _] = matrix.dims();
-    let mut shape = map.shape().to_vec();
-    shape[axis] = rows;
-    let product = match behind {
-        1 => Map::new(
-            map.view([before, length])
-                .matmul(matrix.clone().transpose()),
-        ),
-        _ => Map::new(
-            matrix
-                .clone()
-                .unsqueeze::<3>()
-                .matmul(map.view([before, length, behind])),
-        ),
-    };
-    product.reshaped(&shape)
-}
-
-impl AveragePool {
-    fn scaled(&self, map: &Map) -> Map {
-        let windows = self.factor.dims()[1];
-        let shape = map.shape().to_vec();
-        let scaled = map.view([map.count() / windows, windows]) * self.factor.clone();
-        Map::new(scaled).reshaped(&shape)
-    }
-
-    pub fn forward(&self, inputs: &[&Map]) -> Map {
-        let mut map = inputs[0].clone();
-        for (axis, sum) in self.sums.iter().enumerate() {
-            map = along(&map, axis + 2, sum);
-        }
-        self.scaled(&map)
-    }
-
-    pub fn reverse(&self, signal: Map, _: &Saved, _: &Walk) -> Vec<Option<Map>> {
-        let mut map = self.scaled(&signal);
-        for (axis, sum) in self.sums.iter().enumerate() {
-            map = along(&map, axis + 2, &sum.clone().transpose());
-        }
-        vec![Some(map)]
-    }
-
-    pub fn region(&self, output: &Region, _: usize, _: &[usize]) -> Region {
-        let places = output[2..]
-            .iter()
-            .zip(&self.windows)
             .map(|(&part, one)| one.region(part));
         output[..2].iter().copied().chain(places).collect()
     }

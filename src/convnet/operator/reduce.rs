@@ -1,10 +1,12 @@
-//! Sums and means along axes.
+//! Sums, means, lengths and extremes along axes.
 
 use burn::tensor::Tensor;
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around};
-use super::{Lowered, Operand, Region, Saved, Site, whole};
+use super::{
+    Lowered, MaxPool, Operand, Operator, Permute, Pointwise, Region, Saved, Site, View, whole,
+};
 use crate::error::Result;
 
 /// Sum or mean along axes.
@@ -21,21 +23,73 @@ pub struct Reduce {
 
 /// The mean of each channel.
 pub fn lower_global(site: &Site) -> Result<Lowered> {
-    let (value, shape) = site.map(0)?;
+    let (_, shape) = site.map(0)?;
     if shape.len() < 3 {
         return Err(site.error(format!("a map of the shape {shape:?} has no spatial axes")));
     }
-    reduce(site, value, shape, (2..shape.len()).collect(), true, true)
+    reduce(site, shape, (2..shape.len()).collect(), true, true)
 }
 
 pub fn lower(site: &Site) -> Result<Lowered> {
+    let operand = site.inputs.first().unwrap_or(&Operand::Absent);
+    let shape = operand.shape();
+    let Some((axes, keep)) = axes(site, shape)? else {
+        return Ok(Lowered::Same(operand.clone()));
+    };
+    if site.node.op_type == "ReduceL2" {
+        site.map(0)?;
+    }
     let mean = site.node.op_type == "ReduceMean";
+    let sum = reduce(site, shape, axes, keep, mean)?;
+    match (site.node.op_type.as_str(), sum) {
+        ("ReduceL2", Lowered::Steps(inputs, mut steps)) => {
+            let output = steps[0].1.clone();
+            steps.insert(0, (Pointwise::SQUARE.into(), shape.to_vec()));
+            steps.push((Pointwise::ROOT.into(), output));
+            Ok(Lowered::Steps(inputs, steps))
+        }
+        (_, sum) => Ok(sum),
+    }
+}
+
+/// ReduceMax and ReduceMin: the largest of one window, of the numbers or their opposites.
+pub fn lower_extreme(site: &Site) -> Result<Lowered> {
     let (value, shape) = site.map(0)?;
+    let Some((along, keep)) = axes(site, shape)? else {
+        return Ok(Lowered::Same(Operand::Map(value, shape.to_vec())));
+    };
+    let output = reduced(shape, &along, keep);
+    let (kept, last): (Vec<usize>, Vec<usize>) =
+        (0..shape.len()).partition(|axis| !along.contains(axis));
+    let order = [kept, last].concat();
+    let turned: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
+    let length: usize = along.iter().map(|&axis| shape[axis]).product();
+    let rows = site.count(shape)? / length.max(1);
+    if length == 0 || shape.len() > 6 {
+        return Err(site.error(format!("it cannot work on a map of the shape {shape:?}")));
+    }
+    let opposite = |shape: &[usize]| (Operator::from(Pointwise::OPPOSITE), shape.to_vec());
+    let least = site.node.op_type == "ReduceMin";
+    let mut steps: Vec<(Operator, Vec<usize>)> = Vec::new();
+    steps.extend(least.then(|| opposite(shape)));
+    steps.push((Permute::to(order).into(), turned.clone()));
+    let flat = vec![1, rows, length];
+    steps.push((View::new(turned, flat.clone()).into(), flat));
+    let one = vec![1, rows, 1];
+    steps.push((MaxPool::of_all(rows, length).into(), one.clone()));
+    steps.push((View::new(one, output.clone()).into(), output.clone()));
+    steps.extend(least.then(|| opposite(&output)));
+    Ok(Lowered::Steps(vec![value], steps))
+}
+
+/// The axes along which a node reduces, in order, and whether they stay with a length of 1; none where it
+/// leaves all as it is.
+fn axes(site: &Site, shape: &[usize]) -> Result<Option<(Vec<usize>, bool)>> {
     let given = site.integers_or_attribute(1, "axes")?.unwrap_or_default();
     let keep = site.attribute_integer("keepdims", 1)? != 0;
     if given.is_empty() {
         if site.attribute_integer("noop_with_empty_axes", 0)? != 0 {
-            return Ok(Lowered::Same(Operand::Map(value, shape.to_vec())));
+            return Ok(None);
         }
         return Err(site.error("it works along all axes, that of the images too; name the axes"));
     }
@@ -43,12 +97,22 @@ pub fn lower(site: &Site) -> Result<Lowered> {
     let mut axes = axes.collect::<Result<Vec<_>>>()?;
     axes.sort_unstable();
     axes.dedup();
-    reduce(site, value, shape, axes, keep, mean)
+    Ok(Some((axes, keep)))
+}
+
+/// The shape that is left.
+fn reduced(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
+    let lengths = shape.iter().enumerate();
+    lengths
+        .filter_map(|(axis, &length)| match axes.contains(&axis) {
+            true => keep.then_some(1),
+            false => Some(length),
+        })
+        .collect()
 }
 
 fn reduce(
     site: &Site,
-    value: usize,
     shape: &[usize],
     axes: Vec<usize>,
     keep: bool,
@@ -58,20 +122,14 @@ fn reduce(
     if elements == 0 {
         return Err(site.error("there is nothing to take a mean of"));
     }
-    let lengths = shape.iter().enumerate();
-    let output: Vec<usize> = lengths
-        .filter_map(|(axis, &length)| match axes.contains(&axis) {
-            true => keep.then_some(1),
-            false => Some(length),
-        })
-        .collect();
+    let output = reduced(shape, &axes, keep);
     let operator = Reduce {
         axes,
         factor: if mean { 1.0 / elements as f32 } else { 1.0 },
         input: shape.to_vec(),
         output: output.clone(),
     };
-    Ok(Lowered::step(operator.into(), &[value], output))
+    site.apply(operator.into(), output)
 }
 
 /// The sum along an axis, which keeps the length 1.

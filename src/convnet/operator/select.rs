@@ -1,9 +1,10 @@
-//! Parts of a map: Slice, Split, Gather and the paddings that mirror what is there.
+//! Parts of a map: Slice, Split, Gather, Tile and the paddings that mirror what is there.
 
 use burn::tensor::{IndexingUpdateOp, Tensor, s};
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around, indices};
+use super::resample::LONGEST;
 use super::{Lowered, Operand, Region, Saved, Site, View};
 use crate::arrays::Array;
 use crate::error::Result;
@@ -142,6 +143,29 @@ pub fn lower_split(site: &Site) -> Result<Lowered> {
         pick(site, vec![(axis, (start - length..start).collect())])
     });
     Ok(Lowered::Each(parts.collect::<Result<_>>()?))
+}
+
+pub fn lower_tile(site: &Site) -> Result<Lowered> {
+    let shape = site.inputs.first().map_or(&[][..], Operand::shape);
+    let times = &site.integers(1)?.values;
+    if times.len() != shape.len() {
+        return Err(site.error(format!(
+            "{times:?} does not fit a map of the shape {shape:?}"
+        )));
+    }
+    let mut parts = Vec::new();
+    for (axis, (&length, &times)) in shape
+        .iter()
+        .zip(times)
+        .enumerate()
+        .filter(|(_, (_, n))| **n != 1)
+    {
+        let times = usize::try_from(times).ok();
+        let times = times.filter(|times| times.saturating_mul(length) <= LONGEST);
+        let times = times.ok_or_else(|| site.error("it repeats too often"))?;
+        parts.push((axis, (0..length * times).map(|at| at % length).collect()));
+    }
+    pick(site, parts)
 }
 
 /// The first place where the places are one after the other.

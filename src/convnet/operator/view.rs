@@ -192,24 +192,43 @@ impl View {
         )]
     }
 
-    /// Exact where axes stay, where those of length 1 come and go, and for a single place along axes that
-    /// are cut or joined; else all of those.
+    /// Where rows and columns go: with their axis, or the first of those that it is cut into or joined with.
+    pub fn moved(&self, axes: [usize; 2]) -> Option<[usize; 2]> {
+        let groups = groups(&self.input, &self.output);
+        let [rows, columns] = axes.map(|axis| {
+            let mut groups = groups.iter();
+            let [_, to] = groups.find(|[from, _]| from.first() == Some(&axis))?;
+            to.first().copied()
+        });
+        match (rows, columns) {
+            (Some(rows), Some(columns)) => Some([rows, columns]),
+            _ => (self.input.len() == self.output.len()).then_some(axes),
+        }
+    }
+
+    /// The box of what lies between the first and the last element, as far as axes are cut or joined; exact
+    /// where axes stay, and where those of length 1 come and go.
     pub fn region(&self, output: &Region, _: usize, input: &[usize]) -> Region {
         let mut region = whole(input);
         for [from, to] in groups(input, &self.output) {
-            match (&from[..], &to[..]) {
-                (&[from], &[to]) => region[from] = output[to],
-                _ if to.iter().all(|&axis| output[axis].0 == output[axis].1) => {
-                    let length = |axis: usize| self.output[axis] as i64;
-                    let mut place = to.iter().fold(0, |sum, &axis| {
-                        sum * length(axis) + output[axis].0.clamp(0, length(axis) - 1)
-                    });
-                    for &axis in from.iter().rev() {
-                        region[axis] = (place % input[axis] as i64, place % input[axis] as i64);
-                        place /= input[axis] as i64;
-                    }
+            if let (&[from], &[to]) = (&from[..], &to[..]) {
+                region[from] = output[to];
+                continue;
+            }
+            let [mut low, mut high] = [0, 0];
+            for &axis in &to {
+                let length = self.output[axis] as i64;
+                low = low * length + output[axis].0.clamp(0, length - 1);
+                high = high * length + output[axis].1.clamp(0, length - 1);
+            }
+            let mut behind: i64 = from.iter().map(|&axis| input[axis] as i64).product();
+            for &axis in &from {
+                behind /= input[axis] as i64;
+                region[axis] = (low / behind, high / behind);
+                if region[axis].0 != region[axis].1 {
+                    break;
                 }
-                _ => {}
+                (low, high) = (low % behind, high % behind);
             }
         }
         region
@@ -274,7 +293,63 @@ pub fn lower_permutation(site: &Site) -> Result<Lowered> {
     site.apply(Permute { axes }.into(), output)
 }
 
+/// DepthToSpace and SpaceToDepth: blocks of a plane as channels, and back.
+pub fn lower_blocks(site: &Site) -> Result<Lowered> {
+    let (value, shape) = site.map(0)?;
+    let side = site.attribute_integer("blocksize", 0)?;
+    let side = usize::try_from(side).ok().filter(|&side| side >= 1);
+    let (Some(side), &[_, channels, height, width]) = (side, shape) else {
+        return Err(site.error(format!("a map of the shape {shape:?} has no blocks")));
+    };
+    let to_space = site.node.op_type == "DepthToSpace";
+    let columns_first = site.attribute_text("mode", "DCR")? == "CRD";
+    let [tall, wide] = [height / side, width / side];
+    let fits = match to_space {
+        true => side
+            .checked_mul(side)
+            .is_some_and(|n| channels.is_multiple_of(n)),
+        false => [height, width] == [tall * side, wide * side],
+    };
+    if !fits {
+        return Err(site.error(format!("{shape:?} cannot be cut into blocks of {side}")));
+    }
+    let few = channels / if to_space { side * side } else { 1 };
+    let (parts, axes, output) = match (to_space, columns_first) {
+        (true, false) => (
+            [1, side, side, few, height, width],
+            [0, 3, 4, 1, 5, 2],
+            vec![1, few, height * side, width * side],
+        ),
+        (true, true) => (
+            [1, few, side, side, height, width],
+            [0, 1, 4, 2, 5, 3],
+            vec![1, few, height * side, width * side],
+        ),
+        (false, _) => (
+            [1, channels, tall, side, wide, side],
+            [0, 3, 5, 1, 2, 4],
+            vec![1, channels * side * side, tall, wide],
+        ),
+    };
+    let turned = axes.map(|axis| parts[axis]).to_vec();
+    let cut = View::new(shape.to_vec(), parts.to_vec());
+    let join = View::new(turned.clone(), output.clone());
+    Ok(Lowered::Steps(
+        vec![value],
+        vec![
+            (cut.into(), parts.to_vec()),
+            (Permute::to(axes.to_vec()).into(), turned),
+            (join.into(), output),
+        ],
+    ))
+}
+
 impl Permute {
+    /// The axes of the input in this order.
+    pub fn to(axes: Vec<usize>) -> Self {
+        Self { axes }
+    }
+
     fn permuted(map: &Map, axes: &[usize]) -> Map {
         fn of<const D: usize>(map: &Map, axes: &[usize]) -> Map {
             let shape: [usize; D] = std::array::from_fn(|axis| map.shape()[axis]);

@@ -143,12 +143,13 @@ impl Ready {
     pub fn probabilities(&self, images: crate::convnet::Map) -> Result<Vec<Vec<f32>>> {
         let mut logits = Vec::new();
         let count = images.shape()[0];
-        self.net.run(images, &[self.net.logits()], |_, map| {
+        self.net.run(images, &[self.net.top()], |_, map| {
             logits = map.read()?;
             Ok(())
         })?;
         let each = logits.len() / count;
-        Ok(logits.chunks_exact(each).map(softmax).collect())
+        let images = logits.chunks_exact(each);
+        Ok(images.map(|output| self.probabilities_of(output)).collect())
     }
 }
 

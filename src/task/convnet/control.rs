@@ -111,7 +111,7 @@ pub fn run(
         Some(name) => ready.net.layer(name)?,
         None => layers
             .iter()
-            .find(|layer| layer.value == ready.net.logits())
+            .find(|layer| layer.value == ready.net.top())
             .ok_or_else(|| Error::Config("the model returns the image: name a layer".into()))?,
     };
     let weights = model.weights_below(&layer.tensor);

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::classify::softmax;
 use super::{Ready, classify};
 use crate::convnet::{Keep, Layer, Strongest, Walk, ravel};
 use crate::data::{Image, resize};
@@ -84,14 +83,9 @@ impl Ready {
 
     /// Channels, rows and columns of a layer; 1 row and column where it has none.
     pub fn maps(&self, layer: &Layer) -> Result<[usize; 3]> {
-        let channels_first = self.net.spatial_axes(layer.value) == [2, 3];
         match self.net.shape(layer.value)[..] {
-            [_, channels, height, width] if channels_first => Ok([channels, height, width]),
+            [_, channels, height, width] => Ok([channels, height, width]),
             [_, channels] => Ok([channels, 1, 1]),
-            [_, _, _, _] => Err(Error::Config(format!(
-                "`{}` has its channels last: look at a layer before the axes change places",
-                layer.name
-            ))),
             ref other => Err(Error::Config(format!(
                 "`{}` has the shape {other:?} and no maps to look at",
                 layer.name
@@ -117,10 +111,13 @@ impl Ready {
         pictures: &[Image],
         values: &[usize],
     ) -> Result<(Vec<PerPicture>, PerPicture)> {
-        let values = [values, &[self.net.logits()]].concat();
+        let values = [values, &[self.net.top()]].concat();
         let mut found = self.activations(pictures, &values)?;
         let logits = found.pop().unwrap_or_default();
-        let probabilities = logits.iter().map(|logits| softmax(logits)).collect();
+        let probabilities = logits
+            .iter()
+            .map(|output| self.probabilities_of(output))
+            .collect();
         Ok((found, probabilities))
     }
 

@@ -135,7 +135,16 @@ impl Ready {
 
     /// How many classes there are.
     pub fn classes(&self) -> usize {
-        self.net.shape(self.net.logits()).iter().skip(1).product()
+        self.net.shape(self.net.top()).get(1).copied().unwrap_or(1)
+    }
+
+    /// The probabilities of the classes from the output of one image: of the mean of each map, where the
+    /// output has rows and columns.
+    pub fn probabilities_of(&self, output: &[f32]) -> Vec<f32> {
+        let places = output.len() / self.classes().max(1);
+        let mean = |map: &[f32]| map.iter().sum::<f32>() / places as f32;
+        let means = output.chunks_exact(places.max(1)).map(mean);
+        classify::softmax(&means.collect::<Vec<f32>>())
     }
 
     /// The name of a class.

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::classify::softmax;
 pub use super::looking::Fill;
 use super::looking::{Part, covered, most_probable, share, show};
 use super::{Prepared, Ready, Source};
@@ -160,9 +159,9 @@ pub fn run(
     )?;
     let picture = ready.picture(&options.image)?;
     let clean = ready.net.record(ready.batch([&picture]))?;
-    let values = [layer.value, ready.net.logits()];
+    let values = [layer.value, ready.net.top()];
     let activations = &clean.map(layer.value).read()?;
-    let probabilities = &softmax(&clean.map(values[1]).read()?);
+    let probabilities = &ready.probabilities_of(&clean.map(values[1]).read()?);
     let unit = ready
         .net
         .place(layer.value, &Unit::Strongest, activations)?;
@@ -202,7 +201,9 @@ pub fn run(
         let found = found.iter().map(Map::read).collect::<Result<Vec<_>>>()?;
         let [activations, logits] =
             [0, 1].map(|k| found[k].chunks_exact(found[k].len() / parts.len()));
-        let rows = together.iter().zip(activations.zip(logits.map(softmax)));
+        let rows = together
+            .iter()
+            .zip(activations.zip(logits.map(|output| ready.probabilities_of(output))));
         report
             .rows
             .extend(rows.map(|(&([y, x], _), (activations, probabilities))| {

@@ -59,7 +59,7 @@ impl Target {
     fn value(&self, net: &Convnet) -> Result<usize> {
         match &self.layer {
             Some(name) => net.layer(name).map(|layer| layer.value),
-            None => Ok(net.logits()),
+            None => Ok(net.top()),
         }
     }
 

@@ -157,10 +157,7 @@ pub fn run(
 fn layers(ready: &Ready, names: &[String]) -> Result<Vec<Looked>> {
     let net = &ready.net;
     let mut layers = ready.layers_or(names, || {
-        let output = net
-            .layers()
-            .iter()
-            .filter(|layer| layer.value == net.logits());
+        let output = net.layers().iter().filter(|layer| layer.value == net.top());
         let all = ready.rectifiers().chain(output);
         Ok(all.filter(|layer| ready.maps(layer).is_ok()).collect())
     })?;

@@ -4,13 +4,31 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use burn::tensor::{DType, Device};
+use deconvnet::convnet::proto::{AttributeProto, GraphProto, ValueInfoProto};
 use deconvnet::convnet::{Convnet, Map, Model};
 use prost::Message;
 
-use super::models::{int, ints, model, node, random, weights, whole};
+use super::models::{int, ints, model, node, random, text, weights, whole};
 
 /// Changed files that are tried.
 const TRIES: u64 = 4000;
+
+/// A branch of an If that has the rectifier of `m`.
+fn branch(name: &str) -> AttributeProto {
+    let output = ValueInfoProto {
+        name: name.into(),
+        r#type: None,
+    };
+    AttributeProto {
+        name: name.into(),
+        g: Some(GraphProto {
+            node: vec![node("Relu", &["m"], name, &[])],
+            output: vec![output],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
 
 fn whole_model() -> Vec<u8> {
     let nodes = vec![
@@ -33,19 +51,43 @@ fn whole_model() -> Vec<u8> {
         ),
         node("Mul", &["d", "s"], "e", &[]),
         node("Concat", &["d", "e"], "f", &[int("axis", 1)]),
-        node("AveragePool", &["f"], "g", &[ints("kernel_shape", &[2, 2])]),
+        node("DepthToSpace", &["f"], "f2", &[int("blocksize", 2)]),
+        node("InstanceNormalization", &["f2", "t", "t"], "f3", &[]),
+        node(
+            "Resize",
+            &["f3", "", "half"],
+            "f4",
+            &[text("mode", "linear")],
+        ),
+        node("Tile", &["f4", "four"], "f5", &[]),
+        node(
+            "AveragePool",
+            &["f5"],
+            "g",
+            &[ints("kernel_shape", &[2, 2])],
+        ),
         node("Slice", &["g", "from", "to", "axes"], "h", &[]),
         node("Transpose", &["h"], "i", &[ints("perm", &[0, 2, 3, 1])]),
         node("Shape", &["i"], "j", &[]),
         node("Gather", &["j", "first"], "k", &[]),
         node("Concat", &["k", "rest"], "l", &[int("axis", 0)]),
         node("Reshape", &["i", "l"], "m", &[]),
-        node("Gemm", &["m", "v"], "y", &[int("transB", 1)]),
+        node("Equal", &["k", "first"], "n", &[]),
+        node(
+            "If",
+            &["n"],
+            "o",
+            &[branch("then_branch"), branch("else_branch")],
+        ),
+        node("Gemm", &["o", "v"], "y", &[int("transB", 1)]),
     ];
     let parts = vec![
         random("w", &[4, 3, 3, 3]),
         random("b", &[4]),
         weights("s", &[4, 1, 1], &[1.0, 2.0, 3.0, 4.0]),
+        random("t", &[2]),
+        weights("half", &[4], &[1.0, 1.0, 0.5, 0.5]),
+        whole("four", &[1, 4, 1, 1]),
         whole("from", &[1]),
         whole("to", &[3]),
         whole("axes", &[2]),

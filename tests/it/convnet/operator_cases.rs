@@ -10,11 +10,11 @@ pub fn case(nodes: Vec<NodeProto>, weights: Vec<TensorProto>) -> ModelProto {
     model(&SHAPE, nodes, weights)
 }
 
-fn one(op: &str, attributes: &[AttributeProto]) -> ModelProto {
+pub fn one(op: &str, attributes: &[AttributeProto]) -> ModelProto {
     case(vec![node(op, &["x"], "y", attributes)], vec![])
 }
 
-fn with(op: &str, weights: TensorProto, attributes: &[AttributeProto]) -> ModelProto {
+pub fn with(op: &str, weights: TensorProto, attributes: &[AttributeProto]) -> ModelProto {
     let name = weights.name.clone();
     case(
         vec![node(op, &["x", &name], "y", attributes)],
@@ -100,7 +100,7 @@ pub fn cases() -> Vec<(&'static str, ModelProto)> {
         "v" => weights("v", &[4], &[0.5, 1.0, 2.0, 3.0]),
         name => random(name, &[4]),
     });
-    vec![
+    let mut all = vec![
         (
             "Conv",
             case(
@@ -414,5 +414,7 @@ pub fn cases() -> Vec<(&'static str, ModelProto)> {
         ("Softplus", one("Softplus", &[])),
         ("Abs", one("Abs", &[])),
         ("Pow", with("Pow", weights("c", &[], &[2.0]), &[])),
-    ]
+    ];
+    all.extend(super::size_cases::cases());
+    all
 }
