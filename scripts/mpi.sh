@@ -136,6 +136,32 @@ together 1 train --quiet --resume ./stopped
 export_run stopped
 same online-long stopped 1e-3
 
+# A process that stands still is told by one of those who wait; if it goes on, so do they, and if not, they end.
+stand_still() {
+  "${launch[@]}" 3 "$program" train -c online.toml --run "./$1" --max-wait 12 </dev/null >"$1.log" 2>&1 &
+  launcher=$!
+  for _ in $(seq 100); do grep -q "epoch 1/" "$1.log" && break; sleep 0.1; done
+  victim="$(pgrep -P $launcher | tail -n 1)"
+  kill -STOP "$victim"
+  for _ in $(seq 200); do grep -q "^warning: .*waited" "$1.log" && break; sleep 0.1; done
+}
+late="the others have waited for process [0-2] (pid %s on [^)]*), without a sign of life"
+stand_still paused
+kill -CONT "$victim"
+wait $launcher || { cat paused.log; fail "what stood still for a while does not go on"; }
+grep -q "^warning: for . s $(printf "$late" "$victim")" paused.log || { cat paused.log; fail "nobody tells who is late"; }
+export_run paused
+same online-long paused 1e-3
+stand_still hung
+wait $launcher && fail "what hangs ends as if it were done" || code=$?
+kill -KILL "$victim" 2>/dev/null || true
+[ $code = 6 ] || { cat hung.log; fail "exit code $code where a process hangs"; }
+[ "$(grep -c "^error: for 1. s $(printf "$late" "$victim")" hung.log)" = 1 ] || { cat hung.log; fail "one tells who hangs"; }
+together 2 train --quiet --resume ./hung
+export_run hung
+same online-long hung 1e-3
+[ -z "$(find . -name '*.processes')" ] || fail "signs of life are left: $(find . -name '*.processes')"
+
 # What goes wrong is told once.
 together 4 train -c online.toml --run ./online-1 >told.log 2>&1 && fail "an occupied folder was taken" || true
 [ "$(grep -c '^error: ' told.log)" = 1 ] || { cat told.log; fail "one error is told once"; }
@@ -150,6 +176,28 @@ cp online-1/pictures/*.png images/ 2>/dev/null || true
 together 3 infer --quiet --checkpoint ./online-1 --images images --out shared --max-side 60 --steps 10 --maps none
 untimed() { cut -d, -f1-10 "$1"; }
 [ "$(untimed alone/table.csv)" = "$(untimed shared/table.csv)" ] || fail "the table of three processes is another"
+
+# What makes the maps of a convnet strongest: by one process, by three, and by shards, the same files.
+"$program" convnet train --quiet --samples 30 --size 16 --width 0.06 --batch 10 --epochs 1 --run ./net
+mkdir photos
+python3 - <<'P'
+import random
+random.seed(1)
+for k in range(30):
+    pixels = bytes(random.randrange(256) for _ in range(3 * 20 * 20))
+    for name in [f"{k}", f"{k}-again"]:
+        open(f"photos/{name}.ppm", "wb").write(b"P6 20 20 255\n" + pixels)
+P
+strongest=(convnet strongest --quiet --preset plain --model net/model-epoch001.onnx --images photos --maps 4 --out strongest)
+"$program" "${strongest[@]}"
+mv strongest strongest-1
+together 3 "${strongest[@]}"
+mv strongest strongest-3
+for n in 1 2; do "$program" "${strongest[@]}" --shard $n/2; done
+"$program" "${strongest[@]}"
+for n in strongest-1 strongest-3; do
+  diff -r $n strongest || fail "the strongest of shards and of $n are not the same"
+done
 
 # One picture in tiles, by one process and by three: the same bits.
 mkdir large

@@ -18,6 +18,13 @@ pub enum Error {
     /// A file is in the way, and nothing is replaced unasked.
     #[error("{} exists and is not replaced: choose another name or folder, or remove it", .0.display())]
     Exists(PathBuf),
+    /// An earlier call with the same images and settings has done everything.
+    #[error(
+        "an earlier call with the same images and settings is finished: there is nothing left to do, and what is in \
+         {} is not replaced",
+        .0.display()
+    )]
+    Finished(PathBuf),
     /// The folder for a new run is not empty.
     #[error(
         "{} is not empty, and nothing in it is overwritten: {}choose another folder, or remove it",

@@ -6,7 +6,7 @@ use super::{output, panics, processes};
 use crate::error::{Error, Result};
 
 /// Exit code of a backend that is not there or that failed.
-const BACKEND: u8 = 6;
+pub const BACKEND: u8 = 6;
 /// Exit code where there is too little memory or disk.
 pub const RESOURCES: u8 = 8;
 /// Exit code of a bug of this program.
@@ -53,7 +53,7 @@ pub fn guard(command: impl FnOnce() -> Result<bool>) -> u8 {
 
 fn code(error: &Error) -> u8 {
     match error {
-        Error::Config(_) | Error::Exists(_) | Error::Occupied { .. } => 2,
+        Error::Config(_) | Error::Exists(_) | Error::Finished(_) | Error::Occupied { .. } => 2,
         Error::Input(_) => 3,
         Error::Checkpoint(_) | Error::Damaged { .. } => 4,
         Error::Numeric(_) => 5,
@@ -68,6 +68,7 @@ fn code(error: &Error) -> u8 {
 fn told(error: &Error) -> String {
     let hint = match error {
         Error::Exists(_) => "pass --overwrite to replace it".into(),
+        Error::Finished(_) => "pass --overwrite to do it again".into(),
         Error::Occupied {
             folder,
             resumable: true,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::console::Console;
+use super::processes::{GroupArgs, Sharing};
 use super::runs::existing;
 use crate::backend::Backend;
 use crate::config::Config;
@@ -80,6 +81,9 @@ pub struct InferArgs {
     /// Go on where this is estimated to take more memory or disk than there is.
     #[arg(long)]
     pub force: bool,
+    /// When to give up.
+    #[command(flatten)]
+    pub group: GroupArgs,
     /// flex, ndarray, wgpu, vulkan, metal or cuda.
     #[arg(long, short, default_value = "flex")]
     pub backend: Backend,
@@ -111,8 +115,11 @@ pub struct LimitArgs {
 
 impl InferArgs {
     /// Whether the processes that were started together share the images.
-    pub fn is_shared(&self) -> bool {
-        self.checkpoint.is_some() && self.shard.is_none()
+    pub fn shares(&self) -> Sharing {
+        match self.checkpoint {
+            Some(_) => Sharing::of(self.shard),
+            None => Sharing::None,
+        }
     }
 }
 
@@ -138,9 +145,9 @@ pub fn run(args: &InferArgs, group: &Group, console: &mut Console) -> Result<boo
                     Some(_) => group.clone(),
                     None => Group::alone(),
                 },
-                shard: match group.is_alone() || args.tile.is_some() {
-                    true => args.shard,
-                    false => Some(Shard::new(group.rank() + 1, group.size())?),
+                shard: match args.tile {
+                    Some(_) => args.shard,
+                    None => args.shard.or(Shard::of_member(group)),
                 },
                 out: args.out.clone().unwrap_or_else(|| "inferred".into()),
                 solver: args.solver,
@@ -152,6 +159,7 @@ pub fn run(args: &InferArgs, group: &Group, console: &mut Console) -> Result<boo
                 overwrite: args.overwrite,
                 force: args.force,
             };
+            args.group.watch(group, &options.out)?;
             let device = args.backend.device();
             let inferred =
                 device.and_then(|device| infer::run(&options, &device, &mut console.progress));

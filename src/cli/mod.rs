@@ -31,10 +31,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use console::Console;
+use processes::Sharing;
 
 use crate::backend;
 use crate::error::{Error, Result};
-use crate::group::Group;
 
 /// Learn deconvolutional networks from images: filters, sparse feature maps, pictures of both.
 #[derive(Debug, Parser)]
@@ -148,14 +148,13 @@ pub enum Command {
 /// # Errors
 /// Whatever the command ran into; [`guard`] turns it into a message and an exit code.
 pub fn run(arguments: Arguments) -> Result<bool> {
-    let group = match &arguments.command {
-        Command::Train(_) => processes::join()?,
-        Command::Infer(args) if args.is_shared() => processes::join()?,
-        // Each of several may well have been given a shard of its own.
-        Command::Infer(args) if args.shard.is_some() => Group::alone(),
-        Command::Backends | Command::Completions { .. } => Group::alone(),
-        _ => processes::alone()?,
-    };
+    let group = processes::group(match &arguments.command {
+        Command::Train(_) => Sharing::Together,
+        Command::Infer(args) => args.shares(),
+        Command::Convnet(args) => args.shares(),
+        Command::Backends | Command::Completions { .. } => Sharing::Apart,
+        _ => Sharing::None,
+    })?;
     // Of several processes the first tells how far all are.
     let (json, quiet) = (
         arguments.json && group.leads(),
@@ -173,7 +172,7 @@ pub fn run(arguments: Arguments) -> Result<bool> {
         Command::Visualize(args) => visualize::run(&args, console),
         Command::Export(args) => export::run(&args, console),
         Command::Import(args) => import::run(&args, console),
-        Command::Convnet(args) => convnet::run(&args, console),
+        Command::Convnet(args) => convnet::run(&args, &group, console),
         Command::Features(args) => features::run(&args, console),
         Command::Classify(args) => classify::run(&args, console),
         Command::Backends => console.report(&backend::survey()).map(|()| true),

@@ -11,12 +11,17 @@ use super::{Interruption, output};
 use crate::run::TraceLine;
 use crate::task::{Callback, Event};
 
+/// Between two lines of how many things are done, where there is no terminal.
+const RARELY: Duration = Duration::from_secs(10);
+
 /// Shows events as they come.
 pub struct Progress {
     quiet: bool,
     terminal: bool,
     interruption: Arc<Interruption>,
     bar: Option<ProgressBar>,
+    /// When it was told last how many things are done.
+    told: Option<Instant>,
     stage: String,
     epochs: usize,
     /// When the layer was begun or resumed, and with how many visits of images behind it.
@@ -35,6 +40,7 @@ impl Progress {
             terminal: std::io::stderr().is_terminal(),
             interruption,
             bar: None,
+            told: None,
             stage: String::new(),
             epochs: 0,
             begun: Instant::now(),
@@ -169,7 +175,11 @@ impl Callback<Event> for Progress {
                         bar.set_prefix(name);
                         bar.set_position(done as u64);
                     }
-                    None => self.say(&format!("{done}/{of}  {name}")),
+                    None if done >= of || self.told.is_none_or(|told| told.elapsed() > RARELY) => {
+                        self.say(&format!("{done}/{of}  {name}"));
+                        self.told = Some(Instant::now());
+                    }
+                    None => {}
                 }
             }
         }

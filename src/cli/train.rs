@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::console::Console;
+use super::processes::GroupArgs;
 use super::runs::{existing, folder, unused};
 use crate::backend::Backend;
 use crate::config::Config;
@@ -69,6 +70,9 @@ pub struct TrainArgs {
     /// Go on where this is estimated to take more memory or disk than there is.
     #[arg(long)]
     pub force: bool,
+    /// When to give up.
+    #[command(flatten)]
+    pub group: GroupArgs,
 }
 
 pub fn run(args: &TrainArgs, group: &Group, console: &mut Console) -> Result<bool> {
@@ -76,6 +80,7 @@ pub fn run(args: &TrainArgs, group: &Group, console: &mut Console) -> Result<boo
     let report = match &args.resume {
         Some(name) => {
             let run = existing(name);
+            args.group.watch(group, &run)?;
             let which = args.at.unwrap_or(CheckpointSelector::Last);
             let backend = || -> Result<_> {
                 let (_, state): (_, State) = RunFolder::read(&run, which)?.state()?;
@@ -93,6 +98,7 @@ pub fn run(args: &TrainArgs, group: &Group, console: &mut Console) -> Result<boo
                     None => unused(args.config.as_deref().or(args.data.as_deref())),
                 })
             })?;
+            args.group.watch(group, &run)?;
             let device = group.agree(config.backend.device())?;
             train::start(config, &run, &device, args.force, group, progress)?
         }

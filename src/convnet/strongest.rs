@@ -1,5 +1,7 @@
 //! The strongest places of each map over any number of images: only those are kept.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 /// A unit that a map was strong at.
@@ -11,6 +13,15 @@ pub struct Winner {
     pub image: usize,
     /// Where in the map, in row-major order.
     pub place: usize,
+}
+
+impl Winner {
+    /// The stronger first; of equal ones that of the earlier image, and in it of the first place.
+    fn order(&self, other: &Self) -> Ordering {
+        let stronger = other.value.partial_cmp(&self.value);
+        let stronger = stronger.unwrap_or(Ordering::Equal);
+        stronger.then_with(|| (self.image, self.place).cmp(&(other.image, other.place)))
+    }
 }
 
 /// How many places are kept.
@@ -40,7 +51,7 @@ impl Strongest {
         }
     }
 
-    /// Looks at the maps of an image, `[maps, rows, columns]`. Images must come in their order: of equal
+    /// Looks at the maps of an image, `[maps, rows, columns]`; images may come in any order, each once. Of equal
     /// activations the earlier image, and in it the first place, wins. What is not finite never does.
     ///
     /// # Panics
@@ -64,22 +75,30 @@ impl Strongest {
                 let Some((place, value)) = largest(map, near) else {
                     break;
                 };
-                let full = winners.len() == self.keep.places;
-                if full && winners.last().is_some_and(|last| value <= last.value) {
+                let winner = Winner {
+                    value,
+                    image,
+                    place,
+                };
+                let at = winners.partition_point(|other| other.order(&winner).is_lt());
+                if at == self.keep.places {
                     break;
                 }
-                let at = winners.partition_point(|other| other.value >= value);
-                winners.insert(
-                    at,
-                    Winner {
-                        value,
-                        image,
-                        place,
-                    },
-                );
+                winners.insert(at, winner);
                 winners.truncate(self.keep.places);
                 chosen.push(place);
             }
+        }
+    }
+
+    /// Takes in what was seen in other images, or in some of the same: what one that has seen all of them would
+    /// keep.
+    pub fn join(&mut self, other: &Self) {
+        for (winners, others) in self.maps.iter_mut().zip(&other.maps) {
+            winners.extend(others);
+            winners.sort_by(Winner::order);
+            winners.dedup();
+            winners.truncate(self.keep.places);
         }
     }
 
@@ -140,20 +159,37 @@ mod tests {
 
     #[test]
     fn it_keeps_what_a_sort_of_everything_keeps() {
-        let value = |image: usize, place: usize| ((image * 37 + place * 11) % 23) as f32;
-        let mut strongest = Strongest::new(1, KEEP);
-        let mut all = Vec::new();
-        for image in 0..20 {
-            let map: Vec<f32> = (0..6).map(|place| value(image, place)).collect();
-            strongest.look(image, &map, [2, 3]);
-            let best = map.iter().copied().fold(0.0, f32::max);
-            all.push((best, image));
-        }
+        let map = |image: usize| {
+            let value = |place: usize| ((image * 37 + place * 11) % 23) as f32;
+            (0..6).map(value).collect::<Vec<f32>>()
+        };
+        let looked = |images: &mut dyn Iterator<Item = usize>| {
+            let mut strongest = Strongest::new(1, KEEP);
+            images.for_each(|image| strongest.look(image, &map(image), [2, 3]));
+            strongest
+        };
+        let strongest = looked(&mut (0..20));
+        let best = |image| (map(image).into_iter().fold(0.0, f32::max), image);
+        let mut all: Vec<_> = (0..20).map(best).collect();
         all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let found: Vec<_> = strongest.maps()[0]
             .iter()
             .map(|one| (one.value, one.image))
             .collect();
         assert_eq!(found, all[..3]);
+        assert!(
+            found[1].0 == found[2].0 || found[0].0 == found[1].0,
+            "a tie"
+        );
+        // In any order, and in any parts, of which some may overlap.
+        assert_eq!(looked(&mut (0..20).rev()), strongest);
+        for parts in 1..5 {
+            let mut joined = Strongest::new(1, KEEP);
+            for part in (0..parts).rev() {
+                let mut of_part = (0..20).filter(|image| image % parts == part || image % 7 == 0);
+                joined.join(&looked(&mut of_part));
+            }
+            assert_eq!(joined, strongest, "{parts} parts");
+        }
     }
 }

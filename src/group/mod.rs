@@ -9,10 +9,14 @@
 mod mpi;
 mod place;
 pub mod threads;
+mod watch;
 
 use std::fmt;
+use std::fs;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
@@ -20,6 +24,8 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 pub use place::{Place, thread_count};
+pub use watch::Late;
+use watch::Watch;
 
 /// What a member of a group can do; the rest of [`Group`] is made of it.
 pub trait Member: Send + Sync {
@@ -46,9 +52,29 @@ pub trait Member: Send + Sync {
 pub struct Group(Option<Arc<Joined>>);
 
 struct Joined {
+    /// Ends before the member leaves.
+    watch: OnceLock<Watch>,
     member: Box<dyn Member>,
     /// The first that has failed, once all know of it.
     failed: OnceLock<usize>,
+}
+
+impl Joined {
+    fn sum(&self, numbers: &mut [f64]) {
+        self.exchange(|member| member.sum(numbers));
+    }
+
+    fn gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.exchange(|member| member.gather(bytes))
+    }
+
+    fn exchange<T>(&self, exchange: impl FnOnce(&dyn Member) -> T) -> T {
+        let exchange = || exchange(&*self.member);
+        match self.watch.get() {
+            Some(watch) => watch.during(exchange),
+            None => exchange(),
+        }
+    }
 }
 
 impl fmt::Debug for Group {
@@ -75,6 +101,7 @@ impl Group {
         match member.size() {
             ..=1 => Self::alone(),
             _ => Self(Some(Arc::new(Joined {
+                watch: OnceLock::new(),
                 member: Box::new(member),
                 failed: OnceLock::new(),
             }))),
@@ -129,7 +156,7 @@ impl Group {
     /// The sums over all members, in place; see [`Member::sum`].
     pub fn sum(&self, numbers: &mut [f64]) {
         if let Some(joined) = &self.0 {
-            joined.member.sum(numbers);
+            joined.sum(numbers);
         }
     }
 
@@ -138,7 +165,7 @@ impl Group {
         let Some(joined) = &self.0 else { return x };
         let (shape, device, dtype) = (x.dims(), x.device(), x.dtype());
         let mut numbers: Vec<f64> = x.into_data().iter().collect();
-        joined.member.sum(&mut numbers);
+        joined.sum(&mut numbers);
         let data = TensorData::new(numbers, shape).convert_dtype(dtype);
         Tensor::from_data(data, (&device, dtype))
     }
@@ -169,7 +196,7 @@ impl Group {
         let fail =
             |error| Error::Backend(format!("processes do not understand each other: {error}"));
         let bytes = serde_json::to_vec(&here).map_err(fail)?;
-        let all = joined.member.gather(&bytes);
+        let all = joined.gather(&bytes);
         let each = all.iter().map(|bytes| serde_json::from_slice(bytes));
         each.collect::<Result<_, _>>().map_err(fail)
     }
@@ -190,7 +217,7 @@ impl Group {
         if !self.any(here.is_err()) {
             return here;
         }
-        let failed = joined.member.gather(&[here.is_err().into()]);
+        let failed = joined.gather(&[here.is_err().into()]);
         let first = failed.iter().position(|failed| failed[..] == [1]);
         let first = *joined.failed.get_or_init(|| first.unwrap_or_default());
         match here {
@@ -217,11 +244,36 @@ impl Group {
         let fail =
             |error| Error::Backend(format!("processes do not understand each other: {error}"));
         let text = self.agree(here.and_then(|here| serde_json::to_vec(&here).map_err(fail)))?;
-        let all = joined.member.gather(match self.leads() {
+        let all = joined.gather(match self.leads() {
             true => &text,
             false => &[],
         });
         serde_json::from_slice(&all[0]).map_err(fail)
+    }
+
+    /// From now on tells who is late where members wait for long, by files in a folder that all see; the first makes
+    /// it, anew. After `most` it is [`Late::Over`]; what then becomes of the process is up to `tell`, which is
+    /// called by a thread of its own.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the folder cannot be made.
+    pub fn watch(
+        &self,
+        folder: &Path,
+        most: Option<Duration>,
+        tell: impl Fn(Late) + Send + 'static,
+    ) -> Result<()> {
+        let Some(joined) = &self.0 else { return Ok(()) };
+        self.lead(|| {
+            // What a killed call has left would pass for signs of life.
+            let _ = fs::remove_dir_all(folder);
+            fs::create_dir_all(folder).map_err(Error::io("create", folder))
+        })?;
+        let place = (self.rank(), self.size());
+        joined
+            .watch
+            .get_or_init(|| Watch::start(place, folder, most, tell));
+        Ok(())
     }
 
     /// Ends all members after an error that the others do not know of: what they wait for will not come.

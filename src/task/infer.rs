@@ -8,7 +8,6 @@ mod large;
 mod merge;
 mod problem_file;
 mod report;
-mod shard;
 
 #[cfg(test)]
 mod mask_tests;
@@ -28,7 +27,7 @@ use self::files::{Job, Plan};
 pub use self::merge::merge;
 pub use self::problem_file::{ProblemReport, solve_problem};
 pub use self::report::{Failure, Report, Row, Settings};
-pub use self::shard::{Shard, Share};
+pub use super::shard::{Shard, Share};
 use super::{Callback, Event, Interrupt, TABLE_EVERY, ends_all};
 use crate::config::Form;
 use crate::data::{Image, Masks, Reader, Undo, Weighted, mask_for, psnr, snr};
@@ -105,7 +104,8 @@ pub struct Options {
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for the run, [`Error::Input`] or [`Error::Io`] for the images,
-/// [`Error::Exists`] where results are there already, [`Error::Config`] where the options contradict
+/// [`Error::Exists`] where results are there already, [`Error::Finished`] where they are those of the same call,
+/// [`Error::Config`] where the options contradict
 /// the run, [`Error::Resources`] where there is too little memory or disk.
 pub fn run(
     options: &Options,

@@ -9,6 +9,7 @@ pub mod features;
 pub mod infer;
 pub mod invert;
 pub mod restore;
+mod shard;
 pub mod train;
 pub mod visualize;
 

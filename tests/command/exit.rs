@@ -30,6 +30,11 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
     vec![
         (Error::Config(no()), 2, "error: no\n"),
         (Error::Exists("a.png".into()), 2, "; pass --overwrite"),
+        (
+            Error::Finished("maps".into()),
+            2,
+            "maps is not replaced; pass --overwrite to do it again",
+        ),
         (occupied(true), 2, "; train --resume runs/a goes on with it"),
         (occupied(false), 2, "choose another folder, or remove it\n"),
         (Error::Input(no()), 3, "error: no\n"),

@@ -15,7 +15,9 @@ mod train;
 use clap::{Args, Subcommand};
 
 use super::console::Console;
+use super::processes::Sharing;
 use crate::error::Result;
+use crate::group::Group;
 
 /// Flags of `convnet`.
 #[derive(Debug, Args)]
@@ -73,11 +75,21 @@ pub enum ConvnetCommand {
     Train(train::TrainArgs),
 }
 
-pub fn run(args: &ConvnetArgs, console: &mut Console) -> Result<bool> {
+impl ConvnetArgs {
+    /// Whether the work can be shared, and is not by shards.
+    pub fn shares(&self) -> Sharing {
+        match &self.command {
+            ConvnetCommand::Strongest(args) => Sharing::of(args.shard),
+            _ => Sharing::None,
+        }
+    }
+}
+
+pub fn run(args: &ConvnetArgs, group: &Group, console: &mut Console) -> Result<bool> {
     match &args.command {
         ConvnetCommand::Info(args) => info::run(args, console),
         ConvnetCommand::Project(args) => project::run(args, console),
-        ConvnetCommand::Strongest(args) => strongest::run(args, console),
+        ConvnetCommand::Strongest(args) => strongest::run(args, group, console),
         ConvnetCommand::Classify(args) => classify::run(args, console),
         ConvnetCommand::Occlude(args) => occlusion::run(args, console),
         ConvnetCommand::Correspond(args) => correspondence::run(args, console),

@@ -7,9 +7,10 @@ use clap::Args;
 
 use super::Console;
 use super::options::{ModelArgs, OutArgs, WalkArgs};
+use crate::cli::processes::GroupArgs;
 use crate::error::Result;
-use crate::solve::Callback;
-use crate::task::convnet::strongest::{self, Options};
+use crate::group::Group;
+use crate::task::convnet::strongest::{self, Options, Shard};
 
 /// Flags of `convnet strongest`.
 #[derive(Debug, Args)]
@@ -35,6 +36,13 @@ pub struct StrongestArgs {
     /// Pictures that go through the model together.
     #[arg(long, value_name = "N", default_value = "8")]
     pub batch: NonZeroUsize,
+    /// Look only at every n-th batch of pictures, from the i-th on: one of n calls that write to the same folder. The
+    /// same command without it then draws what all have found.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// When to give up.
+    #[command(flatten)]
+    pub group: GroupArgs,
     /// How signals go back.
     #[command(flatten)]
     pub walk: WalkArgs,
@@ -43,7 +51,7 @@ pub struct StrongestArgs {
     pub out: OutArgs,
 }
 
-pub fn run(args: &StrongestArgs, console: &mut Console) -> Result<bool> {
+pub fn run(args: &StrongestArgs, group: &Group, console: &mut Console) -> Result<bool> {
     let options = Options {
         source: args.model.source(),
         images: args.images.clone(),
@@ -53,11 +61,14 @@ pub fn run(args: &StrongestArgs, console: &mut Console) -> Result<bool> {
         each: args.each.get(),
         batch: args.batch.get(),
         walk: args.walk.walk(),
+        group: group.clone(),
+        shard: args.shard,
         out: args.out.folder("strongest"),
         overwrite: args.out.overwrite,
     };
-    let device = args.model.prepare.backend.device()?;
+    args.group.watch(group, &options.out)?;
+    let device = group.agree(args.model.prepare.backend.device())?;
     let report = strongest::run(&options, &device, &mut console.progress)?;
     console.report(&report)?;
-    Ok(!console.progress.interrupted())
+    Ok(!report.interrupted)
 }

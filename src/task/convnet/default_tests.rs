@@ -6,6 +6,7 @@ use std::path::Path;
 use super::looking_tests::{Fixture, occlusion_options};
 use super::{classify, occlusion, project, strongest};
 use crate::convnet::Walk;
+use crate::group::Group;
 use crate::task::test_runs::Impatient;
 
 #[test]
@@ -142,6 +143,8 @@ fn the_strongest_are_found_and_drawn_after_any_number_of_stops() {
         each: 1,
         batch: 2,
         walk: Walk::default(),
+        group: Group::alone(),
+        shard: None,
         out: fixture.path(out),
         overwrite: false,
     };

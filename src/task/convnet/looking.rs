@@ -1,5 +1,6 @@
 //! What the ways of looking at a convnet share.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -122,23 +123,23 @@ impl Ready {
     }
 
     /// Looks for the strongest places of the maps of layers, each a value and its rows and columns, in the
-    /// pictures `numbers` of `paths`; those that cannot be read are told in `skipped`.
+    /// pictures `numbers` of `paths`; those that cannot be read are told in `skipped`, with the reason.
     pub fn search(
         &self,
         paths: &[PathBuf],
-        numbers: Range<usize>,
+        numbers: &[usize],
         layers: &[(usize, [usize; 2])],
         strongest: &mut [Strongest],
-        skipped: &mut Vec<String>,
+        skipped: &mut BTreeMap<usize, String>,
     ) -> Result<()> {
         let (mut read, mut pictures) = (Vec::new(), Vec::new());
-        for number in numbers {
+        for &number in numbers {
             match self.picture(&paths[number]) {
                 Ok(picture) => {
                     read.push(number);
                     pictures.push(picture);
                 }
-                Err(error) => skipped.push(error.to_string()),
+                Err(error) => drop(skipped.insert(number, error.to_string())),
             }
         }
         if pictures.is_empty() {
@@ -175,14 +176,17 @@ impl Ready {
         };
         let mut strongest = [Strongest::new(maps, keep)];
         let layers = [(layer.value, [height, width])];
-        for first in (0..paths.len()).step_by(batch.max(1)) {
-            let end = paths.len().min(first + batch.max(1));
-            self.search(paths, first..end, &layers, &mut strongest, skipped)?;
-            callback.event(tell(end));
+        let (numbers, mut unread) = (Vec::from_iter(0..paths.len()), BTreeMap::new());
+        let mut seen = 0;
+        for batch in numbers.chunks(batch.max(1)) {
+            self.search(paths, batch, &layers, &mut strongest, &mut unread)?;
+            seen += batch.len();
+            callback.event(tell(seen));
             if callback.interrupted() {
                 return Ok(None);
             }
         }
+        skipped.extend(unread.into_values());
         let [strongest] = strongest;
         Ok(Some(strongest))
     }

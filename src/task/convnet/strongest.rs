@@ -2,24 +2,26 @@
 
 mod mosaic;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
 use mosaic::draw;
-use search::{Progress, pass, start};
+use search::{Pass, Seen};
 use serde::Serialize;
 
 use super::{Prepared, Ready, Source, file_stem};
 use crate::convnet::{Field, Layer, Unit, Walk, Winner};
 use crate::error::{Error, Result};
-use crate::report::{Cell, Format, Results, Table};
+use crate::files::{make_folder, refuse_existing};
+use crate::group::Group;
+use crate::report::{Cell, Format, Results, Table, record};
+pub use crate::task::shard::Shard;
 use crate::task::{Callback, Event};
 
-/// What the pass has seen so far.
-const PROGRESS: &str = "strongest.json";
 const PAGE: &str = "strongest.html";
 
 /// What is looked for.
@@ -41,6 +43,10 @@ pub struct Options {
     pub batch: usize,
     /// How signals go back.
     pub walk: Walk,
+    /// The processes that share the pictures.
+    pub group: Group,
+    /// The share of the pictures, where several calls write to one folder: it is only looked at.
+    pub shard: Option<Shard>,
     /// Folder for pictures, arrays and tables.
     pub out: PathBuf,
     /// Whether results in it may be replaced.
@@ -55,6 +61,9 @@ pub struct Report {
     pub prepared: Prepared,
     /// How signals went back.
     pub walk: Walk,
+    /// The shard, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Pictures looked at.
     pub images: usize,
     /// Pictures that could not be read, each with the reason.
@@ -102,55 +111,114 @@ struct Looked {
 /// Passes once over all pictures, keeps the strongest places of each map, and takes them back to the
 /// pixels: for each layer a picture, arrays, and for all a table and a page.
 ///
-/// A pass that was interrupted goes on where it stopped if called again with the same options.
+/// Processes of a group look at a share of the pictures each; the first makes one of what all have kept, and draws
+/// it: the files are those of one process. A pass that was interrupted goes on where it stopped if called again with
+/// the same options, by any number of processes. A shard only looks, and leaves what it kept in the folder; a call
+/// without one takes in what shards have left there, and looks at what none of them has looked at.
 ///
 /// # Errors
-/// [`Error::Config`] where a layer does not exist, [`Error::Input`] where no picture can be read,
-/// [`Error::Exists`] where results would be replaced.
+/// [`Error::Config`] where a layer does not exist, [`Error::Input`] where no picture can be read or processes see
+/// other pictures, [`Error::Exists`] where results would be replaced.
 pub fn run(
     options: &Options,
     device: &Device,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
+    let group = &options.group;
+    let (paths, ready, looked) = group.agree(open(options, device, callback))?;
+    let pass = Pass::new(options, &ready, &looked, &paths);
+    let pass = group.agree(pass)?;
+    let report = |seen: &Seen, interrupted: bool| Report {
+        prepared: options.source.prepared(&ready),
+        walk: options.walk,
+        shard: options.shard,
+        images: seen.count(),
+        skipped: seen.skipped.values().cloned().collect(),
+        layers: found(&looked, seen, &paths),
+        interrupted,
+        out: options.out.clone(),
+    };
+    if let Some(shard) = options.shard {
+        refuse_existing(&options.out.join(record("")), options.overwrite)?;
+        make_folder(&options.out)?;
+        let before = pass.earlier(callback).pictures;
+        let mut mine = pass.of_shard(shard);
+        let finished = pass.look(Some(shard), &before, &mut mine, Some(shard), callback)?;
+        return Ok(report(&mine, !finished));
+    }
+    same_on_all(group, pass.of())?;
+    let (mut mine, mut results) = (pass.nothing(), None);
+    let before = group.lead(|| {
+        mine = pass.earlier(callback);
+        // What the same command has drawn before it was interrupted is drawn again.
+        let overwrite = options.overwrite || !mine.is_empty();
+        results = Some(Results::claim(&options.out, &names(&looked), overwrite)?);
+        pass.fold(&mine)?;
+        Ok(mine.pictures.clone())
+    })?;
+    let share = Shard::of_member(group);
+    let kept = share.filter(|_| !group.leads());
+    let finished = pass.look(share, &before, &mut mine, kept, callback);
+    let finished = !group.any(!group.agree(finished)?);
+    let mut all = pass.nothing();
+    group
+        .gather(mine)?
+        .into_iter()
+        .for_each(|one| all.join(one));
+    let mut report = report(&all, !finished);
+    let drawn = match results {
+        Some(_) if finished && report.images == 0 => Err(Error::Input(format!(
+            "no picture in {} can be read: {}",
+            options.images.display(),
+            report.skipped.join("; ")
+        ))),
+        Some(results) if finished => {
+            let drawn = draw(options, &ready, &looked, &paths, &all, &results, callback);
+            drawn.and_then(|drawn| {
+                report.interrupted = !drawn;
+                results.table(&report.table(), &report)?;
+                if drawn {
+                    pass.finish();
+                }
+                Ok(drawn)
+            })
+        }
+        _ => Ok(true),
+    };
+    let drawn = group.agree(drawn)?;
+    report.interrupted |= group.any(!drawn);
+    Ok(report)
+}
+
+/// The pictures, the model, and the layers that are looked at.
+fn open(
+    options: &Options,
+    device: &Device,
+    callback: &mut dyn Callback<Event>,
+) -> Result<(Vec<PathBuf>, Ready, Vec<Looked>)> {
     let paths = options.source.pictures(&options.images, callback)?;
     let ready = options.source.open(device)?;
     let looked = layers(&ready, &options.layers)?;
-    let mut names = vec![PAGE.to_string()];
-    for one in &looked {
-        let stem = file_stem(&one.layer.name);
-        names.extend([format!("{stem}.png"), format!("{stem}.npz")]);
-    }
-    let mut progress = start(options, &ready, &looked, &paths)?;
-    // What the same command has drawn before it was interrupted is drawn again.
-    let overwrite = options.overwrite || progress.done > 0;
-    let results = Results::claim(&options.out, &names, overwrite)?;
-    let finished = pass(options, &ready, &looked, &paths, &mut progress, callback)?;
-    let mut report = Report {
-        prepared: options.source.prepared(&ready),
-        walk: options.walk,
-        images: progress.done - progress.skipped.len(),
-        skipped: progress.skipped.clone(),
-        layers: found(&looked, &progress, &paths),
-        interrupted: !finished,
-        out: options.out.clone(),
-    };
-    if report.images == 0 && finished {
-        return Err(Error::Input(format!(
-            "no picture in {} can be read: {}",
-            options.images.display(),
-            progress.skipped.join("; ")
-        )));
-    }
-    if finished {
-        report.interrupted = !draw(
-            options, &ready, &looked, &paths, &progress, &results, callback,
-        )?;
-        results.table(&report.table(), &report)?;
-    }
-    if !report.interrupted {
-        let _ = fs::remove_file(options.out.join(PROGRESS));
-    }
-    Ok(report)
+    Ok((paths, ready, looked))
+}
+
+/// The files of the results beside the table.
+fn names(looked: &[Looked]) -> Vec<String> {
+    let stems = looked.iter().map(|one| file_stem(&one.layer.name));
+    let files = stems.flat_map(|stem| [format!("{stem}.png"), format!("{stem}.npz")]);
+    files.chain([PAGE.to_string()]).collect()
+}
+
+/// Whether all members look at the same.
+fn same_on_all(group: &Group, of: &str) -> Result<()> {
+    let first = group.lead(|| Ok(of.to_owned()))?;
+    group.agree(match first == of {
+        true => Ok(()),
+        false => Err(Error::Input(format!(
+            "the processes see another model or other pictures: one {first}, this one {of}; give all of them the \
+             same files, at the same paths"
+        ))),
+    })
 }
 
 /// The layers by name, or all rectifiers and the output.
@@ -174,8 +242,8 @@ fn layers(ready: &Ready, names: &[String]) -> Result<Vec<Looked>> {
     looked.collect()
 }
 
-fn found(looked: &[Looked], progress: &Progress, paths: &[PathBuf]) -> Vec<LayerFound> {
-    let layers = looked.iter().zip(&progress.layers);
+fn found(looked: &[Looked], seen: &Seen, paths: &[PathBuf]) -> Vec<LayerFound> {
+    let layers = looked.iter().zip(&seen.layers);
     let place = |winner: &Winner, columns: usize| Place {
         image: paths[winner.image].clone(),
         unit: [winner.place / columns, winner.place % columns],
@@ -251,6 +319,15 @@ impl fmt::Display for Report {
         write!(f, "{table}")?;
         for reason in &self.skipped {
             writeln!(f, "left out: {reason}")?;
+        }
+        if let Some(shard) = self.shard {
+            return writeln!(
+                f,
+                "{} pictures of shard {shard}: once all shards are done, the same command without one draws what they \
+                 have found in {}",
+                self.images,
+                self.out.display()
+            );
         }
         writeln!(
             f,

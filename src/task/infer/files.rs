@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::report::{Failure, Row, Settings};
-use super::shard::Share;
 use super::{Coder, Options};
 use crate::backend::is_cpu;
 use crate::data::{array_file, folder};
@@ -17,6 +16,7 @@ use crate::files::walk;
 use crate::named::named;
 use crate::report::{Results, record};
 use crate::run::{Estimate, Free, Work, all_usable, flat_images};
+use crate::task::shard::{Shard, Share};
 use crate::task::{Callback, Event, tell_found};
 
 /// No more than one in so many elements of sparse maps is taken to be other than zero.
@@ -111,7 +111,7 @@ pub(super) struct Plan {
 /// # Errors
 /// Those of [`all_usable`] where no image can be used, [`Error::Input`] where all are flat,
 /// [`Error::Exists`] naming a result that is there already, unless an earlier call with the same
-/// settings left some images undone.
+/// settings left some images undone, and [`Error::Finished`] where it left none.
 pub(super) fn plan(
     options: &Options,
     coder: &Coder,
@@ -167,7 +167,7 @@ pub(super) fn plan(
     };
     let resumes =
         record.settings.as_ref() == Some(&coder.settings(options)?) && jobs.iter().all(same);
-    let mut done = Record::default();
+    let (mut done, mut all_done) = (Record::default(), false);
     if resumes {
         let written = |job: &Job| {
             record.finished.contains_key(&job.name)
@@ -177,7 +177,8 @@ pub(super) fn plan(
         let names: HashSet<_> = finished.iter().map(|job| job.name.clone()).collect();
         // With nothing left to do it is a call whose results are there already; a shard, which a batch system
         // may start again with others, has then nothing to do.
-        jobs = match rest.is_empty() && share.is_none() {
+        all_done = rest.is_empty() && share.is_none();
+        jobs = match all_done {
             true => finished,
             false => rest,
         };
@@ -210,7 +211,11 @@ pub(super) fn plan(
             }
         }
     }
-    let results = claim(options, &jobs, options.overwrite || goes_on)?;
+    let claimed = claim(options, &jobs, options.overwrite || goes_on);
+    let results = claimed.map_err(|error| match error {
+        Error::Exists(_) if all_done => Error::Finished(options.out.clone()),
+        error => error,
+    })?;
     Ok(Plan {
         images,
         share,
@@ -237,7 +242,7 @@ pub(super) fn earlier_tile(options: &Options) -> Option<usize> {
 
 /// What the names of the tables of a shard have more than those of a call that codes all images.
 fn part(options: &Options) -> String {
-    options.shard.map(|shard| shard.part()).unwrap_or_default()
+    options.shard.map(Shard::part).unwrap_or_default()
 }
 
 /// Leaves the images of the shard, where there is one, and tells which they are.

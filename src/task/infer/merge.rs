@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use super::report::Report;
-use super::shard::{Shard, Share};
 use crate::error::{Error, Result};
 use crate::report::Results;
+use crate::task::shard::{Shard, Share};
 
 /// Makes one table of those of all shards in the folder `out`, as a single call would have written it, and
 /// returns it. A table that is there is replaced only with `overwrite`.
@@ -60,7 +60,7 @@ fn read(out: &Path) -> Result<Vec<(Share, Report)>> {
     for entry in entries {
         let path = entry.map_err(Error::io("read", out))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some(shard) = Shard::of_record(&name) else {
+        let Some(shard) = Shard::of_file("table", &name) else {
             continue;
         };
         let text = fs::read(&path).map_err(Error::io("read", &path))?;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::shard::Share;
 use super::{Coder, Options};
 use crate::error::{Error, Result};
 use crate::report::{Cell, Format, Table};
 use crate::solve::{Limits, Reason};
+use crate::task::shard::Share;
 
 const OBJECTIVE: Format = Format::Decimals(4);
 const SHARE: Format = Format::Percent(Some(2));

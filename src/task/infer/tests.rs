@@ -359,7 +359,7 @@ fn a_later_call_goes_on_where_one_was_interrupted() {
     assert_eq!(rows, ["a.png", "a.png", "b.png", "b.png", "c.png", "c.png"]);
     assert!(!whole.interrupted && whole.rows[0].objective == first.rows[0].objective);
     // Once all is done, nothing is replaced unasked.
-    assert!(message(&options).contains("is not replaced"));
+    assert!(message(&options).contains("finished: there is nothing left to do"));
     // A new image is added to the others; a changed one is not taken for the old.
     test_runs::image(&options.images.join("d.png"), 4, 20);
     assert_eq!(infer(&options).unwrap().rows.len(), 8);

@@ -142,7 +142,7 @@ pub(super) fn denoise_above(
     let fault = options.noise.to_string();
     let report = Report::new("denoise", fault, (what, settings), &options.files);
     let by_windows = !options.adapt && options.noise != Noise::Impulse;
-    let large = by_windows.then(|| Large::open(&options.files, most));
+    let large = by_windows.then(|| Large::open(&options.files, most, &report));
     if let Some(large) = large.transpose()?.flatten() {
         return denoise_large(options.noise, filters, large, report, callback);
     }

@@ -186,7 +186,7 @@ pub(super) fn each(
     let inputs = inputs(&jobs);
     let mut overwrite = files.overwrite;
     if is_folder && !overwrite {
-        overwrite = take_done(&mut jobs, &inputs, &mut report);
+        overwrite = take_done(&mut jobs, &inputs, &mut report)?;
         if !report.rows.is_empty() {
             callback.event(Event::Note(format!(
                 "going on where an earlier call stopped: {} of {} images are done",
@@ -253,12 +253,19 @@ pub(super) fn each(
 }
 
 /// Leaves the jobs that an earlier call with the same settings has not done, and takes its rows of the others; whether
-/// there was such a call, whose results without a row may be replaced. It counts for none where all are done, where one
-/// of its images is another or not there by now, where its results lie among the images, and where there are results
-/// that it cannot have written.
-fn take_done(jobs: &mut Vec<Job>, inputs: &HashMap<PathBuf, PathBuf>, report: &mut Report) -> bool {
+/// there was such a call, whose results without a row may be replaced. It counts for none where one of its images is
+/// another or not there by now, where its results lie among the images, and where there are results that it cannot have
+/// written.
+///
+/// # Errors
+/// [`Error::Finished`] where it has done them all.
+fn take_done(
+    jobs: &mut Vec<Job>,
+    inputs: &HashMap<PathBuf, PathBuf>,
+    report: &mut Report,
+) -> Result<bool> {
     let Some(record) = Record::of_folder(&report.out, report) else {
-        return false;
+        return Ok(false);
     };
     // By the names of the results in their folder.
     let rows = record.rows.into_iter().filter_map(|row| {
@@ -278,17 +285,19 @@ fn take_done(jobs: &mut Vec<Job>, inputs: &HashMap<PathBuf, PathBuf>, report: &m
     let is_foreign = |job: &Job| row(job).is_none() && job.out.exists() && !job.compared.exists();
     if known < rows.len()
         || !jobs.iter().all(same)
-        || jobs.iter().all(is_done)
         || rows.keys().any(is_input)
         || jobs.iter().any(is_foreign)
     {
-        return false;
+        return Ok(false);
+    }
+    if jobs.iter().all(is_done) {
+        return Err(Error::Finished(report.out.clone()));
     }
     let done = jobs.iter().filter(|job| is_done(job));
     let done = done.filter_map(row).cloned().collect();
     jobs.retain(|job| !is_done(job));
     report.rows = done;
-    true
+    Ok(true)
 }
 
 /// Restores one image and writes what came of it.

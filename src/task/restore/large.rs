@@ -1,10 +1,13 @@
 //! A picture that is restored window by window, with all that grows with it in files.
 
 use std::fs;
+use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::slice::from_ref;
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use super::Files;
 use super::drawing::SHOWN;
@@ -12,7 +15,7 @@ use super::files::{Job, check, inputs, job_of_file, round, same_size};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
 use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::{self, file_name};
 use crate::picture::save_png_rows;
 use crate::restore::estimate_sigma_by_rows;
@@ -27,25 +30,71 @@ pub(super) struct Large {
     job: Job,
     image: Raster,
     reference: Option<Raster>,
-    /// Removed in the end.
     scratch: Scratch,
 }
 
-struct Scratch(PathBuf);
+/// What an interrupted call has done.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    /// What must be the same to go on.
+    of: String,
+    windows: usize,
+    seconds: f64,
+}
+
+/// The folder for what grows with the picture; it stays where there are windows to go on from.
+struct Scratch {
+    folder: PathBuf,
+    done: Done,
+}
+
+impl Scratch {
+    const DONE: &str = "done.json";
+
+    /// Makes the folder for work of this identity, or goes on in it.
+    fn begin(folder: PathBuf, of: String, overwrite: bool) -> Result<Self> {
+        let found = fs::read(folder.join(Self::DONE)).ok();
+        let found = found.and_then(|bytes| serde_json::from_slice::<Done>(&bytes).ok());
+        if let Some(done) = found.filter(|done| done.of == of) {
+            return Ok(Self { folder, done });
+        }
+        files::refuse_existing(&folder, overwrite)?;
+        files::make_folder(&folder)?;
+        let (windows, seconds) = (0, 0.0);
+        let done = Done {
+            of,
+            windows,
+            seconds,
+        };
+        let begun = Self { folder, done };
+        begun.keep().map(|()| begun)
+    }
+
+    fn keep(&self) -> Result<()> {
+        let bytes = serde_json::to_vec(&self.done)
+            .map_err(|error| Error::Numeric(format!("cannot write what is done: {error}")))?;
+        files::replace(&self.folder.join(Self::DONE), false, |file| {
+            file.write_all(&bytes)
+        })
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Best effort: what is left takes space and is replaced by the next call.
-        let _ = fs::remove_dir_all(&self.0);
+        if self.done.windows == 0 {
+            // Best effort: what is left takes space.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
     }
 }
 
 impl Large {
-    /// The picture of `files`, where it is one that can be read row by row and has more than so many pixels.
+    /// The picture of `files`, where it is one that can be read row by row and has more than so many pixels, for what
+    /// `report` tells.
     ///
     /// # Errors
     /// [`Error::Exists`] where a result is in the way, and those of reading the picture and the reference.
-    pub fn open(files: &Files, most: usize) -> Result<Option<Self>> {
+    pub fn open(files: &Files, most: usize, report: &Report) -> Result<Option<Self>> {
         let is_picture = files.input.is_file() && !arrays::is_bundle(&files.out);
         let rows = is_picture.then(|| Rows::open(&files.input).ok()).flatten();
         let pixels = rows.map_or(0, |rows| rows.size().iter().product::<usize>());
@@ -60,19 +109,20 @@ impl Large {
             false => 3,
         };
         let folder = job.out.with_extension("windows");
-        files::refuse_existing(&folder, files.overwrite)?;
-        if !files.force {
+        let of = format!("{} {:08x}", report.identity(), job.checksum()?);
+        // From here on the folder is this call's own, to be removed.
+        let scratch = Scratch::begin(folder, of, files.overwrite)?;
+        // Of a call that goes on it is there already.
+        if !files.force && scratch.done.windows == 0 {
             // The image, the result and maybe the reference as numbers of 4 bytes, and the picture.
             let each = 4 * (2 + u64::from(job.reference.is_some())) + 1;
             let disk = each * channels as u64 * pixels as u64;
             let wanted = Estimate { memory: 0, disk };
-            wanted.check(Free::here(true, &folder), "smaller pictures take less")?;
+            let free = Free::here(true, &scratch.folder);
+            wanted.check(free, "smaller pictures take less")?;
         }
-        files::make_folder(&folder)?;
-        // From here on the folder is this call's own, to be removed.
-        let scratch = Scratch(folder);
         let raster = |name: &str, picture: &PathBuf| {
-            let file = scratch.0.join(name);
+            let file = scratch.folder.join(name);
             let shape = survey(picture, channels, Some(&file))?.shape;
             Raster::open(&file, shape)
         };
@@ -101,7 +151,7 @@ impl Large {
 
     /// Restores window by window: `around` tells the rows or columns that some hang on.
     pub fn restore(
-        self,
+        mut self,
         around: &dyn Fn(Range<usize>, usize) -> Range<usize>,
         restore: &dyn Fn(&Image) -> Result<Image>,
         sigma: Option<f64>,
@@ -110,28 +160,41 @@ impl Large {
         callback: &mut dyn Callback<Event>,
     ) -> Result<Report> {
         let shape @ [_, height, width] = self.image.shape();
-        let out = Raster::create(&self.scratch.0.join("restored"), shape)?;
-        let (started, mut done) = (Instant::now(), 0);
+        let path = self.scratch.folder.join("restored");
+        let before = self.scratch.done.windows;
+        let out = match before {
+            0 => Raster::create(&path, shape)?,
+            _ => Raster::open(&path, shape)?,
+        };
+        let of = height.div_ceil(SIDE) * width.div_ceil(SIDE);
+        if before > 0 {
+            callback.event(Event::Note(format!(
+                "going on where an earlier call stopped: {before} of {of} windows are done"
+            )));
+        }
         report.images = 1;
-        for [rows, columns] in windows([height, width], SIDE) {
+        for [rows, columns] in windows([height, width], SIDE).skip(before) {
             if callback.interrupted() {
                 report.interrupted = true;
                 return Ok(report);
             }
+            let started = Instant::now();
             let [tall, wide] = [around(rows.clone(), height), around(columns.clone(), width)];
             let corner = [rows.start - tall.start, columns.start - wide.start];
             let restored = restore(&self.image.read(tall, wide)?)?;
             let mut kept = crop(&restored, corner, [rows.len(), columns.len()]);
             round(&mut kept);
             out.write(rows.start, columns.start, &kept)?;
-            done += 1;
+            let done = &mut self.scratch.done;
+            done.windows += 1;
+            done.seconds += started.elapsed().as_secs_f64();
+            self.scratch.keep()?;
             callback.event(Event::Item {
                 name: self.name(),
-                done,
-                of: height.div_ceil(SIDE) * width.div_ceil(SIDE),
+                done: self.scratch.done.windows,
+                of,
             });
         }
-        let seconds = started.elapsed().as_secs_f64();
         let corner = [height, width].map(|side| (side - side.min(SHOWN)) / 2);
         let middle = |raster: &Raster| {
             let [rows, columns] = [(corner[0], height), (corner[1], width)]
@@ -145,7 +208,7 @@ impl Large {
             sigma,
             before: of(&self.image)?,
             after: of(&out)?,
-            seconds,
+            seconds: self.scratch.done.seconds,
             ..self.job.row(shape)?
         };
         let (given, restored) = (middle(&self.image)?, middle(&out)?);
@@ -154,6 +217,8 @@ impl Large {
         self.job
             .compare(&row, headers, images, reference.as_ref())?;
         report.rows.push(row);
+        // Nothing is left to go on from.
+        self.scratch.done.windows = 0;
         Ok(report)
     }
 }

@@ -131,6 +131,12 @@ impl Report {
         }
     }
 
+    /// What decides the results beside the images.
+    pub(super) fn identity(&self) -> String {
+        let (task, settings) = (self.task, self.settings);
+        format!("{task}, {}, {}, {settings:08x}", self.fault, self.filters)
+    }
+
     /// Whether every image that was worked on has its result.
     ///
     /// # Errors
@@ -205,7 +211,10 @@ impl fmt::Display for Report {
         writeln!(f, "{}", self.table())?;
         if self.interrupted {
             match self.rows.len() {
-                0 => writeln!(f, "interrupted before an image was done")?,
+                0 => writeln!(
+                    f,
+                    "interrupted before an image was done: the same command goes on from here"
+                )?,
                 done => writeln!(
                     f,
                     "interrupted after {done} of {} images: the same command goes on from here",

@@ -6,6 +6,7 @@ use super::*;
 use crate::data::{Image, resize::crop, scenes};
 use crate::picture::save_png;
 use crate::restore::tests::with_noise;
+use crate::task::test_runs;
 
 /// A scene with noise of 25 grey levels, beside it as it should be.
 fn noisy(folder: &Path, name: &str, channels: usize) {
@@ -133,8 +134,9 @@ fn a_folder_goes_on_where_it_was_interrupted() {
     assert_eq!((images.0, whole.images, whole.rows.len()), (1, 2, 2));
     assert!(!whole.interrupted && whole.rows[0].seconds == first.rows[0].seconds);
     assert!(std::fs::metadata(&killed).unwrap().len() > 0);
-    // All is done; another folder, other settings and changed images are another set.
-    exists(&options);
+    let again = denoise(&options, &mut ()).unwrap_err();
+    assert!(matches!(again, crate::Error::Finished(_)), "{again}");
+    // Another folder, other settings and changed images are another set.
     std::fs::create_dir(folder.join("other")).unwrap();
     noisy(&folder.join("other"), "b.png", 5);
     exists(&white(files(folder, "other", "out"), Some(25.0)));
@@ -428,7 +430,20 @@ fn by_windows_a_picture_is_denoised_as_whole() {
     let options = white(files(folder, "a.png", "cut-off.png"), Some(10.0));
     let report = denoise::denoise_above(0, &options, &mut Impatient).unwrap();
     assert!(report.interrupted && !report.to_string().contains("Written"));
-    assert!(!folder.join("cut-off.png").exists());
+    assert!(!folder.join("cut-off.png").exists() && !folder.join("cut-off.windows").exists());
+    // After a window it leaves what the same call goes on from.
+    let report = denoise::denoise_above(0, &options, &mut test_runs::Impatient(1)).unwrap();
+    assert!(report.interrupted && !folder.join("cut-off.png").exists());
+    let other = white(files(folder, "a.png", "cut-off.png"), Some(20.0));
+    let error = denoise::denoise_above(0, &other, &mut ()).unwrap_err();
+    assert!(matches!(error, crate::Error::Exists(_)), "{error}");
+    let mut windows = Windows(0);
+    denoise::denoise_above(0, &options, &mut windows).unwrap();
+    assert_eq!(windows.0, 1);
+    let at_once = white(files(folder, "a.png", "at-once.png"), Some(10.0));
+    denoise::denoise_above(0, &at_once, &mut ()).unwrap();
+    let [a, b] = ["cut-off.png", "at-once.png"].map(|out| std::fs::read(folder.join(out)).unwrap());
+    assert!(a == b && !folder.join("cut-off.windows").exists());
     // What is in the way of the scratch folder stays.
     let mine = folder.join("mine.windows/mine.txt");
     std::fs::create_dir(mine.parent().unwrap()).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::search::Progress;
+use super::search::Seen;
 use super::{Looked, Options, PAGE, Ready};
 use crate::arrays::{self, Array, Bundle};
 use crate::convnet::{Strongest, Winner, unravel};
@@ -39,16 +39,16 @@ pub(super) fn draw(
     ready: &Ready,
     looked: &[Looked],
     paths: &[PathBuf],
-    progress: &Progress,
+    seen: &Seen,
     results: &Results,
     callback: &mut dyn Callback<Event>,
 ) -> Result<bool> {
-    let maps: Vec<Vec<usize>> = progress
+    let maps: Vec<Vec<usize>> = seen
         .layers
         .iter()
         .map(|strongest| chosen(strongest, options.maps))
         .collect();
-    let wanted: Vec<_> = progress.layers.iter().zip(&maps).map(by_image).collect();
+    let wanted: Vec<_> = seen.layers.iter().zip(&maps).map(by_image).collect();
     let count = wanted.iter().map(BTreeMap::len).sum();
     let mut done = 0;
     let mut page = Page::new(&format!(
@@ -59,13 +59,13 @@ pub(super) fn draw(
         "For each map its {} strongest places in {} pictures: projections by the rule {} beside the patches \
          that the units see.",
         options.places,
-        progress.done - progress.skipped.len(),
+        seen.count(),
         options.walk.rule
     ));
     for (layer, one) in looked.iter().enumerate() {
         // Those of one layer at a time: patches and projections of all take gigabytes.
         let mut pairs = BTreeMap::new();
-        let strongest = &progress.layers[layer];
+        let strongest = &seen.layers[layer];
         for (&image, units) in &wanted[layer] {
             project(
                 options,

@@ -102,7 +102,7 @@ fn tiles_give_what_the_whole_image_gives() {
         assert!(options.out.join("sub/a.png").exists());
         assert!(!options.out.join("sub/a-tiles").exists());
         let again = code(&options).unwrap_err();
-        assert!(matches!(again, Error::Exists(_)), "{again}");
+        assert!(matches!(again, Error::Finished(_)), "{again}");
     }
     // Fewer tiles than were there before, and no others beside them.
     let mut larger = options(folder, Some(100));

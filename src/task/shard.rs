@@ -1,4 +1,4 @@
-//! Images shared out to several calls.
+//! Images shared out to several calls, or to the processes of one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::group::Group;
 
 /// One of several calls that share the images of a folder, such as `2/8`. The images are dealt out in
 /// turn by their sorted paths: neighbours are often alike in size, and so every shard gets some of each.
@@ -19,12 +20,12 @@ pub struct Shard {
 
 impl Shard {
     /// All of so many shards.
-    pub(super) fn all(of: usize) -> impl Iterator<Item = Self> {
+    pub fn all(of: usize) -> impl Iterator<Item = Self> {
         (1..=of).map(move |number| Self { number, of })
     }
 
     /// Out of how many it is.
-    pub(super) fn count(self) -> usize {
+    pub fn count(self) -> usize {
         self.of
     }
 
@@ -41,27 +42,31 @@ impl Shard {
         }
     }
 
+    /// The shard of this member of a group, where there are others.
+    pub fn of_member(group: &Group) -> Option<Self> {
+        let (number, of) = (group.rank() + 1, group.size());
+        (!group.is_alone()).then_some(Self { number, of })
+    }
+
     /// Whether the image of this index, from 0, is one of its own.
-    pub(super) fn has(self, index: usize) -> bool {
+    pub fn has(self, index: usize) -> bool {
         index % self.of == self.number - 1
     }
 
     /// The index among all images of its own image `k`, both from 0.
-    pub(super) fn index(self, k: usize) -> usize {
+    pub fn index(self, k: usize) -> usize {
         self.number - 1 + k * self.of
     }
 
     /// What the names of its files have more than those of a call that codes all images.
-    pub(super) fn part(self) -> String {
+    pub fn part(self) -> String {
         format!("-{}-of-{}", self.number, self.of)
     }
 
-    /// The shard whose table for programs has this name.
-    pub(super) fn of_record(name: &str) -> Option<Self> {
-        let (number, of) = name
-            .strip_prefix("table-")?
-            .strip_suffix(".json")?
-            .split_once("-of-")?;
+    /// The shard whose file for programs has this name, beside `STEM.json` of a call that has all images.
+    pub fn of_file(stem: &str, name: &str) -> Option<Self> {
+        let part = name.strip_prefix(stem)?.strip_suffix(".json")?;
+        let (number, of) = part.strip_prefix('-')?.split_once("-of-")?;
         Self::new(number.parse().ok()?, of.parse().ok()?).ok()
     }
 }
@@ -126,14 +131,14 @@ mod tests {
             (shard.to_string().as_str(), shard.part().as_str()),
             ("2/8", "-2-of-8")
         );
-        assert_eq!(Shard::of_record("table-2-of-8.json"), Some(shard));
+        assert_eq!(Shard::of_file("table", "table-2-of-8.json"), Some(shard));
         for name in [
             "table.json",
             "table-2-of-8.csv",
             "table-9-of-8.json",
             "table-a-of-8.json",
         ] {
-            assert_eq!(Shard::of_record(name), None, "{name}");
+            assert_eq!(Shard::of_file("table", name), None, "{name}");
         }
         for text in ["0/3", "4/3", "1/0", "1", "a/b", "-1/3", "1/3/5", ""] {
             let error = text.parse::<Shard>().unwrap_err().to_string();
