@@ -2,11 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::processes::BACKEND;
 use super::{output, panics, processes};
 use crate::error::{Error, Result};
 
-/// Exit code of a backend that is not there or that failed.
-pub const BACKEND: u8 = 6;
 /// Exit code where there is too little memory or disk.
 pub const RESOURCES: u8 = 8;
 /// Exit code of a bug of this program.

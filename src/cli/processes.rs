@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{exit, output};
+use super::output;
 use crate::error::{Error, Result};
 use crate::group::{Group, Late, Place};
+
+/// Exit code of a backend that is not there or that failed, and where a process hangs.
+pub const BACKEND: u8 = 6;
 
 /// Flags of commands that several processes share.
 #[derive(Debug, Args)]
@@ -38,7 +41,7 @@ impl GroupArgs {
                         "error: {text}, longer than --max-wait; what was saved last is whole, and can be gone on from"
                     ));
                 }
-                process::exit(exit::BACKEND.into());
+                process::exit(BACKEND.into());
             }
         })
     }
