@@ -1,4 +1,4 @@
-//! How fast the GPU kernels are: the three products, the proximal step and a step of FISTA, against
+//! How fast the GPU kernels are: the three products, the proximal step, a step of FISTA and pooling, against
 //! Burn's own operations on the same device, and against what the device does on a plain copy and a
 //! matrix product.
 //!
@@ -23,6 +23,7 @@ use deconvnet::conv::proximal::{self, Proximal};
 use deconvnet::conv::{self, reference};
 use deconvnet::model::{Layer, Network, Objective};
 use deconvnet::penalty;
+use deconvnet::pooling::{self, Pool, Switches};
 use deconvnet::solve::{Fista, Problem, Solver};
 use table::Table;
 
@@ -121,12 +122,12 @@ impl<'a> Times<'a> {
     }
 
     /// Times an operation that needs so many FLOP and bytes, and Burn's own.
-    fn compare<T>(
+    fn compare<T, B>(
         &self,
         name: &str,
         needs: [f64; 2],
         ours: impl Fn() -> T,
-        burns: impl Fn() -> Tensor<4>,
+        burns: impl Fn() -> B,
     ) -> Result<()> {
         let ours = time(self.options, self.device, ours)?;
         let burns = match self.options.alone {
@@ -255,5 +256,32 @@ fn compare(
             || penalty::shrink(z.clone(), 1.0, p),
         )?;
     }
+
+    let pool = Pool {
+        rows: 3,
+        columns: 3,
+        maps: 2,
+    };
+    let switches = Switches::of(&z, pool);
+    let values = switches.pool(z.clone());
+    let places = pooling::reference::switches(z.clone(), pool);
+    times.compare(
+        "switches",
+        [0.0, size(&z) + size(&values)],
+        || Switches::of(&z, pool),
+        || pooling::reference::switches(z.clone(), pool),
+    )?;
+    times.compare(
+        "pool at them",
+        [0.0, 3.0 * size(&values)],
+        || switches.pool(z.clone()),
+        || pooling::reference::pool(z.clone(), places.clone()),
+    )?;
+    times.compare(
+        "unpool",
+        [0.0, size(&z) + 2.0 * size(&values)],
+        || switches.unpool(values.clone()),
+        || pooling::reference::unpool(values.clone(), places.clone(), z.dims()),
+    )?;
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! A backend is a value here, not a type: Burn 0.22 carries the choice in each tensor's device.
 
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) mod launch;
 mod memory;
 
 use std::fmt;

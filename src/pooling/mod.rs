@@ -10,7 +10,12 @@
 //! ```
 //!
 //! Of equal magnitudes the first one wins, along a column first, then over the columns, then over the
-//! maps. A window of zeros has no switch: its value is 0, and what is unpooled there is dropped.
+//! maps; what is not a number counts as infinite. A window of zeros has no switch: its value is 0, and what
+//! is unpooled there is dropped.
+//!
+//! On a GPU, in single precision, switches are found by a kernel, and they stay there until somebody asks
+//! for them; on the CPU another kernel finds them; else, and to check both, the plain Burn operations of
+//! [`mod@reference`].
 //!
 //! # Shapes
 //! maps `[n, K, H, W]` <-> pooled `[n, ceil(K / maps), ceil(H / rows), ceil(W / columns)]`
@@ -18,17 +23,21 @@
 //! Source: Zeiler, Taylor and Fergus, Adaptive Deconvolutional Networks for Mid and High Level Feature
 //! Learning, ICCV 2011, section 2.1, and the authors' helper toolbox.
 
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod gpu;
 mod kernel;
 pub mod reference;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::backend::is_cpu;
+use crate::backend::{Kernels, kernels};
 use crate::error::{Error, Result};
+
+pub(crate) use kernel::magnitude;
 
 /// The size of the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -106,12 +115,45 @@ impl Pool {
 }
 
 /// Where the kept element of each window lies, for each image of a batch. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Switches {
     pool: Pool,
     maps: [usize; 4],
-    places: Arc<[i32]>,
+    places: Arc<Places>,
 }
+
+/// In memory, on a device, or on both: each is made of the other when it is first asked for.
+#[derive(Debug, Default)]
+struct Places {
+    memory: OnceLock<Vec<i32>>,
+    device: OnceLock<Tensor<4, Int>>,
+}
+
+impl From<Vec<i32>> for Places {
+    fn from(places: Vec<i32>) -> Self {
+        Self {
+            memory: places.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Tensor<4, Int>> for Places {
+    fn from(places: Tensor<4, Int>) -> Self {
+        Self {
+            device: places.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl PartialEq for Switches {
+    fn eq(&self, other: &Self) -> bool {
+        self.pool == other.pool && self.maps == other.maps && self.places() == other.places()
+    }
+}
+
+impl Eq for Switches {}
 
 /// The place of a window without a switch.
 const NOWHERE: i32 = -1;
@@ -146,9 +188,12 @@ impl Switches {
     /// Those of the largest magnitudes of maps.
     pub fn of(maps: &Tensor<4>, pool: Pool) -> Self {
         let shape = maps.dims();
-        let places = match is_cpu(&maps.device()) {
-            true => kernel::switches(maps.clone().detach(), pool),
-            false => reference::switches(maps.clone().detach(), pool),
+        let maps = maps.clone().without_autodiff();
+        let places: Places = match kernels(&maps.device(), maps.dtype()) {
+            Some(Kernels::Cpu) => kernel::switches(&maps, pool).into(),
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            Some(Kernels::Gpu) => gpu::switches(maps, pool).into(),
+            _ => reference::switches(maps, pool).into(),
         };
         Self {
             pool,
@@ -165,7 +210,7 @@ impl Switches {
         let switches = Self {
             pool,
             maps,
-            places: places.into(),
+            places: Arc::new(places.into()),
         };
         let pooled @ [n, k, height, width] = switches.pooled_shape();
         let windows: usize = pooled.iter().product();
@@ -183,11 +228,12 @@ impl Switches {
             let sizes = [pool.maps, pool.rows, pool.columns];
             at[0] < all && (0..3).all(|d| at[d] / sizes[d] == window[d])
         };
-        if switches.places.len() != windows || !switches.places.iter().enumerate().all(fits) {
+        let places = switches.places();
+        if places.len() != windows || !places.iter().enumerate().all(fits) {
             return Err(Error::Input(format!(
                 "{} switches do not fit {windows} windows of {n} images with maps {maps:?}; give the \
                  place of one element of each window, or -1",
-                switches.places.len()
+                places.len()
             )));
         }
         Ok(switches)
@@ -218,10 +264,7 @@ impl Switches {
             let [map, row, column] = [(); 3].map(|()| drawn.next().unwrap_or_default());
             ((map * height + row) * width + column) as i32
         };
-        Self {
-            places: self.places.iter().map(draw).collect(),
-            ..self.clone()
-        }
+        self.with_places(self.places().iter().map(draw).collect())
     }
 
     /// The windows.
@@ -242,14 +285,33 @@ impl Switches {
     /// For each window, row-major as the pooled maps, the place of its element among the `K H W` of its
     /// image, row-major; -1 for a window without one.
     pub fn places(&self) -> &[i32] {
-        &self.places
+        let Places { memory, device } = &*self.places;
+        memory.get_or_init(|| {
+            let places = device.get().expect("places lie somewhere").to_data();
+            places.iter::<i32>().collect()
+        })
+    }
+
+    /// The same on a device, `[n, ceil(K / maps), ceil(H / rows), ceil(W / columns)]`.
+    fn places_on(&self, device: &Device) -> Tensor<4, Int> {
+        let device = device.clone().without_autodiff();
+        match self.places.device.get() {
+            Some(places) if places.device() == device => places.clone(),
+            _ => {
+                let data = TensorData::new(self.places().to_vec(), self.pooled_shape());
+                let places = Tensor::from_data(data, (&device, DType::I32));
+                // Another device may have been first.
+                self.places.device.set(places.clone()).ok();
+                places
+            }
+        }
     }
 
     /// Other ones for the same maps.
     pub(crate) fn with_places(&self, places: Vec<i32>) -> Self {
         Self {
-            places: places.into(),
-            ..self.clone()
+            places: Arc::new(places.into()),
+            ..*self
         }
     }
 
@@ -259,11 +321,11 @@ impl Switches {
     /// Where there is no such image.
     pub fn image(&self, i: usize) -> Self {
         let [n, k, h, w] = self.maps;
-        let each = self.places.len() / n;
+        let each = self.places().len() / n;
+        let places = self.places()[i * each..][..each].to_vec();
         Self {
-            pool: self.pool,
             maps: [1, k, h, w],
-            places: self.places[i * each..][..each].into(),
+            ..self.with_places(places)
         }
     }
 
@@ -275,11 +337,10 @@ impl Switches {
         let [_, k, h, w] = all[0].maps;
         let alike = |s: &Self| s.pool == all[0].pool && s.maps[1..] == [k, h, w];
         assert!(all.iter().all(alike), "switches of a batch are alike");
-        let places: Vec<i32> = all.iter().flat_map(|s| s.places.iter().copied()).collect();
+        let places = all.iter().flat_map(|s| s.places()).copied().collect();
         Self {
-            pool: all[0].pool,
             maps: [all.iter().map(|s| s.maps[0]).sum(), k, h, w],
-            places: places.into(),
+            ..all[0].with_places(places)
         }
     }
 
@@ -289,10 +350,12 @@ impl Switches {
     /// Where the maps are not of the shape of [`Switches::maps_shape`].
     pub fn pool(&self, maps: Tensor<4>) -> Tensor<4> {
         assert_eq!(maps.dims(), self.maps, "maps must fit their switches");
-        let [n, k, h, w] = self.maps;
-        let (places, used) = self.tensors(&maps);
-        let kept = maps.reshape([n, k * h * w]).gather(1, places) * used;
-        kept.reshape(self.pooled_shape())
+        let places = self.places_on(&maps.device());
+        match kernels(&maps.device(), maps.dtype()) {
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            Some(Kernels::Gpu) => gpu::pool(maps, places, self.pool),
+            _ => reference::pool(maps, places),
+        }
     }
 
     /// The values at their switches, zeros elsewhere, `U_s p`.
@@ -300,28 +363,13 @@ impl Switches {
     /// # Panics
     /// Where the values are not of the shape of [`Switches::pooled_shape`].
     pub fn unpool(&self, values: Tensor<4>) -> Tensor<4> {
-        let pooled @ [n, ..] = self.pooled_shape();
+        let pooled = self.pooled_shape();
         assert_eq!(values.dims(), pooled, "values must fit their switches");
-        let [_, k, h, w] = self.maps;
-        let (places, used) = self.tensors(&values);
-        let windows = self.places.len() / n;
-        let values = values.reshape([n, windows]) * used;
-        let zeros = Tensor::<2>::zeros([n, k * h * w], (&values.device(), values.dtype()));
-        let maps = zeros.scatter(1, places, values, burn::tensor::IndexingUpdateOp::Add);
-        maps.reshape(self.maps)
-    }
-
-    /// Where to read and write, and what counts: windows without a switch point at the first element
-    /// with a factor of 0.
-    fn tensors(&self, like: &Tensor<4>) -> (Tensor<2, Int>, Tensor<2>) {
-        let n = self.maps[0];
-        let shape = [n, self.places.len() / n.max(1)];
-        let device = like.device();
-        let places: Vec<i32> = self.places.iter().map(|&p| p.max(0)).collect();
-        let used: Vec<f32> = self.places.iter().map(|&p| f32::from(p >= 0)).collect();
-        (
-            Tensor::from_data(TensorData::new(places, shape), &device),
-            Tensor::from_data(TensorData::new(used, shape), (&device, like.dtype())),
-        )
+        let places = self.places_on(&values.device());
+        match kernels(&values.device(), values.dtype()) {
+            #[cfg(any(feature = "wgpu", feature = "cuda"))]
+            Some(Kernels::Gpu) => gpu::unpool(values, places, self.pool, self.maps),
+            _ => reference::unpool(values, places, self.maps),
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! Finding the switches by plain Burn operations, on every backend.
+//! Pooling by plain Burn operations, on every backend.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{DType, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::{NOWHERE, Pool};
 
@@ -8,9 +8,9 @@ use super::{NOWHERE, Pool};
 ///
 /// The elements are gathered window by window in the order of the scan; those beyond the border count
 /// as 0. The first of the largest has the least rank among those that equal the maximum.
-pub fn switches(maps: Tensor<4>, pool: Pool) -> Vec<i32> {
+pub fn switches(maps: Tensor<4>, pool: Pool) -> Tensor<4, Int> {
     let shape @ [n, k, height, width] = maps.dims();
-    let [_, groups, down, across] = pool.pooled(shape);
+    let pooled @ [_, groups, down, across] = pool.pooled(shape);
     let (windows, each) = (groups * down * across, pool.maps * pool.rows * pool.columns);
     let mut places = Vec::with_capacity(windows * each);
     for window in 0..windows {
@@ -33,28 +33,50 @@ pub fn switches(maps: Tensor<4>, pool: Pool) -> Vec<i32> {
             });
         }
     }
-    let device = maps.device();
-    let at: Vec<i32> = places.iter().map(|&place| place.max(0)).collect();
-    let inside: Vec<f32> = places.iter().map(|&place| f32::from(place >= 0)).collect();
-    let at = Tensor::<1, Int>::from_data(TensorData::new(at, [windows * each]), &device);
-    let inside = TensorData::new(inside, [1, windows * each]);
-    let inside = Tensor::<2>::from_data(inside, (&device, maps.dtype()));
-    let magnitudes = maps.abs().reshape([n, k * height * width]).select(1, at) * inside;
-    let magnitudes = magnitudes.reshape([n * windows, each]);
+    let like = (&maps.device(), DType::I32);
+    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [windows * each]), like);
+    let all = [n, windows * each];
+    let outside = places.clone().lower_elem(0).unsqueeze::<2>().expand(all);
+    let magnitudes = maps.abs().reshape([n, k * height * width]);
+    let magnitudes = magnitudes.select(1, places.clone().clamp_min(0));
+    let unknown = magnitudes.clone().is_nan();
+    let magnitudes = magnitudes
+        .mask_fill(unknown, f64::INFINITY)
+        .mask_fill(outside, 0.0);
+    let of_windows = [n * windows, each];
+    let magnitudes = magnitudes.reshape(of_windows);
     let most = magnitudes.clone().max_dim(1);
     let ranks: Vec<i32> = (0..each as i32).collect();
-    let ranks = Tensor::<1, Int>::from_data(TensorData::new(ranks, [each]), &device);
-    let ranks = ranks.unsqueeze::<2>().expand([n * windows, each]);
+    let ranks = Tensor::<1, Int>::from_data(TensorData::new(ranks, [each]), like);
+    let ranks = ranks.unsqueeze::<2>().expand(of_windows);
     let first = ranks
         .mask_fill(magnitudes.lower(most.clone()), each as i32)
         .min_dim(1);
-    let first: Vec<i32> = first.into_data().convert::<i32>().iter().collect();
-    let most: Vec<f64> = most.into_data().iter().collect();
-    let found = first.into_iter().zip(most).enumerate();
-    found
-        .map(|(w, (rank, most))| match most > 0.0 {
-            true => places[w % windows * each + rank as usize],
-            false => NOWHERE,
-        })
-        .collect()
+    let places = places.unsqueeze::<2>().expand(all).reshape(of_windows);
+    let places = places.gather(1, first);
+    places
+        .mask_fill(most.equal_elem(0.0), NOWHERE)
+        .reshape(pooled)
+}
+
+/// The elements at the places, 0 where there is none.
+pub fn pool(maps: Tensor<4>, places: Tensor<4, Int>) -> Tensor<4> {
+    let ([n, k, height, width], pooled) = (maps.dims(), places.dims());
+    let places = places.flatten::<2>(1, 3);
+    let nowhere = places.clone().lower_elem(0);
+    let maps = maps.reshape([n, k * height * width]);
+    let kept = maps.gather(1, places.clamp_min(0));
+    kept.mask_fill(nowhere, 0.0).reshape(pooled)
+}
+
+/// The values at their places in maps of a given shape, zeros elsewhere.
+pub fn unpool(values: Tensor<4>, places: Tensor<4, Int>, maps: [usize; 4]) -> Tensor<4> {
+    let [n, k, height, width] = maps;
+    let places = places.flatten::<2>(1, 3);
+    let values = values
+        .flatten::<2>(1, 3)
+        .mask_fill(places.clone().lower_elem(0), 0.0);
+    let zeros = Tensor::<2>::zeros([n, k * height * width], (&values.device(), values.dtype()));
+    let out = zeros.scatter(1, places.clamp_min(0), values, IndexingUpdateOp::Add);
+    out.reshape(maps)
 }

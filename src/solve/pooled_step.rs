@@ -11,7 +11,7 @@ use crate::backend::is_cpu;
 use crate::linop::Dot;
 use crate::pass::numbers;
 use crate::penalty::{self, Penalty};
-use crate::pooling::{Switches, pool};
+use crate::pooling::{Switches, magnitude, pool};
 
 /// Pooled maps: a value for each window, and where it lies.
 #[derive(Clone, Debug)]
@@ -205,11 +205,9 @@ impl<T: Float> Group<'_, T> {
                             for y in y..y_end {
                                 let at = (map * height + y) * width + x;
                                 let value = descended(at);
-                                let magnitude = match self.penalty.non_negative {
-                                    true => value,
-                                    false => value.abs(),
-                                };
-                                if magnitude > most || magnitude.is_nan() {
+                                let magnitude = magnitude(value);
+                                let counts = !(self.penalty.non_negative && value < T::zero());
+                                if counts && magnitude > most {
                                     (most, place) = (magnitude, at as i32);
                                 }
                             }

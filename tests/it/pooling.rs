@@ -1,7 +1,7 @@
 //! 3-D pooling with switches against its definition, and the products at switches against those of the
 //! maps written out.
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 use deconvnet::backend::Backend;
 use deconvnet::connectivity::Connectivity;
 use deconvnet::conv::{self, at};
@@ -81,14 +81,18 @@ fn switches_are_those_of_the_definition_on_every_backend() {
             let maps = tensor_as(&maps, shape, DType::F32, device);
             let (values, switches) = pool(maps.clone(), windows);
             assert_eq!(switches.places(), wanted, "{what}");
-            assert_eq!(
-                reference::switches(maps.clone(), windows),
-                wanted,
-                "{what}: plain operations"
-            );
+            let plain = reference::switches(maps.clone(), windows);
+            assert_eq!(places(&plain), wanted, "{what}: plain operations");
             // The values, put back, are the maps at the switches.
-            let back = values_of(&switches.unpool(values));
+            let back = values_of(&switches.unpool(values.clone()));
             let whole = values_of(&maps);
+            let plain_values = reference::pool(maps, plain.clone());
+            assert_eq!(plain_values.to_data(), values.to_data(), "{what}");
+            assert_eq!(
+                values_of(&reference::unpool(values, plain, shape)),
+                back,
+                "{what}"
+            );
             let image = back.len() / 2;
             let mut expected = vec![0.0; back.len()];
             for (w, &place) in wanted.iter().enumerate().filter(|(_, place)| **place >= 0) {
@@ -103,6 +107,89 @@ fn switches_are_those_of_the_definition_on_every_backend() {
 
 fn values_of(x: &Tensor<4>) -> Vec<f64> {
     values(x)
+}
+
+fn places(x: &Tensor<4, Int>) -> Vec<i32> {
+    x.to_data().iter().collect()
+}
+
+#[test]
+fn what_is_not_a_number_counts_as_infinite_and_spoils_no_other_window() {
+    let (nan, inf) = (f64::NAN, f64::INFINITY);
+    let rows = [
+        ([nan, 7.0, inf], 0),
+        ([1.0, -inf, nan], 1),
+        ([0.0, -0.0, 0.0], -1),
+        ([-2.0, 2.0, -0.0], 0),
+        ([0.0, 5.0, nan], 2),
+    ];
+    let windows = Pool {
+        rows: 1,
+        columns: 3,
+        maps: 1,
+    };
+    let maps: Vec<f64> = rows.iter().flat_map(|(row, _)| *row).collect();
+    let wanted: Vec<i32> = rows
+        .iter()
+        .zip((0..).step_by(3))
+        .map(|((_, place), from)| if *place < 0 { -1 } else { from + place })
+        .collect();
+    for (backend, device) in answering(&[Backend::Flex, Backend::Ndarray, Backend::Wgpu]) {
+        let name = backend.name();
+        let maps = tensor_as(&maps, [1, 1, 5, 3], DType::F32, &device);
+        let (pooled, switches) = pool(maps.clone(), windows);
+        assert_eq!(switches.places(), wanted, "{name}");
+        let plain = reference::switches(maps.clone(), windows);
+        assert_eq!(places(&plain), wanted, "{name}");
+        for pooled in [pooled, reference::pool(maps, plain.clone())] {
+            let got = values(&pooled);
+            assert!(got[0].is_nan() && got[4].is_nan(), "{name} {got:?}");
+            assert_eq!(got[1..4], [-inf, 0.0, -2.0], "{name}");
+            for maps in [
+                switches.unpool(pooled.clone()),
+                reference::unpool(pooled.clone(), plain.clone(), [1, 1, 5, 3]),
+            ] {
+                let unknown = values(&maps).iter().filter(|x| x.is_nan()).count();
+                assert_eq!(unknown, 2, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn maps_may_lie_in_memory_in_any_order_and_switches_anywhere() {
+    let mut rng = rng(6);
+    let windows = Pool {
+        rows: 2,
+        columns: 3,
+        maps: 2,
+    };
+    let shape = [2, 3, 5, 7];
+    let drawn = normal(210, &mut rng);
+    let wanted = by_loops(&drawn, shape, windows);
+    let here: Tensor<4> = tensor(&drawn, shape);
+    let found = Switches::of(&here, windows);
+    for (backend, device) in answering(&[Backend::Flex, Backend::Ndarray, Backend::Wgpu]) {
+        let copy = values(&here.clone().permute([3, 0, 2, 1]));
+        let maps = tensor_as(&copy, [7, 2, 5, 3], DType::F32, &device).permute([1, 3, 2, 0]);
+        let name = backend.name();
+        for maps in [maps.clone(), Tensor::from_inner(maps)] {
+            let (pooled, switches) = pool(maps.clone(), windows);
+            assert_eq!(switches.places(), wanted, "{name}");
+            assert_eq!(switches, found, "{name}");
+            // Those that were found elsewhere, first and once more.
+            for switches in [&found, &found, &switches] {
+                assert_eq!(
+                    switches.pool(maps.clone()).to_data(),
+                    pooled.to_data(),
+                    "{name}"
+                );
+                let back = values(&switches.unpool(pooled.clone()));
+                let kept = back.iter().filter(|x| **x != 0.0).count();
+                assert_eq!(kept, wanted.len(), "{name}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -138,7 +225,36 @@ fn pooling_has_the_gradient_of_the_kept_elements() {
         let (values, _) = pool(inputs[0].clone(), windows);
         values.powi_scalar(2).sum()
     };
-    assert_gradient("pool", f, &[maps], 1e-3, 1e-9);
+    assert_gradient("pool", f, std::slice::from_ref(&maps), 1e-3, 1e-9);
+
+    let switches = Switches::of(&maps, windows);
+    let values: Tensor<4> = random(switches.pooled_shape(), &mut rng);
+    let weights: Tensor<4> = random([1, 3, 4, 5], &mut rng);
+    let f = |inputs: &[Tensor<4>]| {
+        let back = switches.unpool(inputs[0].clone());
+        let weights = tensor_as(
+            &self::values(&weights),
+            weights.dims(),
+            back.dtype(),
+            &back.device(),
+        );
+        (back * weights).powi_scalar(2).sum()
+    };
+    assert_gradient("unpool", f, std::slice::from_ref(&values), 1e-3, 1e-9);
+
+    // On other devices they are the same, through both.
+    let through = |maps: &Tensor<4>| {
+        let maps = Tensor::from_inner(maps.clone()).require_grad();
+        let (values, switches) = pool(maps.clone(), windows);
+        let loss =
+            f(&[values.clone().powi_scalar(2)]) + switches.unpool(values).powi_scalar(3).sum();
+        self::values(&maps.grad(&loss.backward()).expect("a gradient"))
+    };
+    let wanted = through(&maps);
+    for (backend, device) in answering(&[Backend::Flex, Backend::Ndarray, Backend::Wgpu]) {
+        let maps = tensor_as(&order, [1, 3, 4, 5], DType::F32, &device);
+        assert_near(&through(&maps), &wanted, 1e-5, backend.name());
+    }
 }
 
 #[test]

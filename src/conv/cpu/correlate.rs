@@ -22,7 +22,7 @@ pub(super) fn correlate<T: Scalar>(
     s: Sizes,
     [height, width]: [usize; 2],
 ) -> Vec<T> {
-    if shared_inputs::suits(connections, s) {
+    if shared_inputs::suits(connections, s, width) {
         return shared_inputs::correlate(input, margin, connections, s, [height, width]);
     }
     let Sizes { batch, filter, .. } = s;

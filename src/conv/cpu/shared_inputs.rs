@@ -1,23 +1,26 @@
-//! Sums of 'valid' correlations for low filters where outputs share their inputs: a block of
-//! outputs shares each load, as a block of rows does in [`correlate`](super::correlate), whose
-//! rows share little where filters are low. The sums are taken in the same order: same bits.
+//! Sums of 'valid' correlations for low filters and narrow outputs where outputs share their inputs: a
+//! block of outputs shares each load, as a block of rows does in [`correlate`](super::correlate), whose
+//! rows share little where filters are low, and which has few sums at work at a time where rows are one
+//! vector wide. The sums are taken in the same order: same bits.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::operands::{Connection, Input};
-use super::scalar::{Scalar, store_row};
+use super::scalar::{MAX_LANES, Scalar, store_row};
 use crate::conv::sizes::Sizes;
 
 /// Outputs of a block.
 const OUTPUTS: usize = 8;
 
-/// Whether all outputs have the same inputs, of filters so low and outputs so many that it pays.
-pub(super) fn suits<T>(connections: &[Vec<Connection<T>>], s: Sizes) -> bool {
+/// Whether all outputs have the same inputs, of filters so low or rows so short and outputs so many that
+/// it pays.
+pub(super) fn suits<T>(connections: &[Vec<Connection<T>>], s: Sizes, width: usize) -> bool {
     let inputs =
         |connections: &[Connection<T>]| connections.iter().map(|l| l.input).collect::<Vec<_>>();
     let blocks = s.batch * connections.len() / OUTPUTS;
-    s.filter[0] <= 4
+    let narrow = width <= MAX_LANES;
+    (s.filter[0] <= 4 || narrow)
         && blocks >= 4 * rayon::current_num_threads()
         && connections
             .iter()

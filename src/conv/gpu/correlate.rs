@@ -16,8 +16,9 @@ use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
+use super::MAX_TAPS;
 use super::groups::{DeviceGroups, NONE, device_groups};
-use super::launch::{MAX_TAPS, address_type, check_tensors, empty, grid, with_dense_rows, word};
+use crate::backend::launch::{address_type, check_tensors, empty, grid, with_dense_rows, word};
 use crate::connectivity::Connectivity;
 use crate::conv::sizes::{Product, Sizes};
 

@@ -8,21 +8,24 @@
 //!
 //! Their indices are not checked when they run. What keeps them within the tensors is told beside each
 //! launch; it rests on [`Sizes::of`], which refuses shapes that do not fit, on the lists, which name no
-//! plane or map that the connectivity does not have, and on [`launch::check_tensors`].
+//! plane or map that the connectivity does not have, and on [`check_tensors`](crate::backend::launch::check_tensors).
 
 mod correlate;
 mod gradient;
 mod groups;
-mod launch;
 mod prox;
 mod step;
 
 use burn_cubecl::tensor::CubeTensor;
 
 use super::sizes::{Product, Sizes};
+use crate::backend::launch::dims;
 use crate::connectivity::Connectivity;
 use crate::penalty::Penalty;
-use launch::dims;
+
+/// Rows and columns of taps that a kernel works off in one pass. Kernels are compiled for each number
+/// of rows, so this also bounds how many there are.
+const MAX_TAPS: usize = 16;
 
 /// A product of `a` and `b`.
 pub(super) fn product(

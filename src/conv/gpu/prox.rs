@@ -5,7 +5,7 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::launch::{address_type, check_tensors, dims, empty, grid, word};
+use crate::backend::launch::{address_type, check_tensors, dims, empty, grid, word};
 use crate::penalty::Penalty;
 
 /// Units of a workgroup.

@@ -10,8 +10,8 @@ use super::correlate::{
     tile_position,
 };
 use super::groups::NONE;
-use super::launch::{address_type, check_tensors, dims, empty, grid, with_dense_rows};
 use super::prox::{Kind, Shrink, ShrinkLaunch, shrink_one, sum_of_workgroup};
+use crate::backend::launch::{address_type, check_tensors, dims, empty, grid, with_dense_rows};
 use crate::connectivity::Connectivity;
 use crate::conv::sizes::{Product, Sizes};
 

@@ -1,4 +1,4 @@
-//! What all launches share: workgroups, sizes as the kernels take them, tensors to read and to write.
+//! What all launches of kernels on GPUs share: workgroups, sizes as the kernels take them, tensors to read and to write.
 
 use burn::backend::TensorMetadata;
 use burn::tensor::{DType, Shape};
@@ -7,13 +7,9 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
-/// Rows and columns of taps that a kernel works off in one pass. Kernels are compiled for each number
-/// of rows, so this also bounds how many there are.
-pub(super) const MAX_TAPS: usize = 16;
-
 /// The workgroups of a launch, spread over two dimensions: one holds 65535 on most devices. The last
 /// row may be longer than the work, which the kernels see to.
-pub(super) fn grid(workgroups: usize) -> CubeCount {
+pub(crate) fn grid(workgroups: usize) -> CubeCount {
     const LONGEST: usize = 65_535;
     let rows = workgroups.div_ceil(LONGEST).max(1);
     assert!(
@@ -24,7 +20,7 @@ pub(super) fn grid(workgroups: usize) -> CubeCount {
 }
 
 /// A size as the kernels take it: they may add two without an overflow.
-pub(super) fn word(size: usize) -> u32 {
+pub(crate) fn word(size: usize) -> u32 {
     assert!(
         size <= i32::MAX as usize,
         "a size of {size} is more than the GPU kernels count to, {}; use smaller tensors",
@@ -33,23 +29,28 @@ pub(super) fn word(size: usize) -> u32 {
     size as u32
 }
 
-pub(super) fn dims(tensor: &CubeTensor) -> [usize; 4] {
+pub(crate) fn dims(tensor: &CubeTensor) -> [usize; 4] {
     tensor.shape().dims()
 }
 
 /// A tensor of single precision beside `like`, in row-major order, of which nothing is known.
-pub(super) fn empty(like: &CubeTensor, shape: [usize; 4]) -> CubeTensor {
+pub(crate) fn empty(like: &CubeTensor, shape: [usize; 4]) -> CubeTensor {
+    empty_of(DType::F32, like, shape)
+}
+
+/// The same of another type.
+pub(crate) fn empty_of(dtype: DType, like: &CubeTensor, shape: [usize; 4]) -> CubeTensor {
     empty_device_contiguous_dtype(
         like.client.clone(),
         like.device.clone(),
         Shape::from(shape),
-        DType::F32,
+        dtype,
     )
 }
 
 /// The tensor itself where the numbers of a row lie next to each other, else a copy: the kernels read
 /// any tensor right, but each number several times, which only whole lines of memory make cheap.
-pub(super) fn with_dense_rows(tensor: CubeTensor) -> CubeTensor {
+pub(crate) fn with_dense_rows(tensor: CubeTensor) -> CubeTensor {
     match tensor.meta.strides()[3] {
         0 | 1 => tensor,
         _ => into_contiguous(tensor),
@@ -58,7 +59,7 @@ pub(super) fn with_dense_rows(tensor: CubeTensor) -> CubeTensor {
 
 /// Panics unless tensors are as the kernels take them: of single precision, with sizes that fit a
 /// [`word`].
-pub(super) fn check_tensors<const N: usize>(tensors: [&CubeTensor; N]) {
+pub(crate) fn check_tensors<const N: usize>(tensors: [&CubeTensor; N]) {
     for tensor in tensors {
         let dtype = tensor.dtype;
         assert!(
@@ -72,7 +73,7 @@ pub(super) fn check_tensors<const N: usize>(tensors: [&CubeTensor; N]) {
 }
 
 /// The widest index that one of the tensors needs.
-pub(super) fn address_type<const N: usize>(tensors: [&CubeTensor; N]) -> AddressType {
+pub(crate) fn address_type<const N: usize>(tensors: [&CubeTensor; N]) -> AddressType {
     let needed = tensors.map(CubeTensor::required_address_type);
     needed.into_iter().max().unwrap_or_default()
 }
