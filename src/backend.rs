@@ -11,7 +11,7 @@ use std::fmt;
 #[cfg(feature = "wgpu")]
 use burn::tensor::DeviceKind;
 use burn::tensor::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 #[cfg(feature = "cuda")]
@@ -20,33 +20,25 @@ use crate::named::named;
 
 pub(crate) use memory::{InMemory, with_numbers};
 
-/// Where tensors live and who computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// The CPU, Burn's own plain backend: always compiled in.
-    #[default]
-    Flex,
-    /// The CPU, on the `ndarray` crate.
-    Ndarray,
-    /// Any GPU, through wgpu (Vulkan, Metal, DirectX 12).
-    Wgpu,
-    /// A GPU through Vulkan, with SPIR-V kernels.
-    Vulkan,
-    /// An Apple GPU.
-    Metal,
-    /// An NVIDIA GPU through CUDA.
-    Cuda,
+named! {
+    /// Where tensors live and who computes.
+    #[derive(Default)]
+    pub enum Backend: "backend" {
+        /// The CPU, Burn's own plain backend: always compiled in.
+        #[default]
+        Flex = "flex",
+        /// The CPU, on the `ndarray` crate.
+        Ndarray = "ndarray",
+        /// Any GPU, through wgpu (Vulkan, Metal, DirectX 12).
+        Wgpu = "wgpu",
+        /// A GPU through Vulkan, with SPIR-V kernels.
+        Vulkan = "vulkan",
+        /// An Apple GPU.
+        Metal = "metal",
+        /// An NVIDIA GPU through CUDA.
+        Cuda = "cuda",
+    }
 }
-
-named!("backend", Backend {
-    Flex = "flex",
-    Ndarray = "ndarray",
-    Wgpu = "wgpu",
-    Vulkan = "vulkan",
-    Metal = "metal",
-    Cuda = "cuda",
-});
 
 impl Backend {
     /// Whether this program was built with it.

@@ -84,6 +84,11 @@
 //!   Problems, SIAM J. Imaging Sciences, 2009.
 #![warn(missing_docs)]
 
+#[cfg(test)]
+#[macro_use]
+#[path = "../tests/support/says.rs"]
+mod says;
+
 pub mod arrays;
 pub mod backend;
 pub mod classify;

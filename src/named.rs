@@ -2,7 +2,19 @@
 
 use crate::error::{Error, Result};
 
-/// `ALL`, `name`, `Display` and `FromStr` of an enum without fields, from the name of each variant.
+/// An enum without fields with a name for each variant, which serde, `ALL`, `name`, `Display` and `FromStr` go by:
+///
+/// ```text
+/// named! {
+///     /// What passes.
+///     #[derive(Default)]
+///     pub enum Rule: "rule" {
+///         /// What is positive.
+///         #[default]
+///         Deconvnet = "deconvnet",
+///     }
+/// }
+/// ```
 macro_rules! named {
     ($what:literal, $choice:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
         impl $choice {
@@ -30,6 +42,21 @@ macro_rules! named {
                 crate::named::find($what, name, &Self::ALL, Self::name)
             }
         }
+    };
+
+    (
+        $(#[$of_all:meta])*
+        $visible:vis enum $choice:ident: $what:literal {
+            $($(#[$of_one:meta])* $variant:ident = $name:literal),+ $(,)?
+        }
+    ) => {
+        $(#[$of_all])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        $visible enum $choice {
+            $($(#[$of_one])* #[serde(rename = $name)] $variant),+
+        }
+
+        crate::named::named!($what, $choice { $($variant = $name),+ });
     };
 }
 

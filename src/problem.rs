@@ -225,10 +225,8 @@ mod tests {
         } = read(&file).unwrap();
         assert_eq!(optimum, Some(2.5));
         assert_eq!(problem.data.dims(), [2, 2, 5, 6]);
-        assert_eq!(
-            problem.network.maps_shape(problem.data.dims()),
-            [2, 3, 6, 8]
-        );
+        let shape = problem.network.maps_shape(problem.data.dims());
+        assert_eq!(shape, [2, 3, 6, 8]);
         let filters = problem.network.layers()[0].filters.val();
         assert_eq!(filters.dims(), [2, 3, 2, 3]);
         let plane: Vec<f32> = filters

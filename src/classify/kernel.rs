@@ -2,7 +2,6 @@
 
 use pulp::Arch;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::features::products;
@@ -15,21 +14,17 @@ const BLOCK: usize = 1024;
 /// Rows that a thread works on at a time.
 const ROWS: usize = 32;
 
-/// How alike two vectors are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kernel {
-    /// `sum_k x_k y_k`
-    Linear,
-    /// `sum_k min(x_k, y_k)`, for histograms; of what is below 0 nothing is known.
-    #[default]
-    Intersection,
+named! {
+    /// How alike two vectors are.
+    #[derive(Default)]
+    pub enum Kernel: "kernel" {
+        /// `sum_k x_k y_k`
+        Linear = "linear",
+        /// `sum_k min(x_k, y_k)`, for histograms; of what is below 0 nothing is known.
+        #[default]
+        Intersection = "intersection",
+    }
 }
-
-named!("kernel", Kernel {
-    Linear = "linear",
-    Intersection = "intersection",
-});
 
 /// Vectors of one dimension, all finite.
 #[derive(Clone, Debug, PartialEq)]

@@ -226,10 +226,7 @@ mod tests {
         let mut labels = vec![0; 40];
         labels.extend([1; 20]);
         let message = told(&labels, 2);
-        assert!(
-            message.contains("class1 (20)") && message.contains("at most 19"),
-            "{message}"
-        );
+        says!(message, "class1 (20)", "at most 19");
         assert!(told(&labels, 3).contains("class2 (0)"));
         let none = Splits { count: 0, ..splits };
         assert!(none.draw(&labels, &names(2)).is_err());

@@ -34,27 +34,21 @@ pub struct Preprocess {
     pub channels_last: bool,
 }
 
-/// What is common in one world.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// Pixels in `[0, 1]`, less ImageNet's mean, over its standard deviation: torchvision.
-    #[default]
-    Torch,
-    /// Bytes, blue first, less (104, 117, 123).
-    Caffe,
-    /// Pixels in `[-1, 1]`: many Keras models.
-    Tf,
-    /// Pixels in `[0, 1]`.
-    Plain,
+named! {
+    /// What is common in one world.
+    #[derive(Default)]
+    pub enum Preset: "preset" {
+        /// Pixels in `[0, 1]`, less ImageNet's mean, over its standard deviation: torchvision.
+        #[default]
+        Torch = "torch",
+        /// Bytes, blue first, less (104, 117, 123).
+        Caffe = "caffe",
+        /// Pixels in `[-1, 1]`: many Keras models.
+        Tf = "tf",
+        /// Pixels in `[0, 1]`.
+        Plain = "plain",
+    }
 }
-
-named!("preset", Preset {
-    Torch = "torch",
-    Caffe = "caffe",
-    Tf = "tf",
-    Plain = "plain",
-});
 
 /// What replaces parts of a preset.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,24 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::named::named;
 
-/// What a rectifier does to a signal on its way back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rule {
-    /// The paper: what is positive passes.
-    #[default]
-    Deconvnet,
-    /// What is positive passes, where the rectifier was open.
-    Guided,
-    /// All passes where the rectifier was open: the derivative.
-    Gradient,
+named! {
+    /// What a rectifier does to a signal on its way back.
+    #[derive(Default)]
+    pub enum Rule: "rule" {
+        /// The paper: what is positive passes.
+        #[default]
+        Deconvnet = "deconvnet",
+        /// What is positive passes, where the rectifier was open.
+        Guided = "guided",
+        /// All passes where the rectifier was open: the derivative.
+        Gradient = "gradient",
+    }
 }
-
-named!("rule", Rule {
-    Deconvnet = "deconvnet",
-    Guided = "guided",
-    Gradient = "gradient",
-});
 
 /// Where tools differ; the defaults are the paper's, or else what most tools do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -258,9 +258,8 @@ mod tests {
         assert_eq!(image.values, expected);
 
         let path = dir.path().join("shallow.bmp");
-        RgbImage::from_pixel(1, 1, Rgb([255, 51, 7]))
-            .save(&path)
-            .unwrap();
+        let pixel = RgbImage::from_pixel(1, 1, Rgb([255, 51, 7]));
+        pixel.save(&path).unwrap();
         let image = read(&path, true, None).unwrap();
         assert_eq!(image.values, [1.0, 0.2, 7.0 / 255.0]);
         let grey = read(&path, false, None).unwrap().values[0];
@@ -285,9 +284,8 @@ mod tests {
     fn scales_down_but_never_up() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wide.png");
-        RgbImage::from_pixel(90, 30, Rgb([51, 51, 51]))
-            .save(&path)
-            .unwrap();
+        let grey = RgbImage::from_pixel(90, 30, Rgb([51; 3]));
+        grey.save(&path).unwrap();
         let shape = |side| read(&path, true, side).unwrap().shape();
         assert_eq!(shape(Some(45)), [3, 15, 45]);
         assert_eq!(shape(Some(1)), [3, 1, 1]);
@@ -306,10 +304,7 @@ mod tests {
         file.write_all(b"P5 23000 24000 255\n\xff").unwrap();
         file.set_len(23_000 * 24_000 + 19).unwrap();
         let message = error(read(&path, false, None));
-        assert!(
-            message.contains("only if they are to be scaled down"),
-            "{message}"
-        );
+        says!(message, "only if they are to be scaled down");
         let image = read(&path, false, Some(24)).unwrap();
         assert_eq!(image.shape(), [1, 24, 23]);
         // One white pixel of a block of a million.
@@ -365,9 +360,8 @@ mod tests {
     #[test]
     fn files_cut_short_are_errors_in_every_format() {
         let dir = tempfile::tempdir().unwrap();
-        for name in [
-            "a.png", "a.jpg", "a.bmp", "a.ppm", "a.webp", "a.tiff", "a.gif",
-        ] {
+        for format in ["png", "jpg", "bmp", "ppm", "webp", "tiff", "gif"] {
+            let name = &format!("a.{format}");
             let path = dir.path().join(name);
             busy(40, 30).save(&path).unwrap();
             assert_eq!(read(&path, true, None).unwrap().shape(), [3, 30, 40]);
@@ -375,10 +369,7 @@ mod tests {
             for part in [8, whole.len() / 2, whole.len() * 9 / 10] {
                 write(&path, &whole[..part]).unwrap();
                 let message = error(read(&path, true, None));
-                assert!(
-                    message.contains(name) && message.contains("replace or remove"),
-                    "{message}"
-                );
+                says!(message, name, "replace or remove");
             }
         }
     }
@@ -388,17 +379,10 @@ mod tests {
         let mut header = vec![0_u8; 14 + 108];
         header[..2].copy_from_slice(b"BM");
         let masks = [0x00FF_0000, 0x0000_FF00, 0x0000_00FF, 0xFF00_0000];
-        let numbers = [
-            (2, 130),
-            (10, 122),
-            (14, 108),
-            (18, 2),
-            (22, 1),
-            (30, 3),
-            (34, 8),
-        ];
+        let places = [2, 10, 14, 18, 22, 30, 34];
+        let numbers = places.into_iter().zip([130, 122, 108, 2, 1, 3, 8]);
         let masks = (54..).step_by(4).zip(masks);
-        for (at, value) in numbers.into_iter().chain(masks) {
+        for (at, value) in numbers.chain(masks) {
             header[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
         }
         header[26] = 1;
@@ -438,18 +422,12 @@ mod tests {
             busy(160, 120).save(&path).unwrap();
             let whole = fs::read(&path).unwrap();
             // A stretch of zeros in the middle and up to the end marker.
-            for range in [
-                whole.len() / 2..whole.len() - 2,
-                whole.len() / 2..whole.len() / 2 + 200,
-            ] {
+            for end in [whole.len() - 2, whole.len() / 2 + 200] {
                 let mut zeroed = whole.clone();
-                zeroed[range].fill(0);
+                zeroed[whole.len() / 2..end].fill(0);
                 write(&path, zeroed).unwrap();
                 let message = error(read(&path, true, None));
-                assert!(
-                    message.contains(name) && message.contains("replace or remove"),
-                    "{message}"
-                );
+                says!(message, name, "replace or remove");
             }
             for first in 0..20 {
                 let mut flipped = whole.clone();

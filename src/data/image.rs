@@ -19,14 +19,31 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image of zeros.
-    pub fn zeros(channels: usize, height: usize, width: usize) -> Self {
+    /// The values of planes of a shape, `[channels, height, width]`.
+    pub fn new([channels, height, width]: [usize; 3], values: Vec<f32>) -> Self {
         Self {
             channels,
             height,
             width,
-            values: vec![0.0; channels * height * width],
+            values,
         }
+    }
+
+    /// An image of zeros.
+    pub fn zeros(channels: usize, height: usize, width: usize) -> Self {
+        let shape = [channels, height, width];
+        Self::new(shape, vec![0.0; channels * height * width])
+    }
+
+    /// Each value by a function.
+    pub fn map(&self, value: impl Fn(f32) -> f32) -> Self {
+        let values = self.values.iter().map(|&v| value(v));
+        Self::new(self.shape(), values.collect())
+    }
+
+    /// Plane `c` by itself.
+    pub fn only(&self, c: usize) -> Self {
+        Self::new([1, self.height, self.width], self.plane(c).to_vec())
     }
 
     /// Plane `c` as a slice of `height * width` values.
@@ -70,23 +87,17 @@ impl Image {
     pub fn is_flat(&self) -> bool {
         const ROUNDING: f32 = 1e-5;
         (0..self.channels).all(|c| {
-            let (low, high) = self
-                .plane(c)
-                .iter()
-                .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| {
-                    (low.min(v), high.max(v))
-                });
-            high - low <= ROUNDING
+            let plane = self.plane(c).iter().copied();
+            let (low, high) = (plane.clone().reduce(f32::min), plane.reduce(f32::max));
+            high.zip(low)
+                .is_none_or(|(high, low)| high - low <= ROUNDING)
         })
     }
 
     /// What is left when another of its shape is taken from it.
     pub fn minus(&self, other: &Self) -> Self {
         let values = self.values.iter().zip(&other.values);
-        Self {
-            values: values.map(|(a, b)| a - b).collect(),
-            ..*self
-        }
+        Self::new(self.shape(), values.map(|(a, b)| a - b).collect())
     }
 
     /// `[channels, height, width]`.
@@ -141,28 +152,17 @@ mod tests {
         assert!(image.check().is_ok());
         image.values[10] = f32::NAN;
         let message = image.check().unwrap_err().to_string();
-        assert!(
-            message.contains("NaN in channel 1, row 1, column 1"),
-            "{message}"
-        );
+        says!(message, "NaN in channel 1, row 1, column 1");
     }
 
     #[test]
     fn check_refuses_shapes_that_do_not_fit() {
         let mut image = Image::zeros(1, 2, 2);
         image.width = 3;
-        assert!(
-            image
-                .check()
-                .unwrap_err()
-                .to_string()
-                .contains("2 x 3 pixels")
-        );
+        says!(image.check().unwrap_err(), "2 x 3 pixels");
         assert!(Image::zeros(1, 0, 5).check().is_err());
+        // The product of the sides overflows, yet is no panic.
         image.height = usize::MAX;
-        assert!(
-            image.check().is_err(),
-            "the product of the sides overflows, yet is no panic"
-        );
+        assert!(image.check().is_err());
     }
 }

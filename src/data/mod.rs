@@ -27,3 +27,4 @@ pub use reader::{Reader, array_file};
 pub use rescaling::{Range, Rescaling};
 pub use rows::{Rows, Survey, survey};
 pub use weighted::Weighted;
+pub(crate) use window::gaussian;

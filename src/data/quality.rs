@@ -76,10 +76,7 @@ mod tests {
 
     #[test]
     fn ratios_by_hand() {
-        let image = |values: [f32; 2]| Image {
-            values: values.to_vec(),
-            ..Image::zeros(1, 1, 2)
-        };
+        let image = |values: [f32; 2]| Image::new([1, 1, 2], values.to_vec());
         let (y, x) = (image([0.0, 1.0]), image([0.1, 0.9]));
         // Variation 2 * 0.25, error 2 * 0.01.
         assert!((snr(&y, &x) - 10.0 * 25_f64.log10()).abs() < 1e-5);

@@ -146,10 +146,8 @@ impl Reader {
                 let number = number.parse().ok()?;
                 (array == stack.name && number < stack.shape[0]).then_some(number)
             });
-            return match number {
-                Some(number) => Ok(Some((stack, number))),
-                None => Err(stack.has_no(&name)),
-            };
+            let number = number.ok_or_else(|| stack.has_no(&name))?;
+            return Ok(Some((stack, number)));
         }
         if path.is_dir() || !arrays::is_bundle(path) {
             return Ok(None);
@@ -210,9 +208,7 @@ impl Stack {
             (IMAGES, &[n, h, w]) => [n, 1, h, w],
             (SIGNALS, &[n, c, length]) => [n, c, 1, length],
             (SIGNALS, &[n, length]) => [n, 1, 1, length],
-            _ => {
-                return Err(fail(format!("`{key}` has the shape {given:?}; {LAYOUT}")));
-            }
+            _ => return Err(fail(format!("`{key}` has the shape {given:?}; {LAYOUT}"))),
         };
         if array.values.is_empty() {
             return Err(fail(format!("`{key}` of shape {given:?} is empty")));
@@ -232,12 +228,8 @@ impl Stack {
     fn image(&self, i: usize) -> Image {
         let [_, channels, height, width] = self.shape;
         let length = channels * height * width;
-        Image {
-            channels,
-            height,
-            width,
-            values: self.values[i * length..(i + 1) * length].to_vec(),
-        }
+        let values = self.values[i * length..(i + 1) * length].to_vec();
+        Image::new([channels, height, width], values)
     }
 
     /// The paths of all images, with as many digits as the last one needs.
@@ -264,9 +256,8 @@ fn chosen(bundle: &Bundle, path: &Path) -> Result<(&'static str, String)> {
     let there = [IMAGES, SIGNALS].map(|name| bundle.arrays.contains_key(name).then_some(name));
     match there {
         [Some(_), Some(_)] => {
-            return fail(
-                "it holds both `images` and `signals`; put each into a file of its own".into(),
-            );
+            let both = "it holds both `images` and `signals`; put each into a file of its own";
+            return fail(both.into());
         }
         [Some(name), _] | [_, Some(name)] => return Ok((name, name.into())),
         [None, None] => {}
@@ -368,23 +359,15 @@ mod tests {
         let reader = Reader::default();
         let found = reader.find(&path, &[]).unwrap().images;
         let image = reader.read(&found[1], 1, None).unwrap();
-        assert_eq!(
-            (image.shape(), &image.values[..]),
-            ([1, 1, 3], &[3.0, 4.0, 5.0][..])
-        );
+        assert_eq!(image, Image::new([1, 1, 3], vec![3.0, 4.0, 5.0]));
         npy(&path, "<i4", "1, 2, 3", &values);
         let text = refused(&path);
-        assert!(
-            text.contains("[1, 2, 3], may be images or signals"),
-            "{text}"
-        );
+        says!(text, "[1, 2, 3], may be images or signals");
         let named = dir.path().join("signals.npy");
         fs::rename(&path, &named).unwrap();
-        assert_eq!(
-            reader.read(&named, 2, None).unwrap().shape(),
-            [2, 1, 3],
-            "the only image of a file needs no number"
-        );
+        // The only image of a file needs no number.
+        let image = reader.read(&named, 2, None).unwrap();
+        assert_eq!(image.shape(), [2, 1, 3]);
     }
 
     #[test]
@@ -426,10 +409,7 @@ mod tests {
             .unwrap();
         arrays::write(&path, &bundle, true).unwrap();
         let text = read("signals-0", None);
-        assert!(
-            text.contains("x.npz/signals-0") && text.contains("NaN in channel 0, row 0, column 1"),
-            "{text}"
-        );
+        says!(text, "x.npz/signals-0", "NaN in channel 0, row 0, column 1");
     }
 
     #[test]

@@ -12,9 +12,9 @@ pub fn resize(image: &Image, height: usize, width: usize) -> Image {
         return image.clone();
     }
     let mut resized = Image::zeros(image.channels, height, width);
+    let size = [image.width, image.height, width, height].map(|n| n as u32);
     for c in 0..image.channels {
         let plane = image.plane(c).to_vec();
-        let size = [image.width, image.height, width, height].map(|n| n as u32);
         let buffer = ImageBuffer::<Luma<f32>, _>::from_raw(size[0], size[1], plane)
             .expect("a plane has a number for each pixel");
         let buffer = imageops::resize(&buffer, size[2], size[3], FilterType::Triangle);

@@ -208,18 +208,12 @@ fn picture(row: &[u8], kind: ColorType, deep: bool) -> std::result::Result<Dynam
     let samples = kind.samples();
     let width = row.len() / samples / (1 + usize::from(deep));
     let width = u32::try_from(width).map_err(|error| error.to_string())?;
-    let pairs = || {
-        row.as_chunks()
-            .0
-            .iter()
-            .map(|pair| u16::from_be_bytes(*pair))
-            .collect()
-    };
+    let pairs = || row.as_chunks().0.iter().copied().map(u16::from_be_bytes);
     macro_rules! of {
         ($shallow:ident, $deep:ident) => {
             match deep {
                 false => ImageBuffer::from_raw(width, 1, row.to_vec()).map(DynamicImage::$shallow),
-                true => ImageBuffer::from_raw(width, 1, pairs()).map(DynamicImage::$deep),
+                true => ImageBuffer::from_raw(width, 1, pairs().collect()).map(DynamicImage::$deep),
             }
         };
     }
@@ -237,6 +231,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::data::resize::paste;
 
     fn read(path: &Path, colour: bool) -> Result<Image> {
         let mut rows = Rows::open(path)?;
@@ -244,9 +239,7 @@ mod tests {
         let mut image = Image::zeros(if colour { 3 } else { 1 }, height, width);
         for i in 0..height {
             let row = rows.next(colour)?;
-            for c in 0..image.channels {
-                image.plane_mut(c)[i * width..(i + 1) * width].copy_from_slice(row.plane(c));
-            }
+            paste(&mut image, &row, [i, 0]);
         }
         rows.finish()?;
         Ok(image)
@@ -275,41 +268,27 @@ mod tests {
             ("deep.ppm", "P6 40 30 65535 ", 6),
         ] {
             let path = dir.path().join(name);
-            let pixels = busy
-                .to_rgb8()
-                .into_raw()
-                .into_iter()
-                .cycle()
-                .take(1200 * samples);
-            fs::write(
-                &path,
-                [header.as_bytes(), &pixels.collect::<Vec<u8>>()].concat(),
-            )
-            .unwrap();
+            let pixels = busy.to_rgb8().into_raw().into_iter().cycle();
+            let pixels: Vec<u8> = pixels.take(1200 * samples).collect();
+            fs::write(&path, [header.as_bytes(), &pixels].concat()).unwrap();
             check(&path);
         }
         let path = dir.path().join("a.bmp");
         busy.to_rgb8().save(&path).unwrap();
-        let message = read(&path, true).unwrap_err().to_string();
-        assert!(message.contains("neither a PNG"), "{message}");
+        says!(read(&path, true).unwrap_err(), "neither a PNG");
     }
 
     /// Reads a picture whole and row by row, and cut short.
     fn check(path: &Path) {
         for colour in [false, true] {
             let whole = folder::read(path, colour, None).unwrap();
-            assert_eq!(
-                read(path, colour).unwrap(),
-                whole,
-                "{} {colour}",
-                path.display()
-            );
+            let by_rows = read(path, colour).unwrap();
+            assert_eq!(by_rows, whole, "{} {colour}", path.display());
         }
         let bytes = fs::read(path).unwrap();
         for part in [3, bytes.len() / 2, bytes.len() - 20] {
             fs::write(path, &bytes[..part]).unwrap();
-            let message = read(path, true).unwrap_err().to_string();
-            assert!(message.contains("row by row"), "{message}");
+            says!(read(path, true).unwrap_err(), "row by row");
         }
     }
 }

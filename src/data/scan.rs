@@ -83,14 +83,9 @@ pub(super) fn search(path: &Path, exclude: &[String]) -> Result<(Scan, Vec<PathB
         ..Search::default()
     };
     if !path.is_dir() {
+        search.images.push(path.to_path_buf());
         return match ends_in(path, &EXTENSIONS) {
-            Some(_) => Ok((
-                Scan {
-                    images: vec![path.to_path_buf()],
-                    remarks: Vec::new(),
-                },
-                Vec::new(),
-            )),
+            Some(_) => Ok((search.found(), Vec::new())),
             None => Err(Error::Input(format!(
                 "{} is not an image file by its name: give a folder, or a file that ends in {}",
                 path.display(),
@@ -103,11 +98,8 @@ pub(super) fn search(path: &Path, exclude: &[String]) -> Result<(Scan, Vec<PathB
         .map_err(Error::io("read", path))?;
     search.images.sort();
     search.arrays.sort();
-    let found = Scan {
-        remarks: search.remarks(),
-        images: search.images,
-    };
-    Ok((found, search.arrays))
+    let arrays = std::mem::take(&mut search.arrays);
+    Ok((search.found(), arrays))
 }
 
 impl Scan {
@@ -246,6 +238,13 @@ impl Search {
         })
     }
 
+    fn found(self) -> Scan {
+        Scan {
+            remarks: self.remarks(),
+            images: self.images,
+        }
+    }
+
     fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         let mut left_out = |what: String| remarks.push(format!("left out: {what}"));
@@ -259,19 +258,15 @@ impl Search {
             left_out(format!("{count} by the patterns to exclude"));
         }
         if !self.unread.is_empty() {
-            let each: Vec<_> = self
-                .unread
-                .iter()
-                .map(|(e, n)| format!("{n} .{e}"))
-                .collect();
-            left_out(format!(
-                "files in formats that are not read: {}",
-                each.join(", ")
-            ));
+            let each = self.unread.iter().map(|(end, n)| format!("{n} .{end}"));
+            let each = each.collect::<Vec<_>>().join(", ");
+            left_out(format!("files in formats that are not read: {each}"));
         }
         if !self.special.is_empty() {
-            let count = count(self.special.len(), "image name");
-            let names = names(&self.special);
+            let (count, names) = (
+                count(self.special.len(), "image name"),
+                names(&self.special),
+            );
             left_out(format!(
                 "{count} of no regular file, or of a broken link: {names}"
             ));
@@ -299,10 +294,8 @@ fn count(n: usize, what: &str) -> String {
 /// The first few of some paths.
 fn names<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> String {
     let paths: Vec<_> = paths.into_iter().collect();
-    let shown = paths
-        .iter()
-        .take(SHOWN)
-        .map(|path| path.display().to_string());
+    let shown = paths.iter().take(SHOWN);
+    let shown = shown.map(|path| path.display().to_string());
     let shown = shown.collect::<Vec<_>>().join(", ");
     match paths.len().saturating_sub(SHOWN) {
         0 => shown,
@@ -320,9 +313,9 @@ mod tests {
         scan(path, &[]).unwrap_err().to_string()
     }
 
-    /// Makes empty files, with the folders above them.
-    fn touch(root: &Path, names: &[&str]) {
-        for name in names {
+    /// Makes empty files, with the folders above them; spaces between their names.
+    fn touch(root: &Path, names: &str) {
+        for name in names.split(' ') {
             let path = root.join(name);
             create_dir_all(path.parent().unwrap()).unwrap();
             File::create(path).unwrap();
@@ -343,9 +336,8 @@ mod tests {
     fn lists_recursively_in_order_of_path() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        let names = ["c.PNG", "a.jpeg", "b/z.ppm", "b/.hidden/x.png", ".y.png"];
-        touch(root, &names);
-        touch(root, &["notes.txt", "folder.png/x"]);
+        touch(root, "c.PNG a.jpeg b/z.ppm b/.hidden/x.png .y.png");
+        touch(root, "notes.txt folder.png/x");
         let (names, remarks) = found(root, &[]);
         assert_eq!(names, ["a.jpeg", "b/z.ppm", "c.PNG"]);
         assert_eq!(remarks, "");
@@ -357,15 +349,10 @@ mod tests {
     fn listing_says_what_is_missing() {
         let dir = tempfile::tempdir().unwrap();
         let message = error(&dir.path().join("nowhere"));
-        assert!(
-            message.contains("cannot read") && message.contains("nowhere"),
-            "{message}"
-        );
-        touch(dir.path(), &["a.heic"]);
+        says!(message, "cannot read", "nowhere");
+        touch(dir.path(), "a.heic");
         let message = error(dir.path());
-        for words in ["no image in", "png, apng, jpg, jpeg", "1 .heic"] {
-            assert!(message.contains(words), "{message}");
-        }
+        says!(message, "no image in", "png, apng, jpg, jpeg", "1 .heic");
         let text = dir.path().join("notes.txt");
         write(&text, "no image").unwrap();
         assert!(error(&text).contains("is not an image file by its name"));
@@ -375,18 +362,7 @@ mod tests {
     fn files_in_formats_that_are_not_read_are_counted_by_ending() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        touch(
-            root,
-            &[
-                "a.JFIF",
-                "a.tif",
-                "b.gif",
-                "x.avif",
-                "sub/y.AVIF",
-                "z.nef",
-                "a.txt",
-            ],
-        );
+        touch(root, "a.JFIF a.tif b.gif x.avif sub/y.AVIF z.nef a.txt");
         let (names, remarks) = found(root, &[]);
         assert_eq!(names, ["a.JFIF", "a.tif", "b.gif"]);
         assert!(remarks.ends_with("not read: 2 .avif, 1 .nef"), "{remarks}");
@@ -399,71 +375,43 @@ mod tests {
         let root = dir.path();
         touch(
             root,
-            &[
-                "a.png",
-                "mine/b.png",
-                "mine/c.png",
-                "mine/sub/d.png",
-                "any/deep/e.png",
-            ],
+            "a.png mine/b.png mine/c.png mine/sub/d.png any/deep/e.png",
         );
-        touch(root, &["checkpoints/f.png", "inferred/g.png"]);
-        write(
-            root.join("any").join(files::RUN_MANIFEST),
-            "{\"format\": \"deconvnet-run\"",
-        )
-        .unwrap();
+        touch(root, "checkpoints/f.png inferred/g.png");
+        let manifest = root.join("any").join(files::RUN_MANIFEST);
+        write(manifest, "{\"format\": \"deconvnet-run\"").unwrap();
         let written = files::Written::in_folder(&root.join("mine")).unwrap();
         for name in ["b.png", "sub/d.png"] {
             written.add(Path::new(name)).unwrap();
         }
         let (names, remarks) = found(root, &[]);
-        assert_eq!(
-            names,
-            ["a.png", "checkpoints/f.png", "inferred/g.png", "mine/c.png"]
-        );
-        assert!(
-            remarks.starts_with("left out: 3 pictures that this program wrote"),
-            "{remarks}"
-        );
+        let left = ["a.png", "checkpoints/f.png", "inferred/g.png", "mine/c.png"];
+        assert_eq!(names, left);
+        let expected = "left out: 3 pictures that this program wrote";
+        assert!(remarks.starts_with(expected), "{remarks}");
         assert_eq!(remarks.lines().count(), 1);
         let message = error(&root.join("any"));
-        assert!(
-            message.contains("1 picture that this program wrote"),
-            "{message}"
-        );
+        says!(message, "1 picture that this program wrote");
     }
 
     #[test]
     fn patterns_leave_out_names_folders_and_paths() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        touch(
-            root,
-            &[
-                "a.png",
-                "a.thumb.png",
-                "old/b.png",
-                "new/old/c.png",
-                "new/d.png",
-            ],
-        );
+        touch(root, "a.png a.thumb.png old/b.png new/old/c.png new/d.png");
         for (exclude, left) in [
             (
                 &["*.thumb.*"][..],
-                &["a.png", "new/d.png", "new/old/c.png", "old/b.png"][..],
+                "a.png new/d.png new/old/c.png old/b.png",
             ),
-            (&["old"], &["a.png", "a.thumb.png", "new/d.png"]),
-            (&["old/"], &["a.png", "a.thumb.png", "new/d.png"]),
-            (
-                &["./new/old"],
-                &["a.png", "a.thumb.png", "new/d.png", "old/b.png"],
-            ),
-            (&["*/*.png", "a.t*"], &["a.png", "new/old/c.png"]),
-            (&["**/[b-c].png"], &["a.png", "a.thumb.png", "new/d.png"]),
+            (&["old"], "a.png a.thumb.png new/d.png"),
+            (&["old/"], "a.png a.thumb.png new/d.png"),
+            (&["./new/old"], "a.png a.thumb.png new/d.png old/b.png"),
+            (&["*/*.png", "a.t*"], "a.png new/old/c.png"),
+            (&["**/[b-c].png"], "a.png a.thumb.png new/d.png"),
         ] {
             let (names, remarks) = found(root, exclude);
-            assert_eq!(names, left, "{exclude:?}");
+            assert_eq!(names.join(" "), left, "{exclude:?}");
             assert!(remarks.contains("by the patterns to exclude"), "{remarks}");
         }
         let wrong = scan(root, &["[a".into()]).unwrap_err();
@@ -476,7 +424,7 @@ mod tests {
         use std::os::unix::{fs::symlink, net::UnixListener};
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        touch(root, &["a.png", "sub/b.png"]);
+        touch(root, "a.png sub/b.png");
         symlink(root, root.join("ring.png")).unwrap();
         symlink(root.join("self"), root.join("self.png")).unwrap();
         symlink(root.join("a.png"), root.join("link.png")).unwrap();
@@ -484,13 +432,8 @@ mod tests {
         let _socket = UnixListener::bind(root.join("socket.png")).unwrap();
         let (names, remarks) = found(root, &[]);
         assert_eq!(names, ["a.png", "link.png", "sub/b.png"]);
-        for words in [
-            "3 image names of no regular file",
-            "broken.jpg",
-            "1 link to folders",
-        ] {
-            assert!(remarks.contains(words), "{remarks}");
-        }
+        says!(remarks, "3 image names of no regular file", "broken.jpg");
+        says!(remarks, "1 link to folders");
         let message = error(&root.join("socket.png"));
         assert!(message.contains("give a regular file"), "{message}");
     }

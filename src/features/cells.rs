@@ -14,21 +14,17 @@ const CLIP: f32 = 0.2;
 /// Cells, their elements and their distance at most: more than the side of an image that is described.
 const MOST: usize = 10_000;
 
-/// Which number stands for the magnitudes of a map in a cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Magnitude {
-    /// Their mean.
-    #[default]
-    Mean,
-    /// The largest.
-    Largest,
+named! {
+    /// Which number stands for the magnitudes of a map in a cell.
+    #[derive(Default)]
+    pub enum Magnitude: "magnitude" {
+        /// Their mean.
+        #[default]
+        Mean = "mean",
+        /// The largest.
+        Largest = "largest",
+    }
 }
-
-named!("magnitude", Magnitude {
-    Mean = "mean",
-    Largest = "largest",
-});
 
 /// Squares of `count x count` cells, each of `size x size` elements, every `step` elements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -358,10 +354,7 @@ mod tests {
     fn maps_that_cannot_be_described_are_refused() {
         let cells = Cells::default();
         let small = cells.describe(&maps(1, 15, 40)).unwrap_err().to_string();
-        assert!(
-            small.contains("15 x 40") && small.contains("16 x 16"),
-            "{small}"
-        );
+        says!(small, "15 x 40", "16 x 16");
         let mut holed = maps(1, 20, 20);
         holed.values[7] = f32::NAN;
         assert!(cells.describe(&holed).is_err());

@@ -9,21 +9,17 @@ use crate::named::named;
 /// Parts along a side at most.
 const MOST: usize = 64;
 
-/// How the codes of a part become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Gather {
-    /// Their sum. Finer grids weigh more: of levels 0 to L, level 0 and 1 by `2^-L`, level l by `2^(l-1-L)`.
-    #[default]
-    Sum,
-    /// For each word the largest weight.
-    Largest,
+named! {
+    /// How the codes of a part become one.
+    #[derive(Default)]
+    pub enum Gather: "way to gather" {
+        /// Their sum. Finer grids weigh more: of levels 0 to L, level 0 and 1 by `2^-L`, level l by `2^(l-1-L)`.
+        #[default]
+        Sum = "sum",
+        /// For each word the largest weight.
+        Largest = "largest",
+    }
 }
-
-named!("way to gather", Gather {
-    Sum = "sum",
-    Largest = "largest",
-});
 
 /// Grids over an image, each with as many parts along each side as it says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,14 +138,12 @@ mod tests {
         );
         assert_eq!((one[0], one[1], one[5]), (0.25, 0.25, 0.5));
         assert_eq!(pyramid.parts(), 21);
-        assert!(
-            Pyramid {
-                levels: vec![],
-                ..pyramid.clone()
-            }
-            .check()
-            .is_err()
-        );
+        let levels = vec![];
+        let empty = Pyramid {
+            levels,
+            ..pyramid.clone()
+        };
+        assert!(empty.check().is_err());
         let levels = vec![1, 1 << 40];
         assert!(Pyramid { levels, ..pyramid }.check().is_err());
     }

@@ -6,24 +6,19 @@ use super::{Cells, Code, Descriptors, Gather, Pyramid, Words};
 use crate::error::{Error, Result};
 use crate::named::named;
 
-/// How descriptors become codes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Coding {
-    /// By the nearest word, see [`Words::hard`].
-    #[default]
-    Hard,
-    /// By a few of the nearest, see [`Words::soft`].
-    Soft,
-    /// As they are: each number of a descriptor stands for a word.
-    None,
+named! {
+    /// How descriptors become codes.
+    #[derive(Default)]
+    pub enum Coding: "kind of codes" {
+        /// By the nearest word, see [`Words::hard`].
+        #[default]
+        Hard = "hard",
+        /// By a few of the nearest, see [`Words::soft`].
+        Soft = "soft",
+        /// As they are: each number of a descriptor stands for a word.
+        None = "none",
+    }
 }
-
-named!("kind of codes", Coding {
-    Hard = "hard",
-    Soft = "soft",
-    None = "none",
-});
 
 /// How maps become features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,31 +38,22 @@ pub struct Recipe {
     pub pyramid: Pyramid,
 }
 
-/// Recipes by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Preset {
-    /// 200 words, the nearest one each, added up: the paper of 2010.
-    #[default]
-    #[serde(rename = "2010")]
-    Paper2010,
-    /// The words and sums of 2010, of the maps of layer 1 and of the strongest activations of the top layer, each
-    /// projected to layer 1: the paper of 2011.
-    #[serde(rename = "2011")]
-    Paper2011,
-    /// 1024 words, the 5 nearest each, the largest weight in each part.
-    #[serde(rename = "soft")]
-    Soft,
-    /// Maps as they are, the largest in each part: for the layers of a convnet.
-    #[serde(rename = "plain")]
-    Plain,
+named! {
+    /// Recipes by name.
+    #[derive(Default)]
+    pub enum Preset: "recipe" {
+        /// 200 words, the nearest one each, added up: the paper of 2010.
+        #[default]
+        Paper2010 = "2010",
+        /// The words and sums of 2010, of the maps of layer 1 and of the strongest activations of the top layer, each
+        /// projected to layer 1: the paper of 2011.
+        Paper2011 = "2011",
+        /// 1024 words, the 5 nearest each, the largest weight in each part.
+        Soft = "soft",
+        /// Maps as they are, the largest in each part: for the layers of a convnet.
+        Plain = "plain",
+    }
 }
-
-named!("recipe", Preset {
-    Paper2010 = "2010",
-    Paper2011 = "2011",
-    Soft = "soft",
-    Plain = "plain",
-});
 
 impl Preset {
     /// Activations of the top layer that are projected one by one.

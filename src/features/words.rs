@@ -292,22 +292,14 @@ mod tests {
         let ratio = (0.36_f32 / 0.5 - 0.16 / 0.5).exp();
         assert!((first.weight / second.weight - ratio).abs() < 1e-4);
         assert!((first.weight + second.weight - 1.0).abs() < 1e-6);
-        assert_eq!(
-            words.hard(&[2.9])[0],
-            [Code {
-                word: 2,
-                weight: 1.0
-            }]
-        );
+        let (word, weight) = (2, 1.0);
+        assert_eq!(words.hard(&[2.9])[0], [Code { word, weight }]);
     }
 
     #[test]
     fn too_few_samples_are_refused_and_equal_ones_are_not() {
         let error = Words::learn(&[1.0, 2.0], 1, 3, 0).unwrap_err().to_string();
-        assert!(
-            error.contains("3 words") && error.contains("2 descriptors"),
-            "{error}"
-        );
+        says!(error, "3 words", "2 descriptors");
         assert!(Words::learn(&[f32::NAN, 2.0], 1, 1, 0).is_err());
         let equal = Words::learn(&[1.0; 10], 1, 3, 0).unwrap();
         assert_eq!(equal.values, [1.0; 3]);

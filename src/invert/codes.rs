@@ -95,7 +95,7 @@ impl Solver<Inverse> for PatchCodes {
         };
         let right = state.back.clone() + state.z.clone() * mu;
         state.x = conjugate_gradients(normal, right, state.z.clone(), GRADIENTS, Dot::Whole);
-        let denoised = state.denoiser.denoise(&image(&state.x), s, &mut ());
+        let denoised = state.denoiser.denoise(&to_image(&state.x), s, &mut ());
         // What is not finite is told when it is evaluated.
         state.z = denoised.map_or_else(|_| state.x.clone(), |image| tensor(&image, &state.x));
         state.round += 1;
@@ -110,11 +110,10 @@ impl Solver<Inverse> for PatchCodes {
     }
 }
 
-fn image(x: &Tensor<4>) -> Image {
+/// A tensor as planes.
+pub(crate) fn to_image(x: &Tensor<4>) -> Image {
     let [_, channels, height, width] = x.dims();
-    let mut image = Image::zeros(channels, height, width);
-    image.values = x.to_data().iter::<f32>().collect();
-    image
+    Image::new([channels, height, width], x.to_data().iter().collect())
 }
 
 fn tensor(image: &Image, like: &Tensor<4>) -> Tensor<4> {

@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::noise;
+use crate::data::gaussian;
 use crate::error::{Error, Result};
 
 /// More taps than this are refused: half a gigabyte.
@@ -139,12 +140,9 @@ impl Kernel {
                 if size == Some(0) {
                     return fail("the blur has size 0; it needs at least 1 tap".into());
                 }
-                let row = gaussian(sigma, side);
-                let plane: Vec<f64> = row
-                    .iter()
-                    .flat_map(|a| row.iter().map(move |b| a * b))
-                    .collect();
-                Filters::each(channels, [side, side], &plane)
+                let row = gaussian(side, sigma);
+                let rows = row.iter().flat_map(|a| row.iter().map(move |b| a * b));
+                Filters::each(channels, [side, side], &rows.collect::<Vec<_>>())
             }
             Self::Decolour if channels != 3 => {
                 return fail(format!(
@@ -184,14 +182,4 @@ impl Kernel {
             }
         })
     }
-}
-
-/// A Gaussian at whole pixels around the middle of `size` taps, summing to 1.
-fn gaussian(sigma: f64, size: usize) -> Vec<f64> {
-    let middle = (size - 1) as f64 / 2.0;
-    let taps: Vec<f64> = (0..size)
-        .map(|i| (-0.5 * ((i as f64 - middle) / sigma).powi(2)).exp())
-        .collect();
-    let sum: f64 = taps.iter().sum();
-    taps.into_iter().map(|v| v / sum).collect()
 }

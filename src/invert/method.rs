@@ -15,32 +15,33 @@ use crate::linop::{divide, dot};
 use crate::named::named;
 use crate::solve::{Callback, Evaluate, Limits, Point, Reason, Solved, Solver, drive};
 
-/// A method to recover `x`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InverseMethod {
-    /// The pseudo-inverse: by a decomposition where there is one, else by LSQR.
-    PseudoInverse,
-    /// Adam by autodiff.
-    Adam,
-    /// L-BFGS.
-    Lbfgs,
-    /// The transposed convolution, `W'y`.
-    Transpose,
-    /// The transposed convolution times the factor that explains `y` best.
-    ScaledTranspose,
-    /// Conjugate gradients on the normal equations.
-    Cg,
-    /// LSQR, even where there is a decomposition.
-    Lsqr,
-    /// The L1 prior.
-    L1,
-    /// The total variation prior.
-    TotalVariation,
-    /// The Wiener filter.
-    Wiener,
-    /// Sparse codes of patches as the prior.
-    Codes,
+named! {
+    /// A method to recover `x`.
+    #[derive(Hash)]
+    pub enum InverseMethod: "method of inversion" {
+        /// The pseudo-inverse: by a decomposition where there is one, else by LSQR.
+        PseudoInverse = "pseudo-inverse",
+        /// Adam by autodiff.
+        Adam = "adam",
+        /// L-BFGS.
+        Lbfgs = "lbfgs",
+        /// The transposed convolution, `W'y`.
+        Transpose = "transpose",
+        /// The transposed convolution times the factor that explains `y` best.
+        ScaledTranspose = "scaled-transpose",
+        /// Conjugate gradients on the normal equations.
+        Cg = "cg",
+        /// LSQR, even where there is a decomposition.
+        Lsqr = "lsqr",
+        /// The L1 prior.
+        L1 = "l1",
+        /// The total variation prior.
+        TotalVariation = "total-variation",
+        /// The Wiener filter.
+        Wiener = "wiener",
+        /// Sparse codes of patches as the prior.
+        Codes = "codes",
+    }
 }
 
 /// The settings of all methods.
@@ -86,20 +87,6 @@ pub struct Recovery {
     /// The image recovered, its quality, and the points on the way to it.
     pub solved: Solved<InverseEvaluation>,
 }
-
-named!("method of inversion", InverseMethod {
-    PseudoInverse = "pseudo-inverse",
-    Adam = "adam",
-    Lbfgs = "lbfgs",
-    Transpose = "transpose",
-    ScaledTranspose = "scaled-transpose",
-    Cg = "cg",
-    Lsqr = "lsqr",
-    L1 = "l1",
-    TotalVariation = "total-variation",
-    Wiener = "wiener",
-    Codes = "codes",
-});
 
 impl InverseMethod {
     /// Whether it can be used on a problem.
@@ -147,14 +134,6 @@ impl InverseMethod {
             prior: Some(prior),
             ..problem.clone()
         };
-        let (l1, total_variation) = (
-            Prior::L1 {
-                weight: settings.l1,
-            },
-            Prior::TotalVariation {
-                weight: settings.total_variation,
-            },
-        );
         match (self, decomposition) {
             (Self::PseudoInverse, Some(decomposition)) => {
                 let how = Regularise {
@@ -176,20 +155,20 @@ impl InverseMethod {
                 let solve = || Ok(scaled_transpose(problem));
                 direct(problem, "transpose", solve)
             }
-            (Self::L1, _) => iterate("primal-dual", &PrimalDual, &with(l1), limits, watch),
+            (Self::L1, _) => {
+                let weight = settings.l1;
+                let problem = with(Prior::L1 { weight });
+                iterate("primal-dual", &PrimalDual, &problem, limits, watch)
+            }
             (Self::TotalVariation, _) => {
-                let problem = with(total_variation);
+                let weight = settings.total_variation;
+                let problem = with(Prior::TotalVariation { weight });
                 iterate("primal-dual", &PrimalDual, &problem, limits, watch)
             }
             (Self::Codes, _) => {
                 let noise = settings.wiener_noise.unwrap_or(0.0);
-                iterate(
-                    "half-quadratic",
-                    &PatchCodes { noise },
-                    problem,
-                    limits,
-                    watch,
-                )
+                let solver = PatchCodes { noise };
+                iterate("half-quadratic", &solver, problem, limits, watch)
             }
             (Self::Wiener, _) => {
                 let noise = settings.wiener_noise.unwrap_or(0.0);

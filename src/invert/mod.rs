@@ -56,6 +56,7 @@ pub use analysis::Analysis;
 pub use cg::ConjugateGradients;
 pub use circular::LARGEST_BLOCKS;
 pub use codes::PatchCodes;
+pub(crate) use codes::to_image;
 pub use decomposition::{Decomposition, Regularise};
 pub use dense::LARGEST;
 pub use kernel::{Filters, Kernel};

@@ -1,34 +1,27 @@
 //! The operator `W`: a convolution of several channels with stride and padding.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
 use crate::connectivity::Connectivity;
 use crate::error::{Error, Result};
 use crate::linop::{Border, Pad, Stack, Stage, Subsample, Synthesis};
 use crate::named::named;
 
-/// What the filters see beyond the border of the image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Padding {
-    /// Nothing: they stay inside, and the output is smaller by the filter's size less one.
-    None,
-    /// Zeros.
-    Zeros,
-    /// The image mirrored at its outermost pixels, which are not repeated.
-    Reflect,
-    /// The image again from the other side: `W` is then block-circulant.
-    #[default]
-    Circular,
+named! {
+    /// What the filters see beyond the border of the image.
+    #[derive(Default)]
+    pub enum Padding: "padding" {
+        /// Nothing: they stay inside, and the output is smaller by the filter's size less one.
+        None = "none",
+        /// Zeros.
+        Zeros = "zeros",
+        /// The image mirrored at its outermost pixels, which are not repeated.
+        Reflect = "reflect",
+        /// The image again from the other side: `W` is then block-circulant.
+        #[default]
+        Circular = "circular",
+    }
 }
-
-named!("padding", Padding {
-    None = "none",
-    Zeros = "zeros",
-    Reflect = "reflect",
-    Circular = "circular",
-});
 
 impl Padding {
     /// The margins that filters of `taps` down and to the right take; those of flipped filters are

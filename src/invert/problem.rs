@@ -132,12 +132,8 @@ impl Inverse {
     /// How good `x` is, in double precision whatever it was found in.
     pub fn fit(&self, x: &Tensor<4>) -> InverseEvaluation {
         let judge = self.judge();
-        InverseEvaluation::total(
-            &judge
-                .as_ref()
-                .unwrap_or(self)
-                .evaluate(in_double(x.clone())),
-        )
+        let judge = judge.as_ref().unwrap_or(self);
+        InverseEvaluation::total(&judge.evaluate(in_double(x.clone())))
     }
 
     /// The same problem in double precision on the CPU.

@@ -1,59 +1,53 @@
 //! What maps are taken to be beyond the image.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use crate::linop::{Border, Pad};
 use crate::named::named;
 
-/// What the maps of a layer are beyond the planes that they explain. A tap `f[a]` of a filter of `h` rows
-/// puts element `z[i]` on row `i + a - o` of the planes, with the offset `o` of the boundary; columns
-/// likewise.
-///
-/// | boundary | maps | `o` | |
-/// |---|---|---|---|
-/// | `valid` | `H + h - 1` | `h - 1` | every filter that touches the planes has an element of its own, also those that stick out of them (the paper) |
-/// | `circular` | `H` | 0 | what sticks out comes in again on the other side (SPORCO, products of Fourier transforms) |
-/// | `zero` | `H - h + 1` | 0 | no filter sticks out: the maps are zero beyond (alphacsc, dicodile) |
-///
-/// The last two are the first with its maps copied, or held at zero, in a margin of `h - 1`.
-///
-/// # Examples
-///
-/// ```
-/// use burn::tensor::Device;
-/// use deconvnet::connectivity::Connectivity;
-/// use deconvnet::model::{Boundary, LayerConfig, Network};
-///
-/// let layer = LayerConfig::new(Connectivity::full(1, 4), [5, 3]).init(&Device::flex());
-/// let network = Network::new(vec![layer])?;
-/// for (boundary, maps) in [
-///     (Boundary::Valid, [24, 32]),
-///     (Boundary::Circular, [20, 30]),
-///     (Boundary::Zero, [16, 28]),
-/// ] {
-///     let shape = network.with_boundary(boundary).maps_shape([1, 1, 20, 30]);
-///     assert_eq!(shape[2..], maps);
-/// }
-/// # Ok::<(), deconvnet::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Boundary {
-    /// Maps reach as far as the filters.
-    #[default]
-    Valid,
-    /// Planes and maps go round.
-    Circular,
-    /// Maps are zero where a filter would stick out.
-    Zero,
+named! {
+    /// What the maps of a layer are beyond the planes that they explain. A tap `f[a]` of a filter of `h` rows
+    /// puts element `z[i]` on row `i + a - o` of the planes, with the offset `o` of the boundary; columns
+    /// likewise.
+    ///
+    /// | boundary | maps | `o` | |
+    /// |---|---|---|---|
+    /// | `valid` | `H + h - 1` | `h - 1` | every filter that touches the planes has an element of its own, also those that stick out of them (the paper) |
+    /// | `circular` | `H` | 0 | what sticks out comes in again on the other side (SPORCO, products of Fourier transforms) |
+    /// | `zero` | `H - h + 1` | 0 | no filter sticks out: the maps are zero beyond (alphacsc, dicodile) |
+    ///
+    /// The last two are the first with its maps copied, or held at zero, in a margin of `h - 1`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use deconvnet::connectivity::Connectivity;
+    /// use deconvnet::model::{Boundary, LayerConfig, Network};
+    ///
+    /// let layer = LayerConfig::new(Connectivity::full(1, 4), [5, 3]).init(&Device::flex());
+    /// let network = Network::new(vec![layer])?;
+    /// for (boundary, maps) in [
+    ///     (Boundary::Valid, [24, 32]),
+    ///     (Boundary::Circular, [20, 30]),
+    ///     (Boundary::Zero, [16, 28]),
+    /// ] {
+    ///     let shape = network.with_boundary(boundary).maps_shape([1, 1, 20, 30]);
+    ///     assert_eq!(shape[2..], maps);
+    /// }
+    /// # Ok::<(), deconvnet::Error>(())
+    /// ```
+    #[derive(Default)]
+    pub enum Boundary: "boundary" {
+        /// Maps reach as far as the filters.
+        #[default]
+        Valid = "valid",
+        /// Planes and maps go round.
+        Circular = "circular",
+        /// Maps are zero where a filter would stick out.
+        Zero = "zero",
+    }
 }
-
-named!("boundary", Boundary {
-    Valid = "valid",
-    Circular = "circular",
-    Zero = "zero",
-});
 
 impl Boundary {
     /// Rows or columns of the maps that explain `side` of them by filters of `taps`.

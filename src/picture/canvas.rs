@@ -112,11 +112,8 @@ impl Canvas {
                 }
             }
         }
-        for (at, cover) in covers
-            .into_iter()
-            .enumerate()
-            .filter(|(_, cover)| *cover > 0.0)
-        {
+        let covers = covers.into_iter().enumerate();
+        for (at, cover) in covers.filter(|(_, cover)| *cover > 0.0) {
             self.blend((at % row) as i32, (at / row) as i32, colour, cover);
         }
     }
@@ -170,10 +167,8 @@ mod tests {
         let picture = canvas.into_image();
         for c in 0..3 {
             let at = |x: usize, y: usize| picture.plane(c)[y * 8 + x];
-            assert_eq!(
-                [at(1, 2), at(3, 4), at(4, 4), at(6, 7)],
-                [0.1, 0.1, 0.2, 0.4]
-            );
+            let squares = [at(1, 2), at(3, 4), at(4, 4), at(6, 7)];
+            assert_eq!(squares, [0.1, 0.1, 0.2, 0.4]);
             assert_eq!([at(0, 2), at(1, 1), at(7, 7)], [1.0; 3]);
         }
     }

@@ -78,14 +78,7 @@ pub fn limit<'a>(images: impl IntoIterator<Item = &'a Image>) -> f32 {
 /// colour filter keeps its hue. Without a limit the image's own [`peak`] is taken.
 pub fn symmetric(image: &Image, limit: Option<f32>) -> Image {
     let scale = reciprocal(limit.unwrap_or_else(|| peak([image])));
-    Image {
-        values: image
-            .values
-            .iter()
-            .map(|v| (0.5 + 0.5 * scale * v).clamp(0.0, 1.0))
-            .collect(),
-        ..*image
-    }
+    image.map(|v| (0.5 + 0.5 * scale * v).clamp(0.0, 1.0))
 }
 
 /// The smallest and the largest finite value.
@@ -99,14 +92,10 @@ pub fn extremes(image: &Image) -> [f32; 2] {
 /// The smallest value becomes 0 and the largest 1; an image of one value becomes mid grey.
 pub fn unit_range(image: &Image) -> Image {
     let [low, high] = extremes(image);
-    let pixel = |&v: &f32| match high > low {
+    image.map(|v| match high > low {
         true => ((v - low) / (high - low)).clamp(0.0, 1.0),
         false => 0.5 + 0.0 * v,
-    };
-    Image {
-        values: image.values.iter().map(pixel).collect(),
-        ..*image
-    }
+    })
 }
 
 /// A signed map in colour: blue below 0, white at 0, red above, darkest at `±limit` (the [`peak`]
@@ -147,21 +136,15 @@ fn reduce(map: &Image, fold: impl Fn(f32, f32) -> f32, finish: impl Fn(f32) -> f
             *s = fold(*s, v);
         }
     }
-    for s in &mut sum.values {
-        *s = finish(*s);
-    }
-    sum
+    sum.map(finish)
 }
 
 /// Three channels from the first one of `map`.
 fn paint(map: &Image, colour: impl Fn(f32) -> Colour) -> Image {
     let colours: Vec<Colour> = map.values.iter().map(|&v| colour(v)).collect();
     let channel = |c: usize| colours.iter().map(move |colour| colour[c]);
-    Image {
-        channels: 3,
-        values: (0..3).flat_map(channel).collect(),
-        ..*map
-    }
+    let values = (0..3).flat_map(channel);
+    Image::new([3, map.height, map.width], values.collect())
 }
 
 /// The colour at `t` in `[0, 1]`, linear between the entries of `table`.
@@ -181,12 +164,7 @@ mod tests {
     use super::*;
 
     fn map(values: &[f32]) -> Image {
-        Image {
-            channels: 1,
-            height: 1,
-            width: values.len(),
-            values: values.to_vec(),
-        }
+        Image::new([1, 1, values.len()], values.to_vec())
     }
 
     #[test]
@@ -240,12 +218,7 @@ mod tests {
 
     #[test]
     fn heat_grows_lighter_with_the_norm_over_channels() {
-        let two = Image {
-            channels: 2,
-            height: 1,
-            width: 3,
-            values: vec![0.0, 1.0, -3.0, 0.0, 1.0, 4.0],
-        };
+        let two = Image::new([2, 1, 3], vec![0.0, 1.0, -3.0, 0.0, 1.0, 4.0]);
         let picture = heat(&two, None);
         let light = |i| (0..3).map(|c| picture.plane(c)[i]).sum::<f32>();
         assert!(light(0) < light(1) && light(1) < light(2));

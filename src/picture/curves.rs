@@ -178,6 +178,14 @@ mod tests {
         Series::new("a line", points.iter().copied())
     }
 
+    fn logarithmic(both: bool) -> Axes {
+        Axes {
+            x_log: both,
+            y_log: both,
+            ..Axes::default()
+        }
+    }
+
     #[test]
     fn every_series_and_label_is_drawn() {
         let ramp = |slope: f64| (0..100).map(move |i| (f64::from(i), slope * f64::from(i)));
@@ -197,45 +205,26 @@ mod tests {
         }
         assert_eq!(coloured(&picture, 3), 0);
         let title = marks(&picture, MARGIN..300, MARGIN..MARGIN + 30);
-        let below = marks(
-            &picture,
-            400..800,
-            SINGLE.1 - MARGIN - 24..SINGLE.1 - MARGIN,
-        );
+        let rows = SINGLE.1 - MARGIN - 24..SINGLE.1 - MARGIN;
+        let below = marks(&picture, 400..800, rows);
         let beside = marks(&picture, MARGIN..MARGIN + 24, 100..SINGLE.1);
-        assert!(
-            title > 100 && below > 50 && beside > 50,
-            "{title} {below} {beside}"
-        );
+        assert!(title > 100 && below > 50 && beside > 50);
     }
 
     #[test]
     fn points_that_have_no_place_are_left_out() {
         let good = [(1.0, 1.0), (10.0, 4.0), (100.0, 2.0)];
         let mut bad = good.to_vec();
-        bad.extend([
-            (f64::NAN, 1.0),
-            (3.0, f64::INFINITY),
-            (0.0, 5.0),
-            (-1.0, 7.0),
-            (4.0, -1.0),
-        ]);
-        let axes = Axes {
-            x_log: true,
-            y_log: true,
-            ..Default::default()
-        };
+        bad.extend([(f64::NAN, 1.0), (3.0, f64::INFINITY)]);
+        bad.extend([(0.0, 5.0), (-1.0, 7.0), (4.0, -1.0)]);
+        let axes = logarithmic(true);
         assert_eq!(curves(&[line(&bad)], &axes), curves(&[line(&good)], &axes));
     }
 
     #[test]
     fn plots_without_range_or_points_can_be_drawn() {
         for log in [false, true] {
-            let axes = Axes {
-                x_log: log,
-                y_log: log,
-                ..Default::default()
-            };
+            let axes = logarithmic(log);
             let flat = curves(&[line(&[(1.0, 0.25), (2.0, 0.25)])], &axes);
             let dot = curves(&[line(&[(5.0, 5.0)])], &axes);
             assert!(coloured(&flat, 0) > 1000 && coloured(&dot, 0) > 20);
@@ -260,10 +249,8 @@ mod tests {
         };
         let sheet = panels(&vec![panel; 3], 2).unwrap();
         assert_eq!(sheet.shape(), [3, 2 * SHARED.1, 2 * SHARED.0]);
-        assert_eq!(
-            marks(&sheet, SHARED.0..2 * SHARED.0, SHARED.1..2 * SHARED.1),
-            0
-        );
+        let (columns, rows) = (SHARED.0..2 * SHARED.0, SHARED.1..2 * SHARED.1);
+        assert_eq!(marks(&sheet, columns, rows), 0);
         assert!(panels(&[], 2).unwrap_err().to_string().contains("no plots"));
     }
 }

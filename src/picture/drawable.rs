@@ -40,13 +40,9 @@ pub fn drawable(image: &Image) -> Cow<'_, Image> {
     let rows = channels.div_ceil(columns);
     let mut sheet = Image::zeros(1, rows * (height + 1) - 1, columns * (width + 1) - 1);
     sheet.values.fill(1.0);
-    let stride = sheet.width;
     for c in 0..channels {
-        let corner = c / columns * (height + 1) * stride + c % columns * (width + 1);
-        for (row, line) in image.plane(c).chunks_exact(width).enumerate() {
-            let at = corner + row * stride;
-            sheet.values[at..at + width].copy_from_slice(line);
-        }
+        let corner = [c / columns * (height + 1), c % columns * (width + 1)];
+        resize::paste(&mut sheet, &image.only(c), corner);
     }
     Cow::Owned(sheet)
 }
@@ -54,13 +50,7 @@ pub fn drawable(image: &Image) -> Cow<'_, Image> {
 /// An image as it is between two values, which become black and white.
 pub fn between(image: &Image, [low, high]: [f32; 2]) -> Image {
     let scale = reciprocal(high - low);
-    let values = image.values.iter();
-    Image {
-        values: values
-            .map(|v| ((v - low) * scale).clamp(0.0, 1.0))
-            .collect(),
-        ..*image
-    }
+    image.map(|v| ((v - low) * scale).clamp(0.0, 1.0))
 }
 
 /// A signal, an image of height 1, as a tile with curves over a line at zero, from the lower value at the

@@ -19,12 +19,7 @@ pub const GROUPS: usize = PALETTE.len();
 pub fn groups(numbers: &[usize], height: usize, width: usize) -> Image {
     let colour = |group: usize| PALETTE.get(group).copied().unwrap_or(OTHERS);
     let channel = |c: usize| numbers.iter().map(move |&group| colour(group)[c]);
-    Image {
-        channels: 3,
-        height,
-        width,
-        values: (0..3).flat_map(channel).collect(),
-    }
+    Image::new([3, height, width], (0..3).flat_map(channel).collect())
 }
 
 /// A picture over the names of its groups, from the first; the name after [`GROUPS`] is that of all others.

@@ -124,8 +124,7 @@ mod tests {
         let mut holed = Image::zeros(1, 2, 2);
         holed.values[0] = f32::NAN;
         for bad in [holed, Image::zeros(3, 2, 2), Image::zeros(1, 0, 2)] {
-            let error = matrix(&bad, "links", "", "").unwrap_err();
-            assert!(error.to_string().contains("\"links\""), "{error}");
+            says!(matrix(&bad, "links", "", "").unwrap_err(), "\"links\"");
         }
     }
 }

@@ -151,10 +151,8 @@ mod tests {
         let mut picture = Image::zeros(3, 1, 2);
         picture.values = vec![0.0, 1.5, -1.0, 0.2, 0.5, 1.0];
         save_png(&picture, &path).unwrap();
-        assert_eq!(
-            read(&path).into_rgb8().into_raw(),
-            [0, 0, 128, 255, 51, 255]
-        );
+        let pixels = read(&path).into_rgb8().into_raw();
+        assert_eq!(pixels, [0, 0, 128, 255, 51, 255]);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -195,11 +193,8 @@ mod tests {
     #[test]
     fn a_missing_folder_is_named() {
         let error = save_png(&Image::zeros(1, 1, 1), "/no/such/folder/a.png").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("cannot write /no/such/folder/a.png")
-        );
+        let message = error.to_string();
+        assert!(message.starts_with("cannot write /no/such/folder/a.png"));
         assert!(matches!(error, Error::Io { .. }));
     }
 }

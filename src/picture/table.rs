@@ -33,23 +33,18 @@ pub fn table(title: &str, headers: &[&str], rows: &[(String, Vec<Image>)]) -> Re
         }
     }
     let images = || rows.iter().flat_map(|(_, images)| images);
-    let columns = rows
-        .iter()
-        .map(|(_, images)| images.len())
-        .max()
-        .unwrap_or(0);
+    let columns = rows.iter().map(|(_, images)| images.len()).max();
     let Some(largest) = images().map(|image| image.width.max(image.height)).max() else {
         return Err(Error::Input(format!(
             "the table {title:?} has no images; give it at least one"
         )));
     };
-    let columns = columns.max(headers.len());
+    let columns = columns.unwrap_or(0).max(headers.len());
 
     let labels = || rows.iter().map(|(label, _)| label.as_str());
     let label_size = text::size_to_fit(labels(), LABELS, CAPTION);
-    let widest = labels()
-        .map(|label| text::width(label, label_size))
-        .fold(0.0, f32::max);
+    let widths = labels().map(|label| text::width(label, label_size));
+    let widest = widths.fold(0.0, f32::max);
     let label_width = match widest {
         0.0 => 0,
         _ => widest.min(LABELS).ceil() as usize + 2 * SPACE,
@@ -59,14 +54,9 @@ pub fn table(title: &str, headers: &[&str], rows: &[(String, Vec<Image>)]) -> Re
     let target = zoom * largest;
     let fit = |image: &Image| (target / image.width.max(image.height)).max(1);
 
-    let cell_width = images()
-        .map(|image| image.width * fit(image))
-        .max()
-        .unwrap_or(1);
-    let cell_height = images()
-        .map(|image| image.height * fit(image))
-        .max()
-        .unwrap_or(1);
+    let cell_width = images().map(|image| image.width * fit(image)).max();
+    let cell_height = images().map(|image| image.height * fit(image)).max();
+    let (cell_width, cell_height) = (cell_width.unwrap_or(1), cell_height.unwrap_or(1));
     let row_height = cell_height.max(label_size as usize);
     let header_size = text::size_to_fit(headers.iter().copied(), cell_width as f32, CAPTION);
     let header_height = match headers.is_empty() {
@@ -115,10 +105,8 @@ mod tests {
         let rows = [(String::new(), vec![image(40), image(20)])];
         let picture = table("", &[], &rows).unwrap();
         let side = 6 * 40;
-        assert_eq!(
-            picture.shape(),
-            [3, side + 2 * MARGIN, 2 * (side + MARGIN) + SPACE]
-        );
+        let shape = [3, side + 2 * MARGIN, 2 * (side + MARGIN) + SPACE];
+        assert_eq!(picture.shape(), shape);
         let second = MARGIN + side + SPACE;
         let rows = MARGIN..MARGIN + side;
         assert_eq!(marks(&picture, second..second + side, rows), side * side);
@@ -138,24 +126,13 @@ mod tests {
         assert!(marks(&picture, 0..width, first - 26..first) > 30);
         assert!(marks(&picture, 0..60, first..picture.height) > 60);
         // The second row is three images short.
-        assert_eq!(
-            marks(
-                &picture,
-                width / 2..width,
-                picture.height - 60..picture.height
-            ),
-            0
-        );
+        let below = picture.height - 60..picture.height;
+        assert_eq!(marks(&picture, width / 2..width, below), 0);
     }
 
     #[test]
     fn what_cannot_be_drawn_is_named() {
-        assert!(
-            table("t", &["a"], &[])
-                .unwrap_err()
-                .to_string()
-                .contains("no images")
-        );
+        says!(table("t", &["a"], &[]).unwrap_err(), "no images");
         let rows = [("layer 2".to_owned(), vec![image(3), Image::zeros(1, 0, 3)])];
         let error = table("t", &[], &rows).unwrap_err().to_string();
         assert!(error.contains("image 1 of row \"layer 2\""), "{error}");

@@ -164,10 +164,8 @@ mod tests {
     #[test]
     fn the_size_follows_the_widest_text() {
         assert_eq!(size_to_fit(["a"], 100.0, (10.0, 18.0)), 18.0);
-        assert_eq!(
-            size_to_fit(["a", "a very long caption"], 20.0, (10.0, 18.0)),
-            10.0
-        );
+        let texts = ["a", "a very long caption"];
+        assert_eq!(size_to_fit(texts, 20.0, (10.0, 18.0)), 10.0);
         let size = size_to_fit(["0.123 · map 4"], 90.0, (10.0, 18.0));
         assert!(size < 18.0 && width("0.123 · map 4", size) <= 90.0);
     }

@@ -73,36 +73,20 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_matter() {
-        let written = |format: Format, numbers: &[f64]| -> Vec<String> {
-            numbers.iter().map(|&x| format.write(x)).collect()
+        let written = |format: Format, numbers: &[f64]| {
+            let written = numbers.iter().map(|&x| format.write(x));
+            written.collect::<Vec<_>>().join(", ")
         };
         let numbers = [0.0, 284.9131, 12.0, 0.00123456789, 1e-5, 1e7, f64::NAN];
-        assert_eq!(
-            written(Format::Significant(6), &numbers),
-            [
-                "0",
-                "284.913",
-                "12.0000",
-                "0.00123457",
-                "1.00e-5",
-                "1.00e7",
-                "NaN"
-            ]
-        );
+        let expected = "0, 284.913, 12.0000, 0.00123457, 1.00e-5, 1.00e7, NaN";
+        assert_eq!(written(Format::Significant(6), &numbers), expected);
         let numbers = [0.0, 1.0, 0.0123, 12.34, 1234.5, 45600.0, 1.2e-9];
-        assert_eq!(
-            written(Format::Significant(3), &numbers),
-            ["0", "1.00", "0.0123", "12.3", "1234", "4.56e4", "1.20e-9"]
-        );
-        assert_eq!(
-            written(Format::Percent(None), &[0.0, 1e-7, 0.00123, 0.3549, 3.0]),
-            ["0 %", "< 0.001 %", "0.123 %", "35.5 %", "300.0 %"]
-        );
+        let expected = "0, 1.00, 0.0123, 12.3, 1234, 4.56e4, 1.20e-9";
+        assert_eq!(written(Format::Significant(3), &numbers), expected);
+        let shares = written(Format::Percent(None), &[0.0, 1e-7, 0.00123, 0.3549, 3.0]);
+        assert_eq!(shares, "0 %, < 0.001 %, 0.123 %, 35.5 %, 300.0 %");
         assert_eq!(Format::Percent(Some(2)).write(0.3), "30.00 %");
-        assert_eq!(
-            written(Format::Decibels, &[-0.0001, -1.0]),
-            ["0.00", "-1.00"]
-        );
+        assert_eq!(written(Format::Decibels, &[-0.0001, -1.0]), "0.00, -1.00");
         assert_eq!(Format::Scientific(1).write(0.00012), "1.2e-4");
         assert_eq!(Format::Hidden.write(0.0), "-");
     }

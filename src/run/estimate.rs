@@ -268,51 +268,34 @@ mod tests {
     fn a_photograph_by_default_settings_is_refused_with_a_side_that_fits() {
         let work = Work::learning(&Config::default()).unwrap();
         let estimate = work.estimate(&[PHOTOGRAPH]);
-        assert!(
-            estimate.memory > 90 * GIB && estimate.disk > 50 * GIB,
-            "{estimate:?}"
-        );
+        assert!(estimate.memory > 90 * GIB, "{estimate:?}");
+        assert!(estimate.disk > 50 * GIB, "{estimate:?}");
         let most = free(8 * GIB, 100 * GIB);
         let Err(Error::Resources { message, max_side }) = work.check(&[PHOTOGRAPH], most, true)
         else {
             panic!("refused");
         };
         let side = max_side.unwrap();
-        assert!(
-            message.contains("of memory, of which 8192 MiB are free"),
-            "{message}"
-        );
-        assert!(
-            message.contains(&format!("at most {side} pixels")),
-            "{message}"
-        );
+        says!(message, "of memory, of which 8192 MiB are free");
+        says!(message, &format!("at most {side} pixels"));
         assert!(!message.contains("of disk,"), "{message}");
         // It fits, and not much more does.
         assert!(work.check(&[scale(PHOTOGRAPH, side)], most, true).is_ok());
-        assert!(
-            work.check(&[scale(PHOTOGRAPH, side * 6 / 5)], most, true)
-                .is_err()
-        );
+        let larger = [scale(PHOTOGRAPH, side * 6 / 5)];
+        assert!(work.check(&larger, most, true).is_err());
     }
 
     #[test]
     fn disk_counts_as_well_and_what_is_unknown_does_not() {
         let work = Work::learning(&Config::default()).unwrap();
-        let refused = work
-            .check(&[PHOTOGRAPH], free(u64::MAX, GIB), false)
-            .unwrap_err();
-        let message = refused.to_string();
-        assert!(message.contains("of disk, of which 1024 MiB"), "{message}");
-        assert!(
-            message.contains("online") && !message.contains("pixels"),
-            "{message}"
-        );
+        let refused = work.check(&[PHOTOGRAPH], free(u64::MAX, GIB), false);
+        let message = refused.unwrap_err().to_string();
+        says!(message, "of disk, of which 1024 MiB", "online");
+        assert!(!message.contains("pixels"), "{message}");
         assert!(work.check(&[PHOTOGRAPH], Free::default(), true).is_ok());
         assert!(work.check(&[[3, 96, 96]], free(GIB, GIB), true).is_ok());
-        let both = Estimate {
-            memory: 3 * GIB,
-            disk: 2 * GIB,
-        };
+        let (memory, disk) = (3 * GIB, 2 * GIB);
+        let both = Estimate { memory, disk };
         assert!(both.check(free(3 * GIB, 2 * GIB), "").is_ok());
         let refused = both.check(free(2 * GIB, GIB), "use less").unwrap_err();
         let words = "3072 MiB of memory, of which 2048 MiB are free and 2048 MiB of disk, of which 1024 MiB are free; use less";

@@ -344,10 +344,5 @@ pub fn to_tensor(image: &Image, device: &Device) -> Tensor<4> {
 pub fn to_image(batch: &Tensor<4>, n: usize) -> Result<Image> {
     let one = batch.clone().narrow(0, n, 1);
     let [_, channels, height, width] = one.dims();
-    Ok(Image {
-        channels,
-        height,
-        width,
-        values: backend::read(&one)?,
-    })
+    Ok(Image::new([channels, height, width], backend::read(&one)?))
 }

@@ -136,10 +136,8 @@ impl RunFolder {
         // Also when the commit fails: it may have failed after its manifest reached the disk, and
         // then files of this revision must not be written again.
         writer.revision += 1;
-        let (last, best_before) = self
-            .committed
-            .as_ref()
-            .map_or((0, None), |m| (m.step, m.best));
+        let committed = self.committed.as_ref();
+        let (last, best_before) = committed.map_or((0, None), |m| (m.step, m.best));
         if step < last {
             return Err(Error::Checkpoint(format!(
                 "cannot commit step {step} to {}, which is at step {last} already",
@@ -175,15 +173,12 @@ impl RunFolder {
             let path = layout.blob(file);
             files::sync(&path)?;
             let above = path.ancestors().skip(1);
-            folders.extend(
-                above
-                    .take_while(|f| *f != layout.root)
-                    .map(Path::to_path_buf),
-            );
+            let above = above.take_while(|folder| *folder != layout.root);
+            folders.extend(above.map(Path::to_path_buf));
         }
-        folders
-            .iter()
-            .try_for_each(|folder| files::sync_folder(folder))?;
+        for folder in folders {
+            files::sync_folder(&folder)?;
+        }
         let synced = writer.trace.as_ref().map_or(Ok(()), File::sync_all);
         synced.map_err(Error::io("write", layout.trace()))
     }

@@ -40,14 +40,10 @@ fn assert_whole(run: &RunFolder) {
     assert_eq!(step, state);
     for index in 0..BLOBS {
         let name = format!("maps/{index}");
-        let put_at = (1..=step)
-            .rev()
-            .find(|s| *s < 2 || (s + index) % 3 != 0)
-            .unwrap();
-        assert!(
-            run.get(&name).unwrap() == content(&name, put_at),
-            "{name} at {step}"
-        );
+        let mut put_at = (1..=step).rev();
+        let put_at = put_at.find(|s| *s < 2 || (s + index) % 3 != 0);
+        let expected = content(&name, put_at.unwrap());
+        assert!(run.get(&name).unwrap() == expected, "{name} at {step}");
     }
     let expected: Vec<u64> = (1..=step).collect();
     assert_eq!(run.read_trace::<u64>().unwrap().records, expected);
@@ -55,11 +51,8 @@ fn assert_whole(run: &RunFolder) {
 
 /// This test program, to be started for one test of this file only.
 fn program(test: &str) -> (String, [String; 2]) {
-    let path = std::env::current_exe()
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let path = std::env::current_exe().unwrap();
+    let path = path.to_str().unwrap().to_owned();
     let module = module_path!().split_once("::").unwrap().1;
     (path, ["--exact".to_owned(), format!("{module}::{test}")])
 }

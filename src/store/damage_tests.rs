@@ -4,15 +4,16 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::tests::{State, advance, assert_at, message, run_with};
-use super::{CheckpointSelector, RunFolder};
+use super::CheckpointSelector::{Best, Last, Step};
+use super::RunFolder;
+use super::tests::{State, advance, assert_at, message, open, read, run_with};
 
 #[test]
 fn damaged_blobs_are_told_and_a_whole_checkpoint_named() {
     let folder = run_with(1..=2, 0).unwrap();
     let path = folder.path().join("blobs/filters-00000002.bpk");
     let whole = fs::read(&path).unwrap();
-    let run = RunFolder::read(folder.path(), CheckpointSelector::Last).unwrap();
+    let run = read(&folder, Last);
 
     let mut flipped = whole.clone();
     flipped[700] ^= 1;
@@ -22,11 +23,7 @@ fn damaged_blobs_are_told_and_a_whole_checkpoint_named() {
     ] {
         fs::write(&path, bytes).unwrap();
         let text = message(run.get("filters"));
-        assert!(
-            text.contains("filters-00000002.bpk") && text.contains(fault),
-            "{text}"
-        );
-        assert!(text.contains("step 1 is whole"), "{text}");
+        says!(text, "filters-00000002.bpk", fault, "step 1 is whole");
     }
     fs::remove_file(&path).unwrap();
     assert!(message(run.get("filters")).contains("not there"));
@@ -39,20 +36,10 @@ fn the_checkpoint_named_is_whole_itself() {
     let blob = |step: u64| folder.path().join(format!("blobs/filters-{step:08}.bpk"));
     fs::remove_file(blob(2)).unwrap();
     fs::remove_file(blob(3)).unwrap();
-    let advice = || {
-        message(
-            RunFolder::read(folder.path(), CheckpointSelector::Last)
-                .unwrap()
-                .get("filters"),
-        )
-    };
-    assert!(advice().contains("step 1 is whole"), "{}", advice());
+    let advice = || message(read(&folder, Last).get("filters"));
+    says!(advice(), "step 1 is whole");
     fs::write(blob(1), "short").unwrap();
-    assert!(
-        advice().contains("no other checkpoint is kept whole"),
-        "{}",
-        advice()
-    );
+    says!(advice(), "no other checkpoint is kept whole");
 }
 
 #[test]
@@ -80,25 +67,13 @@ fn damaged_manifests_are_told_and_a_whole_checkpoint_named() {
         ),
     ] {
         fs::write(&path, text).unwrap();
-        for result in [RunFolder::read, RunFolder::open]
-            .map(|f| f(folder.path().to_owned(), CheckpointSelector::Last))
-        {
-            let text = message(result);
-            assert!(
-                text.contains("checkpoint.json") && text.contains(fault),
-                "{text}"
-            );
-            assert!(text.contains("step 2 is whole"), "{text}");
+        for open in [RunFolder::read, RunFolder::open] {
+            let text = message(open(folder.path().to_owned(), Last));
+            says!(text, "checkpoint.json", fault, "step 2 is whole");
         }
     }
-    assert_at(
-        &RunFolder::open(folder.path(), CheckpointSelector::Step(2)).unwrap(),
-        2,
-    );
-    assert_at(
-        &RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap(),
-        2,
-    );
+    assert_at(&open(&folder, Step(2)), 2);
+    assert_at(&open(&folder, Last), 2);
 }
 
 #[test]
@@ -110,21 +85,17 @@ fn one_process_writes_and_nothing_is_overwritten() {
     assert!(message(run.state::<State>()).contains("no checkpoint yet"));
     assert!(message(run.put("../filters", b"")).contains("leads out"));
     advance(&mut run, 1, false).unwrap();
-    assert!(message(RunFolder::open(&root, CheckpointSelector::Last)).contains("another process"));
+    assert!(message(RunFolder::open(&root, Last)).contains("another process"));
     assert!(message(RunFolder::create(&root)).contains("go on with the run"));
 
-    let mut reader = RunFolder::read(&root, CheckpointSelector::Last).unwrap();
+    let mut reader = RunFolder::read(&root, Last).unwrap();
     assert!(message(reader.put("filters", b"")).contains("opened for reading"));
     assert!(message(reader.commit(2, &(), false)).contains("opened for reading"));
     assert!(message(reader.state::<Vec<u8>>()).contains("state of step 1"));
-    assert!(
-        message(RunFolder::read(&root, CheckpointSelector::Best)).contains("marked as the best")
-    );
+    assert!(message(RunFolder::read(&root, Best)).contains("marked as the best"));
     let nowhere = folder.path().join("nowhere");
-    assert!(
-        message(RunFolder::open(&nowhere, CheckpointSelector::Last)).contains("start a new run")
-    );
+    assert!(message(RunFolder::open(&nowhere, Last)).contains("start a new run"));
     assert!(!nowhere.exists());
     drop(run);
-    RunFolder::open(&root, CheckpointSelector::Last).unwrap();
+    RunFolder::open(&root, Last).unwrap();
 }

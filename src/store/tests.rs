@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use super::CheckpointSelector::{self, Best, Last, Step};
+use super::RunFolder;
 use super::commit::STAGES;
-use super::{CheckpointSelector, RunFolder};
 use crate::{Error, Result};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -46,10 +47,18 @@ pub(super) fn advance(run: &mut RunFolder, step: u64, best: bool) -> Result<()> 
 pub(super) fn run_with(steps: impl IntoIterator<Item = u64>, best: u64) -> Result<TempDir> {
     let folder = TempDir::new().map_err(Error::io("create", "a temporary folder"))?;
     let mut run = RunFolder::create(folder.path())?;
-    steps
-        .into_iter()
-        .try_for_each(|step| advance(&mut run, step, step == best))?;
+    for step in steps {
+        advance(&mut run, step, step == best)?;
+    }
     Ok(folder)
+}
+
+pub(super) fn read(folder: &TempDir, which: CheckpointSelector) -> RunFolder {
+    RunFolder::read(folder.path(), which).unwrap()
+}
+
+pub(super) fn open(folder: &TempDir, which: CheckpointSelector) -> RunFolder {
+    RunFolder::open(folder.path(), which).unwrap()
 }
 
 /// Asserts that `run` is at `step` in every respect.
@@ -78,23 +87,14 @@ pub(super) fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
 #[test]
 fn goes_on_where_it_stopped() {
     let folder = run_with(1..=2, 1).unwrap();
-    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    let mut run = open(&folder, Last);
     assert_at(&run, 2);
     advance(&mut run, 3, false).unwrap();
     assert_at(&run, 3);
     drop(run);
-    assert_at(
-        &RunFolder::read(folder.path(), CheckpointSelector::Last).unwrap(),
-        3,
-    );
-    assert_at(
-        &RunFolder::read(folder.path(), CheckpointSelector::Best).unwrap(),
-        1,
-    );
-    assert_at(
-        &RunFolder::read(folder.path(), CheckpointSelector::Step(2)).unwrap(),
-        2,
-    );
+    assert_at(&read(&folder, Last), 3);
+    assert_at(&read(&folder, Best), 1);
+    assert_at(&read(&folder, Step(2)), 2);
 }
 
 #[test]
@@ -108,39 +108,33 @@ fn numbers_in_the_state_come_back_to_the_last_bit() {
     let unreadable = vec![f64::INFINITY];
     assert!(message(run.commit(1, &unreadable, false)).contains("finite"));
     drop(run);
-    let run = RunFolder::read(folder.path(), CheckpointSelector::Last).unwrap();
+    let run = read(&folder, Last);
     let (_, found): (u64, Vec<f64>) = run.state().unwrap();
-    assert!(
-        sent.iter()
-            .zip(&found)
-            .all(|(a, b)| a.to_bits() == b.to_bits())
-    );
+    let mut pairs = sent.iter().zip(&found);
+    assert!(pairs.all(|(a, b)| a.to_bits() == b.to_bits()));
 }
 
 #[test]
 fn a_commit_cut_off_after_any_stage_leaves_a_whole_checkpoint() {
     for done in 0..=STAGES.len() {
         let folder = run_with(1..=5, 2).unwrap();
-        let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+        let mut run = open(&folder, Last);
         put_all(&mut run, 6).unwrap();
         let next = run.next(6, &state(6), false).unwrap();
-        STAGES[..done]
-            .iter()
-            .for_each(|stage| stage(&mut run, &next).unwrap());
+        for stage in &STAGES[..done] {
+            stage(&mut run, &next).unwrap();
+        }
         fs::write(folder.path().join("blobs/half.tmp"), "half").unwrap();
         drop(run);
 
         let step = if done < 2 { 5 } else { 6 };
-        let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+        let mut run = open(&folder, Last);
         assert_at(&run, step);
         // And the next commit leaves neither more nor less than if nothing had happened.
         advance(&mut run, step + 1, false).unwrap();
         drop(run);
         for kept in [step + 1, step, step - 1, 2] {
-            assert_at(
-                &RunFolder::read(folder.path(), CheckpointSelector::Step(kept)).unwrap(),
-                kept,
-            );
+            assert_at(&read(&folder, Step(kept)), kept);
         }
         assert_eq!(files_in(&folder.path().join("checkpoints")), 4);
         assert_eq!(files_in(&folder.path().join("blobs")), 8, "{done} stages");
@@ -150,22 +144,19 @@ fn a_commit_cut_off_after_any_stage_leaves_a_whole_checkpoint() {
 #[test]
 fn the_same_step_can_be_committed_again_and_cut_off() {
     let folder = run_with([1, 2], 1).unwrap();
-    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    let mut run = open(&folder, Last);
     run.put("filters", b"second thoughts").unwrap();
     let next = run.next(2, &state(2), false).unwrap();
-    STAGES[..2]
-        .iter()
-        .for_each(|stage| stage(&mut run, &next).unwrap());
+    for stage in &STAGES[..2] {
+        stage(&mut run, &next).unwrap();
+    }
     drop(run);
     // The kept copy of step 2 is still that of the first thoughts.
-    assert_at(
-        &RunFolder::read(folder.path(), CheckpointSelector::Step(2)).unwrap(),
-        2,
-    );
-    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    assert_at(&read(&folder, Step(2)), 2);
+    let mut run = open(&folder, Last);
     assert_eq!(run.get("filters").unwrap(), b"second thoughts");
     run.commit(2, &state(2), false).unwrap();
-    let kept = RunFolder::read(folder.path(), CheckpointSelector::Step(2)).unwrap();
+    let kept = read(&folder, Step(2));
     assert_eq!(kept.get("filters").unwrap(), b"second thoughts");
     assert!(message(run.commit(1, &state(1), false)).contains("step 2 already"));
 }
@@ -181,7 +172,7 @@ fn what_kept_checkpoints_refer_to_stays() {
     }
     assert_eq!(files_in(&folder.path().join("checkpoints")), 2);
     assert_eq!(files_in(&folder.path().join("blobs")), 5);
-    for (which, step) in [(CheckpointSelector::Last, 6), (CheckpointSelector::Best, 3)] {
+    for (which, step) in [(Last, 6), (Best, 3)] {
         let kept = RunFolder::read(folder.path(), which).unwrap();
         assert_at(&kept, step);
         assert_eq!(kept.get("still").unwrap(), b"never changes");
@@ -191,24 +182,22 @@ fn what_kept_checkpoints_refer_to_stays() {
 #[test]
 fn opening_an_older_checkpoint_drops_what_came_after() {
     let folder = run_with(1..=4, 0).unwrap();
-    drop(RunFolder::open(folder.path(), CheckpointSelector::Step(3)).unwrap());
-    let run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    drop(open(&folder, Step(3)));
+    let run = open(&folder, Last);
     assert_at(&run, 3);
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 3]);
-    assert!(
-        message(RunFolder::read(folder.path(), CheckpointSelector::Step(4)))
-            .contains("step 3 is whole")
-    );
+    let gone = message(RunFolder::read(folder.path(), Step(4)));
+    says!(gone, "step 3 is whole");
 }
 
 #[test]
 fn the_trace_goes_back_to_the_checkpoint() {
     let folder = run_with(1..=2, 0).unwrap();
-    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    let mut run = open(&folder, Last);
     run.append_trace(&99).unwrap();
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 99]);
     drop(run);
-    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    let mut run = open(&folder, Last);
     run.append_trace(&3).unwrap();
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 2, 3]);
 }
@@ -217,8 +206,8 @@ fn the_trace_goes_back_to_the_checkpoint() {
 fn a_damaged_trace_is_told_and_stops_nothing() {
     let folder = run_with(1..=3, 0).unwrap();
     let path = folder.path().join("trace.jsonl");
-    let read = || {
-        let run = RunFolder::read(folder.path(), CheckpointSelector::Last).unwrap();
+    let found = || {
+        let run = read(&folder, Last);
         let trace = run.read_trace::<u64>().unwrap();
         (trace.records, trace.flaw.unwrap())
     };
@@ -245,47 +234,35 @@ fn a_damaged_trace_is_told_and_stops_nothing() {
         ),
     ] {
         fs::write(&path, text).unwrap();
-        let (found, told) = read();
+        let (found, told) = found();
         assert_eq!(found, records);
-        assert!(
-            told.contains("trace.jsonl is damaged") && told.contains(flaw),
-            "{told}"
-        );
+        says!(told, "trace.jsonl is damaged", flaw);
     }
     // What is left goes on, line by line, and no checkpoint takes later lines for its own.
-    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    let mut run = open(&folder, Last);
     run.append_trace(&99).unwrap();
     drop(run);
-    let older = RunFolder::read(folder.path(), CheckpointSelector::Step(2)).unwrap();
+    let older = read(&folder, Step(2));
     assert_eq!(older.read_trace::<u64>().unwrap().records, [1]);
-    let mut run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    let mut run = open(&folder, Last);
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1]);
     advance(&mut run, 4, false).unwrap();
     drop(run);
-    let run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    let run = open(&folder, Last);
     assert_at(&run, 4);
     assert_eq!(run.read_trace::<u64>().unwrap().records, [1, 4]);
     drop(run);
 
     fs::remove_file(&path).unwrap();
-    assert!(read().1.contains("0 bytes of whole lines"));
-    let run = RunFolder::open(folder.path(), CheckpointSelector::Last).unwrap();
+    says!(found().1, "0 bytes of whole lines");
+    let run = open(&folder, Last);
     assert!(run.read_trace::<u64>().unwrap().records.is_empty());
 }
 
 #[test]
 fn checkpoints_have_names() {
-    assert_eq!(
-        "last".parse::<CheckpointSelector>().unwrap(),
-        CheckpointSelector::Last
-    );
-    assert_eq!(
-        "best".parse::<CheckpointSelector>().unwrap(),
-        CheckpointSelector::Best
-    );
-    assert_eq!(
-        "12".parse::<CheckpointSelector>().unwrap(),
-        CheckpointSelector::Step(12)
-    );
+    for (name, selector) in [("last", Last), ("best", Best), ("12", Step(12))] {
+        assert_eq!(name.parse::<CheckpointSelector>().unwrap(), selector);
+    }
     assert!(message("-1".parse::<CheckpointSelector>()).contains("`-1`"));
 }

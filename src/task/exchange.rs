@@ -74,23 +74,19 @@ impl fmt::Display for Exported {
     }
 }
 
-/// The form in which maps are exported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ExportMaps {
-    /// Not at all.
-    #[default]
-    None,
-    /// As arrays of all elements.
-    Dense,
-    /// By the elements that are not zero.
-    Sparse,
+named! {
+    /// The form in which maps are exported.
+    #[derive(Default)]
+    pub enum ExportMaps: "form of maps" {
+        /// Not at all.
+        #[default]
+        None = "none",
+        /// As arrays of all elements.
+        Dense = "dense",
+        /// By the elements that are not zero.
+        Sparse = "sparse",
+    }
 }
-
-named!("form of maps", ExportMaps {
-    None = "none",
-    Dense = "dense",
-    Sparse = "sparse",
-});
 
 /// Writes the filters of the learnt layers of a run to `file`, and the sparse maps of all its images
 /// where `maps` asks for them, which are held in memory together.
@@ -153,20 +149,16 @@ fn put_filters(run: &Run, bundle: &mut Bundle) -> Result<usize> {
     let network = run.learnt();
     for (l, layer) in network.layers().iter().enumerate() {
         let g = &layer.connectivity;
-        let filters = to_array(&layer.filters.val())?;
-        let connectivity = Array::new(vec![g.planes(), g.maps()], g.values())?;
-        bundle.arrays.insert(key(l, "filters"), filters);
-        bundle.arrays.insert(key(l, "connectivity"), connectivity);
+        let filters = layer.filters.val();
+        bundle.put(key(l, "filters"), &filters.dims(), backend::read(&filters)?)?;
+        bundle.put(key(l, "connectivity"), &[g.planes(), g.maps()], g.values())?;
         if !layer.pool.is_none() {
             let sizes = <[usize; 3]>::from(layer.pool).map(|size| size as f32);
-            let pool = Array::new(vec![3], sizes.to_vec())?;
-            bundle.arrays.insert(key(l, "pool"), pool);
+            bundle.put(key(l, "pool"), &[3], sizes.to_vec())?;
         }
         if let Some(rescaling) = layer.rescaling {
-            for (name, value) in RESCALING
-                .into_iter()
-                .zip([rescaling.shift, rescaling.scale])
-            {
+            let values = [rescaling.shift, rescaling.scale];
+            for (name, value) in RESCALING.into_iter().zip(values) {
                 bundle.scalars.insert(key(l, name), value);
             }
         }
@@ -188,15 +180,13 @@ fn put_settings(run: &Run, bundle: &mut Bundle) -> Result<()> {
     for (l, layer) in state.config.layers.iter().enumerate() {
         let weights: Vec<f32> = layer.penalty_weights.iter().map(|&w| w as f32).collect();
         if !weights.is_empty() {
-            let array = Array::new(vec![weights.len()], weights)?;
-            bundle.arrays.insert(key(l, PENALTY_WEIGHTS), array);
+            bundle.put(key(l, PENALTY_WEIGHTS), &[weights.len()], weights)?;
         }
     }
     let boundary = state.config.train.boundary;
     if boundary != Boundary::Valid {
-        bundle
-            .texts
-            .insert("boundary".into(), boundary.name().into());
+        let texts = &mut bundle.texts;
+        texts.insert("boundary".into(), boundary.name().into());
     }
     let preprocess = serde_json::to_string(&state.prepare)
         .map_err(|error| Error::Checkpoint(format!("cannot write the preprocessing: {error}")))?;
@@ -222,16 +212,13 @@ fn put_maps(run: &Run, form: ExportMaps, bundle: &mut Bundle) -> Result<usize> {
             let name = key(l, &format!("maps.{image}"));
             let maps = run.sparse_codes(l, i)?;
             if form == ExportMaps::Sparse {
+                let (values, gaps) = (maps.values().to_vec(), gaps(maps.places()));
                 let shape = maps.shape().map(|n| n as u32).to_vec();
-                let values = Array::new(vec![maps.values().len()], maps.values().to_vec())?;
-                bundle.arrays.insert(format!("{name}.values"), values);
-                bundle
-                    .indices
-                    .insert(format!("{name}.gaps"), gaps(maps.places()));
+                bundle.put(format!("{name}.values"), &[values.len()], values)?;
+                bundle.indices.insert(format!("{name}.gaps"), gaps);
                 bundle.indices.insert(format!("{name}.shape"), shape);
             } else {
-                let dense = Array::new(maps.shape().to_vec(), maps.to_vec())?;
-                bundle.arrays.insert(name, dense);
+                bundle.put(name, &maps.shape(), maps.to_vec())?;
             }
             sets += 1;
         }

@@ -46,9 +46,14 @@ fn tell_found(found: Scan, observer: &mut dyn Callback<Event>) -> Vec<PathBuf> {
 
 /// Tells how many are done; whether to go on.
 fn goes_on(callback: &mut dyn Callback<Event>, name: &str, done: usize, of: usize) -> bool {
+    tell_item(callback, name, done, of);
+    !callback.interrupted()
+}
+
+/// Tells how many are done.
+fn tell_item(callback: &mut dyn Callback<Event>, name: &str, done: usize, of: usize) {
     let name = name.to_owned();
     callback.event(Event::Item { name, done, of });
-    !callback.interrupted()
 }
 
 /// Between two tables of what is done so far: a kill costs the rows of no more than that.

@@ -184,10 +184,7 @@ fn what_was_described_before_an_interruption_is_kept() {
         if let Some(out) = interrupted(folder, &line) {
             assert!(out.contains("f.npz.descriptors"), "{out}");
             let (_, err) = succeeds(folder, &line);
-            assert!(
-                err.contains("going on where an earlier call stopped"),
-                "{err}"
-            );
+            says!(err, "going on where an earlier call stopped");
         }
         assert!(folder.join("f.npz").exists() && !folder.join("f.npz.descriptors").exists());
     }

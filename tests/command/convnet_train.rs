@@ -15,10 +15,7 @@ fn it_trains_and_leaves_models_and_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let (out, _) = succeeds(folder, &format!("{SMALL} --epochs 3 --run mine"));
-    assert!(
-        out.contains("finished") && out.contains("best accuracy"),
-        "{out}"
-    );
+    says!(out, "finished", "best accuracy");
     for file in [
         "model-epoch001.onnx",
         "model-epoch002.onnx",
@@ -54,10 +51,7 @@ fn ctrl_c_saves_and_the_run_resumes_bit_for_bit() {
     let (rest, output) = interrupted_at(child, "epoch 2 ").expect("no epoch was reported");
     let out = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(130), "{out} {rest:?}");
-    assert!(
-        out.contains("convnet train --resume checkpoints/cut"),
-        "{out}"
-    );
+    says!(out, "convnet train --resume checkpoints/cut");
     succeeds(folder, "convnet train --resume cut");
     let runs = folder.join("checkpoints");
     assert_eq!(checksums(&runs.join("cut")), checksums(&runs.join("whole")));

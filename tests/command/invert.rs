@@ -73,10 +73,7 @@ fn a_singular_kernel_and_decolouring_tell_what_is_lost() {
         let report = case(name, &[]);
         assert_eq!(report["operator"]["null_space"], lost, "{name}");
         let warning = report["warnings"][0].as_str().unwrap();
-        assert!(
-            warning.contains(&format!("{lost} of 3072 dimensions")),
-            "{warning}"
-        );
+        says!(warning, &format!("{lost} of 3072 dimensions"));
         let [error, null] = ["error", "null_error"].map(|key| of(&report, "pseudo-inverse", key));
         assert!(
             null > 0.01 && (error - null).abs() < 1e-6,

@@ -1,5 +1,9 @@
 //! The command itself, as a person runs it: exit codes, messages, Ctrl-C, kill -9.
 
+#[macro_use]
+#[path = "../support/says.rs"]
+mod says;
+
 mod bad_input;
 mod classify;
 mod codes;

@@ -46,16 +46,10 @@ fn an_image_is_denoised_and_one_filled_in() {
         folder,
         "denoise noisy.png --sigma 25 --adapt --out adapted.png",
     );
-    assert!(
-        out.contains("adapted to each image") && out.contains("25.00"),
-        "{out}"
-    );
+    says!(out, "adapted to each image", "25.00");
     assert!(err.contains("noisy.png"), "progress: {err}");
     let (out, _) = succeeds(folder, "inpaint clean.png --mask mask.png --out whole.png");
-    assert!(
-        out.contains("whole.png") && out.contains("missing"),
-        "{out}"
-    );
+    says!(out, "whole.png", "missing");
     for name in ["out", "adapted", "whole"] {
         assert!(
             folder.join(format!("{name}-compared.png")).exists(),
@@ -64,10 +58,7 @@ fn an_image_is_denoised_and_one_filled_in() {
     }
     // The estimate is told.
     let (_, err) = succeeds(folder, "denoise noisy.png --out told.png");
-    assert!(
-        err.contains("sigma 2") && err.contains("eigenvalues"),
-        "{err}"
-    );
+    says!(err, "sigma 2", "eigenvalues");
 }
 
 #[test]

@@ -68,10 +68,7 @@ fn ctrl_c_saves_and_the_run_resumes_bit_for_bit() {
             rest.iter().any(|line| line.contains("finishing the step")),
             "{rest:?}"
         );
-        assert!(
-            out.contains("interrupted after") && out.contains("--resume checkpoints/cut"),
-            "{out}"
-        );
+        says!(out, "interrupted after", "--resume checkpoints/cut");
         let runs = folder.join("checkpoints");
         let stage = stage(&runs.join("cut"));
         assert!(stage < 2, "{solver} was done: {stage}");

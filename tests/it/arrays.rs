@@ -246,10 +246,7 @@ fn what_does_not_fit_a_run_is_told() {
         format!("[data]\nchannels = 3\n{layer}size = [1, 5]"),
         "a.npz",
     );
-    assert!(
-        error.contains("has 2 channels, where 3 are expected"),
-        "{error}"
-    );
+    says!(error, "has 2 channels, where 3 are expected");
     let error = refused(
         format!("[data]\nmax_side = 10\n{layer}size = [1, 5]"),
         "a.npz",
@@ -259,10 +256,7 @@ fn what_does_not_fit_a_run_is_told() {
     values[50] = f32::NEG_INFINITY;
     write(&path("inf.npz"), "signals", &[2, 2, 20], values);
     let error = refused(format!("{layer}size = [1, 5]"), "inf.npz");
-    assert!(
-        error.contains("signals-1") && error.contains("-inf in channel 0, row 0, column 10"),
-        "{error}"
-    );
+    says!(error, "signals-1", "-inf in channel 0, row 0, column 10");
     assert!(refused(format!("{layer}size = [1, 5]"), "gone.npz").contains("gone.npz"));
 
     start(

@@ -422,9 +422,6 @@ fn tensors_on_two_devices_are_refused() {
         let mixed = || synthesize(ones(&device), ones(&Device::flex()), &g);
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(mixed));
         let message: Box<String> = panic.expect_err("refused").downcast().expect("a message");
-        assert!(
-            message.contains("expected the same type and device"),
-            "{message}"
-        );
+        says!(message, "expected the same type and device");
     }
 }

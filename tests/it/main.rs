@@ -1,6 +1,10 @@
 //! Tests of the library as a whole, through its public interface: one program, because linking
 //! is slow.
 
+#[macro_use]
+#[path = "../support/says.rs"]
+mod says;
+
 mod arrays;
 mod backends;
 mod conv;

@@ -275,16 +275,10 @@ fn a_run_goes_on_with_the_masks_that_it_began_with_and_no_others() {
         .resume("changed")
         .expect_err("another mask")
         .to_string();
-    assert!(
-        text.contains("images/1.png with the mask") && text.contains("masks/1.png"),
-        "{text}"
-    );
+    says!(text, "images/1.png with the mask", "masks/1.png");
     std::fs::remove_file(&changed).expect("a file");
     let text = files.resume("changed").expect_err("no mask").to_string();
-    assert!(
-        text.contains("masks/1.png") && text.contains("where they were"),
-        "{text}"
-    );
+    says!(text, "masks/1.png", "where they were");
 }
 
 #[test]

@@ -233,10 +233,7 @@ fn what_one_cannot_do_ends_all_and_is_told_once() {
         config.data.sample_count -= group.rank();
         start(&config, &run, group, 9)
     });
-    assert!(
-        message.contains("process 1 finds 6 images and process 0 finds 7"),
-        "{message}"
-    );
+    says!(message, "process 1 finds 6 images and process 0 finds 7");
     // Maps that one member cannot write: the checkpoint before stays, and others go on with it.
     let path = folder.path().join("full");
     each(3, |group| start(&config, &path, group, 1).expect("a run"));

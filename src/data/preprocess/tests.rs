@@ -1,6 +1,7 @@
 //! Against plain loops, and back again.
 
 use super::*;
+use crate::data::resize;
 
 /// A deterministic image with structure at every scale and some flat parts.
 fn sample(channels: usize, height: usize, width: usize) -> Image {
@@ -26,6 +27,15 @@ fn error<T: std::fmt::Debug>(result: Result<T>) -> String {
     result.unwrap_err().to_string()
 }
 
+/// The index folded back at the outermost values.
+fn reflect(i: isize, n: usize) -> usize {
+    let (mut i, last) = (i, n as isize - 1);
+    while i < 0 || i > last {
+        i = if i < 0 { -i } else { 2 * last - i };
+    }
+    i as usize
+}
+
 fn assert_close(a: &[f32], b: &[f32], tolerance: f32) {
     assert_eq!(a.len(), b.len());
     for (k, (x, y)) in a.iter().zip(b).enumerate() {
@@ -41,15 +51,8 @@ fn undo_gives_back_the_pixels() {
         let (prepared, undo) = prepare.apply(&image).unwrap();
         let (height, width) = prepare.output_size(20, 17).unwrap();
         assert_eq!(prepared.shape(), [3, height, width]);
-        let mut expected = Image::zeros(3, height, width);
-        let m = (20 - height) / 2;
-        for c in 0..3 {
-            for i in 0..height {
-                for j in 0..width {
-                    expected.plane_mut(c)[i * width + j] = image.plane(c)[(i + m) * 17 + j + m];
-                }
-            }
-        }
+        let margin = (20 - height) / 2;
+        let expected = resize::crop(&image, [margin; 2], [height, width]);
         let pixels = undo.invert(&prepared).unwrap();
         assert_close(&pixels.values, &expected.values, 1e-6);
     }
@@ -74,13 +77,6 @@ fn contrast_normalisation_follows_its_definition() {
     let (h, w, size, sigma) = (9, 8, 13, 4.773);
     let image = sample(1, h, w);
     let radius = size as isize / 2;
-    let reflect = |i: isize, n: usize| {
-        let (mut i, last) = (i, n as isize - 1);
-        while i < 0 || i > last {
-            i = if i < 0 { -i } else { 2 * last - i };
-        }
-        i as usize
-    };
     let (mut differences, mut deviations) = (Vec::new(), Vec::new());
     for i in 0..h as isize {
         for j in 0..w as isize {
@@ -102,11 +98,8 @@ fn contrast_normalisation_follows_its_definition() {
     let mut sorted = deviations.clone();
     sorted.sort_by(f64::total_cmp);
     let median = sorted[sorted.len() / 2 - 1];
-    let expected: Vec<f32> = differences
-        .iter()
-        .zip(&deviations)
-        .map(|(v, d)| (v / d.max(median)) as f32)
-        .collect();
+    let pairs = differences.iter().zip(&deviations);
+    let expected: Vec<f32> = pairs.map(|(v, d)| (v / d.max(median)) as f32).collect();
     let kind = Preprocess::ContrastNormalize { size, sigma };
     let (prepared, _) = kind.fit([]).unwrap().apply(&image).unwrap();
     assert_close(&prepared.values, &expected, 1e-6);
@@ -190,8 +183,7 @@ fn flat_images_become_zero_and_come_back() {
 
 #[test]
 fn one_pixel_is_enough_where_borders_are_reflected() {
-    let mut image = Image::zeros(1, 1, 1);
-    image.values[0] = 0.7;
+    let image = Image::new([1, 1, 1], vec![0.7]);
     let prepare = Preprocess::default().fit([]).unwrap();
     let (prepared, _) = prepare.apply(&image).unwrap();
     assert!(prepared.values[0].abs() < 1e-6);
@@ -212,11 +204,8 @@ fn configuration_has_defaults_and_refuses_what_it_does_not_know() {
     let short = parse(r#"{"kind": "contrast-normalize"}"#).unwrap();
     assert_eq!(short, Preprocess::default());
     let short = parse(r#"{"kind": "local-mean", "sigma": 2.0}"#).unwrap();
-    let expected = Preprocess::LocalMean {
-        size: 5,
-        sigma: 2.0,
-    };
-    assert_eq!(short, expected);
+    let (size, sigma) = (5, 2.0);
+    assert_eq!(short, Preprocess::LocalMean { size, sigma });
     assert!(parse(r#"{"kind": "local-mean", "sizes": 5}"#).is_err());
     assert!(parse(r#"{"kind": "whiten"}"#).is_err());
 }
@@ -318,28 +307,17 @@ fn known_pixels_are_measured_by_what_is_known_around_them() {
         prepared
     });
     let known = image.known(0).unwrap();
-    let (h, w, r) = (20, 17, 2_i32);
-    let folded = |k: i32, n: i32| {
-        (if k < 0 {
-            -k
-        } else if k >= n {
-            2 * n - 2 - k
-        } else {
-            k
-        }) as usize
-    };
+    let (h, w, r) = (20, 17, 2_isize);
     let local = |at: usize| {
-        let (mut sums, [i, j]) = ([0.0; 3], [at / w, at % w].map(|k| k as i32));
+        let (mut sums, [i, j]) = ([0.0; 3], [at / w, at % w].map(|k| k as isize));
         for (a, b) in (-r..=r).flat_map(|a| (-r..=r).map(move |b| (a, b))) {
-            let there = folded(i + a, h) * w + folded(j + b, w as i32);
+            let there = reflect(i + a, h) * w + reflect(j + b, w);
             if known[there] {
-                let weight = (-f64::from(a * a + b * b) / (2.0 * sigma * sigma)).exp();
+                let weight = (-((a * a + b * b) as f64) / (2.0 * sigma * sigma)).exp();
                 let v = f64::from(image.image().values[there]);
-                sums = [
-                    sums[0] + weight,
-                    sums[1] + weight * v,
-                    sums[2] + weight * v * v,
-                ];
+                for (sum, power) in sums.iter_mut().zip([1.0, v, v * v]) {
+                    *sum += weight * power;
+                }
             }
         }
         let mean = sums[1] / sums[0];
@@ -365,14 +343,9 @@ fn known_pixels_are_measured_by_what_is_known_around_them() {
 #[test]
 fn a_mask_of_ones_changes_nothing_and_one_of_zeros_is_refused() {
     let image = sample(2, 20, 17);
-    let ones = Image {
-        values: vec![1.0; 340],
-        ..Image::zeros(1, 20, 17)
-    };
-    assert_eq!(
-        Weighted::new(image.clone(), ones).unwrap(),
-        image.clone().into()
-    );
+    let ones = Image::new([1, 20, 17], vec![1.0; 340]);
+    let plain = Weighted::new(image.clone(), ones).unwrap();
+    assert_eq!(plain, image.clone().into());
     let weigh = |weights: Image| error(Weighted::new(image.clone(), weights));
     assert!(weigh(Image::zeros(1, 20, 17)).contains("every pixel is missing"));
     assert!(weigh(Image::zeros(1, 17, 20)).contains("17 x 20"));

@@ -24,7 +24,7 @@ use crate::report::Results;
 use crate::task::features::{
     Descriptions, Extractor, Labelled, MapOptions, all_features, learn_words, none_usable,
 };
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, tell_item};
 
 /// The file of the classifier in the folder of results.
 const CLASSIFIER: &str = "classifier.npz";
@@ -130,13 +130,10 @@ fn from_images(
     let results = claim(options)?;
     let mut report = Report::new(options, &images.classes);
     let began = Instant::now();
-    let shared = options
-        .splits
-        .shared_rows(&images.labels, &images.classes)?;
-    let shared: Vec<PathBuf> = shared
-        .iter()
-        .map(|&row| images.paths[row].clone())
-        .collect();
+    let splits = &options.splits;
+    let shared = splits.shared_rows(&images.labels, &images.classes)?;
+    let shared = shared.iter().map(|&row| images.paths[row].clone());
+    let shared: Vec<PathBuf> = shared.collect();
     let Some(source) = options.maps.open(&shared, device, callback)? else {
         return Ok(report);
     };
@@ -183,11 +180,8 @@ fn from_images(
                 .collect()
         };
         let (training, test) = (of(&split.training), of(&split.test));
-        let words = learn_words(
-            &options.recipe,
-            &training,
-            options.splits.seed.wrapping_add(number as u64),
-        )?;
+        let seed = options.splits.seed.wrapping_add(number as u64);
+        let words = learn_words(&options.recipe, &training, seed)?;
         report.seconds.words += began.elapsed().as_secs_f64();
         let began = Instant::now();
         let vectors = |images: &[&Vec<Descriptors>]| {
@@ -230,8 +224,7 @@ fn usable(options: &Options, images: &Labelled, descriptions: &Descriptions) -> 
 /// Tells that a split is done. Whether to stop before the next.
 fn told(number: usize, options: &Options, callback: &mut dyn Callback<Event>) -> bool {
     let (done, of) = (number + 1, options.splits.count);
-    let name = "learning and measuring splits".into();
-    callback.event(Event::Item { name, done, of });
+    tell_item(callback, "learning and measuring splits", done, of);
     callback.interrupted() && done < of
 }
 
@@ -263,12 +256,8 @@ fn from_features(options: &Options, callback: &mut dyn Callback<Event>) -> Resul
     report.images = vectors.len();
     let mut first = None;
     for (number, split) in splits.iter().enumerate() {
-        let material = Material::new(
-            vectors.rows(&split.training),
-            vectors.rows(&split.test),
-            split,
-            &labels,
-        );
+        let (training, test) = (vectors.rows(&split.training), vectors.rows(&split.test));
+        let material = Material::new(training, test, split, &labels);
         let outcome = measure(options, &material, classes.len(), &mut report)?;
         report.add(&outcome, dimension);
         first.get_or_insert(outcome.classifier);

@@ -130,11 +130,8 @@ pub fn predict(
 /// The share that is right, where all folders are named after classes.
 fn right(rows: &[Prediction], classes: &[String]) -> Option<f64> {
     let truth = |row: &Prediction| {
-        let folder = Path::new(&row.image)
-            .parent()?
-            .file_name()?
-            .to_string_lossy()
-            .into_owned();
+        let folder = Path::new(&row.image).parent()?.file_name()?;
+        let folder = folder.to_string_lossy().into_owned();
         classes.contains(&folder).then_some(folder == row.class)
     };
     let told: Vec<bool> = rows.iter().map(truth).collect::<Option<_>>()?;

@@ -171,17 +171,9 @@ impl Report {
     }
 
     fn table(&self) -> Table {
-        let row = |k: usize| &self.classes[k];
-        Table::of(self.classes.len())
-            .numbers("number", Cell::Count)
-            .words("class", |k| Cell::text(&row(k).class))
-            .numbers("tested", |k| Cell::Count(row(k).tested))
-            .numbers("accuracy", |k| {
-                Cell::number(row(k).accuracy, Format::Percent(Some(1)))
-            })
-            .words("taken for", |k| {
-                row(k).taken_for.as_ref().map_or(Cell::Absent, Cell::text)
-            })
+        let table = Table::of(self.classes.len()).numbers("number", Cell::Count);
+        let all: Vec<&ClassRow> = self.classes.iter().collect();
+        columns(table, &all, "class", "accuracy")
     }
 
     /// The share of each class that was taken for each.
@@ -192,15 +184,23 @@ impl Report {
             let all = row.tested.max(1) as f32;
             counts.iter().map(move |&count| count as f32 / all)
         });
-        let shares = Image {
-            channels: 1,
-            height: n,
-            width: n,
-            values: values.collect(),
-        };
+        let shares = Image::new([1, n, n], values.collect());
         let title = format!("{n} classes, {:.1} % right", 100.0 * self.mean);
         picture::matrix(&shares, &title, "number of table.csv", "taken for")
     }
+}
+
+/// What is told of classes, which have one heading and the share told right another.
+fn columns(table: Table, rows: &[&ClassRow], class: &'static str, right: &'static str) -> Table {
+    table
+        .words(class, |k| Cell::text(&rows[k].class))
+        .numbers("tested", |k| Cell::Count(rows[k].tested))
+        .numbers(right, |k| {
+            Cell::number(rows[k].accuracy, Format::Percent(Some(1)))
+        })
+        .words("taken for", |k| {
+            rows[k].taken_for.as_ref().map_or(Cell::Absent, Cell::text)
+        })
 }
 
 impl fmt::Display for Report {
@@ -215,36 +215,23 @@ impl fmt::Display for Report {
                 None => writeln!(f, "interrupted before anything was kept"),
             };
         }
-        let mut order: Vec<usize> = (0..self.classes.len())
-            .filter(|&k| self.classes[k].tested > 0)
-            .collect();
-        order.sort_by(|&a, &b| {
-            self.classes[b]
-                .accuracy
-                .total_cmp(&self.classes[a].accuracy)
-        });
-        if order.len() > 2 * SHOWN {
-            order.drain(SHOWN..order.len() - SHOWN);
+        let tested = self.classes.iter().filter(|row| row.tested > 0);
+        let mut rows: Vec<&ClassRow> = tested.collect();
+        rows.sort_by(|a, b| b.accuracy.total_cmp(&a.accuracy));
+        if rows.len() > 2 * SHOWN {
+            rows.drain(SHOWN..rows.len() - SHOWN);
         }
-        let row = |k: usize| &self.classes[order[k]];
-        let table = Table::of(order.len())
-            .words("best and worst classes", |k| Cell::text(&row(k).class))
-            .numbers("tested", |k| Cell::Count(row(k).tested))
-            .numbers("right", |k| {
-                Cell::number(row(k).accuracy, Format::Percent(Some(1)))
-            })
-            .words("taken for", |k| {
-                row(k).taken_for.as_ref().map_or(Cell::Absent, Cell::text)
-            });
+        let table = columns(
+            Table::of(rows.len()),
+            &rows,
+            "best and worst classes",
+            "right",
+        );
         write!(f, "{table}")?;
-        let cs: Vec<String> = self
-            .each
-            .iter()
-            .map(|one| one.choice.c.to_string())
-            .collect();
-        let spread = self
-            .deviation
-            .map_or(String::new(), |d| format!(" +- {:.1}", 100.0 * d));
+        let cs = self.each.iter().map(|one| one.choice.c.to_string());
+        let cs: Vec<String> = cs.collect();
+        let spread = self.deviation.map(|d| format!(" +- {:.1}", 100.0 * d));
+        let spread = spread.unwrap_or_default();
         writeln!(
             f,
             "{}; {} images, {} features, {} kernel, weight of errors {}",

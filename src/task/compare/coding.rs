@@ -5,16 +5,14 @@ use std::path::Path;
 use burn::tensor::{DType, Device, Tensor};
 
 use super::report::{Optimum, Report, Row, Source};
-use super::{
-    CURVES, Filters, Interrupt, Options, RECONSTRUCTIONS, STEPS, learning, pictures, tell_done,
-};
+use super::{CURVES, Filters, Interrupt, Options, RECONSTRUCTIONS, STEPS, learning, pictures};
 use crate::error::Result;
 use crate::model::{DataTerm, Evaluation, FeatureMaps};
 use crate::problem::CodingProblem;
 use crate::report::Results;
 use crate::run::Images;
 use crate::solve::{Evaluate, Fista, Limits, Method, Problem, Reason};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, tell_item};
 
 /// The run of FISTA that certifies the optimum ends after so many steps at the latest.
 const LONGEST: usize = 20_000;
@@ -173,7 +171,7 @@ fn compare(
         output.picture(CURVES, &pictures::coding_curves(&report)?)?;
         let picture = pictures::reconstructions(&report, std::slice::from_ref(images), &columns)?;
         output.picture(RECONSTRUCTIONS, &picture)?;
-        tell_done(observer, options, i);
+        tell_item(observer, &contender.name, i + 1, options.contenders.len());
     }
     Ok(report)
 }

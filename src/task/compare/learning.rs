@@ -5,7 +5,6 @@ use burn::tensor::{Device, Tensor};
 use super::report::{Report, Row};
 use super::{
     CURVES, Contender, FILTERS, Interrupt, Options, RECONSTRUCTIONS, all_images, pictures,
-    tell_done,
 };
 use crate::backend;
 use crate::config::{LayerSettings, Sparsity, Update};
@@ -15,7 +14,7 @@ use crate::model::{DataTerm, Evaluation, Network, Objective};
 use crate::report::Results;
 use crate::run::{Images, Store, TraceLine};
 use crate::solve::{Fista, Limits, Method, Point, Problem, Reason};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, tell_item};
 use crate::train::{Ended, Trainer};
 
 /// Steps of FISTA, from zero maps, when the images are coded anew to judge filters.
@@ -137,7 +136,7 @@ fn compare(case: &Case, output: &Results, callback: &mut dyn Callback<Event>) ->
         let images: Vec<_> = case.all.iter().map(|data| data.images().clone()).collect();
         let picture = pictures::reconstructions(&report, &images, &columns)?;
         output.picture(RECONSTRUCTIONS, &picture)?;
-        tell_done(callback, options, i);
+        tell_item(callback, &contender.name, i + 1, options.contenders.len());
     }
     Ok(report)
 }

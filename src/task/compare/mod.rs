@@ -22,7 +22,6 @@ pub use report::{Optimum, Report, Row, Source};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
 
 use super::{Callback, Event, Interrupt};
 use crate::config::{Config, Form};
@@ -36,21 +35,17 @@ use crate::run::{Images, Run, nothing_learnt};
 use crate::solve::Limits;
 use crate::store::CheckpointSelector;
 
-/// What is compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Finding the maps with the filters fixed.
-    #[default]
-    Coding,
-    /// Learning the filters.
-    Learning,
+named! {
+    /// What is compared.
+    #[derive(Default)]
+    pub enum Mode: "comparison of" {
+        /// Finding the maps with the filters fixed.
+        #[default]
+        Coding = "coding",
+        /// Learning the filters.
+        Learning = "learning",
+    }
 }
-
-named!("comparison of", Mode {
-    Coding = "coding",
-    Learning = "learning",
-});
 
 /// Where the filters come from: those that are kept for coding, those to start from for learning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,15 +263,6 @@ fn all_images(images: &mut Images, device: &Device) -> Result<Vec<DataTerm>> {
     (0..images.sources().len())
         .map(|i| images.data(i, device))
         .collect()
-}
-
-/// Tells that a contender is done.
-fn tell_done(observer: &mut dyn Callback<Event>, options: &Options, i: usize) {
-    observer.event(Event::Item {
-        name: options.contenders[i].name.clone(),
-        done: i + 1,
-        of: options.contenders.len(),
-    });
 }
 
 #[cfg(test)]

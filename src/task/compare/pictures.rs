@@ -163,7 +163,8 @@ fn root_mean_square(image: &Image) -> f32 {
 
 /// White, to leave a cell empty.
 fn blank(like: &Image) -> Image {
-    let mut white = Image::zeros(1, like.height, like.width);
-    white.values.fill(1.0);
-    white
+    Image::new(
+        [1, like.height, like.width],
+        vec![1.0; like.height * like.width],
+    )
 }

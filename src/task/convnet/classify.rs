@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Prepared, Ready, Source};
-use crate::error::{Error, Result};
+use super::{Prepared, Ready, Source, none_read};
+use crate::error::Result;
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, tell_item};
 
 /// Classes that are told of each picture.
 const TOLD: usize = 5;
@@ -96,17 +96,10 @@ pub fn run(
             }
             Err(error) => skipped.push(error.to_string()),
         }
-        callback.event(Event::Item {
-            name: "classifying".into(),
-            done: k + 1,
-            of: paths.len(),
-        });
+        tell_item(callback, "classifying", k + 1, paths.len());
     }
     if rows.is_empty() && !callback.interrupted() {
-        return Err(Error::Input(format!(
-            "no picture can be read: {}",
-            skipped.join("; ")
-        )));
+        return Err(none_read(&skipped));
     }
     let read: Vec<PathBuf> = rows.iter().map(|row| row.image.clone()).collect();
     let truths = truths(&ready, &read);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::looking_tests::{Fixture, occlusion_options};
+use super::looking_tests::{Fixture, done, occlusion_options};
 use super::{classify, occlusion, project, strongest};
 use crate::convnet::Walk;
 use crate::group::Group;
@@ -31,16 +31,8 @@ fn labels_call_classes_by_name_or_by_number_of_the_word() {
 }
 
 fn classified(fixture: &Fixture, folder: &Path, stop: usize) -> classify::Report {
-    let mut stop = Impatient(stop);
-    classify::run(
-        &fixture.source,
-        folder,
-        None,
-        false,
-        &fixture.device,
-        &mut stop,
-    )
-    .unwrap()
+    let (mut stop, device) = (Impatient(stop), &fixture.device);
+    classify::run(&fixture.source, folder, None, false, device, &mut stop).unwrap()
 }
 
 #[test]
@@ -52,34 +44,23 @@ fn a_picture_without_a_class_is_told_and_so_is_an_early_stop() {
     let photos = fixture.path("photos");
     let put = |folder: &str, name: &str| {
         fs::create_dir_all(photos.join(folder)).unwrap();
-        fs::copy(
-            fixture.path("images/0_picture.png"),
-            photos.join(folder).join(name),
-        )
-        .unwrap();
+        let picture = fixture.path("images/0_picture.png");
+        fs::copy(picture, photos.join(folder).join(name)).unwrap();
     };
     put("n01440764", "a.png");
     put("ray", "b.png");
     fs::write(photos.join("bad.png"), "no picture").unwrap();
     let report = classified(&fixture, &photos, usize::MAX);
-    let truths: Vec<_> = report.rows.iter().map(|row| row.truth).collect();
-    assert_eq!(
-        (truths, report.stray.clone()),
-        (vec![Some(0), Some(2)], None)
-    );
+    let truths = report.rows.iter().map(|row| row.truth);
+    assert_eq!(truths.collect::<Vec<_>>(), [Some(0), Some(2)]);
+    assert_eq!(report.stray, None);
     assert_eq!(report.top5, Some(1.0));
     put("a stray", "c.png");
     let report = classified(&fixture, &photos, usize::MAX);
     assert_eq!((report.top1, report.rows.len()), (None, 3));
-    assert!(
-        report.to_string().contains("c.png tells its class"),
-        "{report}"
-    );
+    says!(report, "c.png tells its class");
     let report = classified(&fixture, &photos, 1);
-    assert!(
-        report.to_string().contains("interrupted after 1 of 4"),
-        "{report}"
-    );
+    says!(report, "interrupted after 1 of 4");
 }
 
 #[test]
@@ -92,8 +73,7 @@ fn the_square_is_the_share_of_the_picture_that_it_is_in_the_paper() {
         others: None,
         ..occlusion_options(&fixture)
     };
-    let report = occlusion::run(&options, &fixture.device, &mut ());
-    let report = report.unwrap().unwrap();
+    let report = done(occlusion::run(&options, &fixture.device, &mut ()));
     // 50 and 10 of 224 are 4 and 1 of 16.
     assert_eq!((report.side, report.step, report.places), (4, 1, [16, 16]));
     assert_eq!(report.layer, "r2");
@@ -104,18 +84,9 @@ fn projected(fixture: &Fixture, out: &Path, stop: usize) -> Option<project::Repo
         layer: Some("r2".into()),
         ..project::Target::default()
     };
-    let images = fixture.path("images");
-    let mut stop = Impatient(stop);
-    project::pictures(
-        &fixture.source,
-        &images,
-        &target,
-        out,
-        false,
-        &fixture.device,
-        &mut stop,
-    )
-    .unwrap()
+    let (images, mut stop) = (fixture.path("images"), Impatient(stop));
+    let (source, device) = (&fixture.source, &fixture.device);
+    project::pictures(source, &images, &target, out, false, device, &mut stop).unwrap()
 }
 
 #[test]
@@ -153,12 +124,9 @@ fn the_strongest_are_found_and_drawn_after_any_number_of_stops() {
         strongest::run(&options(out), &fixture.device, &mut stop).unwrap()
     };
     let whole = run("whole", usize::MAX);
-    let layers: Vec<_> = whole
-        .layers
-        .iter()
-        .map(|layer| layer.layer.as_str())
-        .collect();
-    assert_eq!((whole.interrupted, layers), (false, vec!["r1", "r2", "y"]));
+    let layers = whole.layers.iter().map(|layer| layer.layer.as_str());
+    assert_eq!(layers.collect::<Vec<_>>(), ["r1", "r2", "y"]);
+    assert!(!whole.interrupted);
     let mut stop = 0;
     while run("parts", stop).interrupted {
         stop += 1;

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 use super::looking::{show, spread};
-use super::{Prepared, Source};
+use super::{Prepared, Source, none_read};
 use crate::arrays::{self, Bundle};
 use crate::convnet::{Unit, Walk, unravel};
 use crate::data::Image;
@@ -101,32 +101,24 @@ pub fn run(
             ..options.source.clone()
         };
         let ready = source.open(device)?;
-        let layer = match &options.layer {
-            Some(name) => ready.net.layer(name)?,
-            None => ready.top()?,
-        };
-        let layer = layer.clone();
+        let layer = ready.layer_or_top(options.layer.as_ref())?.clone();
         let prepared = source.prepared(&ready);
         Ok::<_, Error>((ready, layer, prepared))
     };
     let (mut winners, mut skipped) = (Vec::new(), Vec::new());
     for (k, (_, path)) in models.iter().enumerate() {
         let (ready, layer, _) = open(path)?;
-        let done = k * paths.len();
-        let tell = |seen: usize| Event::Item {
-            name: "looking at pictures".into(),
-            done: done + seen,
-            of: models.len() * paths.len(),
-        };
+        let told = (
+            "looking at pictures",
+            k * paths.len(),
+            models.len() * paths.len(),
+        );
         skipped.clear();
         let batch = options.batch;
-        let found = ready.strongest(&layer, &paths, 1, batch, &mut skipped, tell, callback)?;
+        let found = ready.strongest(&layer, &paths, 1, batch, &mut skipped, told, callback)?;
         let Some(found) = found else { return Ok(None) };
         if skipped.len() == paths.len() {
-            return Err(Error::Input(format!(
-                "no picture can be read: {}",
-                skipped.join("; ")
-            )));
+            return Err(none_read(&skipped));
         }
         let first = found.maps().iter().map(|winners| winners.first().copied());
         winners.push(first.collect::<Vec<_>>());
@@ -239,13 +231,11 @@ fn models(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
         }
     }
     models.sort();
-    match models.is_empty() {
-        true => Err(Error::Input(format!(
-            "{} holds no ONNX file",
-            folder.display()
-        ))),
-        false => Ok(models),
+    if models.is_empty() {
+        let folder = folder.display();
+        return Err(Error::Input(format!("{folder} holds no ONNX file")));
     }
+    Ok(models)
 }
 
 impl Report {
@@ -298,7 +288,6 @@ mod tests {
         let epochs: Vec<u64> = found.iter().map(|(epoch, _)| *epoch).collect();
         assert_eq!(epochs, [1, 9, 10]);
         fs::write(folder.path().join("last.onnx"), "").unwrap();
-        let error = models(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("last.onnx"), "{error}");
+        says!(models(folder.path()).unwrap_err(), "last.onnx");
     }
 }

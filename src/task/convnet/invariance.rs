@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::named::named;
 use crate::picture::{self, Axes, Panel, Series};
 use crate::report::{Cell, Format, Results, Table};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, tell_item};
 
 const PAGE: &str = "invariance.html";
 const ARRAYS: &str = "invariance.npz";
@@ -44,23 +44,17 @@ pub struct Options {
     pub overwrite: bool,
 }
 
-/// What is done to a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Change {
-    /// Moved down, in pixels.
-    Translation,
-    /// Made so many times as large.
-    Scaling,
-    /// Turned counterclockwise, in degrees.
-    Rotation,
+named! {
+    /// What is done to a picture.
+    pub enum Change: "change" {
+        /// Moved down, in pixels.
+        Translation = "translation",
+        /// Made so many times as large.
+        Scaling = "scaling",
+        /// Turned counterclockwise, in degrees.
+        Rotation = "rotation",
+    }
 }
-
-named!("change", Change {
-    Translation = "translation",
-    Scaling = "scaling",
-    Rotation = "rotation",
-});
 
 impl Change {
     fn axis(self) -> &'static str {
@@ -212,11 +206,7 @@ pub fn run(
             }
         }
         first.get_or_insert(picture);
-        callback.event(Event::Item {
-            name: "moving pictures".into(),
-            done: number + 1,
-            of: paths.len(),
-        });
+        tell_item(callback, "moving pictures", number + 1, paths.len());
     }
     if let Some(picture) = first {
         report.draw(&ready, &picture, &results)?;

@@ -4,34 +4,27 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::{Ready, classify};
 use crate::convnet::{Keep, Layer, Strongest, Walk, ravel};
 use crate::data::{Image, resize};
 use crate::error::{Error, Result};
 use crate::named::named;
 use crate::report::{Page, Results};
-use crate::task::{Callback, Event};
+use crate::task::{Callback, Event, goes_on};
 
-/// What a part of a picture is covered with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fill {
-    /// The grey in the middle between black and white.
-    #[default]
-    Grey,
-    /// The mean of the training images, which the model gets as zeros.
-    Mean,
-    /// The picture itself, blurred.
-    Blur,
+named! {
+    /// What a part of a picture is covered with.
+    #[derive(Default)]
+    pub enum Fill: "cover" {
+        /// The grey in the middle between black and white.
+        #[default]
+        Grey = "grey",
+        /// The mean of the training images, which the model gets as zeros.
+        Mean = "mean",
+        /// The picture itself, blurred.
+        Blur = "blur",
+    }
 }
-
-named!("cover", Fill {
-    Grey = "grey",
-    Mean = "mean",
-    Blur = "blur",
-});
 
 /// How much smaller a picture is made, and large again, to blur it.
 const BLUR: usize = 16;
@@ -68,6 +61,11 @@ impl Ready {
         self.rectifiers()
             .rfind(has_places)
             .map_or_else(|| self.last(), Ok)
+    }
+
+    /// The layer of a name, or the top where there is none.
+    pub fn layer_or_top(&self, name: Option<&String>) -> Result<&Layer> {
+        name.map_or_else(|| self.top(), |name| self.net.layer(name))
     }
 
     /// Layers by name, or others where none is named.
@@ -156,7 +154,8 @@ impl Ready {
         })
     }
 
-    /// The strongest places of the maps of one layer over pictures, one in each; none if it was asked to stop.
+    /// The strongest places of the maps of one layer over pictures, one in each, told by a name, how many were done
+    /// before and of how many; none if it was asked to stop.
     #[expect(clippy::too_many_arguments, reason = "a pass has as many ends")]
     pub fn strongest(
         &self,
@@ -165,7 +164,7 @@ impl Ready {
         places: usize,
         batch: usize,
         skipped: &mut Vec<String>,
-        tell: impl Fn(usize) -> Event,
+        (name, before, of): (&str, usize, usize),
         callback: &mut dyn Callback<Event>,
     ) -> Result<Option<Strongest>> {
         let [maps, height, width] = self.maps(layer)?;
@@ -177,12 +176,11 @@ impl Ready {
         let mut strongest = [Strongest::new(maps, keep)];
         let layers = [(layer.value, [height, width])];
         let (numbers, mut unread) = (Vec::from_iter(0..paths.len()), BTreeMap::new());
-        let mut seen = 0;
+        let mut seen = before;
         for batch in numbers.chunks(batch.max(1)) {
             self.search(paths, batch, &layers, &mut strongest, &mut unread)?;
             seen += batch.len();
-            callback.event(tell(seen));
-            if callback.interrupted() {
+            if !goes_on(callback, name, seen, of) {
                 return Ok(None);
             }
         }
@@ -285,13 +283,9 @@ pub(super) fn most_probable(probabilities: &[f32]) -> usize {
 /// A picture with a part of `cover` over it.
 pub(super) fn covered(picture: &Image, cover: &Image, part: &Part) -> Image {
     let mut covered = picture.clone();
-    let [rows, columns] = part;
-    for c in 0..picture.channels {
-        for row in rows.clone() {
-            let line = row * picture.width + columns.start..row * picture.width + columns.end;
-            covered.plane_mut(c)[line.clone()].copy_from_slice(&cover.plane(c)[line]);
-        }
-    }
+    let corner = part.each_ref().map(|side| side.start);
+    let size = part.each_ref().map(|side| side.len());
+    resize::paste(&mut covered, &resize::crop(cover, corner, size), corner);
     covered
 }
 

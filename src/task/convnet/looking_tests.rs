@@ -15,6 +15,7 @@ use crate::convnet::proto::{
 };
 use crate::convnet::{Changes, Model, Preset, Unit, Walk};
 use crate::data::Image;
+use crate::error::Result;
 use crate::picture::save_png;
 use crate::task::test_runs::Impatient;
 
@@ -173,6 +174,11 @@ fn close(a: f64, b: f64) {
     assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{a} is not {b}");
 }
 
+/// What came to its end.
+pub(super) fn done<T>(report: Result<Option<T>>) -> T {
+    report.unwrap().unwrap()
+}
+
 pub(super) fn occlusion_options(fixture: &Fixture) -> occlusion::Options {
     occlusion::Options {
         source: fixture.source.clone(),
@@ -195,9 +201,7 @@ fn occlusion_is_the_model_on_pictures_with_a_hole() {
     let fixture = Fixture::new();
     let ready = fixture.ready();
     let options = occlusion_options(&fixture);
-    let report = occlusion::run(&options, &fixture.device, &mut ())
-        .unwrap()
-        .unwrap();
+    let report = done(occlusion::run(&options, &fixture.device, &mut ()));
     assert_eq!((report.places, report.rows.len()), ([3, 3], 9));
     assert_eq!(report.class, 1, "the number in the name of the file");
     let clean = ready.picture(&options.image).unwrap();
@@ -256,14 +260,10 @@ fn occlusion_refuses_what_does_not_exist_and_stops_when_asked() {
         (&|options| options.side = Some(17), "no more than"),
     ];
     for (change, told) in cases {
-        let error = run(change).unwrap_err().to_string();
-        assert!(error.contains(told), "{error}");
+        says!(run(change).unwrap_err(), told);
     }
-    let stopped = occlusion::run(
-        &occlusion_options(&fixture),
-        &fixture.device,
-        &mut Impatient(0),
-    );
+    let options = occlusion_options(&fixture);
+    let stopped = occlusion::run(&options, &fixture.device, &mut Impatient(0));
     assert!(stopped.unwrap().is_none());
     assert!(!fixture.path("out/table.csv").exists());
 }
@@ -307,9 +307,7 @@ fn the_control_compares_projections_under_random_weights() {
         out: fixture.path("out"),
         overwrite: false,
     };
-    let report = control::run(&options, &fixture.device, &mut ())
-        .unwrap()
-        .unwrap();
+    let report = done(control::run(&options, &fixture.device, &mut ()));
     assert_eq!(report.rows.len(), 2);
     assert_eq!(report.unit, [2, 3, 3]);
     // With one layer random, both ways are the same; further down they differ.
@@ -319,11 +317,8 @@ fn the_control_compares_projections_under_random_weights() {
     let [original, random] = ["original", "layer001.alone"].map(|name| {
         let array = &bundle.arrays[name];
         assert_eq!(array.shape, [3, 8, 8], "{name} is what the unit sees");
-        array
-            .values
-            .iter()
-            .map(|v| f64::from(v.abs()))
-            .collect::<Vec<_>>()
+        let absolute = array.values.iter().map(|v| f64::from(v.abs()));
+        absolute.collect::<Vec<_>>()
     });
     let mean = |a: &[f64]| a.iter().sum::<f64>() / a.len() as f64;
     let covariance = |a: &[f64], b: &[f64]| {
@@ -347,9 +342,7 @@ fn invariance_tells_how_far_features_move() {
         out: fixture.path("out"),
         overwrite: false,
     };
-    let report = invariance::run(&options, &fixture.device, &mut ())
-        .unwrap()
-        .unwrap();
+    let report = done(invariance::run(&options, &fixture.device, &mut ()));
     assert_eq!(report.images.len(), 2);
     assert_eq!(report.layers.len(), 2);
     assert_eq!(report.rows.len(), 2 * (13 + 9 + 36));
@@ -357,12 +350,8 @@ fn invariance_tells_how_far_features_move() {
     let mut unchanged = 0;
     for row in &report.rows {
         let looked = &report.images[row.image];
-        let none = if row.change == invariance::Change::Scaling {
-            1.0
-        } else {
-            0.0
-        };
-        if row.amount == none {
+        let is_scaled = row.change == invariance::Change::Scaling;
+        if row.amount == f64::from(u8::from(is_scaled)) {
             assert_eq!(row.distances, [0.0, 0.0]);
             close(row.probability.into(), looked.probability.into());
             unchanged += 1;
@@ -406,9 +395,7 @@ fn evolution_finds_the_strongest_of_each_epoch() {
         out: fixture.path("out"),
         overwrite: false,
     };
-    let report = evolution::run(&options, &fixture.device, &mut ())
-        .unwrap()
-        .unwrap();
+    let report = done(evolution::run(&options, &fixture.device, &mut ()));
     assert_eq!(report.rows.len(), 6);
     let ready = fixture.ready();
     for rows in report.rows.chunks_exact(3) {
@@ -417,18 +404,15 @@ fn evolution_finds_the_strongest_of_each_epoch() {
         // All weights of the layer twice as large: so is every activation, at the same place.
         close(rows[1].value.into(), 2.0 * f64::from(rows[0].value));
         close(rows[2].value.into(), 2.0 * f64::from(rows[1].value));
-        assert!(
-            rows.iter()
-                .all(|row| row.unit == rows[0].unit && row.image == rows[0].image)
-        );
+        for row in rows {
+            assert_eq!((&row.unit, &row.image), (&rows[0].unit, &rows[0].image));
+        }
         let map = rows[1].map;
         let strongest = (0..3).map(|number| {
             let path = fixture.path(&format!("images/{number}_picture.png"));
             let (activations, _) = by_hand(&ready, "r2", &ready.picture(&path).unwrap());
-            activations[map * 64..(map + 1) * 64]
-                .iter()
-                .copied()
-                .fold(0.0, f32::max)
+            let of_map = activations[map * 64..(map + 1) * 64].iter();
+            of_map.copied().fold(0.0, f32::max)
         });
         close(rows[1].value.into(), strongest.fold(0.0, f32::max).into());
     }
@@ -437,15 +421,10 @@ fn evolution_finds_the_strongest_of_each_epoch() {
 #[test]
 fn correspondence_is_perfect_between_equal_pictures() {
     let fixture = Fixture::new();
-    for number in 0..3 {
-        save_png(
-            &picture(7),
-            fixture.path(&format!("images/{number}_picture.png")),
-        )
-        .unwrap();
-    }
     let mut lines = "image,part,top,left,height,width\n".to_string();
     for number in 0..3 {
+        let path = fixture.path(&format!("images/{number}_picture.png"));
+        save_png(&picture(7), path).unwrap();
         lines += &format!("{number}_picture.png,corner,0,0,5,6\n");
     }
     std::fs::write(fixture.path("boxes.csv"), &lines).unwrap();
@@ -462,26 +441,17 @@ fn correspondence_is_perfect_between_equal_pictures() {
     };
     let run =
         |options: &correspondence::Options| correspondence::run(options, &fixture.device, &mut ());
-    let report = run(&options).unwrap().unwrap();
-    let told: Vec<_> = report
-        .rows
-        .iter()
-        .map(|row| (row.part.as_str(), row.pairs))
-        .collect();
-    assert_eq!(
-        told,
-        [("corner", 3), ("corner", 3), ("random", 12), ("random", 12)]
-    );
+    let report = done(run(&options));
+    let told = report.rows.iter().map(|row| (row.part.as_str(), row.pairs));
+    let (corner, random) = (("corner", 3), ("random", 12));
+    assert_eq!(told.collect::<Vec<_>>(), [corner, corner, random, random]);
+    let (corners, randoms) = report.rows.split_at(2);
     assert!(
-        report.rows[..2]
+        corners
             .iter()
             .all(|row| row.mean == 0.0 && row.error == 0.0)
     );
-    assert!(
-        report.rows[2..]
-            .iter()
-            .all(|row| row.mean > 0.0 && row.error > 0.0)
-    );
+    assert!(randoms.iter().all(|row| row.mean > 0.0 && row.error > 0.0));
     for (lines, told) in [
         ("0_picture.png,tail,1,1,2,2", "mark `tail` in two"),
         ("0_picture.png,random,0,0,5,6", "cannot be called `random`"),
@@ -492,7 +462,6 @@ fn correspondence_is_perfect_between_equal_pictures() {
     ] {
         let lines = format!("image,part,top,left,height,width\n{lines}\n");
         std::fs::write(fixture.path("boxes.csv"), lines).unwrap();
-        let error = run(&options).unwrap_err().to_string();
-        assert!(error.contains(told), "{error}");
+        says!(run(&options).unwrap_err(), told);
     }
 }

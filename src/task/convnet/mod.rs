@@ -156,14 +156,13 @@ impl Ready {
     }
 }
 
+/// There is nothing to look at, for these reasons.
+fn none_read(reasons: &[String]) -> Error {
+    Error::Input(format!("no picture can be read: {}", reasons.join("; ")))
+}
+
 /// A file name that tells a layer.
 pub(crate) fn file_stem(layer: &str) -> String {
-    let plain = |c: char| {
-        if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') {
-            c
-        } else {
-            '-'
-        }
-    };
-    layer.chars().map(plain).collect()
+    let special = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    layer.replace(special, "-")
 }

@@ -146,11 +146,7 @@ pub fn run(
              of {height} x {width}, has: they are {side} and {step}"
         )));
     }
-    let layer = match &options.layer {
-        Some(name) => ready.net.layer(name)?,
-        None => ready.top()?,
-    };
-    let layer = layer.clone();
+    let layer = ready.layer_or_top(options.layer.as_ref())?.clone();
     let maps = ready.maps(&layer)?;
     let results = Results::claim(
         &options.out,
@@ -269,13 +265,9 @@ impl Report {
         let same = |path: &PathBuf| path.canonicalize().ok() == options.image.canonicalize().ok();
         let mut paths = options.source.pictures(folder, callback)?;
         paths.retain(|path| !same(path));
-        let tell = |done: usize| Event::Item {
-            name: "looking at other pictures".into(),
-            done,
-            of: paths.len(),
-        };
+        let told = ("looking at other pictures", 0, paths.len());
         let (batch, mut skipped) = (options.batch, Vec::new());
-        let found = ready.strongest(layer, &paths, OTHERS, batch, &mut skipped, tell, callback)?;
+        let found = ready.strongest(layer, &paths, OTHERS, batch, &mut skipped, told, callback)?;
         let Some(found) = found else { return Ok(None) };
         skipped
             .into_iter()
@@ -327,11 +319,7 @@ impl Report {
         others: &[[Image; 2]],
         results: &Results,
     ) -> Result<()> {
-        let plane = |values: Vec<f32>| Image {
-            channels: 1,
-            values,
-            ..*picture
-        };
+        let plane = |values: Vec<f32>| Image::new([1, picture.height, picture.width], values);
         let activation = plane(self.map(picture, |row| row.activation as f32));
         let probability = plane(self.map(picture, |row| row.probability));
         let frequent = self.frequent();

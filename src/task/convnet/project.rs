@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use serde::Serialize;
 
-use super::{Prepared, Source, file_stem};
+use super::{Prepared, Source, file_stem, none_read};
 use crate::arrays::{self, Bundle};
 use crate::convnet::{Convnet, Map, Model, Rule, Unit, Walk, ravel};
 use crate::data::Image;
@@ -17,21 +17,17 @@ use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
 use crate::task::{Callback, Event, goes_on};
 
-/// What a signal starts with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Start {
-    /// The activation of the unit, as in the paper.
-    #[default]
-    Activation,
-    /// 1.
-    One,
+named! {
+    /// What a signal starts with.
+    #[derive(Default)]
+    pub enum Start: "start of a signal" {
+        /// The activation of the unit, as in the paper.
+        #[default]
+        Activation = "activation",
+        /// 1.
+        One = "one",
+    }
 }
-
-named!("start of a signal", Start {
-    Activation = "activation",
-    One = "one",
-});
 
 /// Which unit goes back, and how.
 #[derive(Clone, Debug, Default)]
@@ -77,13 +73,14 @@ impl Target {
             let value = activations[ravel(&place, shape)];
             units.push((place, value));
         }
-        let starts: Vec<_> = units
+        let start = |value| match self.start {
+            Start::Activation => value,
+            Start::One => 1.0,
+        };
+        let starts = units
             .iter()
-            .map(|(place, value)| match self.start {
-                Start::Activation => (place.clone(), *value),
-                Start::One => (place.clone(), 1.0),
-            })
-            .collect();
+            .map(|(place, value)| (place.clone(), start(*value)));
+        let starts: Vec<_> = starts.collect();
         let rows: Vec<usize> = (0..count).collect();
         let projections = net.project_units(&tape, value, &starts, &rows, &self.walk)?;
         let projected = units.into_iter().zip(projections);
@@ -270,10 +267,7 @@ pub fn pictures(
         }
     }
     if rows.is_empty() {
-        return Err(Error::Input(format!(
-            "no picture can be read: {}",
-            skipped.join("; ")
-        )));
+        return Err(none_read(&skipped));
     }
     let title = format!("{layer}, by the rule {}", target.walk.rule);
     let headers = ["image", "projection", "what the unit sees", "projected"];

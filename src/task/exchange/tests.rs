@@ -14,16 +14,13 @@ fn read(path: &Path) -> Run {
     Run::read(path, CheckpointSelector::Last, &Device::flex()).unwrap()
 }
 
+fn try_export(run: &Path, file: &Path, maps: ExportMaps) -> Result<Exported> {
+    let last = CheckpointSelector::Last;
+    export(run, last, file, maps, false, &Device::flex())
+}
+
 fn export_to(run: &Path, file: &Path, maps: ExportMaps) -> Exported {
-    export(
-        run,
-        CheckpointSelector::Last,
-        file,
-        maps,
-        false,
-        &Device::flex(),
-    )
-    .unwrap()
+    try_export(run, file, maps).unwrap()
 }
 
 /// The filters of a run of a moment, in a file in a folder that lives as long as the test.
@@ -101,16 +98,9 @@ fn there_is_nothing_to_learn_in_an_imported_run() {
     let (folder, file) = exported();
     let path = folder.path().join("imported");
     import(&file, None, &path, &Device::flex()).unwrap();
-    let resumed = train::resume(
-        &path,
-        CheckpointSelector::Last,
-        &Device::flex(),
-        false,
-        &Group::alone(),
-        &mut (),
-    );
-    let message = resumed.unwrap_err().to_string();
-    assert!(message.contains("no images to learn from"), "{message}");
+    let (last, device) = (CheckpointSelector::Last, Device::flex());
+    let resumed = train::resume(&path, last, &device, false, &Group::alone(), &mut ());
+    says!(resumed.unwrap_err(), "no images to learn from");
 }
 
 #[test]
@@ -143,15 +133,8 @@ fn maps_go_along_and_nothing_is_overwritten() {
         dense[place] = value;
     }
     assert_eq!(dense, maps.values);
-    let again = export(
-        &path,
-        CheckpointSelector::Last,
-        &file,
-        ExportMaps::Dense,
-        false,
-        &Device::flex(),
-    );
-    assert!(again.unwrap_err().to_string().contains("is not replaced"));
+    let again = try_export(&path, &file, ExportMaps::Dense);
+    says!(again.unwrap_err(), "is not replaced");
 }
 
 #[test]
@@ -160,8 +143,7 @@ fn filters_of_other_tools_become_a_run() {
     let file = folder.path().join("theirs.npz");
     let mut bundle = Bundle::default();
     let values: Vec<f32> = (0..4 * 3 * 2 * 5).map(|i| i as f32).collect();
-    let filters = Array::new(vec![4, 3, 2, 5], values).unwrap();
-    bundle.arrays.insert("D0".into(), filters);
+    bundle.put("D0", &[4, 3, 2, 5], values).unwrap();
     bundle.scalars.insert("lmbda".into(), 0.05);
     arrays::write(&file, &bundle, false).unwrap();
     let path = folder.path().join("run");
@@ -230,15 +212,12 @@ fn what_does_not_fit_is_named() {
         ("layer1.objective.sparsity", -1.0),
         ("layer1.objective.p", 1.0),
     ];
-    refused(std::slice::from_ref(&first), &weights, "sparsity is -1");
-    refused(
-        std::slice::from_ref(&first),
-        &weights[..2],
-        "no number `layer1.objective.p`",
-    );
+    let first = [first];
+    refused(&first, &weights, "sparsity is -1");
+    refused(&first, &weights[..2], "no number `layer1.objective.p`");
     let rescaling = [
         ("layer1.rescaling.shift", 1.0),
         ("layer1.rescaling.scale", 0.0),
     ];
-    refused(&[first], &rescaling, "scale not 0");
+    refused(&first, &rescaling, "scale not 0");
 }

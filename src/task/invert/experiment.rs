@@ -175,14 +175,14 @@ fn y() -> String {
 /// An image of more elements than this would take a gigabyte, and every way several of them.
 const MOST: usize = 1 << 27;
 
-/// In which numbers the work is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// 32 bits.
-    Single,
-    /// 64 bits.
-    Double,
+named! {
+    /// In which numbers the work is done.
+    pub enum Precision: "precision" {
+        /// 32 bits.
+        Single = "single",
+        /// 64 bits.
+        Double = "double",
+    }
 }
 
 impl Precision {
@@ -194,11 +194,6 @@ impl Precision {
         }
     }
 }
-
-named!("precision", Precision {
-    Single = "single",
-    Double = "double",
-});
 
 /// Where the keys of an experiment are, each table with a text that begins it.
 const TABLES: &[Table] = &[

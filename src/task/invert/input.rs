@@ -198,17 +198,11 @@ fn image(experiment: &Experiment, planes: Option<usize>) -> Result<(Image, Strin
         Input::Array { path, name } | Input::Observed { path, name } => {
             let bundle = arrays::read(path)?;
             let array = bundle.array(name, path)?;
-            let [channels, height, width] = sides(&array.shape).map_err(|reason| {
+            let shape = sides(&array.shape).map_err(|reason| {
                 let (path, shape) = (path.display(), &array.shape);
                 Error::Input(format!("{path}: `{name}` has shape {shape:?}; {reason}"))
             })?;
-            let values = array.values.clone();
-            let image = Image {
-                channels,
-                height,
-                width,
-                values,
-            };
+            let image = Image::new(shape, array.values.clone());
             (image, format!("`{name}` of {}", path.display()))
         }
     };

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use burn::tensor::{DType, Device, Tensor};
 
-use super::{Callback, Event, Interrupt};
+use super::{Callback, Event, Interrupt, tell_item};
 use crate::backend::is_cpu;
 use crate::error::{Error, Result};
 use crate::invert::{Analysis, Decomposition, Inverse, InverseMethod, Recovery, Settings, noise};
@@ -90,11 +90,7 @@ pub fn run(
         report.rows.push(lab.row(way, &found));
         recovered.push(found.solved.codes);
         results.table(&report.table(), &report)?;
-        observer.event(Event::Item {
-            name: way.name().into(),
-            done: i + 1,
-            of: experiment.ways.len(),
-        });
+        tell_item(observer, way.name(), i + 1, experiment.ways.len());
     }
     report.noise = lab.against_noise(experiment, observer)?;
     report.interrupted |= observer.interrupted();
@@ -269,11 +265,7 @@ impl Setup {
                 noise: level,
                 errors: errors.into_iter().filter_map(known).collect(),
             });
-            observer.event(Event::Item {
-                name: format!("noise {level}"),
-                done: i + 1,
-                of: levels.len(),
-            });
+            tell_item(observer, &format!("noise {level}"), i + 1, levels.len());
         }
         Ok(all)
     }

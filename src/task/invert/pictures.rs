@@ -6,7 +6,7 @@ use super::table::SHORT;
 use super::{Report, Row};
 use crate::data::{Image, resize};
 use crate::error::Result;
-use crate::invert::{InverseEvaluation, Operator, Padding};
+use crate::invert::{InverseEvaluation, Operator, Padding, to_image};
 use crate::picture::{
     Axes, MosaicOptions, Panel, Series, Tile, between, curves, extremes, heat, mosaic, panels, peak,
 };
@@ -28,12 +28,8 @@ pub(super) fn matrix(operator: &Operator) -> Result<Option<Image>> {
     if rows.max(columns) > DRAWN {
         return Ok(None);
     }
-    let values = Image {
-        channels: 1,
-        height: rows,
-        width: columns,
-        values: operator.matrix().into_iter().map(|v| v as f32).collect(),
-    };
+    let values = operator.matrix().into_iter().map(|v| v as f32);
+    let values = Image::new([1, rows, columns], values.collect());
     let title = format!("W, {rows} × {columns}, padding: {}", operator.padding());
     crate::picture::matrix(&values, &title, "element of y", "element of x").map(Some)
 }
@@ -140,8 +136,8 @@ pub(super) fn recovered(
     if report.input[1] == 1 {
         return signals(report, x, y, all);
     }
-    let (x, y) = (x.map(plain), plain(y));
-    let all: Vec<Image> = all.iter().map(plain).collect();
+    let (x, y) = (x.map(to_image), to_image(y));
+    let all: Vec<Image> = all.iter().map(to_image).collect();
     let [darkest, lightest] = extremes(&y);
     let [low, high] = x.as_ref().map_or([darkest, lightest], extremes);
     let difference = |image: &Image| {
@@ -276,18 +272,7 @@ fn as_logarithms(a: f64, b: f64) -> bool {
 
 /// A recovery by itself, in the values of image files: what is below 0 is black, above 1 white.
 pub(super) fn photograph(tensor: &Tensor<4>) -> Image {
-    scaled(&plain(tensor), 0.0, 1.0)
-}
-
-/// A tensor as planes.
-fn plain(tensor: &Tensor<4>) -> Image {
-    let [_, channels, height, width] = tensor.dims();
-    Image {
-        channels,
-        height,
-        width,
-        values: tensor.to_data().iter::<f32>().collect(),
-    }
+    scaled(&to_image(tensor), 0.0, 1.0)
 }
 
 /// `low` becomes black and `high` white; drawable, whatever the channels.
@@ -305,16 +290,8 @@ fn montage(image: &Image) -> Image {
     let rows = channels.div_ceil(columns);
     let mut sheet = Image::zeros(1, rows * height, columns * width);
     for c in 0..channels {
-        let plane = Image {
-            channels: 1,
-            values: image.plane(c).to_vec(),
-            ..*image
-        };
-        resize::paste(
-            &mut sheet,
-            &plane,
-            [c / columns * height, c % columns * width],
-        );
+        let corner = [c / columns * height, c % columns * width];
+        resize::paste(&mut sheet, &image.only(c), corner);
     }
     sheet
 }

@@ -44,10 +44,8 @@ fn everything_is_written_and_told() {
     let report = run_in(folder.path(), small.clone()).unwrap();
     assert_eq!(report.rows.len(), 10);
     assert_eq!((report.noise.len(), report.noise[1].errors.len()), (2, 10));
-    assert_eq!(
-        (report.operator.rows, report.operator.rank),
-        (192, Some(192))
-    );
+    let operator = &report.operator;
+    assert_eq!((operator.rows, operator.rank), (192, Some(192)));
     assert!(report.amplified.unwrap() > 0.0);
     for file in [
         "table.csv",
@@ -94,10 +92,8 @@ fn signals_of_one_dimension_and_many_channels_are_drawn_too() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let report = run_in(folder.path(), experiment(text)).unwrap();
-        assert!(
-            error_of(&report, InverseMethod::PseudoInverse)
-                <= error_of(&report, InverseMethod::Transpose)
-        );
+        let error = |way| error_of(&report, way);
+        assert!(error(InverseMethod::PseudoInverse) <= error(InverseMethod::Transpose));
         assert!(folder.path().join("out/recovered.png").exists());
     }
 }
@@ -105,67 +101,48 @@ fn signals_of_one_dimension_and_many_channels_are_drawn_too() {
 #[test]
 fn single_precision_is_judged_in_double() {
     let folder = tempfile::tempdir().unwrap();
-    let report = run_in(
-        folder.path(),
-        experiment(
-            "precision = \"single\"\npadding = \"zeros\"\nways = [\"pseudo-inverse\", \"cg\"]\n\
-             [input]\nkind = \"random\"\nshape = [1, 1, 32]\n\
-             [kernel]\nkind = \"taps\"\ntaps = [0.25, 1.0, 0.25]",
-        ),
-    )
-    .unwrap();
+    let single = experiment(
+        "precision = \"single\"\npadding = \"zeros\"\nways = [\"pseudo-inverse\", \"cg\"]\n\
+         [input]\nkind = \"random\"\nshape = [1, 1, 32]\n\
+         [kernel]\nkind = \"taps\"\ntaps = [0.25, 1.0, 0.25]",
+    );
+    let report = run_in(folder.path(), single).unwrap();
     for way in [InverseMethod::PseudoInverse, InverseMethod::Cg] {
         let error = error_of(&report, way);
         assert!((1e-9..1e-5).contains(&error), "{way}: {error:e}");
     }
-    assert!(
-        report.operator.dot_test > 1e-10,
-        "that of the numbers in use"
-    );
+    // That of the numbers in use.
+    assert!(report.operator.dot_test > 1e-10);
 }
 
 #[test]
 fn warnings_have_the_numbers() {
-    let mut one = Experiment {
-        input: Input::Random {
-            shape: [1, 1, 64],
-            density: 1.0,
-        },
-        ways: vec![InverseMethod::Transpose],
-        noise_levels: Some(vec![]),
-        ..Experiment::default()
-    };
-    let mut warnings = |kernel: Kernel, padding, noise| {
+    let base = experiment(
+        "ways = [\"transpose\"]\nnoise_levels = []\n\
+         [input]\nkind = \"random\"\nshape = [1, 1, 64]",
+    );
+    let warnings = |taps: &[f64], padding, noise| {
         let folder = tempfile::tempdir().unwrap();
-        one.kernel = kernel;
-        one.padding = padding;
-        one.noise = noise;
-        run_in(folder.path(), one.clone()).unwrap().warnings
+        let taps = taps.to_vec();
+        let one = Experiment {
+            kernel: Kernel::Taps { taps },
+            padding,
+            noise,
+            ..base.clone()
+        };
+        run_in(folder.path(), one).unwrap().warnings
     };
-    let taps = |taps: &[f64]| Kernel::Taps {
-        taps: taps.to_vec(),
-    };
-    assert!(warnings(taps(&[0.25, 1.0, 0.25]), Padding::Zeros, 0.01).is_empty());
-    let told = warnings(taps(&[0.25, 1.0, 0.25]), Padding::None, 0.0);
-    assert!(
-        told.len() == 1 && told[0].contains("2 of 64 dimensions"),
-        "{told:?}"
-    );
-    let told = warnings(taps(&[0.25, 0.5, 0.25]), Padding::Circular, 0.0);
-    assert!(told[0].contains("rank 63: 1 of 64"), "{told:?}");
-    assert!(
-        told[1].contains("past what double precision resolves (4.5e15)"),
-        "{told:?}"
-    );
+    assert!(warnings(&[0.25, 1.0, 0.25], Padding::Zeros, 0.01).is_empty());
+    let told = warnings(&[0.25, 1.0, 0.25], Padding::None, 0.0);
+    assert_eq!(told.len(), 1, "{told:?}");
+    says!(told[0], "2 of 64 dimensions");
+    let told = warnings(&[0.25, 0.5, 0.25], Padding::Circular, 0.0);
+    says!(told[0], "rank 63: 1 of 64");
+    says!(told[1], "past what double precision resolves (4.5e15)");
     // Not singular, but past float precision all the same.
-    let wide: Vec<f64> = (-15..16)
-        .map(|i| (-f64::from(i * i) / 32.0).exp())
-        .collect();
-    let told = warnings(taps(&wide), Padding::Zeros, 1e-3);
-    assert!(
-        told.iter().any(|text| text.contains("times the image")),
-        "{told:?}"
-    );
+    let wide = (-15..16).map(|i| (-f64::from(i * i) / 32.0).exp());
+    let told = warnings(&wide.collect::<Vec<_>>(), Padding::Zeros, 1e-3);
+    says!(told.join("\n"), "times the image");
 }
 
 #[test]
@@ -249,8 +226,7 @@ fn the_size_of_what_is_sought_follows_from_what_was_observed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("y.npz");
     let mut bundle = crate::arrays::Bundle::default();
-    let y = crate::arrays::Array::new(vec![1, 4, 5], vec![0.5; 20]).unwrap();
-    bundle.arrays.insert("y".into(), y);
+    bundle.put("y", &[1, 4, 5], vec![0.5; 20]).unwrap();
     crate::arrays::write(&file, &bundle, false).unwrap();
     for (padding, kernel, input) in [
         (
@@ -279,8 +255,5 @@ fn the_size_of_what_is_sought_follows_from_what_was_observed() {
          [kernel]\nkind = \"random\"\nmaps = 8\nsize = 3"
     ));
     let error = run_in(folder.path(), wrong).unwrap_err().to_string();
-    assert!(
-        error.contains("1 x 4 x 5") && error.contains("8 x 4 x 5"),
-        "{error}"
-    );
+    says!(error, "1 x 4 x 5", "8 x 4 x 5");
 }

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::data::{Image, Reader, Undo, array_file, snr};
 use crate::error::Result;
+use crate::files::file_name;
 use crate::model::{DataTerm, Network};
 use crate::picture::extremes;
 use crate::run::{Images, Run, to_tensor};
@@ -52,7 +53,7 @@ impl Coded {
         let path = images.sources()[i].path.as_deref();
         Ok(Self {
             range: range(path, &undo.invert(weighted.image())?),
-            name: short(&images.name(i)),
+            name: file_name(images.name(i).as_ref()),
             prepared: weighted.image().clone(),
             weights: weighted.weights().cloned(),
             undo,
@@ -75,7 +76,7 @@ impl Coded {
         Ok(Self {
             range: range(Some(path), &undo.invert(&prepared)?),
             codes: encode(run, to_tensor(&prepared, device).into(), observer)?,
-            name: short(&path.display().to_string()),
+            name: file_name(path),
             prepared,
             weights: None,
             undo,
@@ -97,13 +98,7 @@ impl Coded {
         let known = |image: &Image| {
             let pixels = image.values.iter().zip(weights.values.iter().cycle());
             let values: Vec<f32> = pixels.filter(|(_, m)| **m > 0.0).map(|(v, _)| *v).collect();
-            let width = values.len();
-            Image {
-                channels: 1,
-                height: 1,
-                width,
-                values,
-            }
+            Image::new([1, 1, values.len()], values)
         };
         snr(&known(&self.prepared), &known(sum))
     }
@@ -120,12 +115,6 @@ fn range(path: Option<&Path>, pixels: &Image) -> [f32; 2] {
         None if pixels.height > 1 => [0.0, 1.0],
         _ => extremes(pixels),
     }
-}
-
-/// The name of a file without its folder.
-fn short(name: &str) -> String {
-    let file = Path::new(name).file_name();
-    file.map_or(name.to_string(), |file| file.to_string_lossy().into_owned())
 }
 
 /// The codes of a prepared image, stage by stage.

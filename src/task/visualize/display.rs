@@ -8,10 +8,7 @@ const SIDE: usize = 240;
 
 /// A single white pixel, for a place on a sheet that stays empty.
 pub(super) fn paper() -> Image {
-    Image {
-        values: vec![1.0],
-        ..Image::zeros(1, 1, 1)
-    }
+    Image::new([1, 1, 1], vec![1.0])
 }
 
 /// Values around zero as a tile: grey, or of a signal curves. The limit is that of [`symmetric`].
@@ -54,11 +51,7 @@ pub(super) fn shrunk(image: &Image) -> Image {
 /// Plane `k` of `maps`, shrunk like [`shrunk`] but to the value of largest magnitude of each block:
 /// a lone unit must not fade.
 pub(super) fn shrunk_map(maps: &Image, k: usize) -> Image {
-    let map = Image {
-        channels: 1,
-        values: maps.plane(k).to_vec(),
-        ..*maps
-    };
+    let map = maps.only(k);
     resize::blocks(&map, block(&map), |values| {
         let larger = |a: f32, &b: &f32| if b.abs() > a.abs() { b } else { a };
         values.iter().fold(0.0, larger)

@@ -106,12 +106,7 @@ fn caption(g: &Connectivity, k: usize) -> String {
 }
 
 fn connectivity(g: &Connectivity, layer: usize) -> Result<Image> {
-    let values = Image {
-        channels: 1,
-        height: g.planes(),
-        width: g.maps(),
-        values: g.values(),
-    };
+    let values = Image::new([1, g.planes(), g.maps()], g.values());
     let below = match layer {
         0 => "channel".to_string(),
         _ => format!("map of layer {layer}"),

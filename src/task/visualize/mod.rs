@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::{Callback, Event, tell_found};
+use super::{Callback, Event, tell_found, tell_item};
 use crate::data::Reader;
 use crate::error::{Error, Result};
 use crate::run::{Images, Run, all_usable};
@@ -318,11 +318,7 @@ impl Artist<'_> {
                 true => parts.add_parts(done, coded)?,
                 false => patches.add_patches(run, coded)?,
             }
-            observer.event(Event::Item {
-                name: coded.name.clone(),
-                done: done + 1,
-                of: searched.len(),
-            });
+            tell_item(observer, &coded.name, done + 1, searched.len());
             if reconstructed.len() < RECONSTRUCTED {
                 reconstructed.extend(other);
             }

@@ -1,5 +1,6 @@
 //! What the switches carry, and what the maps carry.
 
+use burn::tensor::{Tensor, TensorData};
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 
 use super::coded::Coded;
@@ -38,12 +39,11 @@ pub(super) fn draw(run: &Run, images: &[Coded]) -> Result<Image> {
                 let places: Vec<usize> = (0..values.len()).filter(|&i| values[i] != 0.0).collect();
                 let mut used: Vec<f32> = places.iter().map(|&i| values[i]).collect();
                 used.shuffle(&mut rng);
-                places
-                    .iter()
-                    .zip(used)
-                    .for_each(|(&i, value)| values[i] = value);
-                let data = burn::tensor::TensorData::new(values, codes.dims());
-                burn::tensor::Tensor::from_data(data, &codes.device())
+                for (i, value) in places.into_iter().zip(used) {
+                    values[i] = value;
+                }
+                let data = TensorData::new(values, codes.dims());
+                Tensor::from_data(data, &codes.device())
             };
             let made = [
                 to_image(&own.project(codes.clone()), 0)?,

@@ -66,13 +66,9 @@ fn a_run_is_drawn_into_its_own_folder_again_and_again() {
     for _ in 0..2 {
         let report = super::run(&options, &device, &mut ()).unwrap();
         assert_eq!(names(&report), ALL);
-        assert!(
-            report
-                .files
-                .iter()
-                .all(|file| file.starts_with(path.join(PICTURES)))
-        );
-        assert!(report.files.iter().all(|file| file.is_file()));
+        for file in &report.files {
+            assert!(file.starts_with(path.join(PICTURES)) && file.is_file());
+        }
     }
 }
 
@@ -169,15 +165,10 @@ fn an_imported_run_is_drawn_from_what_there_is() {
     let error = super::run(&options, &device, &mut ()).unwrap_err();
     assert!(error.to_string().contains("none of its own"), "{error}");
     (options.image, options.images) = (None, Some(image.clone()));
-    expect(
-        &options,
-        &[&always[..], &["maps", "patches", "reconstructions"]].concat(),
-    );
+    let with = |more: &[&'static str]| [&always[..], more].concat();
+    expect(&options, &with(&["maps", "patches", "reconstructions"]));
     (options.image, options.images) = (Some(Subject::File(image)), None);
-    expect(
-        &options,
-        &[&always[..], &["maps", "reconstructions"]].concat(),
-    );
+    expect(&options, &with(&["maps", "reconstructions"]));
 }
 
 #[test]
@@ -185,10 +176,8 @@ fn the_joint_form_has_maps_at_the_top_only() {
     let joint = TWO_LAYERS.replace("[train]", "[train]\nform = \"joint\"");
     let (_folder, path, device) = trained(&joint);
     let report = super::run(&Options::new(&path), &device, &mut ()).unwrap();
-    let expected: Vec<&str> = ALL
-        .into_iter()
-        .filter(|name| !matches!(*name, "maps-layer1.png" | "patches-layer1.png"))
-        .collect();
+    let mut expected = ALL.to_vec();
+    expected.retain(|name| !matches!(*name, "maps-layer1.png" | "patches-layer1.png"));
     assert_eq!(names(&report), expected);
 }
 
@@ -214,15 +203,10 @@ fn what_cannot_be_drawn_is_told_before_anything_is() {
         ..Options::new(&path)
     });
     assert!(message.contains("0 patches"), "{message}");
-    let options = Options {
-        image: Some(Subject::File("no-such-image.png".into())),
-        ..Options::new(&path)
-    };
+    let mut options = Options::new(&path);
+    options.image = Some(Subject::File("no-such-image.png".into()));
     let message = super::run(&options, &device, &mut ()).unwrap_err();
-    assert!(
-        message.to_string().contains("no-such-image.png"),
-        "{message}"
-    );
+    says!(message, "no-such-image.png");
     assert!(!path.join(PICTURES).exists());
 }
 

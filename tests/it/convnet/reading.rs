@@ -186,8 +186,7 @@ fn weights_may_lie_beside_the_model() {
         ("gone.data", "0", "gone.data"),
         ("../m.data", "0", "beside the model"),
     ] {
-        let message = write(outside(location, offset)).unwrap_err().to_string();
-        assert!(message.contains(why), "{message}");
+        says!(write(outside(location, offset)).unwrap_err(), why);
     }
 }
 

@@ -389,10 +389,7 @@ fn what_does_not_go_together_is_refused_in_words() {
     };
     let mixed = Network::new(vec![layer(Boundary::Zero), layer(Boundary::Circular)]);
     let message = mixed.expect_err("two boundaries").to_string();
-    assert!(
-        message.contains("zero") && message.contains("circular"),
-        "{message}"
-    );
+    says!(message, "zero", "circular");
     for (weights, words) in [
         (Tensor::<4>::ones([1, 3, 1, 1], &Device::flex()), "2 maps"),
         (Tensor::full([1, 2, 1, 1], -1.0, &Device::flex()), "-1"),
