@@ -115,7 +115,7 @@ impl WithSimd for Line<'_, '_> {
 
 /// Where patches of a search begin, in one row: a multiple of the numbers of every vector.
 const WINDOW: usize = 32;
-const _: () = assert!(2 * REACH + 1 <= WINDOW);
+const _: () = assert!(2 * REACH < WINDOW);
 
 impl Band<'_> {
     /// The patches within reach of one, those most alike in the guide first, up to [`MOST`]: squared distances, the bits

@@ -63,7 +63,7 @@ pub(super) fn transformed<T: Number>(weight: &Tensor<4>) -> Tensor<3> {
             for (to, filter) in matrix.iter_mut().zip(weight.chunks_exact(9)) {
                 for (row, factor) in filter.chunks_exact(3).zip(down) {
                     let row = row.iter().zip(across);
-                    *to = *to + factor * row.fold(zero, |sum, (&w, g)| sum + g * w);
+                    *to += factor * row.fold(zero, |sum, (&w, g)| sum + g * w);
                 }
             }
         });
