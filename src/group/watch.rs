@@ -111,6 +111,8 @@ struct Watcher<F> {
 impl<F: Fn(Late)> Watcher<F> {
     fn watch(mut self, stopped: &Receiver<()>) {
         let sign = self.notice / SIGNS;
+        // The first sign is given at once: of who stops soon after the name is known.
+        self.look();
         while stopped.recv_timeout(sign) == Err(RecvTimeoutError::Timeout) {
             self.look();
         }

@@ -295,7 +295,7 @@ fn masks_that_cannot_be_meant_are_refused_before_a_run_is_there() {
     for (mask, words) in [
         ("gone.png", &["gone.png"][..]),
         ("text.png", &["text.png"]),
-        ("black.png", &["black.png", "every one is missing"]),
+        ("black.png", &["black.png", "every pixel is missing"]),
         (
             "other.png",
             &["other.png", "31", "images/0.png", "32 x 32", "one size"],

@@ -202,7 +202,7 @@ fn every_module_is_in_the_table() {
         if let Some(name) = line.strip_prefix("mod ").and_then(|l| l.strip_suffix(';')) {
             // What tests share is no part of the house.
             assert!(
-                name == "skipped" || ALLOWED.iter().any(|(n, _)| *n == name),
+                ["skipped", "says"].contains(&name) || ALLOWED.iter().any(|(n, _)| *n == name),
                 "`{name}` is not in the table"
             );
         }

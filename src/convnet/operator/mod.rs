@@ -49,6 +49,9 @@ use super::rule::Walk;
 use super::value::Map;
 use crate::error::Result;
 
+/// An axis that is made longer than this is taken for a mistake in the file.
+const LONGEST: usize = 1 << 16;
+
 /// Defines [`Operator`] and passes each call on to the family.
 macro_rules! operators {
     ($($(#[$doc:meta])* $name:ident,)*) => {

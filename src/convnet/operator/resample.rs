@@ -6,11 +6,8 @@ use super::super::rule::Walk;
 use super::super::value::{Map, around};
 use super::select::pick;
 use super::windows::{Windows, kernel_shape};
-use super::{Lowered, Operand, Region, Saved, Site};
+use super::{LONGEST, Lowered, Operand, Region, Saved, Site};
 use crate::error::Result;
-
-/// An axis that is made longer than this is taken for a mistake in the file.
-pub const LONGEST: usize = 1 << 16;
 
 /// A matrix along each of some axes; the way back is the transposed matrices.
 ///

@@ -4,8 +4,7 @@ use burn::tensor::{IndexingUpdateOp, Tensor, s};
 
 use super::super::rule::Walk;
 use super::super::value::{Map, around, indices};
-use super::resample::LONGEST;
-use super::{Lowered, Operand, Region, Saved, Site, View};
+use super::{LONGEST, Lowered, Operand, Region, Saved, Site, View};
 use crate::arrays::Array;
 use crate::error::Result;
 
