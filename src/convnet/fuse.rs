@@ -156,14 +156,17 @@ impl<'a> Makers<'a> {
             (opposite == x && (count == 1 || of_channels)).then_some((x, slopes, below))
         });
         let (x, slopes, below) = sides.into_iter().flatten().next()?;
+        // Under a name of its own: others may use the product.
+        let name = format!("{} slopes", below.output.first()?);
         let slopes = NodeProto {
             op_type: "Neg".into(),
             input: vec![slopes.clone()],
+            output: vec![name.clone()],
             ..below.clone()
         };
         let rectifier = NodeProto {
             op_type: "PRelu".into(),
-            input: vec![x.clone(), below.output.first()?.clone()],
+            input: vec![x.clone(), name],
             ..sum.clone()
         };
         Some(vec![slopes, rectifier])

@@ -1,6 +1,7 @@
 //! The strongest places of each map over any number of images: only those are kept.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +98,9 @@ impl Strongest {
         for (winners, others) in self.maps.iter_mut().zip(&other.maps) {
             winners.extend(others);
             winners.sort_by(Winner::order);
-            winners.dedup();
+            // Seen twice, in other batches, a place may differ in the last bit.
+            let mut places = HashSet::new();
+            winners.retain(|winner| places.insert((winner.image, winner.place)));
             winners.truncate(self.keep.places);
         }
     }

@@ -190,6 +190,7 @@ impl Stored {
         };
         let (count, own) = match *before {
             [] => (1, 1),
+            [c] if number.is_none() && c == channels => (1, c),
             [n] => (n, 1),
             [n, c] => (n, c),
             _ => return None,

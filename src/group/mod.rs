@@ -252,11 +252,13 @@ impl Group {
     }
 
     /// From now on tells who is late where members wait for long, by files in a folder that all see; the first makes
-    /// it, anew. After `most` it is [`Late::Over`]; what then becomes of the process is up to `tell`, which is
+    /// it. After `most` it is [`Late::Over`]; what then becomes of the process is up to `tell`, which is
     /// called by a thread of its own.
     ///
+    /// Where the folder cannot be made that is told, and nobody watches.
+    ///
     /// # Errors
-    /// [`Error::Io`] where the folder cannot be made.
+    /// That of a member that has failed.
     pub fn watch(
         &self,
         folder: &Path,
@@ -264,11 +266,25 @@ impl Group {
         tell: impl Fn(Late) + Send + 'static,
     ) -> Result<()> {
         let Some(joined) = &self.0 else { return Ok(()) };
-        self.lead(|| {
-            // What a killed call has left would pass for signs of life.
-            let _ = fs::remove_dir_all(folder);
-            fs::create_dir_all(folder).map_err(Error::io("create", folder))
-        })?;
+        let begin = || -> Result<()> {
+            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+            // What a killed call has left would pass for signs of life; its names are numbers.
+            let files = fs::read_dir(folder).into_iter().flatten().flatten();
+            let signs = files.filter(|file| {
+                let name = file.file_name();
+                name.to_str()
+                    .is_some_and(|name| name.parse::<usize>().is_ok())
+            });
+            signs.for_each(|file| drop(fs::remove_file(file.path())));
+            Ok(())
+        };
+        let missing = self.lead(|| Ok(begin().err().map(|error| error.to_string())))?;
+        if let Some(error) = missing {
+            if self.leads() {
+                tell(Late::Told(format!("processes are not watched: {error}")));
+            }
+            return Ok(());
+        }
         let place = (self.rank(), self.size());
         joined
             .watch

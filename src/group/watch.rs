@@ -148,7 +148,7 @@ impl<F: Fn(Late)> Watcher<F> {
         }
     }
 
-    /// Who has not come to an exchange; none where another one tells it.
+    /// Who has not come to an exchange, or has and is silent since; none where another one tells it.
     fn late(&mut self, exchanges: u64) -> Option<String> {
         let mut late = Vec::new();
         for rank in (0..self.seen.len()).filter(|&rank| rank != self.rank) {
@@ -162,11 +162,12 @@ impl<F: Fn(Late)> Watcher<F> {
             let come_to: Option<u64> = words.next().and_then(|count| count.parse().ok());
             let name = words.nth(1).unwrap_or("of which nothing is known");
             let silent = when.elapsed();
-            if come_to.is_some_and(|count| count >= exchanges) {
+            let is_silent = 2 * SIGNS * silent > 3 * self.notice;
+            if !is_silent && come_to.is_some_and(|count| count >= exchanges) {
                 if rank < self.rank {
                     return None;
                 }
-            } else if 2 * SIGNS * silent > 3 * self.notice {
+            } else if is_silent {
                 let silent = silent.as_secs();
                 late.push(format!(
                     "{rank} ({name}), without a sign of life for {silent} s"

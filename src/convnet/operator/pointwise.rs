@@ -311,7 +311,11 @@ impl Function {
                 y.clone() * (-y + 1.0)
             }
             Self::Softplus => activation::sigmoid(x),
-            Self::Sqrt => x.sqrt().recip() * 0.5,
+            // At 0, where there is none, 0: beside it stands the slope 0 of what was squared.
+            Self::Sqrt => {
+                let none = x.clone().equal_elem(0.0);
+                (x.sqrt().recip() * 0.5).mask_fill(none, 0.0)
+            }
             Self::Tanh => {
                 let y = x.tanh();
                 -(y.clone() * y) + 1.0

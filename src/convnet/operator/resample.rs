@@ -235,7 +235,7 @@ fn targets(site: &Site, shape: &[usize]) -> Result<Vec<(usize, f32, usize)>> {
             }
             _ => (1.0, all as f32),
         };
-        let is_length = scale > 0.0 && (1.0..=LONGEST as f32).contains(&length);
+        let is_length = all > 0 && scale > 0.0 && (1.0..=LONGEST as f32).contains(&length);
         match is_length {
             true => Ok((axis, scale, length as usize)),
             false => Err(site.error(format!("{all} elements cannot become {length}"))),

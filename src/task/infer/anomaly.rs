@@ -59,6 +59,10 @@ impl Effort {
         };
         let squares = Sums::over_channels(residual, |v, c, at| weight(c, at) * v * v);
         let counts = Sums::over_channels(residual, |_, c, at| weight(c, at));
+        // Numbers that are whole add up exactly, weights do not.
+        let known = Sums::over_channels(residual, |_, c, at| {
+            f64::from(u8::from(weight(c, at) > 0.0))
+        });
         let magnitudes = Sums::over_channels(codes, |v, _, _| v.abs());
         let around = |at: usize, reach: usize, size: usize| {
             at.saturating_sub((reach - 1) / 2)..(at + reach / 2 + 1).min(size)
@@ -67,9 +71,11 @@ impl Effort {
         let mean = |at: usize| {
             let [i, j] = place(at);
             let (rows, columns) = (around(i, h, height), around(j, w, width));
-            let count = counts.within(rows.clone(), columns.clone());
-            match count > 0.0 {
-                true => squares.within(rows, columns) / count,
+            match known.within(rows.clone(), columns.clone()) > 0.0 {
+                true => {
+                    let count = counts.within(rows.clone(), columns.clone());
+                    squares.within(rows, columns) / count
+                }
                 false => 0.0,
             }
         };

@@ -18,7 +18,7 @@ use crate::picture;
 use crate::report::Results;
 use crate::run::{Estimate, Free, all_usable};
 use crate::task::invert::sides;
-use crate::task::{Callback, Event, TABLE_EVERY, ends_all, find_images};
+use crate::task::{Callback, Event, TABLE_EVERY, ends_all, find_images, leave_out};
 
 /// Of [`Held`], with a reference.
 const REFERENCE: usize = 3;
@@ -431,24 +431,8 @@ fn jobs_of_folder(
         )));
     }
     let mut found = find_images(&files.input, &[], callback)?;
-    let place = |path: &Path| fs::canonicalize(path).ok();
-    let others = [(Some(&files.out), "results"), (masks, "masks")];
-    for (folder, what) in others
-        .into_iter()
-        .filter_map(|(at, what)| Some((at?, what)))
-    {
-        let inside = place(folder).zip(place(&files.input));
-        let inside = inside.and_then(|(at, input)| Some(at.strip_prefix(input).ok()?.to_owned()));
-        let Some(inside) = inside.filter(|inside| !inside.as_os_str().is_empty()) else {
-            continue;
-        };
-        let (folder, all) = (files.input.join(inside), found.len());
-        found.retain(|image| !image.starts_with(&folder));
-        if found.len() < all {
-            let (count, folder) = (all - found.len(), folder.display());
-            let note = format!("left out: {count} in {folder}, which is for the {what}");
-            callback.event(Event::Note(note));
-        }
+    for (folder, what) in [(Some(&files.out), "results"), (masks, "masks")] {
+        leave_out(folder, what, &files.input, &mut found, callback)?;
     }
     let mut jobs: Vec<Job> = Vec::new();
     let mut names = HashSet::new();

@@ -8,7 +8,7 @@ use deconvnet::convnet::{Rule, Walk};
 use super::models::{
     float, images, int, ints, model, node, numbers, random, ready, values, weights,
 };
-use super::operator_cases::{case, cases};
+use super::operator_cases::{case, cases, one};
 
 #[test]
 fn the_way_back_is_the_transposed_derivative_in_double_precision() {
@@ -51,6 +51,19 @@ fn the_way_back_is_the_transposed_derivative_in_double_precision() {
             "{name}: {forward} against {reverse}"
         );
     }
+}
+
+/// Where all channels are zero their norm has no slope; the way back gives zeros, not what is no number.
+#[test]
+fn the_norm_of_zeros_goes_back_as_zeros() {
+    let net = ready(&one("ReduceL2", &[ints("axes", &[1])]), DType::F64);
+    let shape = [&[1], &net.shape(0)[1..]].concat();
+    let tape = net.record(images(&vec![0.0; shape.iter().product()], &shape));
+    let tape = tape.unwrap();
+    let y = tape.map(net.logits());
+    let r = images(&vec![1.0; y.count()], y.shape());
+    let back = net.project(&tape, net.logits(), r, &[0], &Walk::default());
+    assert!(values(&back).iter().all(|v| *v == 0.0));
 }
 
 /// Ties, a last window cut off, and padding: each maximum against a search through its window.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Looked, Options, Ready};
 use crate::convnet::{Keep, Strongest};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, refuse_existing};
 use crate::task::shard::Shard;
 use crate::task::{Callback, Event, goes_on};
 
@@ -42,6 +42,16 @@ impl Seen {
     pub fn count(&self) -> usize {
         let all: usize = self.pictures.iter().map(Range::len).sum();
         all - self.skipped.len()
+    }
+
+    /// Those that could not be read are tried again: the reason may be gone.
+    fn without_skipped(mut self) -> Self {
+        if !self.skipped.is_empty() {
+            let tried = std::mem::take(&mut self.pictures).into_iter().flatten();
+            let skipped = std::mem::take(&mut self.skipped);
+            self.add(tried.filter(|k| !skipped.contains_key(k)).map(|k| k..k + 1));
+        }
+        self
     }
 
     /// Takes in what was seen of others, or again of the same.
@@ -163,7 +173,15 @@ impl<'a> Pass<'a> {
 
     fn read(&self, path: &Path) -> Option<Seen> {
         let seen: Seen = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        (seen.of == self.of).then_some(seen)
+        (seen.of == self.of).then(|| seen.without_skipped())
+    }
+
+    /// Refuses to replace what was seen of something else.
+    fn refuse_other(&self, path: &Path) -> Result<()> {
+        match self.options.overwrite || self.read(path).is_some() {
+            true => Ok(()),
+            false => refuse_existing(path, false),
+        }
     }
 
     fn save(&self, path: &Path, seen: &Seen) -> Result<()> {
@@ -191,6 +209,7 @@ impl<'a> Pass<'a> {
     /// Puts all of it into one file.
     pub fn fold(&self, all: &Seen) -> Result<()> {
         if self.files().len() > 1 && !all.is_empty() {
+            self.refuse_other(&self.file(None))?;
             self.save(&self.file(None), all)?;
             self.clear(&self.files()[1..]);
         }
@@ -229,6 +248,7 @@ impl<'a> Pass<'a> {
     ) -> Result<bool> {
         let (each, all) = (self.options.batch.max(1), self.paths.len());
         let file = self.file(kept);
+        self.refuse_other(&file)?;
         let layers = self.looked.iter().map(|one| (one.layer.value, one.size));
         let layers: Vec<_> = layers.collect();
         let firsts = (0..all).step_by(each).enumerate();

@@ -147,10 +147,14 @@ fn shards_look_and_a_call_without_one_draws() {
     let mut other = options(&fixture, &Group::alone(), Some("3/4"));
     other.places = 1;
     run(&other, &fixture.device, &mut ()).unwrap();
-    // The last third is looked at now.
+    // Of the same name it is not replaced.
+    other.shard = options(&fixture, &Group::alone(), Some("2/3")).shard;
+    let refused = run(&other, &fixture.device, &mut ()).unwrap_err();
+    assert!(matches!(refused, Error::Exists(_)), "{refused}");
+    // The last third is looked at now, and what could not be read again.
     let (mut told, group) = (Told::default(), Group::alone());
     let report = run(&options(&fixture, &group, None), &fixture.device, &mut told).unwrap();
-    assert_eq!((report.images, told.looked), (10, 2));
+    assert_eq!((report.images, told.looked), (10, 3));
     assert!(
         told.notes
             .contains("strongest-3-of-4.json is of another model"),
