@@ -25,7 +25,7 @@ struct Makers<'a> {
 ///
 /// and makes each one operator again, so that the rules know it; what it was made of is needed no more. A
 /// Gather of all elements of a map in their order, which PyTorch writes for a pooled map, is a Reshape.
-pub fn together(nodes: &mut [NodeProto], initializers: &[TensorProto], folder: Option<&Path>) {
+pub fn together(nodes: &mut Vec<NodeProto>, initializers: &[TensorProto], folder: Option<&Path>) {
     let found: Vec<NodeProto> = {
         let makers = Makers::of(nodes, initializers, folder);
         let whole = nodes.iter().map(|node| match node.op_type.as_str() {
@@ -37,10 +37,11 @@ pub fn together(nodes: &mut [NodeProto], initializers: &[TensorProto], folder: O
         });
         whole.flatten().collect()
     };
+    let mut before = Vec::new();
     for node in found {
-        let mut places = nodes.iter_mut();
-        if let Some(place) = places.find(|one| one.output == node.output) {
-            *place = node;
+        match nodes.iter().position(|one| one.output == node.output) {
+            Some(at) => drop(nodes.splice(at..=at, before.drain(..).chain([node]))),
+            None => before.push(node),
         }
     }
 }
