@@ -233,17 +233,19 @@ fn detours_of_an_exporter_are_one_operator() {
     assert_eq!(net.steps().len(), 1);
     assert_eq!(run(&net), run(&direct));
     // Where the product is used elsewhere it stays what it is.
-    let both = [opposite.clone(), vec![node("Add", &["y", "c"], "z", &[])]].concat();
-    let both = ready(&model(&[0, 4, 5, 5], both, vec![slopes(-1.0)]), DType::F64);
-    let apart = [
-        opposite[..4].to_vec(),
-        vec![
-            node("Add", &["c", "c"], "d", &[]),
-            node("Add", &["a", "d"], "z", &[]),
-        ],
-    ];
-    let apart = model(&[0, 4, 5, 5], apart.concat(), vec![slopes(-1.0)]);
-    let (both, apart) = (run(&both), run(&ready(&apart, DType::F64)));
+    let ends = |last: [NodeProto; 2]| {
+        let nodes = [opposite[..4].to_vec(), last.to_vec()].concat();
+        ready(&model(&[0, 4, 5, 5], nodes, vec![slopes(-1.0)]), DType::F64)
+    };
+    let both = ends([
+        node("Add", &["c", "a"], "w", &[]),
+        node("Add", &["w", "c"], "y", &[]),
+    ]);
+    let apart = ends([
+        node("Add", &["c", "c"], "d", &[]),
+        node("Add", &["a", "d"], "y", &[]),
+    ]);
+    let (both, apart) = (run(&both), run(&apart));
     assert!(both.iter().zip(&apart).all(|(a, b)| (a - b).abs() < 1e-12));
     let parts = |threshold: f32| {
         let order = TensorProto {
