@@ -66,7 +66,7 @@ pub struct Class {
 /// folder named after a class, or every name begins with the number of one.
 ///
 /// # Errors
-/// [`Error::Input`] where no picture can be read, and what [`Source`] runs into.
+/// [`Error::Input`](crate::Error::Input) where no picture can be read, and what [`Source`] runs into.
 pub fn run(
     source: &Source,
     images: &Path,
