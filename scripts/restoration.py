@@ -301,7 +301,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results/restoration"))
-    parser.add_argument("--quick", action="store_true", help="a part, in 12 minutes on two cores")
+    parser.add_argument("--quick", action="store_true", help="a part, in a quarter of an hour on two cores")
     parser.add_argument("--jobs", type=int, default=2, help="images worked on side by side")
     parser.add_argument("--only", choices=["denoise", "inpaint"])
     parser.add_argument("--sets", default="Set12,BSD68", type=lambda text: text.split(","))
