@@ -6,12 +6,13 @@
 The same computation by what PyTorch has for it: convolutions, scatter for unpooling, max_pool3d with indices
 for pooling. A step on the maps is  z <- pool(shrink(z - R'(R z - y) / L));  one on the filters is one product
 with the normal operator of their least squares. Milliseconds an image, the median; ratios are PyTorch's time
-over ours.
+over ours. Memory is the most that a process had; of ours only with --program, as cargo is a process of its own.
 """
 
 import argparse
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import time
@@ -116,13 +117,20 @@ def ours(arguments):
     if arguments.program:
         command = [arguments.program, *command[command.index("--") + 1 :]]
     environment = os.environ | {"RAYON_NUM_THREADS": str(arguments.threads)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    found = {}
-    for line in done.stdout.splitlines():
-        words = line.replace("|", " ").split()
-        if len(words) == 4 and words[0].isdigit():
-            found[int(words[0]), words[1]] = float(words[3])
-    return found
+    found, most = {}, 0
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            most = max(most, peak(process.pid))
+            words = line.replace("|", " ").split()
+            if len(words) == 4 and words[0].isdigit():
+                found[int(words[0]), words[1]] = float(words[3])
+    return found, most
+
+
+def peak(process="self"):
+    """The most memory that a process had, in MiB; on Linux."""
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    return int(re.search(r"VmHWM:\s*(\d+)", status + "VmHWM: 0")[1]) / 1024
 
 
 def main():
@@ -134,7 +142,8 @@ def main():
     parser.add_argument("--program", help="the built benchmark, in place of cargo")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    mine = ours(arguments)
+    mine, most = ours(arguments)
+    most = {"ours": most, "PyTorch before its first step": peak()}
     print("| layer | step | ours, ms | PyTorch, ms | ratio |\n|---|---|---|---|---|")
     with torch.no_grad():
         for layers in range(1, 5):
@@ -142,6 +151,8 @@ def main():
                 theirs = median(run, arguments.seconds) / arguments.images
                 own = mine[layers, name]
                 print(f"| {layers} | {name} | {own:.2f} | {theirs:.2f} | {theirs / own:.1f} |")
+    most["PyTorch"] = peak()
+    print("\nMost memory, MiB: " + ", ".join(f"{who} {most:.0f}" for who, most in most.items()))
 
 
 if __name__ == "__main__":
