@@ -162,8 +162,9 @@ impl<F: Fn(Late)> Watcher<F> {
             let come_to: Option<u64> = words.next().and_then(|count| count.parse().ok());
             let name = words.nth(1).unwrap_or("of which nothing is known");
             let silent = when.elapsed();
-            let is_silent = 2 * SIGNS * silent > 3 * self.notice;
-            if !is_silent && come_to.is_some_and(|count| count >= exchanges) {
+            // One that has come is given longer: whether to tell hangs on it.
+            let [is_silent, is_gone] = [3, 6].map(|signs| 2 * SIGNS * silent > signs * self.notice);
+            if !is_gone && come_to.is_some_and(|count| count >= exchanges) {
                 if rank < self.rank {
                     return None;
                 }
