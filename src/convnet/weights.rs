@@ -6,7 +6,6 @@ use std::path::{Component, Path};
 
 use burn::tensor::{bf16, f16};
 
-use super::operator::Operand;
 use super::proto::{TensorProto, data_type};
 use super::value::Integers;
 use crate::arrays::Array;
@@ -17,15 +16,6 @@ pub enum Known {
     Floats(Array),
     /// Whole numbers, or truth values as 0 and 1.
     Integers(Integers),
-}
-
-impl From<Known> for Operand {
-    fn from(known: Known) -> Self {
-        match known {
-            Known::Floats(array) => Self::Floats(array.into()),
-            Known::Integers(integers) => Self::Integers(integers.into()),
-        }
-    }
 }
 
 /// Reads a tensor; one that lies in a file of its own, from `folder`.

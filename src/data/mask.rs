@@ -34,7 +34,8 @@ pub fn mask_for(masks: &Path, images: Option<&Path>, image: Option<&Path>) -> Re
             masks.display()
         )));
     };
-    let image = array_file(image).unwrap_or(image);
+    let image = absolute(image)?;
+    let image = array_file(&image).unwrap_or(&image);
     let root = absolute(images)?;
     let name = match image.strip_prefix(&root) {
         Ok(below) if below != Path::new("") => below,

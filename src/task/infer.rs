@@ -358,10 +358,7 @@ impl<'a> Coder<'a> {
     /// A prepared image with the weights of its pixels.
     fn read(&self, image: &Path) -> Result<(Weighted, Undo)> {
         let (images, masks) = self.files;
-        let mask = masks.map(|masks| {
-            let image = std::path::absolute(image).map_err(Error::io("find", image))?;
-            mask_for(masks, Some(images), Some(&image))
-        });
+        let mask = masks.map(|masks| mask_for(masks, Some(images), Some(image)));
         let mask = mask.transpose()?;
         let mask = mask.as_deref().map(|mask| (&self.masks, mask));
         self.state.prepare_masked(image, &self.reader, mask)

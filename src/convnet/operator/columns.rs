@@ -192,7 +192,7 @@ fn reached(one: &Windows, tap: usize, length: usize) -> Range<usize> {
 }
 
 /// Matrices of `height` rows, one after the other in `values`.
-fn matrix<T>(values: &[T], height: usize) -> MatRef<'_, T> {
+pub(super) fn matrix<T>(values: &[T], height: usize) -> MatRef<'_, T> {
     MatRef::from_row_major_slice(values, height, values.len() / height.max(1))
 }
 

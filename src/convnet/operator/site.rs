@@ -6,6 +6,7 @@ use burn::tensor::{DType, Device};
 
 use super::super::proto::{AttributeProto, NodeProto, attribute_type};
 use super::super::value::{Integers, Map};
+use super::super::weights::Known;
 use super::Operator;
 use crate::arrays::Array;
 use crate::error::{Error, Result};
@@ -24,6 +25,15 @@ pub enum Operand {
     Floats(Arc<Array>),
     /// Known whole numbers.
     Integers(Arc<Integers>),
+}
+
+impl From<Known> for Operand {
+    fn from(known: Known) -> Self {
+        match known {
+            Known::Floats(array) => Self::Floats(array.into()),
+            Known::Integers(integers) => Self::Integers(integers.into()),
+        }
+    }
 }
 
 impl Operand {

@@ -21,7 +21,7 @@ use num_traits::Float;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::columns::{Geometry, Number};
+use super::columns::{Geometry, Number, matrix};
 use super::windows::Windows;
 use crate::backend::with_numbers;
 
@@ -90,7 +90,7 @@ pub(super) fn correlate<T: Number>(
     let bias: Option<Vec<T>> = bias.map(|bias| bias.to_data().iter().collect());
     with_numbers(filters, |filters: &[T]| {
         tiles.filter(x, bias.as_deref(), [k, c], |element| {
-            MatRef::from_row_major_slice(&filters[element * k * c..][..k * c], k, c)
+            matrix(&filters[element * k * c..][..k * c], k)
         })
     })
 }
@@ -111,7 +111,7 @@ pub(super) fn spread<T: Number>(
     with_numbers(filters, |filters: &[T]| {
         tiles.filter(r, None, [c, k], |element| {
             let element = 4 * turned[element / 4] + turned[element % 4];
-            MatRef::from_row_major_slice(&filters[element * k * c..][..k * c], k, c).transpose()
+            matrix(&filters[element * k * c..][..k * c], k).transpose()
         })
     })
 }
@@ -180,7 +180,7 @@ impl Tiles {
                     seen,
                 });
             });
-            let seen = MatRef::from_row_major_slice(seen, c, ELEMENTS * count);
+            let seen = matrix(seen, c);
             let mut rest = MatMut::from_row_major_slice_mut(made, k, ELEMENTS * count);
             let mut products = Vec::with_capacity(ELEMENTS);
             for element in 0..ELEMENTS {

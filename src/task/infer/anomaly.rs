@@ -60,8 +60,10 @@ impl Effort {
         let squares = Sums::over_channels(residual, |v, c, at| weight(c, at) * v * v);
         let counts = Sums::over_channels(residual, |_, c, at| weight(c, at));
         // Numbers that are whole add up exactly, weights do not.
-        let known = Sums::over_channels(residual, |_, c, at| {
-            f64::from(u8::from(weight(c, at) > 0.0))
+        let known = weights.map(|_| {
+            Sums::over_channels(residual, |_, c, at| {
+                f64::from(u8::from(weight(c, at) > 0.0))
+            })
         });
         let magnitudes = Sums::over_channels(codes, |v, _, _| v.abs());
         let around = |at: usize, reach: usize, size: usize| {
@@ -71,7 +73,8 @@ impl Effort {
         let mean = |at: usize| {
             let [i, j] = place(at);
             let (rows, columns) = (around(i, h, height), around(j, w, width));
-            match known.within(rows.clone(), columns.clone()) > 0.0 {
+            let is_known = |known: &Sums| known.within(rows.clone(), columns.clone()) > 0.0;
+            match known.as_ref().is_none_or(is_known) {
                 true => {
                     let count = counts.within(rows.clone(), columns.clone());
                     squares.within(rows, columns) / count

@@ -409,8 +409,7 @@ pub(super) fn job_of_file(files: &Files) -> Result<Job> {
 fn find_masks(masks: &Path, images: &Path, jobs: &mut [Job]) -> Result<()> {
     let mut failures = Vec::new();
     for job in &mut *jobs {
-        let image = std::path::absolute(&job.image).map_err(Error::io("find", &job.image))?;
-        match mask_for(masks, Some(images), Some(&image)) {
+        match mask_for(masks, Some(images), Some(&job.image)) {
             Ok(mask) => job.mask = Some(mask),
             Err(error) => failures.push(error),
         }
