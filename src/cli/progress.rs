@@ -122,8 +122,8 @@ impl Progress {
 
 impl Callback<Event> for Progress {
     fn event(&mut self, event: Event) {
-        if matches!(event, Event::Stage { .. }) {
-            // From here on the step in progress is finished and saved.
+        if matches!(event, Event::Stage { .. } | Event::Item { .. }) {
+            // From here on the step in progress is finished and saved; the task asks soon.
             self.interruption.heeded.store(true, Ordering::SeqCst);
         }
         if self.quiet {

@@ -57,20 +57,10 @@ pub fn drop_unneeded(nodes: &mut Vec<NodeProto>, outputs: &[String]) {
             }
         }
         if is_needed(node) {
-            need(node, &mut needed);
+            needed.extend(node.needs().cloned());
         }
     }
     nodes.retain(is_needed);
-}
-
-/// What a node needs, and what it may choose from.
-fn need(node: &NodeProto, needed: &mut HashSet<String>) {
-    let inputs = node.input.iter().filter(|input| !input.is_empty());
-    needed.extend(inputs.cloned());
-    for branch in node.branches() {
-        needed.extend(branch.output.iter().map(|one| one.name.clone()));
-        branch.node.iter().for_each(|node| need(node, needed));
-    }
 }
 
 impl<'a> Makers<'a> {

@@ -58,6 +58,7 @@ pub struct Convnet {
     logits: usize,
     /// The same with its channels first.
     top: usize,
+    crc32: u32,
     device: Device,
     dtype: DType,
 }
@@ -78,6 +79,7 @@ impl Convnet {
             layers: Vec::new(),
             logits: 0,
             top: 0,
+            crc32: model.crc32,
             device: device.clone(),
             dtype,
         };
@@ -287,6 +289,11 @@ impl Convnet {
     /// The first output as a layer to look at, with its channels before rows and columns.
     pub fn top(&self) -> usize {
         self.top
+    }
+
+    /// The checksum of the model.
+    pub fn crc32(&self) -> u32 {
+        self.crc32
     }
 
     /// Where it computes.

@@ -24,6 +24,8 @@ pub struct Model {
     pub producer: String,
     /// The version of the set of operators.
     pub opset: i64,
+    /// A checksum of the file, and of its weights in files beside it.
+    pub crc32: u32,
     pub(super) nodes: Vec<NodeProto>,
     pub(super) known: HashMap<String, Operand>,
     /// The name of what the images are fed to.
@@ -69,10 +71,12 @@ impl Model {
                 "it is no ONNX model, or it is damaged ({error}); export it again"
             ))
         })?;
-        Self::from_proto(proto, path).map_err(|error| told(error.to_string()))
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(bytes);
+        Self::from_proto(proto, path, crc).map_err(|error| told(error.to_string()))
     }
 
-    fn from_proto(proto: ModelProto, path: &Path) -> Result<Self> {
+    fn from_proto(proto: ModelProto, path: &Path, mut crc: crc32fast::Hasher) -> Result<Self> {
         let versions = proto.opset_import.iter();
         let default = versions.filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
         let opset = default.map(|set| set.version).max().unwrap_or(1);
@@ -92,6 +96,9 @@ impl Model {
         for tensor in &graph.initializer {
             let numbers = weights::decode(tensor, path.parent())
                 .map_err(|why| Error::Input(format!("the weights `{}`: {why}", tensor.name)))?;
+            if let (weights::Known::Floats(array), 1) = (&numbers, tensor.data_location) {
+                crc.update(bytemuck::cast_slice(&array.values));
+            }
             known.insert(tensor.name.clone(), numbers.into());
         }
         // The old model zoo lists weights among the inputs; others may be for what no output needs.
@@ -120,6 +127,7 @@ impl Model {
                 .trim()
                 .into(),
             opset,
+            crc32: crc.finalize(),
             input: input.name.clone(),
             input_shape: declared(input),
             outputs,
@@ -202,12 +210,11 @@ fn declared(input: &ValueInfoProto) -> Vec<Option<usize>> {
 fn sort(nodes: &mut Vec<NodeProto>) {
     let made = nodes.iter().flat_map(|node| &node.output);
     let mut waited: HashSet<String> = made.cloned().collect();
-    waited.remove("");
     let mut rest = std::mem::take(nodes);
     loop {
         let before = rest.len();
         for node in std::mem::take(&mut rest) {
-            if node.input.iter().any(|input| waited.contains(input)) {
+            if node.needs().any(|name| waited.contains(name)) {
                 rest.push(node);
                 continue;
             }
@@ -224,24 +231,21 @@ fn sort(nodes: &mut Vec<NodeProto>) {
     }
 }
 
-/// Refuses a model with operators that are not known, and names all of them.
-fn refuse_unknown(graph: &GraphProto) -> Result<()> {
-    let mut unknown: Vec<(&str, Vec<&str>)> = Vec::new();
-    let weights: HashSet<&str> = graph
-        .initializer
-        .iter()
-        .map(|one| one.name.as_str())
-        .collect();
-    let inputs = graph.input.iter().map(|one| one.name.as_str());
-    // What depends on the images, and not on their shape alone.
-    let mut maps: HashSet<&str> = inputs.filter(|name| !weights.contains(name)).collect();
-    let mut all: Vec<&NodeProto> = graph.node.iter().collect();
-    let mut at = 0;
-    while let Some(&node) = all.get(at) {
-        at += 1;
-        all.extend(node.branches().flat_map(|branch| &branch.node));
+/// Operators that are not known, each with the nodes that have it.
+type Unknown<'a> = Vec<(&'a str, Vec<&'a str>)>;
+
+/// Finds them among nodes and their branches; `maps` are the values that depend on the images, and grow.
+fn find_unknown<'a>(
+    nodes: &'a [NodeProto],
+    maps: &mut HashSet<&'a str>,
+    unknown: &mut Unknown<'a>,
+) {
+    for node in nodes {
         let on_images = node.input.iter().any(|input| maps.contains(input.as_str()));
-        if node.op_type == "If" || (on_images && node.op_type != "Shape") {
+        for branch in node.branches() {
+            find_unknown(&branch.node, maps, unknown);
+        }
+        if node.op_type != "Shape" && node.needs().any(|name| maps.contains(name.as_str())) {
             maps.extend(node.output.iter().map(String::as_str));
         }
         let ours = matches!(node.domain.as_str(), "" | "ai.onnx");
@@ -253,6 +257,20 @@ fn refuse_unknown(graph: &GraphProto) -> Result<()> {
             None => unknown.push((&node.op_type, vec![node.label()])),
         }
     }
+}
+
+/// Refuses a model with operators that are not known, and names all of them.
+fn refuse_unknown(graph: &GraphProto) -> Result<()> {
+    let mut unknown = Unknown::new();
+    let weights: HashSet<&str> = graph
+        .initializer
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    let inputs = graph.input.iter().map(|one| one.name.as_str());
+    // What depends on the images, and not on their shape alone.
+    let mut maps: HashSet<&str> = inputs.filter(|name| !weights.contains(name)).collect();
+    find_unknown(&graph.node, &mut maps, &mut unknown);
     if unknown.is_empty() {
         return Ok(());
     }

@@ -74,6 +74,15 @@ impl NodeProto {
         self.attribute.iter().filter_map(|one| one.g.as_ref())
     }
 
+    /// What it needs, and what the nodes of its branches need.
+    pub fn needs(&self) -> Box<dyn Iterator<Item = &String> + '_> {
+        let inner = self.branches().flat_map(|branch| {
+            let results = branch.output.iter().map(|one| &one.name);
+            branch.node.iter().flat_map(Self::needs).chain(results)
+        });
+        Box::new(self.input.iter().chain(inner).filter(|name| !name.is_empty()))
+    }
+
     /// Its name for people; where it has none, that of what it makes.
     pub fn label(&self) -> &str {
         match (self.name.as_str(), self.output.first()) {

@@ -133,9 +133,14 @@ impl Ready {
         Map::from_values(numbers, &shape, self.net.device(), self.net.dtype())
     }
 
-    /// How many classes there are.
+    /// How many classes there are: the channels of the output, or its only axis that is longer than 1.
     pub fn classes(&self) -> usize {
-        self.net.shape(self.net.top()).get(1).copied().unwrap_or(1)
+        let shape = &self.net.shape(self.net.top())[1..];
+        let mut long = shape.iter().filter(|&&n| n > 1);
+        match (long.next(), long.next()) {
+            (Some(&classes), None) => classes,
+            _ => shape.first().copied().unwrap_or(1),
+        }
     }
 
     /// The probabilities of the classes from the output of one image: of the mean of each map, where the

@@ -127,7 +127,6 @@ pub fn run(
     let group = &options.group;
     let (paths, ready, looked) = group.agree(open(options, device, callback))?;
     let pass = Pass::new(options, &ready, &looked, &paths);
-    let pass = group.agree(pass)?;
     let report = |seen: &Seen, interrupted: bool| Report {
         prepared: options.source.prepared(&ready),
         walk: options.walk,
@@ -160,11 +159,11 @@ pub fn run(
     let kept = share.filter(|_| !group.leads());
     let finished = pass.look(share, &before, &mut mine, kept, callback);
     let finished = !group.any(!group.agree(finished)?);
-    let mut all = pass.nothing();
-    group
-        .gather(mine)?
-        .into_iter()
-        .for_each(|one| all.join(one));
+    // The others have left in the folder what they kept.
+    let all = match group.leads() && !group.is_alone() {
+        true => pass.kept(&mut ()),
+        false => mine,
+    };
     let mut report = report(&all, !finished);
     let drawn = match results {
         Some(_) if finished && report.images == 0 => Err(Error::Input(format!(

@@ -317,7 +317,7 @@ impl MapSource {
                 layers,
             } => Stored::Convnet {
                 model: std::path::absolute(model).map_err(Error::io("find", model))?,
-                crc32: crc32fast::hash(&files::read(model)?),
+                crc32: ready.net.crc32(),
                 preprocess: ready.preprocess.clone(),
                 layers: layers.iter().map(|layer| layer.tensor.clone()).collect(),
             },
@@ -369,19 +369,15 @@ impl MapSource {
                 preprocess,
                 layers,
             } => {
-                if crc32fast::hash(&files::read(&model)?) != crc32 {
+                let convnet = Model::read(&model)?;
+                if convnet.crc32 != crc32 {
                     return Err(Error::Input(format!(
                         "{} is no longer the convnet that {} was made with; put the old file back",
                         model.display(),
                         path.display()
                     )));
                 }
-                let net = Convnet::new(
-                    &Model::read(&model)?,
-                    &preprocess.shape(),
-                    device,
-                    DType::F32,
-                )?;
+                let net = Convnet::new(&convnet, &preprocess.shape(), device, DType::F32)?;
                 let layers = layers
                     .iter()
                     .map(|name| net.layer(name).cloned())

@@ -97,9 +97,7 @@ impl<'a> Pass<'a> {
         ready: &'a Ready,
         looked: &'a [Looked],
         paths: &'a [PathBuf],
-    ) -> Result<Self> {
-        let model = &options.source.model;
-        let model = fs::read(model).map_err(Error::io("read", model))?;
+    ) -> Self {
         let values: Vec<usize> = looked.iter().map(|one| one.layer.value).collect();
         let mut names = crc32fast::Hasher::new();
         for path in paths {
@@ -108,20 +106,20 @@ impl<'a> Pass<'a> {
         }
         let of = format!(
             "model {:08x}, pictures {} {:08x}, {:?}, layers {values:?}, places {} {}",
-            crc32fast::hash(&model),
+            ready.net.crc32(),
             paths.len(),
             names.finalize(),
             ready.preprocess,
             options.places,
             options.each
         );
-        Ok(Self {
+        Self {
             options,
             ready,
             looked,
             paths,
             of,
-        })
+        }
     }
 
     /// Model, pictures and settings: with others there is nothing to share, and nothing to go on from.
@@ -173,12 +171,23 @@ impl<'a> Pass<'a> {
 
     fn read(&self, path: &Path) -> Option<Seen> {
         let seen: Seen = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        (seen.of == self.of).then(|| seen.without_skipped())
+        (seen.of == self.of).then_some(seen)
+    }
+
+    /// Whether a file is of this pass.
+    fn owns(&self, path: &Path) -> bool {
+        #[derive(Deserialize)]
+        struct Head {
+            of: String,
+        }
+        let head = fs::read(path).ok();
+        let head = head.and_then(|bytes| serde_json::from_slice::<Head>(&bytes).ok());
+        head.is_some_and(|head| head.of == self.of)
     }
 
     /// Refuses to replace what was seen of something else.
     fn refuse_other(&self, path: &Path) -> Result<()> {
-        match self.options.overwrite || self.read(path).is_some() {
+        match self.options.overwrite || self.owns(path) {
             true => Ok(()),
             false => refuse_existing(path, false),
         }
@@ -190,9 +199,13 @@ impl<'a> Pass<'a> {
         files::replace(path, false, |file| file.write_all(&bytes))
     }
 
-    /// All that earlier calls have seen, by themselves or as shards, however many; tells what cannot be gone on
-    /// from.
+    /// What there is to go on from; those that could not be read are tried again.
     pub fn earlier(&self, callback: &mut dyn Callback<Event>) -> Seen {
+        self.kept(callback).without_skipped()
+    }
+
+    /// All that calls have seen, by themselves or as shards, however many; tells what cannot be taken in.
+    pub fn kept(&self, callback: &mut dyn Callback<Event>) -> Seen {
         let mut all = self.nothing();
         for path in self.files().iter().filter(|path| path.exists()) {
             match self.read(path) {
@@ -208,7 +221,7 @@ impl<'a> Pass<'a> {
 
     /// Puts all of it into one file.
     pub fn fold(&self, all: &Seen) -> Result<()> {
-        if self.files().len() > 1 && !all.is_empty() {
+        if self.files().len() > 1 {
             self.refuse_other(&self.file(None))?;
             self.save(&self.file(None), all)?;
             self.clear(&self.files()[1..]);
@@ -219,7 +232,7 @@ impl<'a> Pass<'a> {
     /// What this shard has seen so far.
     pub fn of_shard(&self, shard: Shard) -> Seen {
         let earlier = self.read(&self.file(Some(shard)));
-        earlier.unwrap_or_else(|| self.nothing())
+        earlier.map_or_else(|| self.nothing(), Seen::without_skipped)
     }
 
     /// Removes what is to go on from.
@@ -228,7 +241,7 @@ impl<'a> Pass<'a> {
     }
 
     fn clear(&self, files: &[PathBuf]) {
-        for path in files.iter().filter(|path| self.read(path).is_some()) {
+        for path in files.iter().filter(|path| self.owns(path)) {
             // Best effort: what is left is of a pass that is done, or is taken in once more.
             let _ = fs::remove_file(path);
         }
