@@ -35,7 +35,9 @@ def rows(options):
         adaptive = ["--run", options.adaptive, "--rounds", options.rounds]
         yield "adaptive, layer 1", "adaptive-1", ["--layers", "1", *adaptive], both
         strongest = [*adaptive, "--projections", options.projections]
-        yield "2011: layer 1 and projections", "adaptive-2011", strongest, [("200 words", ["--recipe", "2011"])]
+        soft = ["--coding", "soft", "--words", "1024", "--gather", "largest", "--kernel", "linear"]
+        words = [("200 words", ["--recipe", "2011"]), ("1024 soft words", ["--recipe", "2011", *soft])]
+        yield "2011: layer 1 and projections", "adaptive-2011", strongest, words
     if options.squeezenet:
         for layer in options.squeezenet_layers:
             maps = ["--convnet", options.squeezenet, "--preset", "caffe", "--layers", layer]

@@ -80,7 +80,12 @@ impl NodeProto {
             let results = branch.output.iter().map(|one| &one.name);
             branch.node.iter().flat_map(Self::needs).chain(results)
         });
-        Box::new(self.input.iter().chain(inner).filter(|name| !name.is_empty()))
+        Box::new(
+            self.input
+                .iter()
+                .chain(inner)
+                .filter(|name| !name.is_empty()),
+        )
     }
 
     /// Its name for people; where it has none, that of what it makes.

@@ -91,7 +91,8 @@ impl Geometry {
     /// For a tap of one channel and the rows of windows in `part`, the stretches of windows at which it lies
     /// within the plane: the first window, counted within the part, where its element lies in the plane, and how
     /// many there are.
-    pub fn tap(&self, tap: usize, part: &Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
+    #[inline(always)]
+    fn tap(&self, tap: usize, part: &Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
         let [down, across] = self.windows;
         let (u, v) = (tap / across.kernel, tap % across.kernel);
         let rows = reached(&down, u, self.input[0]);
@@ -170,7 +171,7 @@ impl Geometry {
 
 /// Elements `stride` apart, one after the other.
 #[inline(always)]
-pub(super) fn copy<T: Copy>(to: &mut [T], from: &[T], stride: usize) {
+fn copy<T: Copy>(to: &mut [T], from: &[T], stride: usize) {
     match stride {
         1 => to.copy_from_slice(&from[..to.len()]),
         stride => {
@@ -181,7 +182,8 @@ pub(super) fn copy<T: Copy>(to: &mut [T], from: &[T], stride: usize) {
 }
 
 /// The windows whose element `tap` lies within a side of `length`.
-fn reached(one: &Windows, tap: usize, length: usize) -> Range<usize> {
+#[inline(always)]
+pub(super) fn reached(one: &Windows, tap: usize, length: usize) -> Range<usize> {
     let offset = tap * one.dilation;
     let first = one.begin.saturating_sub(offset).div_ceil(one.stride);
     let end = (length + one.begin)
