@@ -91,6 +91,17 @@ pub(crate) fn refuse_existing(path: &Path, overwrite: bool) -> Result<()> {
     }
 }
 
+/// Makes a folder, and sees whether it can be written to.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot.
+pub(crate) fn try_to_write(folder: &Path) -> Result<()> {
+    make_folder(folder)?;
+    let probe = folder.join(format!(".deconvnet-{}", std::process::id()));
+    fs::write(&probe, "").map_err(Error::io("write", &probe))?;
+    remove(&probe)
+}
+
 /// Refuses what is neither a file nor a folder: a pipe has no end until its writer is done, a device may
 /// have none.
 pub(crate) fn refuse_special(path: &Path) -> Result<()> {

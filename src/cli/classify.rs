@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::console::Console;
+use super::console::{Console, complete};
 use super::given::{Given, refuse};
 use super::recipe::RecipeArgs;
 use crate::arrays::is_bundle;
@@ -77,6 +77,7 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
         let (inputs, exclude, force) = (&args.inputs, &args.exclude, args.force);
         let told = classify::predict(model, inputs, exclude, force, &device, progress)?;
         console.report(&told)?;
+        complete(&told.skipped)?;
         return Ok(!told.interrupted);
     }
     let [input] = &args.inputs[..] else {

@@ -46,3 +46,15 @@ impl Console {
         }
     }
 }
+
+/// Ends with the exit code of images that cannot be used a command that has done all others.
+pub fn complete(skipped: &[String]) -> Result<()> {
+    match skipped {
+        [] => Ok(()),
+        each => Err(Error::Input(format!(
+            "{} images could not be read, the results of the others are there:\n{}",
+            each.len(),
+            each.join("\n")
+        ))),
+    }
+}

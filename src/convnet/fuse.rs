@@ -117,8 +117,13 @@ impl<'a> Makers<'a> {
     /// What a value is made from through nodes that only change its shape or pad it.
     fn through(&self, name: &'a str, operators: &[&str]) -> &'a str {
         let mut name = name;
-        while let Some(node) = self.maker(name, operators) {
-            name = &node.input[0];
+        // No longer than there are nodes: those of a damaged file may go round in a circle.
+        for _ in 0..self.nodes.len() {
+            let maker = self.maker(name, operators);
+            match maker.and_then(|node| node.input.first()) {
+                Some(input) => name = input,
+                None => break,
+            }
         }
         name
     }

@@ -51,6 +51,21 @@ impl Convnet {
             .ok_or_else(|| self.no_layer(name))
     }
 
+    /// The same, under that name where the layer is that of a block whose name it does not bear: `fire9` for the
+    /// concatenation at its end.
+    ///
+    /// # Errors
+    /// As [`Self::layer`].
+    pub fn layer_as_asked(&self, name: &str) -> Result<Layer> {
+        let mut layer = self.layer(name)?.clone();
+        let own = [&layer.name, &layer.tensor, &layer.node];
+        let bears = own.iter().any(|own| own.contains(name));
+        if !bears && self.numbered(name).is_none() && self.block(name).is_some() {
+            layer.name = name.to_owned();
+        }
+        Ok(layer)
+    }
+
     /// `conv3`: the third layer of a kind.
     fn numbered(&self, name: &str) -> Option<&Layer> {
         let digits = name.find(|c: char| c.is_ascii_digit())?;

@@ -112,6 +112,12 @@ pub struct Survey {
 /// # Errors
 /// As [`Rows`], and [`Error::Io`] for the file.
 pub fn survey(picture: &Path, channels: usize, file: Option<&Path>) -> Result<Survey> {
+    if ![1, 3].contains(&channels) {
+        return Err(Error::Input(format!(
+            "{} is a picture, of one channel or three, where {channels} are needed",
+            picture.display()
+        )));
+    }
     let mut rows = Rows::open(picture)?;
     let [height, width] = rows.size();
     let shape = [channels, height, width];

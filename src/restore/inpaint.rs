@@ -34,6 +34,7 @@ const MOST: usize = 8;
 ///     *v = if *missing { 0.0 } else { *v };
 /// }
 /// let filled = Inpainter::new(Filters::built_in()).inpaint(&holed, &missing, &mut ())?;
+/// let filled = filled.expect("nothing asks to stop");
 /// assert!(psnr(&clean, &filled) > psnr(&clean, &holed) + 8.0);
 /// # Ok::<(), deconvnet::Error>(())
 /// ```
@@ -58,7 +59,7 @@ impl Inpainter {
     }
 
     /// An image, pixels in `[0, 1]`, with the pixels filled in that are `missing`, row by row, in all channels.
-    /// The others stay as they are.
+    /// The others stay as they are. None where `watch` asks to stop between two rounds.
     ///
     /// # Errors
     /// [`Error::Input`] where the image is not finite, the mask is of another size, no pixel is missing or all
@@ -68,7 +69,7 @@ impl Inpainter {
         image: &Image,
         missing: &[bool],
         watch: &mut dyn Callback<Step>,
-    ) -> Result<Image> {
+    ) -> Result<Option<Image>> {
         let [first, last] = self.sigma;
         if !(first.is_finite() && last > 0.0 && first >= last) || self.rounds == 0 {
             return Err(Error::Config(format!(
@@ -99,6 +100,9 @@ impl Inpainter {
                 done: round + 1,
                 of: self.rounds,
             });
+            if round + 1 < self.rounds && watch.interrupted() {
+                return Ok(None);
+            }
         }
         let mut filled = crop(&planes.image(), [0, 0], [image.height, image.width]);
         let n = missing.len();
@@ -107,7 +111,7 @@ impl Inpainter {
                 *v = *y;
             }
         }
-        Ok(filled)
+        Ok(Some(filled))
     }
 
     fn round(&self, planes: &mut Planes, mask: &[bool], region: &Region, sigma: f64) -> Result<()> {

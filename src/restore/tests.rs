@@ -258,6 +258,7 @@ fn missing_pixels_are_filled_in_and_the_others_kept() {
     let start = interpolate(&holed, &missing).unwrap();
     let filled = Inpainter::new(Filters::built_in())
         .inpaint(&holed, &missing, &mut ())
+        .unwrap()
         .unwrap();
     let [before, after] = [&start, &filled].map(|image| psnr(&clean, image));
     assert!(before > 25.0 && after > before + 0.1, "{before} {after}");

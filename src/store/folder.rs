@@ -181,8 +181,8 @@ impl RunFolder {
         let step = manifest.step;
         let state = S::deserialize(&manifest.state).map_err(|error| {
             Error::Checkpoint(format!(
-                "{root}: the state of step {step} is not one this program knows ({error}): use \
-                 the deconvnet that wrote it"
+                "{root}: the state of step {step} is not that of such a run ({error}): it is one of another kind, as of \
+                 a convnet, or of another version"
             ))
         })?;
         Ok((step, state))

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Console;
 use super::options::ModelArgs;
+use super::{Console, complete};
 use crate::error::Result;
 use crate::solve::Callback;
 use crate::task::convnet::classify;
@@ -41,5 +41,6 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
         progress,
     )?;
     console.report(&report)?;
+    complete(&report.skipped)?;
     Ok(!console.progress.interrupted())
 }

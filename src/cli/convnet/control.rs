@@ -19,7 +19,8 @@ pub struct ControlArgs {
     /// The picture.
     #[arg(long, value_name = "FILE")]
     pub image: PathBuf,
-    /// The layer of the unit; the output, if not given.
+    /// The layer of the unit; if not given the output, and for the strongest unit the last rectifier
+    /// whose maps have rows and columns.
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
     /// The unit: channel,row,column; a channel, for its strongest, or a class; strongest.

@@ -14,7 +14,7 @@ mod train;
 
 use clap::{Args, Subcommand};
 
-use super::console::Console;
+use super::console::{Console, complete};
 use super::processes::Sharing;
 use crate::error::Result;
 use crate::group::Group;

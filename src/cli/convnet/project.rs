@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Console;
 use super::options::{ModelArgs, WalkArgs, told};
+use super::{Console, complete};
 use crate::convnet::Unit;
 use crate::error::Result;
 use crate::task::convnet::project::{self, Start, Target};
@@ -24,7 +24,8 @@ pub struct ProjectArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["images", "preset", "mean", "std", "scale", "bgr",
         "size", "crop", "labels", "exclude"])]
     pub arrays: Option<PathBuf>,
-    /// The layer, by the name of its tensor, module or node; the output, if not given.
+    /// The layer, by the name of its tensor, module or node; if not given the output, and for the strongest unit
+    /// of pictures the last rectifier whose maps have rows and columns.
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
     /// The unit: channel,row,column; a channel, for its strongest, or a class; strongest.
@@ -70,7 +71,9 @@ pub fn run(args: &ProjectArgs, console: &mut Console) -> Result<bool> {
                 &device,
                 progress,
             )?;
-            return told(report, console);
+            let skipped = report.as_ref().map(|report| report.skipped.clone());
+            let done = told(report, console)?;
+            return complete(&skipped.unwrap_or_default()).map(|()| done);
         }
         (None, None) => unreachable!("one of the two is required"),
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Console;
 use super::options::{ModelArgs, OutArgs, WalkArgs};
+use super::{Console, complete};
 use crate::cli::processes::GroupArgs;
 use crate::error::Result;
 use crate::group::Group;
@@ -70,5 +70,8 @@ pub fn run(args: &StrongestArgs, group: &Group, console: &mut Console) -> Result
     let device = group.agree(args.model.prepare.backend.device())?;
     let report = strongest::run(&options, &device, &mut console.progress)?;
     console.report(&report)?;
+    if !report.interrupted {
+        group.agree(complete(&report.skipped))?;
+    }
     Ok(!report.interrupted)
 }

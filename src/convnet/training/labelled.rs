@@ -13,6 +13,7 @@ use crate::data::scan::scan;
 use crate::data::scenes::{self, Scene};
 use crate::data::{Image, folder, resize};
 use crate::error::{Error, Result};
+use crate::run::{Estimate, Free};
 
 /// The largest side that is chosen where none is given.
 const LARGEST_SIDE: usize = 224;
@@ -189,10 +190,21 @@ impl LabelledImages {
             .into_iter()
             .flat_map(|(label, files)| files.into_iter().map(move |file| (label, file)))
             .collect();
-        let pixels = files.par_iter().map(|(_, file)| square(file, side));
-        let pixels: Vec<Vec<u8>> = pixels.collect::<Result<_>>()?;
+        let each = 3 * side * side;
+        let wanted = Estimate {
+            memory: (files.len() * each) as u64,
+            disk: 0,
+        };
+        let free = Free::here(true, Path::new("."));
+        wanted.check(free, "smaller or fewer images take less")?;
+        let mut pixels = vec![0; files.len() * each];
+        let images = pixels.par_chunks_mut(each.max(1)).zip(&files);
+        images.try_for_each(|(pixels, (_, file))| {
+            pixels.copy_from_slice(&square(file, side)?);
+            Ok(())
+        })?;
         Ok(Self {
-            pixels: pixels.concat(),
+            pixels,
             labels: files.iter().map(|(label, _)| *label).collect(),
         })
     }

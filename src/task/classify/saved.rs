@@ -6,7 +6,7 @@ use crate::arrays::{self, Bundle};
 use crate::classify::{Classifier, Kernel, Split, Vectors};
 use crate::error::{Error, Result};
 use crate::features::Recipe;
-use crate::task::features::Extractor;
+use crate::task::features::{Extractor, lines};
 
 /// Writes a classifier, with what makes the features of images if that is known.
 pub(super) fn write(
@@ -34,7 +34,7 @@ pub(super) fn write(
     bundle
         .texts
         .insert("kernel".into(), classifier.kernel.name().into());
-    bundle.texts.insert("classes".into(), classes.join("\n"));
+    bundle.texts.insert("classes".into(), lines(classes));
     arrays::write(path, &bundle, true)
 }
 

@@ -33,7 +33,7 @@ pub struct Options {
     pub source: Source,
     /// The picture.
     pub image: PathBuf,
-    /// The layer; the output if not given.
+    /// The layer; if not given the output, and for the strongest unit the last rectifier whose maps have rows and columns.
     pub layer: Option<String>,
     /// The unit, in the model as it is.
     pub unit: Unit,
@@ -106,13 +106,10 @@ pub fn run(
 ) -> Result<Option<Report>> {
     let model = Model::read(&options.source.model)?;
     let ready = options.source.ready(&model, device)?;
-    let layers = ready.net.layers();
-    let layer = match &options.layer {
-        Some(name) => ready.net.layer(name)?,
-        None => layers
-            .iter()
-            .find(|layer| layer.value == ready.net.top())
-            .ok_or_else(|| Error::Config("the model returns the image: name a layer".into()))?,
+    let layer = match (&options.layer, &options.unit) {
+        (None, Unit::Strongest) => ready.top()?,
+        (None, _) => ready.output()?,
+        (Some(name), _) => ready.net.layer(name)?,
     };
     let weights = model.weights_below(&layer.tensor);
     if weights.is_empty() {

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 use burn::tensor::Device;
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
@@ -107,6 +108,9 @@ pub struct Row {
     pub error: f64,
 }
 
+/// Pictures with a part covered that go through the model together.
+const TOGETHER: usize = 16;
+
 /// A picture and where its parts lie.
 struct Looked {
     picture: Image,
@@ -144,24 +148,28 @@ pub fn run(
     let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
     for (done, one) in looked.iter().enumerate() {
         let cover = ready.cover(&one.picture, options.fill);
-        let mut keys = Vec::new();
-        let mut pictures = vec![one.picture.clone()];
+        let clean = ready.activations(from_ref(&one.picture), &values)?;
+        let mut parts = Vec::new();
         for (name, part) in &one.parts {
-            keys.push((false, name.clone()));
-            pictures.push(covered(&one.picture, &cover, part));
+            parts.push(((false, name.clone()), part.clone()));
             for draw in 0..options.random {
-                keys.push((true, format!("{name} {draw}")));
                 let part = elsewhere(part, &one.picture, &mut rng);
-                pictures.push(covered(&one.picture, &cover, &part));
+                parts.push(((true, format!("{name} {draw}")), part));
             }
         }
-        let features = ready.activations(&pictures, &values)?;
-        for (k, key) in keys.into_iter().enumerate() {
-            let of_key = signs
-                .entry(key)
-                .or_insert_with(|| vec![Vec::new(); values.len()]);
-            for (of_layer, features) in of_key.iter_mut().zip(&features) {
-                of_layer.push(changes(&features[0], &features[k + 1]));
+        for parts in parts.chunks(TOGETHER) {
+            let pictures = parts.iter();
+            let pictures = pictures.map(|(_, part)| covered(&one.picture, &cover, part));
+            let features = ready.activations(&pictures.collect::<Vec<_>>(), &values)?;
+            for (k, (key, _)) in parts.iter().enumerate() {
+                let of_key = signs
+                    .entry(key.clone())
+                    .or_insert_with(|| vec![Vec::new(); values.len()]);
+                for (of_layer, (clean, covered)) in
+                    of_key.iter_mut().zip(clean.iter().zip(&features))
+                {
+                    of_layer.push(changes(&clean[0], &covered[k]));
+                }
             }
         }
         if !goes_on(callback, "covering parts", done + 1, looked.len()) {
@@ -216,6 +224,7 @@ fn read(path: &Path) -> Result<Vec<Marked>> {
             .map_err(|error| told(format!("it is no list of parts ({error})")));
     }
     const HEAD: [&str; 6] = ["image", "part", "top", "left", "height", "width"];
+    let text = text.trim_start_matches('\u{feff}');
     let mut lines = text.lines().map(|line| line.split(',').map(str::trim));
     let head: Vec<&str> = lines.next().into_iter().flatten().collect();
     if head != HEAD {

@@ -72,7 +72,7 @@ impl Change {
                 let step = share(10, rows) as f64;
                 (-6..=6).map(|k| step * f64::from(k)).collect()
             }
-            Self::Scaling => (0..=8).map(|k| 1.0 + 0.1 * f64::from(k)).collect(),
+            Self::Scaling => (10..=18).map(|k| f64::from(k) / 10.0).collect(),
             Self::Rotation => (0..36).map(|k| 10.0 * f64::from(k)).collect(),
         }
     }

@@ -63,6 +63,14 @@ impl Ready {
             .map_or_else(|| self.last(), Ok)
     }
 
+    /// The output.
+    pub fn output(&self) -> Result<&Layer> {
+        let mut layers = self.net.layers().iter();
+        layers
+            .find(|layer| layer.value == self.net.top())
+            .ok_or_else(|| Error::Config("the model returns the image: name a layer".into()))
+    }
+
     /// The layer of a name, or the top where there is none.
     pub fn layer_or_top(&self, name: Option<&String>) -> Result<&Layer> {
         name.map_or_else(|| self.top(), |name| self.net.layer(name))
@@ -73,10 +81,13 @@ impl Ready {
         &'a self,
         names: &[String],
         others: impl FnOnce() -> Result<Vec<&'a Layer>>,
-    ) -> Result<Vec<&'a Layer>> {
+    ) -> Result<Vec<Layer>> {
         match names {
-            [] => others(),
-            names => names.iter().map(|name| self.net.layer(name)).collect(),
+            [] => Ok(others()?.into_iter().cloned().collect()),
+            names => {
+                let named = names.iter().map(|name| self.net.layer_as_asked(name));
+                named.collect()
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::files::file_name;
 use crate::named::named;
 use crate::picture;
 use crate::report::{Cell, Format, Results, Table};
+use crate::run::{Estimate, Free};
 use crate::task::{Callback, Event, goes_on};
 
 named! {
@@ -32,7 +33,8 @@ named! {
 /// Which unit goes back, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
-    /// The layer, by any of its names; the last one if not given.
+    /// The layer, by any of its names; if not given the output, and for the strongest unit of pictures the last
+    /// rectifier whose maps have rows and columns.
     pub layer: Option<String>,
     /// The unit.
     pub unit: Unit,
@@ -223,11 +225,28 @@ pub fn pictures(
 ) -> Result<Option<Report>> {
     let paths = source.pictures(images, callback)?;
     let ready = source.open(device)?;
+    let mut target = target.clone();
+    if target.layer.is_none() && target.unit == Unit::Strongest {
+        target.layer = Some(ready.top()?.tensor.clone());
+    }
     let value = target.value(&ready.net)?;
-    let layers = ready.net.layers().iter();
-    let layer = layers.clone().find(|layer| layer.value == value);
+    let mut layers = ready.net.layers().iter();
+    let layer = layers.find(|layer| layer.value == value);
     let layer = layer.map_or("the image".into(), |layer| layer.name.clone());
     let name = format!("{}-{}.png", file_stem(&layer), target.walk.rule);
+    let pixels: usize = ready.preprocess.shape().iter().product();
+    let held = Estimate {
+        memory: 8 * (paths.len() * pixels) as u64,
+        disk: 0,
+    };
+    held.check(Free::here(true, out), "fewer pictures take less")?;
+    if paths.len() > DRAWN {
+        let note = format!(
+            "{DRAWN} of {} pictures are drawn; the others are in {ARRAYS}",
+            paths.len()
+        );
+        callback.event(Event::Note(note));
+    }
     let results = Results::claim(out, &[name.as_str(), ARRAYS], overwrite)?;
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
     let mut sheet = Vec::new();
@@ -237,6 +256,12 @@ pub fn pictures(
             Ok(image) => {
                 let (projected, _) = target.project(&ready.net, ready.batch([&image]))?;
                 for one in projected {
+                    if one.projection.iter().all(|v| *v == 0.0) {
+                        callback.event(Event::Note(format!(
+                            "{}: the projection is zero: nothing comes through the rectifiers by this rule",
+                            path.display()
+                        )));
+                    }
                     let picture = ready.preprocess.picture(&one.projection);
                     let [rows_seen, columns_seen] = ready.net.patch(value, &one.place);
                     let patch = |image: &Image| ready.patch(image, value, &one.place);
@@ -247,8 +272,11 @@ pub fn pictures(
                         Unit::At(one.place.clone()),
                         one.value
                     );
-                    let pictures = vec![image.clone(), seen.clone(), patch(&image), patch(&seen)];
-                    sheet.push((label, pictures));
+                    if sheet.len() < DRAWN {
+                        let whole = [image.clone(), seen.clone()];
+                        let pictures = whole.into_iter().chain([patch(&image), patch(&seen)]);
+                        sheet.push((label, pictures.collect()));
+                    }
                     let name = format!("image{:05}", k + 1);
                     bundle.put(name, &picture.shape(), picture.values)?;
                     rows.push(Row {
@@ -286,6 +314,8 @@ pub fn pictures(
     Ok(Some(report))
 }
 
+/// More pictures than anybody looks at on one sheet.
+const DRAWN: usize = 200;
 /// The projections as arrays.
 const ARRAYS: &str = "projections.npz";
 

@@ -230,12 +230,12 @@ fn layers(ready: &Ready, names: &[String]) -> Result<Vec<Looked>> {
     })?;
     layers.dedup_by_key(|layer| layer.value);
     let looked = layers.into_iter().map(|layer| {
-        let [_, height, width] = ready.maps(layer)?;
+        let [_, height, width] = ready.maps(&layer)?;
         let no_image = || Error::Config("the model takes no images".into());
         Ok(Looked {
-            layer: layer.clone(),
             size: [height, width],
             field: net.field(layer.value).ok_or_else(no_image)?,
+            layer,
         })
     });
     looked.collect()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
 
@@ -163,17 +164,19 @@ fn one(
     path: &Path,
     room: Option<u64>,
 ) -> Result<Vec<Descriptors>> {
-    let layer = |maps: Vec<Image>| match &maps[..] {
-        [maps] => cells.describe(maps),
-        // A projection leaves most squares all but empty.
-        projections => projections
-            .iter()
-            .try_fold(Descriptors::default(), |mut all, maps| {
+    let layer = |(layer, maps): (usize, Vec<Image>)| match &maps[..] {
+        [maps] if !source.projects(layer) => cells.describe(maps),
+        projections => {
+            let mut all = Descriptors::default();
+            for maps in projections {
+                // A projection leaves most squares all but empty.
                 all.append(&cells.describe(maps)?, |length| length > 0.99);
-                Ok(all)
-            }),
+            }
+            all.bytes.shrink_to_fit();
+            Ok(all)
+        }
     };
-    let layers = source.maps(path, room)?.into_iter().map(layer);
+    let layers = source.maps(path, room)?.into_iter().enumerate().map(layer);
     layers.collect::<Result<_>>().map_err(|error| match error {
         Error::Input(why) => Error::Input(format!("{}: {why}", path.display())),
         Error::Resources { message, max_side } => Error::Resources {
@@ -200,8 +203,11 @@ fn checksum(source: &MapSource, cells: &Cells, paths: &[PathBuf]) -> Result<Stri
     hasher.update(format!("{cells:?}").as_bytes());
     for path in paths {
         hasher.update(path.as_os_str().as_encoded_bytes());
-        let size = fs::metadata(path).map_or(0, |file| file.len());
-        hasher.update(&size.to_le_bytes());
+        let file = fs::metadata(path).ok();
+        let changed = file.as_ref().and_then(|file| file.modified().ok());
+        let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        hasher.update(&file.map_or(0, |file| file.len()).to_le_bytes());
+        hasher.update(&changed.unwrap_or_default().as_nanos().to_le_bytes());
     }
     Ok(format!(
         "{MAGIC}{:08x} {}\n",

@@ -223,15 +223,21 @@ fn put_features(
         _ => path.to_string_lossy().into_owned(),
     };
     let names: Vec<String> = images.paths.iter().map(below).collect();
-    bundle.texts.insert("names".into(), names.join("\n"));
+    bundle.texts.insert("names".into(), lines(&names));
     if !images.classes.is_empty() {
         let labels = images.labels.iter().map(|&label| label as u32).collect();
         bundle.indices.insert("labels".into(), labels);
         bundle
             .texts
-            .insert("classes".into(), images.classes.join("\n"));
+            .insert("classes".into(), lines(&images.classes));
     }
     Ok(())
+}
+
+/// A line for each; a name may break lines of its own.
+pub(super) fn lines(names: &[String]) -> String {
+    let names = names.iter().map(|name| name.replace(['\n', '\r'], " "));
+    names.collect::<Vec<_>>().join("\n")
 }
 
 /// Images that filters are learnt from are few: the first of each class, at most 100.

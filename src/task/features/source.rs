@@ -135,7 +135,7 @@ impl MapOptions {
                     [] => vec![ready.last()?.clone()],
                     names => names
                         .iter()
-                        .map(|name| ready.net.layer(name).cloned())
+                        .map(|name| ready.net.layer_as_asked(name))
                         .collect::<Result<_>>()?,
                 };
                 for layer in &layers {
@@ -250,6 +250,11 @@ impl MapSource {
             Self::Gradients { .. } => vec!["gradients".into()],
             Self::Convnet { layers, .. } => layers.iter().map(|layer| layer.name.clone()).collect(),
         }
+    }
+
+    /// Whether a layer is that of the projections.
+    pub fn projects(&self, layer: usize) -> bool {
+        matches!(self, Self::Coded(coded) if layer == coded.layers.len())
     }
 
     /// The maps of an image file, `[K, H, W]` for each layer, of projections one for each; those of deconvolutional

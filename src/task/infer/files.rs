@@ -134,6 +134,7 @@ pub(super) fn plan(
             job.reconstruction = Some(job.beside("-reconstruction.png"));
             job.maps = job.maps.is_some().then(|| job.beside("-maps"));
         }
+        refuse_shared_results(&jobs)?;
     }
     let share = share(options, &mut jobs);
     let images = jobs.len();
@@ -172,8 +173,11 @@ pub(super) fn plan(
         let known = record.finished.get(&job.name);
         known.is_none_or(|crc32| *crc32 == job.crc32)
     };
-    let resumes =
-        record.settings.as_ref() == Some(&coder.settings(options)?) && jobs.iter().all(same);
+    // So does one of other images.
+    let names: HashSet<&String> = jobs.iter().map(|job| &job.name).collect();
+    let resumes = record.settings.as_ref() == Some(&coder.settings(options)?)
+        && record.finished.keys().all(|name| names.contains(name))
+        && jobs.iter().all(same);
     let (mut done, mut all_done) = (Record::default(), false);
     if resumes {
         let written = |job: &Job| {
@@ -330,6 +334,22 @@ fn jobs(options: &Options, images: Vec<PathBuf>) -> Vec<Job> {
             }
         })
         .collect()
+}
+
+/// `a-reconstruction.png` beside `a.png` would have its picture where the other has its reconstruction.
+fn refuse_shared_results(jobs: &[Job]) -> Result<()> {
+    let mut seen = HashSet::new();
+    let mut all = jobs
+        .iter()
+        .flat_map(|job| job.results().map(move |name| (job, name)));
+    match all.find(|(_, name)| !seen.insert(name.to_string_lossy().to_lowercase())) {
+        None => Ok(()),
+        Some((job, name)) => Err(Error::Input(format!(
+            "{} and another image would both be written to {}: rename one, or leave it out",
+            job.image.display(),
+            name.display()
+        ))),
+    }
 }
 
 fn writes_maps(options: &Options) -> bool {

@@ -146,6 +146,12 @@ fn code(
 ) -> Result<Report> {
     let group = &options.group;
     let look = |job: &mut Job| {
+        if job.is_array {
+            return Err(Error::Input(format!(
+                "{} holds arrays, and pictures alone are coded in tiles",
+                job.image.display()
+            )));
+        }
         let seen = survey(&job.image, coder.state.config.data.planes(), None)?;
         let longer = seen.shape[1].max(seen.shape[2]);
         let max_side = coder.state.config.data.max_side;

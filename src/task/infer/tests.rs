@@ -367,6 +367,14 @@ fn a_later_call_goes_on_where_one_was_interrupted() {
     assert!(message(&options).contains("is not replaced"));
     options.overwrite = true;
     assert_eq!(infer(&options).unwrap().rows.len(), 8);
+    // Other images do not take the place of those in the table.
+    options.overwrite = false;
+    options.images = folder.path().join("others");
+    test_runs::image(&options.images.join("e.png"), 6, 20);
+    let table = || fs::read(options.out.join("table.csv")).unwrap();
+    let before = table();
+    assert!(message(&options).contains("is not replaced"));
+    assert!(table() == before && !options.out.join("e.png").exists());
 }
 
 #[test]

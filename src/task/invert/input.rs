@@ -69,7 +69,12 @@ impl Given {
                 }
                 chosen
             }
-            None => built_in(experiment, image.channels)?,
+            None => {
+                if experiment.kernel != Kernel::Decolour {
+                    image = image.without_colour();
+                }
+                built_in(experiment, image.channels)?
+            }
         };
         if experiment.normalise {
             chosen.normalise()?;

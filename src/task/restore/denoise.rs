@@ -165,7 +165,7 @@ fn one(
     filters: &Filters,
     image: &Image,
     steps: &mut Steps,
-) -> Result<Restored> {
+) -> Result<Option<Restored>> {
     let coded = |image: &Image, sigma: f64, steps: &mut Steps| {
         let filters = match options.adapt {
             true => filters.adapted(image, sigma as f32, ROUNDS)?,
@@ -178,29 +178,29 @@ fn one(
             let estimate = || estimate_sigma(image);
             let sigma = known_sigma(sigma, estimate, &steps.name, steps.callback)?;
             let noise = Noise::White { sigma: Some(sigma) };
-            Ok(Restored {
+            Ok(Some(Restored {
                 image: without(noise, image, |image, sigma| coded(image, sigma, steps))?,
                 sigma: Some(sigma),
                 missing: None,
-            })
+            }))
         }
-        noise @ Noise::Poisson { .. } => Ok(Restored {
+        noise @ Noise::Poisson { .. } => Ok(Some(Restored {
             image: without(noise, image, |image, sigma| coded(image, sigma, steps))?,
             sigma: None,
             missing: None,
-        }),
+        })),
         Noise::Impulse => {
             let found = impulses(image);
             let missing = found.iter().filter(|found| **found).count();
             let image = match missing {
-                0 => image.clone(),
+                0 => Some(image.clone()),
                 _ => Inpainter::new(filters.clone()).inpaint(image, &found, steps)?,
             };
-            Ok(Restored {
+            Ok(image.map(|image| Restored {
                 image,
                 sigma: None,
                 missing: Some(missing),
-            })
+            }))
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Files, Steps};
 use crate::arrays::{self, Bundle};
 use crate::data::{Image, folder, mask_for, psnr, snr};
 use crate::error::{Error, Result};
-use crate::files::{Written, file_name, refuse_existing, refuse_special};
+use crate::files::{Written, file_name, refuse_existing, refuse_special, try_to_write};
 use crate::picture;
 use crate::report::Results;
 use crate::run::{Estimate, Free, all_usable};
@@ -162,7 +162,7 @@ fn check_memory(jobs: &[Job], held: &Held) -> Result<()> {
 
 /// What restores an image, in one channel where it has no colour; it gets the mask too, where there is one.
 pub(super) type Restore<'a> =
-    &'a mut dyn FnMut(&Image, Option<&PathBuf>, &mut Steps) -> Result<Restored>;
+    &'a mut dyn FnMut(&Image, Option<&PathBuf>, &mut Steps) -> Result<Option<Restored>>;
 
 /// Restores each image, perhaps with masks, a file for all of them or a folder.
 pub(super) fn each(
@@ -201,7 +201,12 @@ pub(super) fn each(
     }
     let results = match is_folder {
         true => Some(Results::claim(&files.out, &[""; 0], overwrite)?),
-        false => None,
+        false => {
+            // Where nothing can be written that is told before the work.
+            let folder = files.out.parent().unwrap_or(Path::new(""));
+            try_to_write(folder)?;
+            None
+        }
     };
     // From now on what lies there is of these settings.
     if let Some(results) = &results {
@@ -214,18 +219,18 @@ pub(super) fn each(
             break;
         }
         let name = file_name(&job.image);
-        let mut silent = ();
-        let steps: &mut dyn Callback<Event> = match is_folder {
-            true => &mut silent,
-            false => &mut *callback,
-        };
         let mut steps = Steps {
             name: name.clone(),
-            callback: steps,
+            told: !is_folder,
+            callback: &mut *callback,
         };
         let done = one(job, headers, &mut steps, restore);
         match done {
-            Ok(row) => report.rows.push(row),
+            Ok(Some(row)) => report.rows.push(row),
+            Ok(None) => {
+                report.interrupted = true;
+                break;
+            }
             Err(error) if !is_folder || ends_all(&error) => {
                 if let Some(results) = results {
                     // Best effort: this error is the one to tell.
@@ -301,13 +306,15 @@ fn take_done(
 }
 
 /// Restores one image and writes what came of it.
-fn one(job: &Job, headers: [&str; 3], steps: &mut Steps, restore: Restore) -> Result<Row> {
+fn one(job: &Job, headers: [&str; 3], steps: &mut Steps, restore: Restore) -> Result<Option<Row>> {
     let image = read(&job.image)?;
     let reference = job.reference.as_ref().map(|path| reference(path, &image));
     let reference = reference.transpose()?;
     let row = job.row(image.shape())?;
     let started = Instant::now();
-    let mut restored = restore(&image, job.mask.as_ref(), steps)?;
+    let Some(mut restored) = restore(&image, job.mask.as_ref(), steps)? else {
+        return Ok(None);
+    };
     let seconds = started.elapsed().as_secs_f64();
     let pixels = !arrays::is_bundle(&job.out);
     if pixels {
@@ -335,7 +342,7 @@ fn one(job: &Job, headers: [&str; 3], steps: &mut Steps, restore: Restore) -> Re
             arrays::write(&job.out, &bundle, true)?;
         }
     }
-    Ok(row)
+    Ok(Some(row))
 }
 
 /// A picture, in one channel where it has no colour, or the array `y` of a file of arrays.
@@ -429,6 +436,13 @@ fn jobs_of_folder(
             files.out.display()
         )));
     }
+    if let Some(file) = files.reference.as_ref().filter(|path| !path.is_dir()) {
+        return Err(Error::Input(format!(
+            "the reference {} is no folder, and the images are one; give a folder with an image of the same name for \
+             each",
+            file.display()
+        )));
+    }
     let mut found = find_images(&files.input, &[], callback)?;
     for (folder, what) in [(Some(&files.out), "results"), (masks, "masks")] {
         leave_out(folder, what, &files.input, &mut found, callback)?;
@@ -437,7 +451,11 @@ fn jobs_of_folder(
     let mut names = HashSet::new();
     for image in found {
         let below = image.strip_prefix(&files.input).unwrap_or(&image);
-        let reference = files.reference.as_ref().map(|folder| folder.join(below));
+        let reference = files.reference.as_ref().and_then(|folder| {
+            let same = folder.join(below);
+            let either = [same.with_extension("png"), same];
+            either.into_iter().find(|path| path.is_file())
+        });
         let mut out = files.out.join(below).with_extension("png");
         // `a.jpg` beside `a.png`.
         let mut number = 2;

@@ -41,7 +41,12 @@ pub fn inpaint(options: &InpaintOptions, callback: &mut dyn Callback<Event>) -> 
     if !options.mask.is_dir() {
         masks.check(&options.mask)?;
     }
-    let fault = format!("missing where {} is black", options.mask.display());
+    let of_it = if options.mask.is_dir() {
+        "a mask in "
+    } else {
+        ""
+    };
+    let fault = format!("missing where {of_it}{} is black", options.mask.display());
     let report = Report::new("inpaint", fault, (what, settings), &options.files);
     let headers = ["filled in", "given", "filled in"];
     each(
@@ -54,11 +59,12 @@ pub fn inpaint(options: &InpaintOptions, callback: &mut dyn Callback<Event>) -> 
         &mut |image, mask, steps| {
             let mask = mask.unwrap_or(&options.mask);
             let missing = masks.missing(image.shape(), mask)?;
-            Ok(Restored {
-                image: inpainter.inpaint(image, &missing, steps)?,
+            let filled = inpainter.inpaint(image, &missing, steps)?;
+            Ok(filled.map(|image| Restored {
+                image,
                 sigma: None,
                 missing: Some(missing.iter().filter(|missing| **missing).count()),
-            })
+            }))
         },
     )
 }

@@ -53,12 +53,14 @@ impl Scratch {
 
     /// Makes the folder for work of this identity, or goes on in it.
     fn begin(folder: PathBuf, of: String, overwrite: bool) -> Result<Self> {
-        let found = fs::read(folder.join(Self::DONE)).ok();
+        let mark = folder.join(Self::DONE);
+        let found = fs::read(&mark).ok();
         let found = found.and_then(|bytes| serde_json::from_slice::<Done>(&bytes).ok());
         if let Some(done) = found.filter(|done| done.of == of) {
             return Ok(Self { folder, done });
         }
-        files::refuse_existing(&folder, overwrite)?;
+        // A folder of somebody's own is never taken, nor removed in the end.
+        files::refuse_existing(&folder, overwrite && mark.exists())?;
         files::make_folder(&folder)?;
         let (windows, seconds) = (0, 0.0);
         let done = Done {
@@ -201,7 +203,6 @@ impl Large {
                 .map(|(start, side)| start..start + side.min(SHOWN));
             raster.read(rows, columns)
         };
-        save_png_rows(&self.job.out, shape, |rows| out.read(rows, 0..width))?;
         let reference = self.reference.as_ref();
         let of = |other: &Raster| reference.map(|clean| fidelity(clean, other)).transpose();
         let row = Row {
@@ -216,6 +217,8 @@ impl Large {
         let images = [&given, &restored];
         self.job
             .compare(&row, headers, images, reference.as_ref())?;
+        // What lies there is done.
+        save_png_rows(&self.job.out, shape, |rows| out.read(rows, 0..width))?;
         report.rows.push(row);
         // Nothing is left to go on from.
         self.scratch.done.windows = 0;

@@ -84,16 +84,23 @@ pub struct Files {
     pub force: bool,
 }
 
-/// Tells the steps of one image.
+/// Tells the steps of one image, but for those of many.
 struct Steps<'a> {
     name: String,
+    told: bool,
     callback: &'a mut dyn Callback<Event>,
 }
 
 impl Callback<Step> for Steps<'_> {
     fn event(&mut self, Step { done, of }: Step) {
-        let name = self.name.clone();
-        self.callback.event(Event::Item { name, done, of });
+        if self.told {
+            let name = self.name.clone();
+            self.callback.event(Event::Item { name, done, of });
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.callback.interrupted()
     }
 }
 

@@ -236,6 +236,38 @@ fn counts_and_impulses() {
         let [before, after] = [row.before, row.after].map(|of| of.unwrap().psnr);
         assert!(after > before + gain, "{name}: {before} {after}");
     }
+    // Filling in stops after a round.
+    let mut options = white(files(folder, "salted.png", "stopped.png"), None);
+    options.noise = Noise::Impulse;
+    let mut one = test_runs::Impatient(1);
+    let report = denoise(&options, &mut one).unwrap();
+    assert!(report.interrupted && report.rows.is_empty());
+    assert!(!folder.join("stopped.png").exists());
+}
+
+#[test]
+fn of_a_folder_images_without_a_reference_are_restored_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for name in ["noisy", "clean"] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+    }
+    noisy(folder, "a.png", 1);
+    for (from, to) in [
+        ("a.png", "noisy/a.png"),
+        ("a.png", "noisy/b.png"),
+        ("clean-a.png", "clean/a.png"),
+    ] {
+        std::fs::copy(folder.join(from), folder.join(to)).unwrap();
+    }
+    let mut options = white(files(folder, "noisy", "out"), Some(25.0));
+    options.files.reference = Some(folder.join("clean/a.png"));
+    let error = denoise(&options, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("is no folder"), "{error}");
+    options.files.reference = Some(folder.join("clean"));
+    let report = denoise(&options, &mut ()).unwrap();
+    let known: Vec<bool> = report.rows.iter().map(|row| row.after.is_some()).collect();
+    assert_eq!(known, [true, false]);
 }
 
 #[test]
@@ -450,6 +482,13 @@ fn by_windows_a_picture_is_denoised_as_whole() {
     std::fs::write(&mine, "mine").unwrap();
     let options = white(files(folder, "a.png", "mine.png"), Some(10.0));
     let error = denoise::denoise_above(0, &options, &mut ()).unwrap_err();
+    assert!(
+        matches!(error, crate::Error::Exists(_)) && mine.exists(),
+        "{error}"
+    );
+    let mut replacing = options.clone();
+    replacing.files.overwrite = true;
+    let error = denoise::denoise_above(0, &replacing, &mut ()).unwrap_err();
     assert!(
         matches!(error, crate::Error::Exists(_)) && mine.exists(),
         "{error}"

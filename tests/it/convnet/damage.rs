@@ -166,3 +166,34 @@ fn files_cut_short_or_changed_never_panic() {
         "{ran_to_the_end} of {TRIES}"
     );
 }
+
+#[test]
+fn nodes_in_a_circle_give_a_message() {
+    let circle = |reshape| {
+        vec![
+            reshape,
+            node("Mul", &["a", "alpha"], "scaled", &[]),
+            node("Add", &["scaled", "bias"], "sum", &[]),
+            node("Pow", &["sum", "beta"], "power", &[]),
+            node("Div", &["x", "power"], "y", &[]),
+        ]
+    };
+    let one = |name: &str| weights(name, &[], &[1.0]);
+    for first in [
+        node("Reshape", &["a", "s"], "a", &[]),
+        node("Squeeze", &[], "a", &[]),
+    ] {
+        let known = vec![
+            one("alpha"),
+            one("bias"),
+            one("beta"),
+            whole("s", &[1, 3, 4, 4]),
+        ];
+        let bytes = model(&[1, 3, 4, 4], circle(first), known).encode_to_vec();
+        let read = Model::decode(&bytes, Path::new("circle.onnx"));
+        let net = read.and_then(|model| {
+            Convnet::new(&model, &[1, 3, 4, 4], &Device::flex(), DType::F32).map(drop)
+        });
+        net.unwrap_err();
+    }
+}

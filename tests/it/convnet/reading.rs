@@ -122,6 +122,13 @@ fn layers_have_the_names_of_modules_nodes_weights_or_numbers() {
     ] {
         assert_eq!(net.layer(asked).unwrap().tensor, tensor, "{asked}");
     }
+    for (asked, name) in [
+        ("fire9", "fire9"),
+        ("fire10", "fire10_left"),
+        ("conv1", "stem"),
+    ] {
+        assert_eq!(net.layer_as_asked(asked).unwrap().name, name, "{asked}");
+    }
     let message = net.layer("featuers.3").unwrap_err().to_string();
     assert!(message.contains("did you mean `features.3`"), "{message}");
 }

@@ -105,7 +105,6 @@ pub(super) fn draw(
         let title = format!("{}: projections, and what the units see", one.layer.name);
         let mosaic = MosaicOptions {
             title,
-            zoom: Some(1),
             ..MosaicOptions::default()
         };
         let picture = picture::mosaic(&tiles, &mosaic)?;

@@ -102,7 +102,8 @@ impl<'a> Pass<'a> {
         let mut names = crc32fast::Hasher::new();
         for path in paths {
             names.update(path.as_os_str().as_encoded_bytes());
-            names.update(&[0]);
+            let size = fs::metadata(path).map_or(0, |file| file.len());
+            names.update(&size.to_le_bytes());
         }
         let of = format!(
             "model {:08x}, pictures {} {:08x}, {:?}, layers {values:?}, places {} {}",

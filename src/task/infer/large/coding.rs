@@ -1,5 +1,6 @@
 //! One image: its layers in tiles, its reconstruction in windows.
 
+use std::fs;
 use std::path::PathBuf;
 
 use burn::tensor::Tensor;
@@ -229,7 +230,13 @@ impl Coding<'_> {
         let sweep = sweeps.saturating_sub(1);
         if l == 0 {
             // Maps that are replaced may be of more layers and more tiles.
-            remove(&self.results.path(folder)?)?;
+            let layers = |name: &str| name.starts_with("layer");
+            let folder = self.results.path(folder)?;
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if layers(&entry.file_name().to_string_lossy()) {
+                    remove(&entry.path())?;
+                }
+            }
         }
         let folder = folder.join(format!("layer{}", l + 1));
         for (k, (at, _)) in tiles.tiles(sweep).into_iter().enumerate() {

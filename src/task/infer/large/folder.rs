@@ -78,7 +78,8 @@ pub(super) fn begin(folder: &Path, identity: &impl Serialize, overwrite: bool) -
         if found.as_ref() == Some(&wanted) {
             return Ok(());
         }
-        if !overwrite {
+        // A folder of somebody's own is never removed.
+        if !overwrite || found.is_none() {
             return Err(Error::Exists(folder.to_path_buf()));
         }
         super::remove(folder)?;
