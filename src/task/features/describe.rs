@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -219,20 +219,20 @@ fn checksum(source: &MapSource, cells: &Cells, paths: &[PathBuf]) -> Result<Stri
 /// Opens the file for adding to it; takes out of it what an earlier pass of the same kind has left, but for a
 /// record that was cut short.
 fn open(path: &Path, of: &str, described: &mut [Option<Vec<Descriptors>>]) -> Result<File> {
-    let earlier = if path.exists() {
-        files::read(path)?
-    } else {
-        Vec::new()
-    };
     let mut whole = 0;
-    if let Some(mut rest) = earlier.strip_prefix(of.as_bytes()) {
-        while let Some((image, layers, more)) = parse(rest) {
-            if let Some(place) = described.get_mut(image) {
-                *place = Some(layers);
+    if path.exists() {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        let mut file = BufReader::new(file);
+        let mut first = vec![0; of.len()];
+        if file.read_exact(&mut first).is_ok() && first == of.as_bytes() {
+            whole = of.len();
+            while let Some((image, layers, length)) = next(&mut file) {
+                if let Some(place) = described.get_mut(image) {
+                    *place = Some(layers);
+                }
+                whole += length;
             }
-            rest = more;
         }
-        whole = earlier.len() - rest.len();
     }
     if whole == 0 {
         files::replace(path, false, |file| file.write_all(of.as_bytes()))?;
@@ -260,15 +260,17 @@ fn record(into: &mut Vec<u8>, image: usize, layers: &[Descriptors]) {
     into.extend(content);
 }
 
-/// The first record, and what follows it.
-fn parse(bytes: &[u8]) -> Option<(usize, Vec<Descriptors>, &[u8])> {
-    let (length, rest) = word(bytes)?;
-    let (crc32, rest) = word(rest)?;
-    let (content, rest) = rest.split_at_checked(length as usize)?;
-    if crc32fast::hash(content) != crc32 {
+/// The next whole record: the image, its descriptors, and how long the record is.
+fn next(file: &mut impl Read) -> Option<(usize, Vec<Descriptors>, usize)> {
+    let mut head = [0; 8];
+    file.read_exact(&mut head).ok()?;
+    let (length, crc32) = word(&head).and_then(|(length, rest)| Some((length, word(rest)?.0)))?;
+    let mut content = Vec::new();
+    let read = file.take(length.into()).read_to_end(&mut content).ok()?;
+    if read != length as usize || crc32fast::hash(&content) != crc32 {
         return None;
     }
-    let (image, mut content) = word(content)?;
+    let (image, mut content) = word(&content)?;
     let mut layers = Vec::new();
     while !content.is_empty() {
         let (dimension, after) = word(content)?;
@@ -291,7 +293,7 @@ fn parse(bytes: &[u8]) -> Option<(usize, Vec<Descriptors>, &[u8])> {
         });
         content = after;
     }
-    Some((image as usize, layers, rest))
+    Some((image as usize, layers, head.len() + read))
 }
 
 fn word(bytes: &[u8]) -> Option<(u32, &[u8])> {
@@ -315,14 +317,17 @@ mod tests {
         record(&mut bytes, 7, &[layer(2), layer(1)]);
         let first = bytes.len();
         record(&mut bytes, 8, &[layer(0)]);
-        let (image, layers, rest) = parse(&bytes).unwrap();
-        assert_eq!((image, layers), (7, vec![layer(2), layer(1)]));
-        let (image, layers, rest) = parse(rest).unwrap();
-        assert!(image == 8 && layers == [layer(0)] && rest.is_empty());
+        let mut rest = &bytes[..];
+        assert_eq!(next(&mut rest), Some((7, vec![layer(2), layer(1)], first)));
+        assert_eq!(
+            next(&mut rest),
+            Some((8, vec![layer(0)], bytes.len() - first))
+        );
+        assert_eq!(next(&mut rest), None);
         for length in 0..first {
-            assert!(parse(&bytes[..length]).is_none(), "{length}");
+            assert_eq!(next(&mut &bytes[..length]), None, "{length}");
         }
         bytes[20] ^= 1;
-        assert!(parse(&bytes).is_none());
+        assert_eq!(next(&mut &bytes[..]), None);
     }
 }
