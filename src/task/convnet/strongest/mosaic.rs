@@ -17,6 +17,8 @@ use crate::task::{Callback, Event, goes_on};
 
 /// Units that go back together.
 const TOGETHER: usize = 24;
+/// Patches are enlarged up to so many pixels.
+const SIDE: usize = 64;
 
 /// So many maps, spread evenly over those that are ever positive.
 fn chosen(strongest: &Strongest, count: usize) -> Vec<usize> {
@@ -105,6 +107,7 @@ pub(super) fn draw(
         let title = format!("{}: projections, and what the units see", one.layer.name);
         let mosaic = MosaicOptions {
             title,
+            zoom: Some((SIDE / one.field.size[0].max(one.field.size[1])).max(1)),
             ..MosaicOptions::default()
         };
         let picture = picture::mosaic(&tiles, &mosaic)?;
