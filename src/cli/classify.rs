@@ -77,8 +77,7 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
         let (inputs, exclude, force) = (&args.inputs, &args.exclude, args.force);
         let told = classify::predict(model, inputs, exclude, force, &device, progress)?;
         console.report(&told)?;
-        complete(&told.skipped)?;
-        return Ok(!told.interrupted);
+        return complete(!told.interrupted, &told.skipped);
     }
     let [input] = &args.inputs[..] else {
         return Err(Error::Config(

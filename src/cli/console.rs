@@ -47,10 +47,11 @@ impl Console {
     }
 }
 
-/// Ends with the exit code of images that cannot be used a command that has done all others.
-pub fn complete(skipped: &[String]) -> Result<()> {
+/// Whether a command came to its end; with the exit code of images that cannot be used where it left some out.
+pub fn complete(finished: bool, skipped: &[String]) -> Result<bool> {
     match skipped {
-        [] => Ok(()),
+        _ if !finished => Ok(false),
+        [] => Ok(true),
         each => Err(Error::Input(format!(
             "{} images could not be read, the results of the others are there:\n{}",
             each.len(),

@@ -41,6 +41,5 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
         progress,
     )?;
     console.report(&report)?;
-    complete(&report.skipped)?;
-    Ok(!console.progress.interrupted())
+    complete(!console.progress.interrupted(), &report.skipped)
 }

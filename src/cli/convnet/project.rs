@@ -72,8 +72,7 @@ pub fn run(args: &ProjectArgs, console: &mut Console) -> Result<bool> {
                 progress,
             )?;
             let skipped = report.as_ref().map(|report| report.skipped.clone());
-            let done = told(report, console)?;
-            return complete(&skipped.unwrap_or_default()).map(|()| done);
+            return complete(told(report, console)?, &skipped.unwrap_or_default());
         }
         (None, None) => unreachable!("one of the two is required"),
     }

@@ -70,8 +70,5 @@ pub fn run(args: &StrongestArgs, group: &Group, console: &mut Console) -> Result
     let device = group.agree(args.model.prepare.backend.device())?;
     let report = strongest::run(&options, &device, &mut console.progress)?;
     console.report(&report)?;
-    if !report.interrupted {
-        group.agree(complete(&report.skipped))?;
-    }
-    Ok(!report.interrupted)
+    group.agree(complete(!report.interrupted, &report.skipped))
 }

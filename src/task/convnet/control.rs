@@ -106,11 +106,7 @@ pub fn run(
 ) -> Result<Option<Report>> {
     let model = Model::read(&options.source.model)?;
     let ready = options.source.ready(&model, device)?;
-    let layer = match (&options.layer, &options.unit) {
-        (None, Unit::Strongest) => ready.top()?,
-        (None, _) => ready.output()?,
-        (Some(name), _) => ready.net.layer(name)?,
-    };
+    let layer = ready.layer_of(options.layer.as_ref(), &options.unit)?;
     let weights = model.weights_below(&layer.tensor);
     if weights.is_empty() {
         return Err(Error::Config(format!(

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{Ready, classify};
-use crate::convnet::{Keep, Layer, Strongest, Walk, ravel};
+use crate::convnet::{Keep, Layer, Strongest, Unit, Walk, ravel};
 use crate::data::{Image, resize};
 use crate::error::{Error, Result};
 use crate::named::named;
@@ -63,11 +63,19 @@ impl Ready {
             .map_or_else(|| self.last(), Ok)
     }
 
-    /// The output.
-    pub fn output(&self) -> Result<&Layer> {
-        let mut layers = self.net.layers().iter();
-        layers
-            .find(|layer| layer.value == self.net.top())
+    /// The layer of a name, or the output where there is none; for the strongest unit, where there is a rectifier, the
+    /// top.
+    pub fn layer_of(&self, name: Option<&String>, unit: &Unit) -> Result<&Layer> {
+        if let Some(name) = name {
+            return self.net.layer(name);
+        }
+        let top = (*unit == Unit::Strongest).then(|| self.top().ok());
+        let output = || {
+            let mut layers = self.net.layers().iter();
+            layers.find(|layer| layer.value == self.net.top())
+        };
+        top.flatten()
+            .or_else(output)
             .ok_or_else(|| Error::Config("the model returns the image: name a layer".into()))
     }
 

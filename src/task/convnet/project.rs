@@ -225,14 +225,12 @@ pub fn pictures(
 ) -> Result<Option<Report>> {
     let paths = source.pictures(images, callback)?;
     let ready = source.open(device)?;
-    let mut target = target.clone();
-    if target.layer.is_none() && target.unit == Unit::Strongest {
-        target.layer = Some(ready.top()?.tensor.clone());
-    }
-    let value = target.value(&ready.net)?;
-    let mut layers = ready.net.layers().iter();
-    let layer = layers.find(|layer| layer.value == value);
-    let layer = layer.map_or("the image".into(), |layer| layer.name.clone());
+    let layer = ready.layer_of(target.layer.as_ref(), &target.unit)?;
+    let target = Target {
+        layer: Some(layer.tensor.clone()),
+        ..target.clone()
+    };
+    let (value, layer) = (layer.value, layer.name.clone());
     let name = format!("{}-{}.png", file_stem(&layer), target.walk.rule);
     let pixels: usize = ready.preprocess.shape().iter().product();
     let held = Estimate {

@@ -453,7 +453,7 @@ fn jobs_of_folder(
         let below = image.strip_prefix(&files.input).unwrap_or(&image);
         let reference = files.reference.as_ref().and_then(|folder| {
             let same = folder.join(below);
-            let either = [same.with_extension("png"), same];
+            let either = [same.clone(), same.with_extension("png")];
             either.into_iter().find(|path| path.is_file())
         });
         let mut out = files.out.join(below).with_extension("png");
