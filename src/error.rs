@@ -60,6 +60,8 @@ pub enum Error {
         message: String,
         /// The longest side of images that would fit, where they can be scaled down.
         max_side: Option<usize>,
+        /// Whether the command begins it all the same where it is told to.
+        forced: bool,
     },
     /// The numbers left the finite range.
     #[error("{0}")]

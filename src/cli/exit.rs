@@ -78,7 +78,11 @@ fn told(error: &Error) -> String {
         Error::NotCompiledIn(backend) => {
             format!("build with `cargo build --release --features {backend}`")
         }
-        Error::Resources { max_side, .. } => {
+        Error::Resources {
+            max_side,
+            forced: true,
+            ..
+        } => {
             let side =
                 max_side.map_or(String::new(), |side| format!("pass --max-side {side}, or "));
             format!("{side}--force to go on all the same")

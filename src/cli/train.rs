@@ -48,7 +48,8 @@ pub struct TrainArgs {
     /// Images coded side by side; several processes share them.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Epochs of every layer.
+    /// Epochs of every layer; with --resume, in all, of the layer that is next, or where all are done of the last
+    /// one, and of those after it.
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Seed of everything random.
@@ -62,7 +63,7 @@ pub struct TrainArgs {
     pub run: Option<PathBuf>,
     /// Go on with this run instead of starting one.
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "data", "mask", "exclude", "limit", "max_side",
-        "grey", "solver", "batch", "epochs", "seed", "run"])]
+        "grey", "solver", "batch", "seed", "run"])]
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
     #[arg(long, value_name = "WHICH", requires = "resume")]
@@ -87,7 +88,15 @@ pub fn run(args: &TrainArgs, group: &Group, console: &mut Console) -> Result<boo
                 args.backend.unwrap_or(state.config.backend).device()
             };
             let device = group.agree(backend())?;
-            train::resume(&run, which, &device, args.force, group, progress)?
+            train::resume(
+                &run,
+                which,
+                args.epochs,
+                &device,
+                args.force,
+                group,
+                progress,
+            )?
         }
         None => {
             let config = group.agree(config(args))?;

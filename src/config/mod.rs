@@ -200,7 +200,7 @@ impl Default for Train {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checkpointing {
-    /// Save when this many seconds have passed since the last save; besides, every epoch is saved.
+    /// Save when this many seconds have passed since the last save; besides, at the end of every layer.
     pub every_seconds: f64,
     /// Keep so many of the last checkpoints, and the best.
     pub keep: usize,

@@ -103,15 +103,46 @@ fn decode(bytes: &[u8], most: u64) -> ImageResult<DynamicImage> {
     }
 }
 
+/// How finely a picture tells values apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// 8 bits a sample.
+    #[default]
+    Eight,
+    /// 16 bits.
+    Sixteen,
+}
+
+impl Depth {
+    /// The sample that stands for white, 1.
+    pub fn white(self) -> f32 {
+        match self {
+            Self::Eight => 255.0,
+            Self::Sixteen => 65535.0,
+        }
+    }
+}
+
+/// Bits of a sample, from the header of an image file: more than 8 count as 16.
+///
+/// # Errors
+/// As [`shape`].
+pub fn depth(path: &Path) -> Result<Depth> {
+    header(path, |decoder| {
+        let kind = decoder.color_type();
+        Ok(match kind.bytes_per_pixel() > kind.channel_count() {
+            true => Depth::Sixteen,
+            false => Depth::Eight,
+        })
+    })
+}
+
 /// Channels, 1 or 3, rows and columns of an upright image, from the header of its file.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Input`] where it cannot be read.
 pub fn shape(path: &Path) -> Result<[usize; 3]> {
-    files::refuse_special(path)?;
-    let read = || -> ImageResult<[usize; 3]> {
-        let reader = ImageReader::open(path)?.with_guessed_format()?;
-        let mut decoder = reader.into_decoder()?;
+    header(path, |decoder| {
         let channels = match decoder.color_type().has_color() {
             true => 3,
             false => 1,
@@ -122,6 +153,18 @@ pub fn shape(path: &Path) -> Result<[usize; 3]> {
             1..=4 => [channels, height, width],
             _ => [channels, width, height],
         })
+    })
+}
+
+/// What the header of an image file tells.
+fn header<T>(
+    path: &Path,
+    tells: impl FnOnce(&mut dyn ImageDecoder) -> ImageResult<T>,
+) -> Result<T> {
+    files::refuse_special(path)?;
+    let read = || {
+        let reader = ImageReader::open(path)?.with_guessed_format()?;
+        tells(&mut reader.into_decoder()?)
     };
     read()
         .map_err(|error| Error::Input(format!("cannot use the image {}: {error}", path.display())))

@@ -18,6 +18,7 @@ pub mod warp;
 mod weighted;
 mod window;
 
+pub use folder::Depth;
 pub use image::Image;
 pub use mask::{Masks, mask_for};
 pub use preprocess::{Prepare, Preprocess, Streamed, Undo};

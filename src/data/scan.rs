@@ -103,6 +103,33 @@ pub(super) fn search(path: &Path, exclude: &[String]) -> Result<(Scan, Vec<PathB
 }
 
 impl Scan {
+    /// Leaves out what lies in a folder below the folder `root` that is for something else.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where none is left.
+    pub fn without(mut self, folder: Option<&Path>, what: &str, root: &Path) -> Result<Self> {
+        let place = |path: &Path| fs::canonicalize(path).ok();
+        let inside = folder.and_then(|folder| place(folder).zip(place(root)));
+        let inside = inside.and_then(|(at, root)| Some(at.strip_prefix(root).ok()?.to_owned()));
+        let Some(inside) = inside.filter(|inside| !inside.as_os_str().is_empty()) else {
+            return Ok(self);
+        };
+        let (folder, all) = (root.join(inside), self.images.len());
+        self.images.retain(|image| !image.starts_with(&folder));
+        let (count, folder) = (all - self.images.len(), folder.display());
+        if self.images.is_empty() {
+            return Err(Error::Input(format!(
+                "all images of {} lie in {folder}, which is for the {what}; give folders that lie beside each other",
+                root.display()
+            )));
+        }
+        if count > 0 {
+            let remark = format!("left out: {count} in {folder}, which is for the {what}");
+            self.remarks.push(remark);
+        }
+        Ok(self)
+    }
+
     /// Itself if there is an image.
     ///
     /// # Errors

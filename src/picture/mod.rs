@@ -36,5 +36,5 @@ pub use legend::{GROUPS, groups, with_legend};
 pub use matrix::matrix;
 pub use mosaic::{MosaicOptions, Tile, mosaic};
 pub use pairs::{pairs, pairs_in_rows};
-pub use png::{png_bytes, save_png, save_png_rows};
+pub use png::{png_bytes, save_png, save_png_of, save_png_rows};
 pub use table::table;

@@ -7,7 +7,7 @@ use std::path::Path;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageError};
 
-use crate::data::{Image, spans};
+use crate::data::{Depth, Image, spans};
 use crate::{Error, Result, files};
 
 /// Pictures of more pixels than this are photographs.
@@ -21,8 +21,17 @@ const PHOTOGRAPH: usize = 1 << 20;
 /// [`Error::Input`] where `image` cannot be shown: another number of channels, no pixels, or a
 /// value that is not a number. [`Error::Io`] where the file cannot be written.
 pub fn save_png(image: &Image, path: impl AsRef<Path>) -> Result<()> {
+    save_png_of(Depth::Eight, image, path)
+}
+
+/// The same with 8 or 16 bits a sample.
+///
+/// # Errors
+///
+/// As [`save_png`].
+pub fn save_png_of(depth: Depth, image: &Image, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let bytes = encode(image, &path.display().to_string())?;
+    let bytes = encode(image, depth, &path.display().to_string())?;
     files::replace(path, false, |file| file.write_all(&bytes))
 }
 
@@ -32,7 +41,7 @@ pub fn save_png(image: &Image, path: impl AsRef<Path>) -> Result<()> {
 ///
 /// [`Error::Input`] where `image` cannot be shown.
 pub fn png_bytes(image: &Image) -> Result<Vec<u8>> {
-    encode(image, "a page")
+    encode(image, Depth::Eight, "a page")
 }
 
 /// Refuses what cannot be drawn; `name` says which image it is, in the message.
@@ -53,13 +62,14 @@ pub(super) fn check_drawable(image: &Image, name: &str) -> Result<()> {
     )))
 }
 
-/// Writes an 8-bit PNG of planes `[C, H, W]`, one channel or three, of which `rows` gives some rows at a time.
+/// Writes a PNG of planes `[C, H, W]`, one channel or three, of which `rows` gives some rows at a time.
 ///
 /// # Errors
 ///
 /// As [`save_png`], and those of `rows`.
 pub fn save_png_rows(
     path: &Path,
+    depth: Depth,
     [channels, height, width]: [usize; 3],
     mut rows: impl FnMut(Range<usize>) -> Result<Image>,
 ) -> Result<()> {
@@ -72,7 +82,10 @@ pub fn save_png_rows(
             1 => png::ColorType::Grayscale,
             _ => png::ColorType::Rgb,
         });
-        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_depth(match depth {
+            Depth::Eight => png::BitDepth::Eight,
+            Depth::Sixteen => png::BitDepth::Sixteen,
+        });
         encoder.set_compression(png::Compression::Fast);
         let mut writer = encoder.write_header()?;
         let mut out = writer.stream_writer()?;
@@ -81,7 +94,7 @@ pub fn save_png_rows(
                 failed = Some(error);
                 io::Error::other("no rows")
             })?;
-            out.write_all(&bytes(&part))?;
+            out.write_all(&bytes(&part, depth, u16::to_be_bytes))?;
         }
         out.finish()?;
         Ok(writer.finish()?)
@@ -89,16 +102,19 @@ pub fn save_png_rows(
     failed.map_or(written, Err)
 }
 
-/// The pixels one after the other.
-fn bytes(image: &Image) -> Vec<u8> {
+/// The pixels one after the other, samples of 16 bits in this order.
+fn bytes(image: &Image, depth: Depth, order: fn(u16) -> [u8; 2]) -> Vec<u8> {
     let plane = image.height * image.width;
-    (0..plane)
+    let samples = (0..plane)
         .flat_map(|p| (0..image.channels).map(move |c| image.values[c * plane + p]))
-        .map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
-        .collect()
+        .map(|v| (v.clamp(0.0, 1.0) * depth.white()).round());
+    match depth {
+        Depth::Eight => samples.map(|v| v as u8).collect(),
+        Depth::Sixteen => samples.flat_map(|v| order(v as u16)).collect(),
+    }
 }
 
-fn encode(image: &Image, place: &str) -> Result<Vec<u8>> {
+fn encode(image: &Image, depth: Depth, place: &str) -> Result<Vec<u8>> {
     check_drawable(image, &format!("the picture for {place}"))?;
     if let Some(at) = image.values.iter().position(|v| v.is_nan()) {
         let row = at / image.width % image.height;
@@ -109,10 +125,12 @@ fn encode(image: &Image, place: &str) -> Result<Vec<u8>> {
         )));
     }
     let plane = image.height * image.width;
-    let bytes = bytes(image);
-    let colour = match image.channels {
-        1 => ExtendedColorType::L8,
-        _ => ExtendedColorType::Rgb8,
+    let bytes = bytes(image, depth, u16::to_ne_bytes);
+    let colour = match (image.channels, depth) {
+        (1, Depth::Eight) => ExtendedColorType::L8,
+        (1, Depth::Sixteen) => ExtendedColorType::L16,
+        (_, Depth::Eight) => ExtendedColorType::Rgb8,
+        (_, Depth::Sixteen) => ExtendedColorType::Rgb16,
     };
     let (Ok(width), Ok(height)) = (u32::try_from(image.width), u32::try_from(image.height)) else {
         return Err(Error::Input(format!(

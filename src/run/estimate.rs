@@ -168,6 +168,7 @@ impl Work {
                 lacking.join(" and ")
             ),
             max_side,
+            forced: true,
         })
     }
 }
@@ -178,12 +179,25 @@ impl Estimate {
     /// # Errors
     /// [`Error::Resources`].
     pub fn check(self, free: Free, advice: &str) -> Result<()> {
+        self.refuse(free, advice, true)
+    }
+
+    /// The same where there is no way to begin it all the same.
+    ///
+    /// # Errors
+    /// [`Error::Resources`].
+    pub fn must_fit(self, free: Free, advice: &str) -> Result<()> {
+        self.refuse(free, advice, false)
+    }
+
+    fn refuse(self, free: Free, advice: &str, forced: bool) -> Result<()> {
         let lacking = self.beyond(free);
         match lacking.is_empty() {
             true => Ok(()),
             false => Err(Error::Resources {
                 message: format!("this would take about {}; {advice}", lacking.join(" and ")),
                 max_side: None,
+                forced,
             }),
         }
     }
@@ -271,7 +285,10 @@ mod tests {
         assert!(estimate.memory > 90 * GIB, "{estimate:?}");
         assert!(estimate.disk > 50 * GIB, "{estimate:?}");
         let most = free(8 * GIB, 100 * GIB);
-        let Err(Error::Resources { message, max_side }) = work.check(&[PHOTOGRAPH], most, true)
+        let refused = work.check(&[PHOTOGRAPH], most, true);
+        let Err(Error::Resources {
+            message, max_side, ..
+        }) = refused
         else {
             panic!("refused");
         };

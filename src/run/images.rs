@@ -412,7 +412,9 @@ fn paths(config: &Config, reader: &Reader) -> Result<(Vec<Option<PathBuf>>, Vec<
     let Scan {
         images: mut files,
         remarks,
-    } = reader.find(folder, &data.exclude)?;
+    } = reader
+        .find(folder, &data.exclude)?
+        .without(data.mask.as_deref(), "masks", folder)?;
     files.truncate(data.limit.unwrap_or(usize::MAX));
     let absolute = files.into_iter().map(|file| {
         std::path::absolute(&file)

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Config, Form};
 use crate::connectivity::Connectivity;
 use crate::data::{Prepare, Rescaling};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::model::{Evaluation, Layer, Network, Objective};
 
@@ -95,7 +95,7 @@ pub struct State {
     pub position: Position,
     /// The epoch so far.
     pub epoch: EpochSums,
-    /// The lowest objective at the end of an epoch of this stage.
+    /// The lowest objective at the end of an epoch of this stage that was saved.
     pub best: Option<f64>,
     /// Steps that Adam has taken on the filters of each layer of the stage.
     pub adam_steps: Vec<usize>,
@@ -241,6 +241,41 @@ impl State {
     /// Whether learning is done.
     pub fn finished(&self) -> bool {
         self.position.stage >= self.stages()
+    }
+
+    /// Gives the stage that is next, or where learning is done the last one, and those after it so many epochs in all.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the stage has had more.
+    pub fn set_epochs(&mut self, epochs: usize) -> Result<()> {
+        let stage = self.position.stage.min(self.stages() - 1);
+        let layers = self.layers_of(stage);
+        let had = match self.finished() {
+            true => self.config.layers[layers.end - 1].epochs,
+            false => self.position.epoch + usize::from(self.position.batch > 0),
+        };
+        if epochs < had {
+            return Err(Error::Config(format!(
+                "layer {} has had {had} epochs, and was to have {epochs} in all; give more",
+                layers.end
+            )));
+        }
+        if self.finished() && epochs > had {
+            self.position = Position {
+                stage,
+                epoch: had,
+                batch: 0,
+            };
+            self.rescaling.pop();
+        }
+        let own = match self.config.train.form {
+            Form::Joint => 0,
+            Form::LayerWise | Form::Adaptive => stage,
+        };
+        for layer in &mut self.config.layers[own..] {
+            layer.epochs = epochs;
+        }
+        Ok(())
     }
 
     /// Whether the maps of every image are stored, for the next visit and the layer above.

@@ -16,7 +16,6 @@ pub mod visualize;
 #[cfg(test)]
 mod test_runs;
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,39 +42,6 @@ fn tell_found(found: Scan, observer: &mut dyn Callback<Event>) -> Vec<PathBuf> {
     let remarks = found.remarks.into_iter();
     remarks.for_each(|remark| observer.event(Event::Note(remark)));
     found.images
-}
-
-/// Leaves out images in a folder below theirs that is for something else, and tells so.
-///
-/// # Errors
-/// [`Error::Input`] where none is left.
-fn leave_out(
-    folder: Option<&PathBuf>,
-    what: &str,
-    images: &Path,
-    found: &mut Vec<PathBuf>,
-    callback: &mut dyn Callback<Event>,
-) -> Result<()> {
-    let place = |path: &Path| fs::canonicalize(path).ok();
-    let inside = folder.and_then(|folder| place(folder).zip(place(images)));
-    let inside = inside.and_then(|(at, images)| Some(at.strip_prefix(images).ok()?.to_owned()));
-    let Some(inside) = inside.filter(|inside| !inside.as_os_str().is_empty()) else {
-        return Ok(());
-    };
-    let (folder, all) = (images.join(inside), found.len());
-    found.retain(|image| !image.starts_with(&folder));
-    let (count, folder) = (all - found.len(), folder.display());
-    if found.is_empty() {
-        return Err(Error::Input(format!(
-            "all images of {} lie in {folder}, which is for the {what}; give folders that lie beside each other",
-            images.display()
-        )));
-    }
-    if count > 0 {
-        let note = format!("left out: {count} in {folder}, which is for the {what}");
-        callback.event(Event::Note(note));
-    }
-    Ok(())
 }
 
 /// Tells how many are done; whether to go on.

@@ -69,6 +69,28 @@ impl Callback<Event> for Impatient {
     }
 }
 
+/// The notes of a call.
+#[derive(Default)]
+pub(super) struct Notes(pub Vec<String>);
+
+impl Callback<Event> for Notes {
+    fn event(&mut self, event: Event) {
+        if let Event::Note(note) = event {
+            self.0.push(note);
+        }
+    }
+}
+
+/// Counts the items of a call.
+#[derive(Default)]
+pub(super) struct Items(pub usize);
+
+impl Callback<Event> for Items {
+    fn event(&mut self, event: Event) {
+        self.0 += usize::from(matches!(event, Event::Item { .. }));
+    }
+}
+
 /// Writes a sample scene as a PNG file, with the folders above it.
 pub(super) fn image(path: &Path, seed: u64, size: usize) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -55,20 +55,21 @@ pub fn start(
     finish(trainer, path, device, callback)
 }
 
-/// Goes on with the run in the folder `path`, as if it had never stopped; `force` as in [`start`], but
-/// for the disk, of which the run has taken its part.
+/// Goes on with the run in the folder `path`, as if it had never stopped, or as if it had been begun with `epochs`;
+/// `force` as in [`start`], but for the disk, of which the run has taken its part.
 ///
 /// # Errors
-/// As [`start`], where the checkpoint is damaged, and for a run that was imported.
+/// As [`start`], where the checkpoint is damaged, for a run that was imported, and for epochs fewer than it has had.
 pub fn resume(
     path: &Path,
     which: CheckpointSelector,
+    epochs: Option<usize>,
     device: &Device,
     force: bool,
     group: &Group,
     callback: &mut dyn Callback<Event>,
 ) -> Result<Report> {
-    let mut trainer = Trainer::resume(path, which, device, group, callback)?;
+    let mut trainer = Trainer::resume(path, which, epochs, device, group, callback)?;
     if !(force || trainer.run().state.finished()) {
         let free = Free {
             disk: None,

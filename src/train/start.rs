@@ -119,40 +119,50 @@ impl Trainer {
     }
 
     /// Goes on with the run in the folder `path`, as if it had never stopped; by as many members of a group
-    /// as now work on it.
+    /// as now work on it. `epochs` gives it others than it was begun with, see [`State::set_epochs`].
     ///
     /// # Errors
     /// [`Error::Checkpoint`] where it is damaged, [`Error::Input`] where its images are not what they
-    /// were, [`Error::Config`] for a run that was imported.
+    /// were, [`Error::Config`] for a run that was imported and for epochs fewer than it has had.
     pub fn resume(
         path: &Path,
         which: CheckpointSelector,
+        epochs: Option<usize>,
         device: &Device,
         group: &Group,
         callback: &mut dyn Callback<Event>,
     ) -> Result<Self> {
-        let read = Self::read(path, which, device, group, callback);
-        let (images, memory) = group.agree(read)?;
+        let read = Self::read(path, which, epochs, device, group, callback);
+        let (state, images, memory) = group.agree(read)?;
         let run = group.agree(Run::open(path, which, device, group))?;
-        Ok(Self::of(run, images, memory, device, group))
+        let mut trainer = Self::of(Run { state, ..run }, images, memory, device, group);
+        // Older versions forgot at the end of a run what online learning remembers.
+        if !trainer.run.state.finished() && trainer.memory.statistics.is_empty() {
+            trainer.memory.statistics = trainer.fresh_memory().statistics;
+        }
+        Ok(trainer)
     }
 
     fn read(
         path: &Path,
         which: CheckpointSelector,
+        epochs: Option<usize>,
         device: &Device,
         group: &Group,
         callback: &mut dyn Callback<Event>,
-    ) -> Result<(Images, FilterMemory)> {
+    ) -> Result<(State, Images, FilterMemory)> {
         // All of it is read before anything is written: going on from an older checkpoint drops those
         // that came after it.
-        let run = Run::read(path, which, device)?;
+        let mut run = Run::read(path, which, device)?;
         if run.state.images.is_empty() {
             return Err(Error::Config(format!(
                 "{} was imported and has no images to learn from; use it for inference, pictures or \
                  export, or start a new run",
                 path.display()
             )));
+        }
+        if let Some(epochs) = epochs {
+            run.state.set_epochs(epochs)?;
         }
         check_group(&run.state.config, group)?;
         run.warn_of_trace(callback)?;
@@ -166,7 +176,7 @@ impl Trainer {
                 load_memory(&run, run.state.position.stage)?
             }
         };
-        Ok((images, memory))
+        Ok((run.state, images, memory))
     }
 
     fn of(

@@ -176,7 +176,7 @@ impl Trainer {
     }
 
     /// What a stage begins with.
-    fn fresh_memory(&self) -> FilterMemory {
+    pub(super) fn fresh_memory(&self) -> FilterMemory {
         let state = &self.run.state;
         match state.config.train.update_filters {
             Update::Online => {
@@ -238,21 +238,15 @@ impl Trainer {
                 self.run.store.append_trace(&line)?;
                 callback.event(Event::Batch(line));
             }
-            let due = self.saved.elapsed().as_secs_f64()
-                >= self.run.state.config.checkpoint.every_seconds;
             if group.any(callback.interrupted()) {
                 self.commit(false)?;
                 return Ok(Ended::Interrupted);
             }
-            if group.any(due) {
+            if group.any(self.is_due()) {
                 self.commit(false)?;
             }
         }
-        self.end_epoch(&batches, callback)?;
-        Ok(match group.any(callback.interrupted()) {
-            true => Ended::Interrupted,
-            false => Ended::Finished,
-        })
+        self.end_epoch(&batches, callback)
     }
 
     /// Fixes the rescaling of the finished layer's maps and moves on to the next stage.
@@ -281,8 +275,10 @@ impl Trainer {
         if layer_wise {
             self.run.network.layers_mut()[stage].rescaling = rescaling;
         }
-        // It belongs to the layer that is done, and no resume may look for it any more.
-        self.memory = FilterMemory::default();
+        if !last {
+            // It belongs to the layer that is done, and no resume may look for it any more.
+            self.memory = FilterMemory::default();
+        }
         self.run.state.position = Position {
             stage: stage + 1,
             epoch: 0,
@@ -297,6 +293,11 @@ impl Trainer {
     /// Seconds spent training.
     pub(super) fn seconds(&self) -> f64 {
         self.seconds_before + self.began.elapsed().as_secs_f64()
+    }
+
+    /// Whether it is time to save.
+    pub(super) fn is_due(&self) -> bool {
+        self.saved.elapsed().as_secs_f64() >= self.run.state.config.checkpoint.every_seconds
     }
 
     pub(super) fn commit(&mut self, best: bool) -> Result<()> {

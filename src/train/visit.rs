@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use rand::{RngExt, seq::SliceRandom};
 
 use super::Event;
-use super::trainer::{ORDER, START, Trainer, random_stream};
+use super::trainer::{Ended, ORDER, START, Trainer, random_stream};
 use crate::backend;
 use crate::config::{Form, Update};
 use crate::error::{Error, Result};
@@ -179,12 +179,12 @@ impl Trainer {
     }
 
     /// Updates the filters if they waited for the end of the epoch, replaces dead ones, writes the
-    /// epoch's line and saves.
+    /// epoch's line, and saves where it is time to, or the last chance.
     pub(super) fn end_epoch(
         &mut self,
         batches: &[Vec<usize>],
         callback: &mut dyn Callback<Event>,
-    ) -> Result<()> {
+    ) -> Result<Ended> {
         if self.run.state.config.train.update_filters == Update::Epoch {
             self.update_filters_from_all(batches)?;
         }
@@ -199,19 +199,28 @@ impl Trainer {
         state.resampled += resampled;
         let mut line = state.epoch.line(state.position, None, seconds);
         line.resampled = resampled;
-        let best = state.best.is_none_or(|best| line.after_filters < best);
-        if best {
-            state.best = Some(line.after_filters);
-        }
         state.epoch = EpochSums::default();
         state.position.epoch += 1;
         state.position.batch = 0;
         self.run.store.append_trace(&line)?;
         self.run.state.metrics.truncate(line.stage);
         self.run.state.metrics.push(line.clone());
-        self.commit(best)?;
+        let objective = line.after_filters;
         callback.event(Event::Epoch(line));
-        Ok(())
+        let group = self.group().clone();
+        let interrupted = group.any(callback.interrupted());
+        if group.any(self.is_due()) || interrupted || last {
+            let best = &mut self.run.state.best;
+            let is_best = best.is_none_or(|best| objective < best);
+            if is_best {
+                *best = Some(objective);
+            }
+            self.commit(is_best)?;
+        }
+        Ok(match interrupted {
+            true => Ended::Interrupted,
+            false => Ended::Finished,
+        })
     }
 
     /// One update of the filters from all images, read batch by batch.

@@ -153,6 +153,7 @@ fn arrays_go_the_whole_way_under_every_solver_and_preprocessing() {
         train::resume(
             &run,
             CheckpointSelector::Last,
+            None,
             &device,
             false,
             &Group::alone(),
@@ -289,6 +290,7 @@ fn what_does_not_fit_a_run_is_told() {
     let mut trainer = Trainer::resume(
         &path("run"),
         CheckpointSelector::Last,
+        None,
         &Device::flex(),
         &Group::alone(),
         &mut (),

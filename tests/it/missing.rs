@@ -210,7 +210,7 @@ impl Files {
     fn resume(&self, run: &str) -> deconvnet::Result<Report> {
         let (run, alone) = (self.path(run), Group::alone());
         let last = CheckpointSelector::Last;
-        train::resume(&run, last, &Device::flex(), false, &alone, &mut ())
+        train::resume(&run, last, None, &Device::flex(), false, &alone, &mut ())
     }
 
     fn filters(&self, run: &str) -> Vec<u32> {

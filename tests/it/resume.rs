@@ -7,6 +7,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use deconvnet::config::{Config, Form, LayerSettings, Sparsity, Update};
 use deconvnet::group::Group;
+use deconvnet::error::Result;
 use deconvnet::pooling::Pool;
 use deconvnet::run::{Run, TraceLine};
 use deconvnet::solve::SolverName;
@@ -151,15 +152,16 @@ impl Settings {
 }
 
 fn resume(run: &Path, observer: &mut dyn Callback<Event>) -> Report {
-    train::resume(
-        run,
-        CheckpointSelector::Last,
-        &Device::flex(),
-        false,
-        &Group::alone(),
-        observer,
-    )
-    .expect("a run to go on with")
+    resume_for(None, run, observer).expect("a run to go on with")
+}
+
+fn resume_for(
+    epochs: Option<usize>,
+    run: &Path,
+    observer: &mut dyn Callback<Event>,
+) -> Result<Report> {
+    let (last, alone) = (CheckpointSelector::Last, Group::alone());
+    train::resume(run, last, epochs, &Device::flex(), false, &alone, observer)
 }
 
 /// Asks to stop when it is asked for the `n`-th time, counted from 1: after every batch and every
@@ -315,6 +317,31 @@ fn a_finished_run_can_be_resumed_and_stays_as_it_is() {
         let report = resume(folder.path(), &mut ());
         assert_eq!(report.ended, Ended::Finished, "{}", settings.name);
         assert_same(&learnt(folder.path()), &before, settings.name);
+    }
+}
+
+#[test]
+fn a_run_that_is_given_more_epochs_is_as_one_that_was_begun_with_them() {
+    // Dead filters are not replaced in the last epoch, whichever that is.
+    for settings in Settings::all().iter().filter(|one| one.name != DEAD) {
+        let (wanted, _) = whole(settings);
+        let mut shorter = Settings::named(settings.name);
+        let layers = shorter.config.layers.iter_mut().rev();
+        let joint = shorter.config.train.form == Form::Joint;
+        let learnt_last = if joint { usize::MAX } else { 1 };
+        for layer in layers.take(learnt_last) {
+            layer.epochs = 1;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        shorter.start(folder.path(), &mut ());
+        let report = resume_for(Some(2), folder.path(), &mut StopAt::new(1)).expect("more");
+        assert_eq!(report.ended, Ended::Interrupted, "{}", settings.name);
+        let report = resume(folder.path(), &mut ());
+        assert_eq!(report.ended, Ended::Finished, "{}", settings.name);
+        assert_same(&learnt(folder.path()), &wanted, settings.name);
+
+        let error = resume_for(Some(1), folder.path(), &mut ()).expect_err("fewer");
+        assert!(error.to_string().contains("has had 2 epochs"), "{error}");
     }
 }
 

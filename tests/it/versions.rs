@@ -78,7 +78,7 @@ fn runs_of_version_1_go_on_to_where_they_ended() {
         // In the middle of the first epoch, with half of what is remembered.
         let at = CheckpointSelector::Step(2);
         let mut trainer =
-            Trainer::resume(&path, at, &device, &Group::alone(), &mut ()).expect(name);
+            Trainer::resume(&path, at, None, &device, &Group::alone(), &mut ()).expect(name);
         assert!(!trainer.run().state.finished(), "{name}");
         assert_eq!(trainer.train(&mut ()).expect(name), Ended::Finished);
         drop(trainer);

@@ -196,7 +196,7 @@ impl LabelledImages {
             disk: 0,
         };
         let free = Free::here(true, Path::new("."));
-        wanted.check(free, "smaller or fewer images take less")?;
+        wanted.must_fit(free, "smaller or fewer images take less")?;
         let mut pixels = vec![0; files.len() * each];
         let images = pixels.par_chunks_mut(each.max(1)).zip(&files);
         images.try_for_each(|(pixels, (_, file))| {

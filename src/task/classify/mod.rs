@@ -19,7 +19,7 @@ use crate::classify::{
     Accuracy, Choice, Classifier, Kernel, Split, Splits, Vectors, accuracy, choose,
 };
 use crate::error::{Error, Result};
-use crate::features::{Descriptors, Gather, Recipe};
+use crate::features::{Gather, Recipe};
 use crate::report::Results;
 use crate::task::features::{
     Descriptions, Extractor, Labelled, MapOptions, all_features, learn_words, none_usable,
@@ -174,22 +174,17 @@ fn from_images(
     let mut first = None;
     for (number, split) in splits.iter().enumerate() {
         let began = Instant::now();
-        let of = |rows: &[usize]| -> Vec<&Vec<Descriptors>> {
-            rows.iter()
-                .filter_map(|&row| descriptions.each[row].as_ref())
-                .collect()
-        };
-        let (training, test) = (of(&split.training), of(&split.test));
         let seed = options.splits.seed.wrapping_add(number as u64);
-        let words = learn_words(&options.recipe, &training, seed)?;
+        let words = learn_words(recipe, &descriptions, &split.training, seed)?;
         report.seconds.words += began.elapsed().as_secs_f64();
         let began = Instant::now();
-        let vectors = |images: &[&Vec<Descriptors>]| {
-            let values = all_features(&options.recipe, &words, images)?;
-            let dimension = values.len() / images.len().max(1);
+        let vectors = |rows: &[usize]| {
+            let values = all_features(recipe, &words, &descriptions, rows)?;
+            let dimension = values.len() / rows.len().max(1);
             Vectors::new(values, dimension)
         };
-        let material = Material::new(vectors(&training)?, vectors(&test)?, split, &images.labels);
+        let (training, test) = (vectors(&split.training)?, vectors(&split.test)?);
+        let material = Material::new(training, test, split, &images.labels);
         report.seconds.features += began.elapsed().as_secs_f64();
         let outcome = measure(options, &material, images.classes.len(), &mut report)?;
         report.add(&outcome, material.training.dimension());

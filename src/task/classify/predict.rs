@@ -102,13 +102,10 @@ pub fn predict(
                 return Err(none_usable(&descriptions));
             }
             report.skipped = descriptions.unusable.values().cloned().collect();
-            let each = images.iter().zip(&descriptions.each);
-            let (names, layers): (_, Vec<_>) = each
-                .filter_map(|(path, layers)| {
-                    Some((path.to_string_lossy().into_owned(), layers.as_ref()?))
-                })
-                .unzip();
-            let values = all_features(recipe, words, &layers)?;
+            let rows: Vec<usize> = all.into_iter().filter(|&k| descriptions.has(k)).collect();
+            let name = |&row: &usize| images[row].to_string_lossy().into_owned();
+            let names = rows.iter().map(name).collect();
+            let values = all_features(recipe, words, &descriptions, &rows)?;
             (names, Vectors::new(values, machine.support.dimension())?)
         }
     };

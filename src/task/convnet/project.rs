@@ -237,7 +237,7 @@ pub fn pictures(
         memory: 8 * (paths.len() * pixels) as u64,
         disk: 0,
     };
-    held.check(Free::here(true, out), "fewer pictures take less")?;
+    held.must_fit(Free::here(true, out), "fewer pictures take less")?;
     if paths.len() > DRAWN {
         let note = format!(
             "{DRAWN} of {} pictures are drawn; the others are in {ARRAYS}",

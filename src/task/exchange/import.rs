@@ -26,6 +26,10 @@ pub struct Imported {
     pub run: PathBuf,
     /// The shape of the filters of each layer, `[planes, maps, h, w]`.
     pub layers: Vec<[usize; 4]>,
+    /// The objectives that maps will be found by, that of each layer, or of the top one in the joint form.
+    pub objectives: Vec<Objective>,
+    /// How images will be prepared.
+    pub preprocess: Preprocess,
     /// What the configuration given contradicts in the file.
     pub warnings: Vec<String>,
 }
@@ -41,6 +45,18 @@ impl fmt::Display for Imported {
                 l + 1
             )?;
         }
+        for objective in &self.objectives {
+            let [data, sparsity, p] = [
+                objective.data_weight(),
+                objective.sparsity(),
+                objective.p(),
+            ];
+            write!(
+                f,
+                "\nmaps will be found with data_weight {data}, sparsity {sparsity}, p {p}"
+            )?;
+        }
+        write!(f, "\nimages will be prepared by {:?}", self.preprocess)?;
         let mut warnings = self.warnings.iter();
         warnings.try_for_each(|warning| write!(f, "\nwarning: {warning}"))
     }
@@ -85,6 +101,8 @@ pub fn import(
     let report = Imported {
         run: run.to_path_buf(),
         warnings,
+        objectives: state.objectives.clone(),
+        preprocess: state.prepare.kind.clone(),
         layers: layers.iter().map(|l| l.filters.val().dims()).collect(),
     };
     let network = Network::new(layers)?;

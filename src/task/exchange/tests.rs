@@ -99,7 +99,7 @@ fn there_is_nothing_to_learn_in_an_imported_run() {
     let path = folder.path().join("imported");
     import(&file, None, &path, &Device::flex()).unwrap();
     let (last, device) = (CheckpointSelector::Last, Device::flex());
-    let resumed = train::resume(&path, last, &device, false, &Group::alone(), &mut ());
+    let resumed = train::resume(&path, last, None, &device, false, &Group::alone(), &mut ());
     says!(resumed.unwrap_err(), "no images to learn from");
 }
 

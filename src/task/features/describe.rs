@@ -1,9 +1,10 @@
-//! The descriptors of many images: on all cores, one image a core in memory, kept as they come so that an
-//! interrupted pass goes on.
+//! The descriptors of many images: on all cores, one image a core in memory, the others in a file as they come, so
+//! that an interrupted pass goes on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -22,19 +23,35 @@ const CHUNK: usize = 32;
 /// Marks the beginning of a file of descriptors.
 const MAGIC: &str = "deconvnet-descriptors 1 ";
 
-/// Descriptors of images, in memory and, if they are to be kept, in a file.
+/// Descriptors of images, in a file or in memory.
 pub(crate) struct Descriptions<'a> {
     source: &'a MapSource,
     recipe: &'a Recipe,
     paths: Vec<PathBuf>,
-    kept: Option<(PathBuf, File)>,
+    kept: Option<Kept>,
     force: bool,
     /// Bytes of memory for coding an image, if they are limited.
     room: Option<u64>,
-    /// For each image the descriptors of each layer; none where it was not asked for or cannot be used.
-    pub each: Vec<Option<Vec<Descriptors>>>,
+    /// For each image; none where it was not asked for or cannot be used.
+    each: Vec<Option<Place>>,
     /// Images that cannot be used, each with the reason.
     pub unusable: BTreeMap<usize, String>,
+}
+
+/// A file of records, one an image.
+struct Kept {
+    path: PathBuf,
+    file: File,
+    /// Its length.
+    end: u64,
+}
+
+/// Where the descriptors of the layers of an image are.
+#[derive(Clone)]
+enum Place {
+    Memory(Vec<Descriptors>),
+    /// Where the record begins.
+    File(u64),
 }
 
 impl<'a> Descriptions<'a> {
@@ -52,8 +69,8 @@ impl<'a> Descriptions<'a> {
         let mut each = vec![None; paths.len()];
         let kept = match kept {
             Some(path) => {
-                let file = open(path, &checksum(source, &recipe.cells, paths)?, &mut each)?;
-                Some((path.to_path_buf(), file))
+                let of = checksum(source, &recipe.cells, paths)?;
+                Some(Kept::open(path, &of, &mut each)?)
             }
             None => None,
         };
@@ -69,6 +86,31 @@ impl<'a> Descriptions<'a> {
             each,
             unusable: BTreeMap::new(),
         })
+    }
+
+    /// How many images there are, described or not.
+    pub fn count(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Whether an image is described.
+    pub fn has(&self, image: usize) -> bool {
+        self.each[image].is_some()
+    }
+
+    /// The descriptors of each layer of an image that has them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for the file, [`Error::Input`] where it is not what was written.
+    pub fn get(&self, image: usize) -> Result<Cow<'_, [Descriptors]>> {
+        match (&self.each[image], &self.kept) {
+            (Some(Place::Memory(layers)), _) => Ok(Cow::Borrowed(layers)),
+            (Some(Place::File(start)), Some(kept)) => kept.read(*start, image).map(Cow::Owned),
+            _ => Err(Error::Input(format!(
+                "{} is not described",
+                self.paths[image].display()
+            ))),
+        }
     }
 
     /// Describes the images `wanted` that are not described yet, for features of so many `at_once`. Whether it came to
@@ -101,11 +143,17 @@ impl<'a> Descriptions<'a> {
                 |&i: &usize| one(self.source, &self.recipe.cells, &self.paths[i], self.room);
             let made: Vec<Result<Vec<Descriptors>>> = chunk.par_iter().map(describe).collect();
             let mut records = Vec::new();
+            let mut numbers = 0;
             for (&i, made) in chunk.iter().zip(made) {
                 match made {
                     Ok(layers) => {
+                        numbers = self.recipe.dimension(&layers);
+                        let start = records.len() as u64;
                         record(&mut records, i, &layers);
-                        self.each[i] = Some(layers);
+                        self.each[i] = Some(match &self.kept {
+                            Some(kept) => Place::File(kept.end + start),
+                            None => Place::Memory(layers),
+                        });
                     }
                     Err(error @ (Error::Backend(_) | Error::Resources { .. })) => {
                         return Err(error);
@@ -117,8 +165,8 @@ impl<'a> Descriptions<'a> {
                     }
                 }
             }
-            if let Some((path, file)) = &mut self.kept {
-                file.write_all(&records).map_err(Error::io("write", path))?;
+            if let Some(kept) = &mut self.kept {
+                kept.write(&records)?;
             }
             done += chunk.len();
             if !goes_on(callback, "describing images", done, of) {
@@ -126,10 +174,11 @@ impl<'a> Descriptions<'a> {
             }
             if number == 0 && !self.force {
                 let descriptors = (of - done) * records.len() / chunk.len();
-                let made = self.each.iter().flatten().next();
-                let numbers = made.map_or(0, |layers| self.recipe.dimension(layers));
                 let features = size_of::<f32>() * numbers * at_once;
-                self.fits([descriptors + features, descriptors])?;
+                self.fits(match self.kept {
+                    Some(_) => [features, descriptors],
+                    None => [descriptors + features, 0],
+                })?;
             }
         }
         Ok(true)
@@ -137,10 +186,9 @@ impl<'a> Descriptions<'a> {
 
     /// Stops work whose results have no room: bytes of memory and of disk.
     fn fits(&self, [memory, disk]: [usize; 2]) -> Result<()> {
-        let path = self.kept.as_ref().map(|(path, _)| path.as_path());
+        let path = self.kept.as_ref().map(|kept| kept.path.as_path());
         let free = Free::here(true, path.unwrap_or(Path::new("")));
-        let on_disk = free.disk.filter(|_| path.is_some());
-        for (what, bytes, free) in [("memory", memory, free.memory), ("disk", disk, on_disk)] {
+        for (what, bytes, free) in [("memory", memory, free.memory), ("disk", disk, free.disk)] {
             if let Some(free) = free.filter(|free| *free < bytes as u64) {
                 return Err(Error::Resources {
                     message: format!(
@@ -150,6 +198,7 @@ impl<'a> Descriptions<'a> {
                         free >> 20
                     ),
                     max_side: None,
+                    forced: true,
                 });
             }
         }
@@ -179,9 +228,14 @@ fn one(
     let layers = source.maps(path, room)?.into_iter().enumerate().map(layer);
     layers.collect::<Result<_>>().map_err(|error| match error {
         Error::Input(why) => Error::Input(format!("{}: {why}", path.display())),
-        Error::Resources { message, max_side } => Error::Resources {
+        Error::Resources {
+            message,
+            max_side,
+            forced,
+        } => Error::Resources {
             message: format!("{}: {message}", path.display()),
             max_side,
+            forced,
         },
         other => other,
     })
@@ -216,31 +270,64 @@ fn checksum(source: &MapSource, cells: &Cells, paths: &[PathBuf]) -> Result<Stri
     ))
 }
 
-/// Opens the file for adding to it; takes out of it what an earlier pass of the same kind has left, but for a
-/// record that was cut short.
-fn open(path: &Path, of: &str, described: &mut [Option<Vec<Descriptors>>]) -> Result<File> {
-    let mut whole = 0;
-    if path.exists() {
+impl Kept {
+    /// Opens the file for adding to it, and tells of which images an earlier pass of the same kind has left a whole
+    /// record.
+    fn open(path: &Path, of: &str, described: &mut [Option<Place>]) -> Result<Self> {
+        let end = Self::whole(path, of, described)?;
+        if end == 0 {
+            files::replace(path, false, |file| file.write_all(of.as_bytes()))?;
+        }
+        let end = end.max(of.len() as u64);
+        let file = OpenOptions::new().append(true).open(path);
+        let cut = file.and_then(|file| file.set_len(end).map(|()| file));
+        Ok(Self {
+            path: path.to_path_buf(),
+            file: cut.map_err(Error::io("write", path))?,
+            end,
+        })
+    }
+
+    /// The length of the file up to the end of its last whole record; 0 where it is of another kind.
+    fn whole(path: &Path, of: &str, described: &mut [Option<Place>]) -> Result<u64> {
+        if !path.exists() {
+            return Ok(0);
+        }
         let file = File::open(path).map_err(Error::io("read", path))?;
         let mut file = BufReader::new(file);
         let mut first = vec![0; of.len()];
-        if file.read_exact(&mut first).is_ok() && first == of.as_bytes() {
-            whole = of.len();
-            while let Some((image, layers, length)) = next(&mut file) {
-                if let Some(place) = described.get_mut(image) {
-                    *place = Some(layers);
-                }
-                whole += length;
+        if file.read_exact(&mut first).is_err() || first != of.as_bytes() {
+            return Ok(0);
+        }
+        let mut end = of.len() as u64;
+        while let Some((image, _, length)) = next(&mut file) {
+            if let Some(place) = described.get_mut(image) {
+                *place = Some(Place::File(end));
             }
+            end += length as u64;
+        }
+        Ok(end)
+    }
+
+    fn write(&mut self, records: &[u8]) -> Result<()> {
+        let written = self.file.write_all(records);
+        written.map_err(Error::io("write", &self.path))?;
+        self.end += records.len() as u64;
+        Ok(())
+    }
+
+    fn read(&self, start: u64, image: usize) -> Result<Vec<Descriptors>> {
+        let mut file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
+        let found = file.seek(SeekFrom::Start(start));
+        found.map_err(Error::io("read", &self.path))?;
+        match next(&mut BufReader::new(file)) {
+            Some((number, layers, _)) if number == image => Ok(layers),
+            _ => Err(Error::Input(format!(
+                "{} was changed while it was in use; remove it, and begin anew",
+                self.path.display()
+            ))),
         }
     }
-    if whole == 0 {
-        files::replace(path, false, |file| file.write_all(of.as_bytes()))?;
-        whole = of.len();
-    }
-    let file = OpenOptions::new().append(true).open(path);
-    let cut = file.and_then(|file| file.set_len(whole as u64).map(|()| file));
-    cut.map_err(Error::io("write", path))
 }
 
 /// Adds a record: its length, a checksum, the image, and for each layer the dimension, the number of
@@ -304,6 +391,9 @@ fn word(bytes: &[u8]) -> Option<(u32, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::Preset;
+    use crate::task::features::extractor::learn_words;
+    use crate::task::test_runs;
 
     #[test]
     fn records_come_back_and_what_is_cut_short_does_not() {
@@ -329,5 +419,39 @@ mod tests {
         }
         bytes[20] ^= 1;
         assert_eq!(next(&mut &bytes[..]), None);
+    }
+
+    #[test]
+    fn descriptors_in_a_file_are_those_in_memory_and_a_pass_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let paths: Vec<PathBuf> = (0..3).map(|k| folder.join(format!("{k}.png"))).collect();
+        for (k, path) in paths.iter().enumerate() {
+            test_runs::image(path, k as u64, 100 - 4 * k);
+        }
+        let source = MapSource::Gradients { max_side: 100 };
+        let recipe = Preset::Paper2010.recipe();
+        let open = |kept: Option<&Path>| {
+            Descriptions::open(&source, &recipe, &paths, kept, false).unwrap()
+        };
+        let kept = folder.join("kept");
+        let mut held = open(None);
+        assert!(held.add(&[0, 1, 2], 3, &mut ()).unwrap());
+        assert!(open(Some(&kept)).add(&[2], 3, &mut ()).unwrap());
+        let mut filed = open(Some(&kept));
+        assert_eq!([0, 1, 2].map(|k| filed.has(k)), [false, false, true]);
+        assert!(filed.add(&[0, 1, 2], 3, &mut ()).unwrap());
+        for image in 0..3 {
+            let (held, filed) = (held.get(image).unwrap(), filed.get(image).unwrap());
+            assert!(!held[0].is_empty());
+            assert_eq!(held, filed);
+        }
+        // Words and features hang on nothing else.
+        let words =
+            [&held, &filed].map(|all| learn_words(&recipe, all, &[2, 0], 5).unwrap()[0].clone());
+        assert_eq!(words[0], words[1]);
+        fs::write(&kept, "another").unwrap();
+        let error = filed.get(1).unwrap_err().to_string();
+        assert!(error.contains("was changed while it was in use"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use rand::{SeedableRng, rngs::ChaCha8Rng, seq::SliceRandom};
 use rayon::prelude::*;
 
+use super::describe::Descriptions;
 use super::source::MapSource;
 use crate::arrays::Bundle;
 use crate::error::{Error, Result};
@@ -26,64 +27,74 @@ pub(crate) struct Extractor {
 /// random.
 ///
 /// # Errors
-/// Those of [`Words::learn`].
+/// Those of [`Words::learn`] and [`Descriptions::get`].
 pub(crate) fn learn_words(
     recipe: &Recipe,
-    training: &[&Vec<Descriptors>],
+    descriptions: &Descriptions,
+    training: &[usize],
     seed: u64,
 ) -> Result<Vec<Words>> {
-    let layers = training.first().map_or(0, |image| image.len());
     if !recipe.has_words() {
         return Ok(Vec::new());
     }
     let each = (SAMPLES * recipe.word_count).div_ceil(training.len().max(1));
+    let sample = |number: usize, descriptors: &Descriptors| {
+        let mut order: Vec<usize> = (0..descriptors.len()).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(number as u64);
+        let (chosen, _) = order.partial_shuffle(&mut rng, each);
+        let rows = chosen.iter().flat_map(|&k| descriptors.row(k));
+        (descriptors.dimension, rows.collect::<Vec<f32>>())
+    };
+    let images = training.par_iter().enumerate().map(|(number, &image)| {
+        let layers = descriptions.get(image)?;
+        Ok(layers.iter().map(|layer| sample(number, layer)).collect())
+    });
+    let images: Vec<Vec<_>> = images.collect::<Result<_>>()?;
+    let layers = images.first().map_or(0, Vec::len);
     let layer = |layer: usize| {
-        let samples = training.iter().enumerate().flat_map(|(number, image)| {
-            let descriptors = &image[layer];
-            let mut order: Vec<usize> = (0..descriptors.len()).collect();
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(number as u64);
-            let (chosen, _) = order.partial_shuffle(&mut rng, each);
-            let rows = chosen.iter().flat_map(|&k| descriptors.row(k));
-            rows.collect::<Vec<f32>>()
-        });
-        let samples: Vec<f32> = samples.collect();
-        let dimension = training[0][layer].dimension;
-        Words::learn(&samples, dimension, recipe.word_count, seed)
+        let each = images.iter().map(|image| &image[layer]);
+        // An image without a projection does not tell.
+        let dimension = each.clone().map(|(dimension, _)| *dimension).max();
+        let samples: Vec<f32> = each.flat_map(|(_, samples)| samples).copied().collect();
+        Words::learn(&samples, dimension.unwrap_or(0), recipe.word_count, seed)
     };
     (0..layers).map(layer).collect()
 }
 
-/// The features of many images, `[n, dimension]`: of each image all layers one after the other.
+/// The features of some images, `[n, dimension]`: of each image all layers one after the other.
 ///
 /// # Errors
-/// [`Error::Input`] where words are of other descriptors.
+/// [`Error::Input`] where words are of other descriptors; those of [`Descriptions::get`].
 pub(crate) fn all_features(
     recipe: &Recipe,
     words: &[Words],
-    images: &[&Vec<Descriptors>],
+    descriptions: &Descriptions,
+    images: &[usize],
 ) -> Result<Vec<f32>> {
-    let Some(first) = images.first() else {
+    let Some(&first) = images.first() else {
         return Ok(Vec::new());
     };
-    for (words, descriptors) in words.iter().zip(*first) {
-        if words.dimension != descriptors.dimension {
-            return Err(Error::Input(format!(
-                "words of {} numbers are not of descriptors of {}: the file is damaged",
-                words.dimension, descriptors.dimension
-            )));
-        }
-    }
-    let dimension = recipe.dimension(first);
+    let dimension = recipe.dimension(&descriptions.get(first)?);
     let mut values = vec![0.0; images.len() * dimension];
     let rows = values.par_chunks_exact_mut(dimension).zip(images);
-    rows.for_each(|(row, layers)| {
+    rows.try_for_each(|(row, &image)| {
+        let layers = descriptions.get(image)?;
+        for (words, descriptors) in words.iter().zip(layers.iter()) {
+            if words.dimension != descriptors.dimension && !descriptors.is_empty() {
+                return Err(Error::Input(format!(
+                    "words of {} numbers are not of descriptors of {}: the file is damaged",
+                    words.dimension, descriptors.dimension
+                )));
+            }
+        }
         let each = layers.iter().enumerate();
         let features = each.flat_map(|(l, descriptors)| recipe.features(descriptors, words.get(l)));
         row.iter_mut()
             .zip(features)
             .for_each(|(to, from)| *to = from);
-    });
+        Ok(())
+    })?;
     Ok(values)
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::classes::{class_folders, folders};
+use crate::data::scan::scan;
 use crate::error::Result;
 use crate::task::{Callback, Event, find_images};
 
@@ -53,6 +54,14 @@ impl Labelled {
             let images = find_images(&folder.join(class), exclude, callback)?;
             found.labels.extend(vec![label; images.len()]);
             found.paths.extend(images);
+        }
+        let all = scan(folder, exclude)?.images;
+        let loose = all.iter().filter(|image| image.parent() == Some(folder));
+        let (loose, folder) = (loose.count(), folder.display());
+        if loose > 0 {
+            callback.event(Event::Note(format!(
+                "left out: {loose} in {folder} beside the folders of its classes"
+            )));
         }
         Ok(found)
     }

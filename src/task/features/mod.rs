@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::arrays::{self, Bundle};
 use crate::classify::Splits;
 use crate::error::{Error, Result};
-use crate::features::{Descriptors, Recipe};
+use crate::features::Recipe;
 use crate::report::{Format, Table};
 use crate::task::{Callback, Event};
 
@@ -165,7 +165,7 @@ pub fn run(
     }
     report.seconds[0] = began.elapsed().as_secs_f64();
     let began = Instant::now();
-    let usable: Vec<bool> = descriptions.each.iter().map(Option::is_some).collect();
+    let usable: Vec<bool> = all.iter().map(|&row| descriptions.has(row)).collect();
     // Numbered among the images that are kept.
     let numbers: Vec<usize> = usable
         .iter()
@@ -176,25 +176,23 @@ pub fn run(
         })
         .collect();
     let training = rows_of(&images, &|row| usable[row])?;
-    let training: Vec<usize> = training.into_iter().map(|row| numbers[row]).collect();
     images.keep(&usable);
     report.skipped = descriptions.unusable.values().cloned().collect();
-    let layers: Vec<&Vec<Descriptors>> = descriptions.each.iter().flatten().collect();
     let mut bundle = Bundle::default();
     let words = match words {
         Some(words) => words,
         None => {
-            let learnt_from: Vec<_> = training.iter().map(|&row| layers[row]).collect();
             if learns {
-                let rows = training.iter().map(|&row| row as u32).collect();
+                let rows = training.iter().map(|&row| numbers[row] as u32).collect();
                 bundle.indices.insert("training".into(), rows);
             }
-            learn_words(&recipe, &learnt_from, options.seed)?
+            learn_words(&recipe, &descriptions, &training, options.seed)?
         }
     };
-    let values = all_features(&recipe, &words, &layers)?;
-    report.images = layers.len();
-    report.dimension = values.len() / layers.len().max(1);
+    let rows: Vec<usize> = all.into_iter().filter(|&row| usable[row]).collect();
+    let values = all_features(&recipe, &words, &descriptions, &rows)?;
+    report.images = rows.len();
+    report.dimension = values.len() / rows.len().max(1);
     report.training = training.len();
     let extractor = Extractor {
         source,
@@ -259,7 +257,7 @@ fn beside(path: &Path) -> PathBuf {
 
 /// None of the images can be used, for this reason above all.
 pub(crate) fn none_usable(descriptions: &Descriptions) -> Error {
-    let count = descriptions.each.len();
+    let count = descriptions.count();
     let first = descriptions
         .unusable
         .values()

@@ -17,7 +17,7 @@ use crate::named::named;
 use crate::report::{Results, record};
 use crate::run::{Estimate, Free, Work, all_usable, flat_images};
 use crate::task::shard::{Shard, Share};
-use crate::task::{Callback, Event, leave_out, tell_found};
+use crate::task::{Callback, Event, tell_found};
 
 /// No more than one in so many elements of sparse maps is taken to be other than zero.
 const SPARSE: u64 = 8;
@@ -120,14 +120,8 @@ pub(super) fn plan(
     observer: &mut dyn Callback<Event>,
 ) -> Result<Plan> {
     let found = coder.reader.find(&options.images, &options.exclude)?;
-    let mut found = tell_found(found, observer);
-    leave_out(
-        options.mask.as_ref(),
-        "masks",
-        &options.images,
-        &mut found,
-        observer,
-    )?;
+    let found = found.without(options.mask.as_deref(), "masks", &options.images)?;
+    let found = tell_found(found, observer);
     let mut jobs = jobs(options, found);
     if tile.is_some() {
         for job in &mut jobs {

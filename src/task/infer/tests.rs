@@ -9,7 +9,7 @@ use super::*;
 use crate::arrays::{self, Array};
 use crate::data::folder;
 use crate::run::to_tensor;
-use crate::task::test_runs::{self, Impatient};
+use crate::task::test_runs::{self, Impatient, Notes};
 
 pub(super) fn options(folder: &Path) -> Options {
     Options {
@@ -198,18 +198,6 @@ fn what_can_be_known_before_stops_it_before_anything_is_written() {
     arrays::write(options.images.join("a.npz"), &bundle, false).unwrap();
     options.out = options.images.clone();
     assert!(message(&options).contains("would replace the image"));
-}
-
-/// The notes of a call.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Callback<Event> for Notes {
-    fn event(&mut self, event: Event) {
-        if let Event::Note(note) = event {
-            self.0.push(note);
-        }
-    }
 }
 
 #[test]

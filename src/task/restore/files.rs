@@ -11,14 +11,15 @@ use super::drawing::compare;
 use super::report::{Fidelity, Record, Report, Row};
 use super::{Files, Steps};
 use crate::arrays::{self, Bundle};
-use crate::data::{Image, folder, mask_for, psnr, snr};
+use crate::data::scan::scan;
+use crate::data::{Depth, Image, folder, mask_for, psnr, snr};
 use crate::error::{Error, Result};
 use crate::files::{Written, file_name, refuse_existing, refuse_special, try_to_write};
 use crate::picture;
 use crate::report::Results;
 use crate::run::{Estimate, Free, all_usable};
 use crate::task::invert::sides;
-use crate::task::{Callback, Event, TABLE_EVERY, ends_all, find_images, leave_out};
+use crate::task::{Callback, Event, TABLE_EVERY, ends_all, tell_found};
 
 /// Of [`Held`], with a reference.
 const REFERENCE: usize = 3;
@@ -66,6 +67,14 @@ impl Job {
         [&self.image].into_iter().chain(more)
     }
 
+    /// That of a picture of the result: of 16 bits where the image has them.
+    pub fn depth(&self) -> Result<Depth> {
+        match arrays::is_bundle(&self.image) {
+            true => Ok(Depth::Eight),
+            false => folder::depth(&self.image),
+        }
+    }
+
     /// What is known before the work: the image is of this shape.
     pub fn row(&self, [channels, height, width]: [usize; 3]) -> Result<Row> {
         Ok(Row {
@@ -102,9 +111,9 @@ impl Job {
 }
 
 /// Pixels as a file will hold them.
-pub(super) fn round(image: &mut Image) {
+pub(super) fn round(image: &mut Image, depth: Depth) {
     for v in &mut image.values {
-        *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+        *v = (v.clamp(0.0, 1.0) * depth.white()).round() / depth.white();
     }
 }
 
@@ -183,6 +192,13 @@ pub(super) fn each(
         find_masks(masks, &files.input, &mut jobs)?;
     }
     report.images = jobs.len();
+    let without = jobs.iter().filter(|job| job.reference.is_none()).count();
+    if files.reference.is_some() && without > 0 {
+        callback.event(Event::Note(format!(
+            "{without} of {} images have no reference of the same name",
+            jobs.len()
+        )));
+    }
     let inputs = inputs(&jobs);
     let mut overwrite = files.overwrite;
     if is_folder && !overwrite {
@@ -316,9 +332,12 @@ fn one(job: &Job, headers: [&str; 3], steps: &mut Steps, restore: Restore) -> Re
         return Ok(None);
     };
     let seconds = started.elapsed().as_secs_f64();
-    let pixels = !arrays::is_bundle(&job.out);
-    if pixels {
-        round(&mut restored.image);
+    let picture = match arrays::is_bundle(&job.out) {
+        true => None,
+        false => Some(job.depth()?),
+    };
+    if let Some(depth) = picture {
+        round(&mut restored.image, depth);
     }
     let of = |x: &Image| {
         let reference = reference.as_ref();
@@ -334,9 +353,9 @@ fn one(job: &Job, headers: [&str; 3], steps: &mut Steps, restore: Restore) -> Re
     };
     let images = [&image, &restored.image];
     job.compare(&row, headers, images, reference.as_ref())?;
-    match pixels {
-        true => picture::save_png(&restored.image, &job.out)?,
-        false => {
+    match picture {
+        Some(depth) => picture::save_png_of(depth, &restored.image, &job.out)?,
+        None => {
             let mut bundle = Bundle::default();
             bundle.put("x", &restored.image.shape(), restored.image.values)?;
             arrays::write(&job.out, &bundle, true)?;
@@ -443,10 +462,10 @@ fn jobs_of_folder(
             file.display()
         )));
     }
-    let mut found = find_images(&files.input, &[], callback)?;
-    for (folder, what) in [(Some(&files.out), "results"), (masks, "masks")] {
-        leave_out(folder, what, &files.input, &mut found, callback)?;
-    }
+    let found = scan(&files.input, &[])?
+        .without(Some(&files.out), "results", &files.input)?
+        .without(masks.map(PathBuf::as_path), "masks", &files.input)?;
+    let found = tell_found(found, callback);
     let mut jobs: Vec<Job> = Vec::new();
     let mut names = HashSet::new();
     for image in found {

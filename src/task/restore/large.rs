@@ -162,6 +162,7 @@ impl Large {
         callback: &mut dyn Callback<Event>,
     ) -> Result<Report> {
         let shape @ [_, height, width] = self.image.shape();
+        let depth = self.job.depth()?;
         let path = self.scratch.folder.join("restored");
         let before = self.scratch.done.windows;
         let out = match before {
@@ -185,7 +186,7 @@ impl Large {
             let corner = [rows.start - tall.start, columns.start - wide.start];
             let restored = restore(&self.image.read(tall, wide)?)?;
             let mut kept = crop(&restored, corner, [rows.len(), columns.len()]);
-            round(&mut kept);
+            round(&mut kept, depth);
             out.write(rows.start, columns.start, &kept)?;
             let done = &mut self.scratch.done;
             done.windows += 1;
@@ -218,7 +219,9 @@ impl Large {
         self.job
             .compare(&row, headers, images, reference.as_ref())?;
         // What lies there is done.
-        save_png_rows(&self.job.out, shape, |rows| out.read(rows, 0..width))?;
+        save_png_rows(&self.job.out, depth, shape, |rows| {
+            out.read(rows, 0..width)
+        })?;
         report.rows.push(row);
         // Nothing is left to go on from.
         self.scratch.done.windows = 0;

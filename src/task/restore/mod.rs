@@ -106,3 +106,5 @@ impl Callback<Step> for Steps<'_> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod window_tests;

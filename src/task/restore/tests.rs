@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use super::*;
-use crate::data::{Image, resize::crop, scenes};
+use crate::data::{Image, scenes};
 use crate::picture::save_png;
 use crate::restore::tests::with_noise;
-use crate::task::test_runs;
+use crate::task::test_runs::{self, Impatient, Items, Notes};
 
 /// A scene with noise of 25 grey levels, beside it as it should be.
 fn noisy(folder: &Path, name: &str, channels: usize) {
     save_noisy(scenes::sample(0, 40, 3), folder, name, channels);
 }
 
-fn save_noisy(mut image: Image, folder: &Path, name: &str, channels: usize) {
+pub(super) fn save_noisy(mut image: Image, folder: &Path, name: &str, channels: usize) {
     if channels == 1 {
         image = image.grey();
     }
@@ -21,7 +21,7 @@ fn save_noisy(mut image: Image, folder: &Path, name: &str, channels: usize) {
     save_png(&with_noise(image, 25.0 / 255.0), folder.join(name)).unwrap();
 }
 
-fn files(folder: &Path, input: &str, out: &str) -> Files {
+pub(super) fn files(folder: &Path, input: &str, out: &str) -> Files {
     Files {
         input: folder.join(input),
         out: folder.join(out),
@@ -31,7 +31,7 @@ fn files(folder: &Path, input: &str, out: &str) -> Files {
     }
 }
 
-fn white(files: Files, sigma: Option<f64>) -> DenoiseOptions {
+pub(super) fn white(files: Files, sigma: Option<f64>) -> DenoiseOptions {
     DenoiseOptions {
         files,
         noise: Noise::White { sigma },
@@ -118,7 +118,7 @@ fn a_folder_goes_on_where_it_was_interrupted() {
     noisy(&folder.join("in"), "a.png", 1);
     let mut options = white(files(folder, "in", "out"), Some(25.0));
     options.files.reference = Some(folder.join("in"));
-    let first = denoise(&options, &mut Impatient).unwrap();
+    let first = denoise(&options, &mut Impatient(0)).unwrap();
     assert!(first.interrupted && first.rows.len() == 1);
     let exists = |options: &DenoiseOptions| {
         let error = denoise(options, &mut ()).unwrap_err();
@@ -129,7 +129,7 @@ fn a_folder_goes_on_where_it_was_interrupted() {
     std::fs::write(&killed, "").unwrap();
     exists(&options);
     std::fs::write(folder.join("out/clean-a-compared.png"), "").unwrap();
-    let mut images = Windows(0);
+    let mut images = Items(0);
     let whole = denoise(&options, &mut images).unwrap();
     assert_eq!((images.0, whole.images, whole.rows.len()), (1, 2, 2));
     assert!(!whole.interrupted && whole.rows[0].seconds == first.rows[0].seconds);
@@ -239,7 +239,7 @@ fn counts_and_impulses() {
     // Filling in stops after a round.
     let mut options = white(files(folder, "salted.png", "stopped.png"), None);
     options.noise = Noise::Impulse;
-    let mut one = test_runs::Impatient(1);
+    let mut one = Impatient(1);
     let report = denoise(&options, &mut one).unwrap();
     assert!(report.interrupted && report.rows.is_empty());
     assert!(!folder.join("stopped.png").exists());
@@ -265,7 +265,9 @@ fn of_a_folder_images_without_a_reference_are_restored_too() {
     let error = denoise(&options, &mut ()).unwrap_err().to_string();
     assert!(error.contains("is no folder"), "{error}");
     options.files.reference = Some(folder.join("clean"));
-    let report = denoise(&options, &mut ()).unwrap();
+    let mut notes = Notes::default();
+    let report = denoise(&options, &mut notes).unwrap();
+    assert!(notes.0.iter().any(|note| note.starts_with("1 of 2 images have no reference")));
     let known: Vec<bool> = report.rows.iter().map(|row| row.after.is_some()).collect();
     assert_eq!(known, [true, false]);
 }
@@ -367,7 +369,7 @@ fn arrays_are_denoised_without_rounding() {
 #[test]
 fn filters_of_a_run_are_used() {
     let folder = tempfile::tempdir().unwrap();
-    let path = crate::task::test_runs::run(folder.path(), "steps = 2");
+    let path = test_runs::run(folder.path(), "steps = 2");
     let at = CheckpointSelector::Last;
     let mut options = white(files(folder.path(), "a.png", "out.png"), Some(25.0));
     options.filters = FilterSource::Run { path, at };
@@ -381,125 +383,4 @@ fn filters_of_a_run_are_used() {
     );
     let [before, after] = [report.rows[0].before, report.rows[0].after].map(|of| of.unwrap().psnr);
     assert!(after > before + 3.0, "{before} {after}");
-}
-
-/// Counts windows, or images.
-struct Windows(usize);
-
-impl Callback<Event> for Windows {
-    fn event(&mut self, event: Event) {
-        self.0 += usize::from(matches!(event, Event::Item { .. }));
-    }
-}
-
-/// Asks to stop.
-struct Impatient;
-
-impl Callback<Event> for Impatient {
-    fn interrupted(&self) -> bool {
-        true
-    }
-}
-
-#[test]
-fn by_windows_a_picture_is_denoised_as_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    // Wider than a window.
-    let wide = crop(&scenes::sample(0, 560, 3), [280, 0], [12, 560]);
-    for (name, channels) in [("a.png", 1), ("b.png", 3)] {
-        save_noisy(wide.clone(), folder, name, channels);
-    }
-    for (name, noise) in [
-        ("a.png", Noise::White { sigma: None }),
-        ("a.png", Noise::White { sigma: Some(0.1) }),
-        ("a.png", Noise::Poisson { peak: 30.0 }),
-        ("b.png", Noise::White { sigma: None }),
-    ] {
-        let restore = |most: usize, out: &str| {
-            let mut options = white(files(folder, name, out), None);
-            options.noise = noise;
-            options.files.overwrite = true;
-            options.files.reference = Some(folder.join(format!("clean-{name}")));
-            let report = denoise::denoise_above(most, &options, &mut ()).unwrap();
-            let pictures = [out.to_owned(), out.replace(".png", "-compared.png")]
-                .map(|path| image::open(folder.join(path)).unwrap().into_rgb8());
-            (pictures, report.rows[0].clone())
-        };
-        let ([whole, compared], row) = restore(usize::MAX, "whole.png");
-        let ([large, large_compared], large_row) = restore(0, "large.png");
-        let off = |a: &image::RgbImage, b: &image::RgbImage, by: u8| {
-            assert_eq!(a.dimensions(), b.dimensions());
-            let pairs = a.as_raw().iter().zip(b.as_raw());
-            pairs.filter(|(a, b)| a.abs_diff(**b) > by).count()
-        };
-        assert_eq!(off(&whole, &large, 1), 0);
-        // Rounding shows in the colours of the error, and in a digit of what is written.
-        let differing = off(&compared, &large_compared, 8);
-        assert!(100 * differing < compared.as_raw().len(), "{differing}");
-        let psnr = |row: &Row| row.after.unwrap().psnr;
-        assert!(
-            (psnr(&row) - psnr(&large_row)).abs() < 1e-3,
-            "{row:?} {large_row:?}"
-        );
-        assert_eq!(
-            (row.sigma, row.channels),
-            (large_row.sigma, large_row.channels)
-        );
-        assert!(!folder.join("large.windows").exists());
-    }
-    // A reference that is none ends it before the first window.
-    save_png(&Image::zeros(1, 40, 39), folder.join("narrow.png")).unwrap();
-    for (reference, words) in [("narrow.png", "[1, 40, 39]"), ("gone.png", "gone.png")] {
-        let mut options = white(files(folder, "a.png", "early.png"), Some(10.0));
-        options.files.reference = Some(folder.join(reference));
-        let mut windows = Windows(0);
-        let error = denoise::denoise_above(0, &options, &mut windows).unwrap_err();
-        assert!(error.to_string().contains(words), "{error}");
-        assert!(windows.0 == 0 && !folder.join("early.windows").exists());
-    }
-    // An interruption leaves nothing, and says so.
-    let options = white(files(folder, "a.png", "cut-off.png"), Some(10.0));
-    let report = denoise::denoise_above(0, &options, &mut Impatient).unwrap();
-    assert!(report.interrupted && !report.to_string().contains("Written"));
-    assert!(!folder.join("cut-off.png").exists() && !folder.join("cut-off.windows").exists());
-    // After a window it leaves what the same call goes on from.
-    let report = denoise::denoise_above(0, &options, &mut test_runs::Impatient(1)).unwrap();
-    assert!(report.interrupted && !folder.join("cut-off.png").exists());
-    let other = white(files(folder, "a.png", "cut-off.png"), Some(20.0));
-    let error = denoise::denoise_above(0, &other, &mut ()).unwrap_err();
-    assert!(matches!(error, crate::Error::Exists(_)), "{error}");
-    let mut windows = Windows(0);
-    denoise::denoise_above(0, &options, &mut windows).unwrap();
-    assert_eq!(windows.0, 1);
-    let at_once = white(files(folder, "a.png", "at-once.png"), Some(10.0));
-    denoise::denoise_above(0, &at_once, &mut ()).unwrap();
-    let [a, b] = ["cut-off.png", "at-once.png"].map(|out| std::fs::read(folder.join(out)).unwrap());
-    assert!(a == b && !folder.join("cut-off.windows").exists());
-    // What is in the way of the scratch folder stays.
-    let mine = folder.join("mine.windows/mine.txt");
-    std::fs::create_dir(mine.parent().unwrap()).unwrap();
-    std::fs::write(&mine, "mine").unwrap();
-    let options = white(files(folder, "a.png", "mine.png"), Some(10.0));
-    let error = denoise::denoise_above(0, &options, &mut ()).unwrap_err();
-    assert!(
-        matches!(error, crate::Error::Exists(_)) && mine.exists(),
-        "{error}"
-    );
-    let mut replacing = options.clone();
-    replacing.files.overwrite = true;
-    let error = denoise::denoise_above(0, &replacing, &mut ()).unwrap_err();
-    assert!(
-        matches!(error, crate::Error::Exists(_)) && mine.exists(),
-        "{error}"
-    );
-    // A picture that is cut in the middle leaves nothing behind.
-    let cut = std::fs::read(folder.join("a.png")).unwrap();
-    std::fs::write(folder.join("cut.png"), &cut[..cut.len() / 2]).unwrap();
-    let options = white(files(folder, "cut.png", "out.png"), None);
-    let error = denoise::denoise_above(0, &options, &mut ())
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("cut.png"), "{error}");
-    assert!(!folder.join("out.png").exists() && !folder.join("out.windows").exists());
 }

@@ -10,7 +10,7 @@ use super::remove;
 use super::small::Small;
 use super::source::{Maps, Pixels};
 use crate::arrays::{self, Array, Bundle};
-use crate::data::{Errors, Image, Raster, Streamed, survey, windows};
+use crate::data::{Depth, Errors, Image, Raster, Streamed, survey, windows};
 use crate::error::{Error, Result};
 use crate::model::{Boundary, Layer};
 use crate::picture::save_png_rows;
@@ -190,7 +190,7 @@ impl Coding<'_> {
         if let (Some(out), Some(name)) = (out, &self.job.reconstruction) {
             let path = self.results.path(name)?;
             self.results.mark(name)?;
-            save_png_rows(&path, shape, |rows| out.read(rows, 0..shape[2]))?;
+            save_png_rows(&path, Depth::Eight, shape, |rows| out.read(rows, 0..shape[2]))?;
         }
         let original = small.mean();
         let flat = original.is_flat();
