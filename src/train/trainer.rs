@@ -108,7 +108,8 @@ impl Trainer {
         Ok(Ended::Finished)
     }
 
-    /// Trains for one epoch, or what is left of it.
+    /// Trains for one epoch, or what is left of it; saved where it is time to, it is the last of its layer, or the
+    /// callback asks to stop.
     ///
     /// # Errors
     /// As [`Trainer::train`].

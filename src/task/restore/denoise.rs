@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::files::{Held, Restored, each};
+use super::each::{Held, Restored, each};
 use super::large::Large;
 use super::{Files, FilterSource, Report, Steps, inpaint};
 use crate::data::Image;

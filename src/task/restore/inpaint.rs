@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::files::{Held, Restored, each};
+use super::each::{Held, Restored, each};
 use super::{Files, FilterSource, Report};
 use crate::data::Masks;
 use crate::error::Result;

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Files;
 use super::drawing::SHOWN;
-use super::files::{Job, check, inputs, job_of_file, round, same_size};
+use super::each::{round, same_size};
+use super::jobs::{Job, check, inputs, job_of_file};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
 use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};

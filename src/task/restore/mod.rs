@@ -2,8 +2,9 @@
 
 mod denoise;
 mod drawing;
-mod files;
+mod each;
 mod inpaint;
+mod jobs;
 mod large;
 mod report;
 
