@@ -202,7 +202,7 @@ impl Default for Train {
 pub struct Checkpointing {
     /// Save when this many seconds have passed since the last save; besides, at the end of every layer.
     pub every_seconds: f64,
-    /// Keep so many of the last checkpoints, and the best.
+    /// Keep so many of the last checkpoints, and that of the epoch with the lowest objective of those that were saved.
     pub keep: usize,
 }
 

@@ -311,6 +311,26 @@ mod tests {
     }
 
     #[test]
+    fn headers_tell_how_deep_a_picture_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let picture = DynamicImage::from(busy(5, 4));
+        for (name, picture, deep) in [
+            ("a.png", picture.to_luma16().into(), true),
+            ("b.png", picture.to_luma_alpha16().into(), true),
+            ("c.png", picture.to_rgba16().into(), true),
+            ("d.tiff", picture.to_rgb16().into(), true),
+            ("e.pgm", picture.to_luma16().into(), true),
+            ("f.png", picture.to_luma_alpha8().into(), false),
+            ("g.jpg", picture.clone(), false),
+            ("h.ppm", picture.clone(), false),
+        ] {
+            let (path, picture): (_, DynamicImage) = (dir.path().join(name), picture);
+            picture.save(&path).unwrap();
+            assert_eq!(depth(&path).unwrap() == Depth::Sixteen, deep, "{name}");
+        }
+    }
+
+    #[test]
     fn lays_transparent_pixels_over_white() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("clear.png");

@@ -422,6 +422,32 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_below_for_something_else_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        touch(root, "a.png masks/a.png masks/b.png maskss/c.png");
+        let without = |folder: &str| {
+            let folder = root.join(folder);
+            let all = scan(root, &[]).unwrap();
+            all.without(Some(&folder), "masks", root)
+        };
+        let left = without("masks").unwrap();
+        assert_eq!(left.images, ["a.png", "maskss/c.png"].map(|name| root.join(name)));
+        assert!(left.remarks[0].starts_with("left out: 2 in "), "{left:?}");
+        // A file, and what is no folder below.
+        assert_eq!(without("a.png").unwrap().images.len(), 3);
+        for outside in [".", "..", "none"] {
+            assert_eq!(without(outside).unwrap(), scan(root, &[]).unwrap());
+        }
+        let all = scan(&root.join("masks"), &[]).unwrap();
+        let message = all.without(Some(&root.join("masks")), "masks", &root.join("masks"));
+        assert_eq!(message.unwrap().images.len(), 2);
+        std::fs::remove_file(root.join("a.png")).unwrap();
+        std::fs::remove_file(root.join("maskss/c.png")).unwrap();
+        says!(without("masks").unwrap_err().to_string(), "which is for the masks");
+    }
+
+    #[test]
     fn patterns_leave_out_names_folders_and_paths() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();

@@ -21,7 +21,7 @@ const PHOTOGRAPH: usize = 1 << 20;
 /// [`Error::Input`] where `image` cannot be shown: another number of channels, no pixels, or a
 /// value that is not a number. [`Error::Io`] where the file cannot be written.
 pub fn save_png(image: &Image, path: impl AsRef<Path>) -> Result<()> {
-    save_png_of(Depth::Eight, image, path)
+    save_png_of(image, Depth::Eight, path)
 }
 
 /// The same with 8 or 16 bits a sample.
@@ -29,7 +29,7 @@ pub fn save_png(image: &Image, path: impl AsRef<Path>) -> Result<()> {
 /// # Errors
 ///
 /// As [`save_png`].
-pub fn save_png_of(depth: Depth, image: &Image, path: impl AsRef<Path>) -> Result<()> {
+pub fn save_png_of(image: &Image, depth: Depth, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let bytes = encode(image, depth, &path.display().to_string())?;
     files::replace(path, false, |file| file.write_all(&bytes))

@@ -246,7 +246,7 @@ impl State {
     /// Gives the stage that is next, or where learning is done the last one, and those after it so many epochs in all.
     ///
     /// # Errors
-    /// [`Error::Config`] where the stage has had more.
+    /// [`Error::Config`] for 0, and where the stage has had more.
     pub fn set_epochs(&mut self, epochs: usize) -> Result<()> {
         let stage = self.position.stage.min(self.stages() - 1);
         let layers = self.layers_of(stage);
@@ -268,14 +268,11 @@ impl State {
             };
             self.rescaling.pop();
         }
-        let own = match self.config.train.form {
-            Form::Joint => 0,
-            Form::LayerWise | Form::Adaptive => stage,
-        };
-        for layer in &mut self.config.layers[own..] {
+        // Of the joint form the one stage has all layers.
+        for layer in &mut self.config.layers[stage..] {
             layer.epochs = epochs;
         }
-        Ok(())
+        self.config.check()
     }
 
     /// Whether the maps of every image are stored, for the next visit and the layer above.

@@ -136,6 +136,7 @@ impl Trainer {
         let (state, images, memory) = group.agree(read)?;
         let run = group.agree(Run::open(path, which, device, group))?;
         let mut trainer = Self::of(Run { state, ..run }, images, memory, device, group);
+        trainer.changed = epochs.is_some();
         // Older versions forgot at the end of a run what online learning remembers.
         if !trainer.run.state.finished() && trainer.memory.statistics.is_empty() {
             trainer.memory.statistics = trainer.fresh_memory().statistics;
@@ -199,6 +200,7 @@ impl Trainer {
             images,
             memory,
             device: device.clone(),
+            changed: false,
             announced: None,
             saved: Instant::now(),
             began: Instant::now(),

@@ -46,6 +46,8 @@ pub struct Trainer {
     pub(super) memory: FilterMemory,
     pub(super) learner: Learner,
     pub(super) device: Device,
+    /// Whether the settings are others than those saved.
+    pub(super) changed: bool,
     /// The stage that the callback was told of last.
     pub(super) announced: Option<usize>,
     pub(super) saved: Instant,
@@ -158,6 +160,9 @@ impl Trainer {
             self.run.state.objectives.push(objective);
             self.run.state.best = None;
             self.memory = self.fresh_memory();
+            self.changed = true;
+        }
+        if self.changed {
             self.commit(false)?;
         }
         if self.announced.replace(stage) == Some(stage) {
@@ -285,10 +290,11 @@ impl Trainer {
             epoch: 0,
             batch: 0,
         };
-        if self.run.state.finished() {
+        if last {
             callback.event(Event::Note("all epochs are done".into()));
+            self.commit(false)?;
         }
-        self.commit(false)
+        Ok(())
     }
 
     /// Seconds spent training.
@@ -305,6 +311,7 @@ impl Trainer {
         self.run.state.seconds = self.seconds();
         self.run.commit(&self.memory, best)?;
         self.saved = Instant::now();
+        self.changed = false;
         Ok(())
     }
 

@@ -141,7 +141,7 @@ fn settings() {
     refused(folder, &["train", "--backend", "tpu"], 2, &["tpu", "flex"]);
     refused(
         folder,
-        &["train", "--resume", "x", "--epochs", "3"],
+        &["train", "--resume", "x", "--batch", "3"],
         2,
         &["--resume"],
     );

@@ -22,9 +22,10 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
         resumable,
     };
     let no = || "no".to_string();
-    let short_of = |max_side| Error::Resources {
+    let short_of = |max_side, forced| Error::Resources {
         message: no(),
         max_side,
+        forced,
     };
     let gone = Error::io("read", "a")(ErrorKind::NotFound.into());
     vec![
@@ -42,7 +43,8 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
         (damaged(Some(12)), 4, "step 12 is whole; pass --at 12"),
         (damaged(None), 4, "or start a new run\n"),
         (Error::Numeric(no()), 5, "error: no\n"),
-        (short_of(None), 8, "error: no; --force to go on"),
+        (short_of(None, false), 8, "error: no\n"),
+        (short_of(None, true), 8, "error: no; --force to go on"),
         (
             short_of(Some(700)),
             8,

@@ -322,61 +322,101 @@ fn a_finished_run_can_be_resumed_and_stays_as_it_is() {
 
 #[test]
 fn a_run_that_is_given_more_epochs_is_as_one_that_was_begun_with_them() {
-    // Dead filters are not replaced in the last epoch, whichever that is.
-    for settings in Settings::all().iter().filter(|one| one.name != DEAD) {
-        let (wanted, _) = whole(settings);
-        let mut shorter = Settings::named(settings.name);
-        let layers = shorter.config.layers.iter_mut().rev();
-        let joint = shorter.config.train.form == Form::Joint;
-        let learnt_last = if joint { usize::MAX } else { 1 };
-        for layer in layers.take(learnt_last) {
-            layer.epochs = 1;
+    for Settings { name, .. } in Settings::all() {
+        let of = |epochs: usize| {
+            let mut settings = Settings::named(name);
+            let config = &mut settings.config;
+            // In the last epoch, whichever that is, dead filters are not replaced.
+            config.train.resample_dead = false;
+            let first = match config.train.form {
+                Form::Joint => 0,
+                Form::LayerWise | Form::Adaptive => config.layers.len() - 1,
+            };
+            for layer in &mut config.layers[first..] {
+                layer.epochs = epochs;
+            }
+            settings
+        };
+        let (wanted, _) = whole(&of(2));
+        let shorter = of(1);
+        let (_, moments) = whole(&shorter);
+        for n in 1..=moments {
+            let folder = interrupted_once(&shorter, n);
+            let report = resume_for(Some(2), folder.path(), &mut ()).expect("more");
+            assert_eq!(report.ended, Ended::Finished, "{name}");
+            let what = format!("{name}, stopped at {n} of {moments}");
+            assert_same(&learnt(folder.path()), &wanted, &what);
         }
+        // That there are more of them is saved at once.
         let folder = tempfile::tempdir().expect("a folder");
         shorter.start(folder.path(), &mut ());
-        let report = resume_for(Some(2), folder.path(), &mut StopAt::new(1)).expect("more");
-        assert_eq!(report.ended, Ended::Interrupted, "{}", settings.name);
-        let report = resume(folder.path(), &mut ());
-        assert_eq!(report.ended, Ended::Finished, "{}", settings.name);
-        assert_same(&learnt(folder.path()), &wanted, settings.name);
+        dies(DiesAt::new(0, |event| matches!(event, Event::Stage { .. })), |observer| {
+            resume_for(Some(2), folder.path(), observer).expect("more");
+        });
+        resume(folder.path(), &mut ());
+        assert_same(&learnt(folder.path()), &wanted, name);
 
-        let error = resume_for(Some(1), folder.path(), &mut ()).expect_err("fewer");
-        assert!(error.to_string().contains("has had 2 epochs"), "{error}");
-    }
-}
-
-/// Dies at a remark on the sparsity, which is made as a stage begins.
-struct DiesAtStage {
-    remarks_left: usize,
-}
-
-impl Callback<Event> for DiesAtStage {
-    fn event(&mut self, event: Event) {
-        if let Event::Note(text) = event
-            && text.starts_with("sparsity")
-        {
-            assert!(self.remarks_left > 0, "it was told to die here");
-            self.remarks_left -= 1;
+        for (epochs, words) in [(1, "has had 2 epochs"), (0, "has had 2 epochs")] {
+            let error = resume_for(Some(epochs), folder.path(), &mut ()).expect_err("fewer");
+            assert!(error.to_string().contains(words), "{error}");
         }
     }
+    let fresh = interrupted_once(&Settings::named("split, two layers"), 1);
+    let error = resume_for(Some(0), fresh.path(), &mut ()).expect_err("none");
+    assert!(error.to_string().contains("epochs"), "{error}");
+}
+
+/// Dies at an event of a kind, after so many of them.
+struct DiesAt {
+    left: usize,
+    at: fn(&Event) -> bool,
+}
+
+impl DiesAt {
+    fn new(left: usize, at: fn(&Event) -> bool) -> Self {
+        Self { left, at }
+    }
+}
+
+impl Callback<Event> for DiesAt {
+    fn event(&mut self, event: Event) {
+        if (self.at)(&event) {
+            assert!(self.left > 0, "it was told to die here");
+            self.left -= 1;
+        }
+    }
+}
+
+fn dies(mut observer: DiesAt, at_work: impl FnOnce(&mut DiesAt)) {
+    let death = catch_unwind(AssertUnwindSafe(|| at_work(&mut observer)));
+    assert!(death.is_err(), "it went on");
 }
 
 #[test]
-fn a_death_between_two_layers_changes_no_bit() {
-    for name in [
-        "split, two layers",
-        "adam, two layers, pairs",
-        "fista, two layers, epoch",
-    ] {
-        let settings = Settings::named(name);
+fn a_death_between_two_layers_or_after_epochs_that_were_not_saved_changes_no_bit() {
+    for settings in Settings::all() {
         let (wanted, _) = whole(&settings);
-        let folder = tempfile::tempdir().expect("a folder");
-        let death = catch_unwind(AssertUnwindSafe(|| {
-            settings.start(folder.path(), &mut DiesAtStage { remarks_left: 1 })
-        }));
-        assert!(death.is_err(), "{name} went on");
-        resume(folder.path(), &mut ());
-        assert_same(&learnt(folder.path()), &wanted, name);
+        // A remark on the sparsity is made as a stage begins.
+        let deaths: [(usize, fn(&Event) -> bool); 3] = [
+            (1, |event| matches!(event, Event::Epoch(_))),
+            (2, |event| matches!(event, Event::Batch(_))),
+            (settings.config.layers.len() - 1, |event| {
+                matches!(event, Event::Note(text) if text.starts_with("sparsity"))
+            }),
+        ];
+        for (k, (left, at)) in deaths.into_iter().enumerate() {
+            // All layers of the joint form are one stage.
+            if k == 2 && (settings.config.train.form == Form::Joint || left == 0) {
+                continue;
+            }
+            let folder = tempfile::tempdir().expect("a folder");
+            dies(DiesAt::new(left, at), |observer| {
+                settings.start(folder.path(), observer);
+            });
+            resume(folder.path(), &mut ());
+            let what = format!("{}, death {k}", settings.name);
+            assert_same(&learnt(folder.path()), &wanted, &what);
+        }
     }
 }
 

@@ -143,7 +143,7 @@ fn from_images(
     let kept = options.out.join(DESCRIPTORS);
     let recipe = &options.recipe;
     let mut descriptions =
-        Descriptions::open(&source, recipe, &images.paths, Some(&kept), options.force)?;
+        Descriptions::open(&source, recipe, &images.paths, &kept, options.force)?;
     let splits = loop {
         let before = descriptions.unusable.len();
         let splits = usable(options, &images, &descriptions)?;

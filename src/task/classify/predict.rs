@@ -1,7 +1,7 @@
 //! The classes of images, or of vectors, by a saved classifier.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{env, fmt};
 
 use burn::tensor::Device;
 use serde::Serialize;
@@ -95,7 +95,9 @@ pub fn predict(
                 recipe,
                 words,
             } = &extractor;
-            let mut descriptions = Descriptions::open(source, recipe, &images, None, force)?;
+            let scratch = tempfile::tempdir().map_err(Error::io("create", env::temp_dir()))?;
+            let kept = scratch.path().join("descriptors");
+            let mut descriptions = Descriptions::open(source, recipe, &images, &kept, force)?;
             let all: Vec<usize> = (0..images.len()).collect();
             report.interrupted = !descriptions.add(&all, all.len(), callback)?;
             if descriptions.unusable.len() == images.len() {

@@ -1,7 +1,6 @@
 //! The descriptors of many images: on all cores, one image a core in memory, the others in a file as they come, so
 //! that an interrupted pass goes on.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -23,17 +22,17 @@ const CHUNK: usize = 32;
 /// Marks the beginning of a file of descriptors.
 const MAGIC: &str = "deconvnet-descriptors 1 ";
 
-/// Descriptors of images, in a file or in memory.
+/// Descriptors of images, in a file.
 pub(crate) struct Descriptions<'a> {
     source: &'a MapSource,
     recipe: &'a Recipe,
     paths: Vec<PathBuf>,
-    kept: Option<Kept>,
+    kept: Kept,
     force: bool,
     /// Bytes of memory for coding an image, if they are limited.
     room: Option<u64>,
-    /// For each image; none where it was not asked for or cannot be used.
-    each: Vec<Option<Place>>,
+    /// Where the record of each image begins; none where it was not asked for or cannot be used.
+    each: Vec<Option<u64>>,
     /// Images that cannot be used, each with the reason.
     pub unusable: BTreeMap<usize, String>,
 }
@@ -46,16 +45,8 @@ struct Kept {
     end: u64,
 }
 
-/// Where the descriptors of the layers of an image are.
-#[derive(Clone)]
-enum Place {
-    Memory(Vec<Descriptors>),
-    /// Where the record begins.
-    File(u64),
-}
-
 impl<'a> Descriptions<'a> {
-    /// None yet, but for those that an earlier call left in the file `kept`, if there is to be one.
+    /// None yet, but for those that an earlier call left in the file `kept`.
     ///
     /// # Errors
     /// [`Error::Io`] for the file; those of [`MapSource::put`].
@@ -63,17 +54,12 @@ impl<'a> Descriptions<'a> {
         source: &'a MapSource,
         recipe: &'a Recipe,
         paths: &[PathBuf],
-        kept: Option<&Path>,
+        kept: &Path,
         force: bool,
     ) -> Result<Self> {
         let mut each = vec![None; paths.len()];
-        let kept = match kept {
-            Some(path) => {
-                let of = checksum(source, &recipe.cells, paths)?;
-                Some(Kept::open(path, &of, &mut each)?)
-            }
-            None => None,
-        };
+        let of = checksum(source, &recipe.cells, paths)?;
+        let kept = Kept::open(kept, &of, &mut each)?;
         let at_once = rayon::current_num_threads().clamp(1, paths.len().max(1)) as u64;
         let free = Free::here(true, Path::new("")).memory;
         Ok(Self {
@@ -88,11 +74,6 @@ impl<'a> Descriptions<'a> {
         })
     }
 
-    /// How many images there are, described or not.
-    pub fn count(&self) -> usize {
-        self.each.len()
-    }
-
     /// Whether an image is described.
     pub fn has(&self, image: usize) -> bool {
         self.each[image].is_some()
@@ -102,11 +83,10 @@ impl<'a> Descriptions<'a> {
     ///
     /// # Errors
     /// [`Error::Io`] for the file, [`Error::Input`] where it is not what was written.
-    pub fn get(&self, image: usize) -> Result<Cow<'_, [Descriptors]>> {
-        match (&self.each[image], &self.kept) {
-            (Some(Place::Memory(layers)), _) => Ok(Cow::Borrowed(layers)),
-            (Some(Place::File(start)), Some(kept)) => kept.read(*start, image).map(Cow::Owned),
-            _ => Err(Error::Input(format!(
+    pub fn get(&self, image: usize) -> Result<Vec<Descriptors>> {
+        match self.each[image] {
+            Some(start) => self.kept.read(start, image),
+            None => Err(Error::Input(format!(
                 "{} is not described",
                 self.paths[image].display()
             ))),
@@ -148,12 +128,8 @@ impl<'a> Descriptions<'a> {
                 match made {
                     Ok(layers) => {
                         numbers = self.recipe.dimension(&layers);
-                        let start = records.len() as u64;
+                        self.each[i] = Some(self.kept.end + records.len() as u64);
                         record(&mut records, i, &layers);
-                        self.each[i] = Some(match &self.kept {
-                            Some(kept) => Place::File(kept.end + start),
-                            None => Place::Memory(layers),
-                        });
                     }
                     Err(error @ (Error::Backend(_) | Error::Resources { .. })) => {
                         return Err(error);
@@ -165,9 +141,7 @@ impl<'a> Descriptions<'a> {
                     }
                 }
             }
-            if let Some(kept) = &mut self.kept {
-                kept.write(&records)?;
-            }
+            self.kept.write(&records)?;
             done += chunk.len();
             if !goes_on(callback, "describing images", done, of) {
                 return Ok(false);
@@ -175,25 +149,24 @@ impl<'a> Descriptions<'a> {
             if number == 0 && !self.force {
                 let descriptors = (of - done) * records.len() / chunk.len();
                 let features = size_of::<f32>() * numbers * at_once;
-                self.fits(match self.kept {
-                    Some(_) => [features, descriptors],
-                    None => [descriptors + features, 0],
-                })?;
+                self.fits(features, descriptors)?;
             }
         }
         Ok(true)
     }
 
-    /// Stops work whose results have no room: bytes of memory and of disk.
-    fn fits(&self, [memory, disk]: [usize; 2]) -> Result<()> {
-        let path = self.kept.as_ref().map(|kept| kept.path.as_path());
-        let free = Free::here(true, path.unwrap_or(Path::new("")));
-        for (what, bytes, free) in [("memory", memory, free.memory), ("disk", disk, free.disk)] {
+    /// Stops work whose results have no room: features in memory and descriptors on the disk, in bytes.
+    fn fits(&self, features: usize, descriptors: usize) -> Result<()> {
+        let free = Free::here(true, &self.kept.path);
+        for (what, bytes, place, free) in [
+            ("features", features, "memory", free.memory),
+            ("descriptors", descriptors, "disk", free.disk),
+        ] {
             if let Some(free) = free.filter(|free| *free < bytes as u64) {
                 return Err(Error::Resources {
                     message: format!(
-                        "descriptors and features of all images are estimated to take {} MiB of {what}, and {} MiB \
-                         are left: take a larger step between descriptors, fewer words, layers or images",
+                        "{what} of all images are estimated to take {} MiB of {place}, and {} MiB are left: take a \
+                         larger step between descriptors, fewer words, layers or images",
                         bytes >> 20,
                         free >> 20
                     ),
@@ -273,7 +246,7 @@ fn checksum(source: &MapSource, cells: &Cells, paths: &[PathBuf]) -> Result<Stri
 impl Kept {
     /// Opens the file for adding to it, and tells of which images an earlier pass of the same kind has left a whole
     /// record.
-    fn open(path: &Path, of: &str, described: &mut [Option<Place>]) -> Result<Self> {
+    fn open(path: &Path, of: &str, described: &mut [Option<u64>]) -> Result<Self> {
         let end = Self::whole(path, of, described)?;
         if end == 0 {
             files::replace(path, false, |file| file.write_all(of.as_bytes()))?;
@@ -289,7 +262,7 @@ impl Kept {
     }
 
     /// The length of the file up to the end of its last whole record; 0 where it is of another kind.
-    fn whole(path: &Path, of: &str, described: &mut [Option<Place>]) -> Result<u64> {
+    fn whole(path: &Path, of: &str, described: &mut [Option<u64>]) -> Result<u64> {
         if !path.exists() {
             return Ok(0);
         }
@@ -302,7 +275,7 @@ impl Kept {
         let mut end = of.len() as u64;
         while let Some((image, _, length)) = next(&mut file) {
             if let Some(place) = described.get_mut(image) {
-                *place = Some(Place::File(end));
+                *place = Some(end);
             }
             end += length as u64;
         }
@@ -323,7 +296,7 @@ impl Kept {
         match next(&mut BufReader::new(file)) {
             Some((number, layers, _)) if number == image => Ok(layers),
             _ => Err(Error::Input(format!(
-                "{} was changed while it was in use; remove it, and begin anew",
+                "{} cannot be read as it was written; remove it, and begin anew",
                 self.path.display()
             ))),
         }
@@ -392,7 +365,7 @@ fn word(bytes: &[u8]) -> Option<(u32, &[u8])> {
 mod tests {
     use super::*;
     use crate::features::Preset;
-    use crate::task::features::extractor::learn_words;
+    use crate::task::features::extractor::{all_features, learn_words};
     use crate::task::test_runs;
 
     #[test]
@@ -422,36 +395,42 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_in_a_file_are_those_in_memory_and_a_pass_goes_on() {
+    fn descriptors_come_back_from_their_file_and_a_pass_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let paths: Vec<PathBuf> = (0..3).map(|k| folder.join(format!("{k}.png"))).collect();
         for (k, path) in paths.iter().enumerate() {
             test_runs::image(path, k as u64, 100 - 4 * k);
         }
+        fs::write(&paths[1], "no picture").unwrap();
         let source = MapSource::Gradients { max_side: 100 };
         let recipe = Preset::Paper2010.recipe();
-        let open = |kept: Option<&Path>| {
-            Descriptions::open(&source, &recipe, &paths, kept, false).unwrap()
+        let [kept, whole] = ["kept", "whole"].map(|name| folder.join(name));
+        let open =
+            |kept: &Path| Descriptions::open(&source, &recipe, &paths, kept, false).unwrap();
+        let features = |all: &Descriptions| {
+            let words = learn_words(&recipe, all, &[2, 0], 5).unwrap();
+            all_features(&recipe, &words, all, &[0, 2]).unwrap()
         };
-        let kept = folder.join("kept");
-        let mut held = open(None);
-        assert!(held.add(&[0, 1, 2], 3, &mut ()).unwrap());
-        assert!(open(Some(&kept)).add(&[2], 3, &mut ()).unwrap());
-        let mut filed = open(Some(&kept));
-        assert_eq!([0, 1, 2].map(|k| filed.has(k)), [false, false, true]);
-        assert!(filed.add(&[0, 1, 2], 3, &mut ()).unwrap());
-        for image in 0..3 {
-            let (held, filed) = (held.get(image).unwrap(), filed.get(image).unwrap());
-            assert!(!held[0].is_empty());
-            assert_eq!(held, filed);
+        let mut at_once = open(&whole);
+        assert!(at_once.add(&[0, 1, 2], 3, &mut ()).unwrap());
+        for (image, path) in paths.iter().enumerate().filter(|(image, _)| *image != 1) {
+            let wanted = one(&source, &recipe.cells, path, None).unwrap();
+            assert!(!wanted[0].is_empty());
+            assert_eq!(at_once.get(image).unwrap(), wanted);
         }
-        // Words and features hang on nothing else.
-        let words =
-            [&held, &filed].map(|all| learn_words(&recipe, all, &[2, 0], 5).unwrap()[0].clone());
-        assert_eq!(words[0], words[1]);
+        // The image in the middle is none.
+        assert!(at_once.get(1).is_err() && at_once.unusable.contains_key(&1));
+        // A pass that ended within a record loses that one.
+        assert!(open(&kept).add(&[2, 0], 3, &mut ()).unwrap());
+        let bytes = fs::read(&kept).unwrap();
+        fs::write(&kept, &bytes[..bytes.len() - 1]).unwrap();
+        let mut again = open(&kept);
+        assert_eq!([0, 1, 2].map(|k| again.has(k)), [false, false, true]);
+        assert!(again.add(&[0, 1, 2], 3, &mut ()).unwrap());
+        assert_eq!(features(&again), features(&at_once));
         fs::write(&kept, "another").unwrap();
-        let error = filed.get(1).unwrap_err().to_string();
-        assert!(error.contains("was changed while it was in use"), "{error}");
+        let error = again.get(2).unwrap_err().to_string();
+        assert!(error.contains("cannot be read as it was written"), "{error}");
     }
 }

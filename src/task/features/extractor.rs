@@ -53,11 +53,10 @@ pub(crate) fn learn_words(
     let images: Vec<Vec<_>> = images.collect::<Result<_>>()?;
     let layers = images.first().map_or(0, Vec::len);
     let layer = |layer: usize| {
-        let each = images.iter().map(|image| &image[layer]);
-        // An image without a projection does not tell.
-        let dimension = each.clone().map(|(dimension, _)| *dimension).max();
-        let samples: Vec<f32> = each.flat_map(|(_, samples)| samples).copied().collect();
-        Words::learn(&samples, dimension.unwrap_or(0), recipe.word_count, seed)
+        let each = images.iter().map(|image| &image[layer].1);
+        let samples: Vec<f32> = each.flatten().copied().collect();
+        let (dimension, _) = images[0][layer];
+        Words::learn(&samples, dimension, recipe.word_count, seed)
     };
     (0..layers).map(layer).collect()
 }
@@ -81,7 +80,7 @@ pub(crate) fn all_features(
     rows.try_for_each(|(row, &image)| {
         let layers = descriptions.get(image)?;
         for (words, descriptors) in words.iter().zip(layers.iter()) {
-            if words.dimension != descriptors.dimension && !descriptors.is_empty() {
+            if words.dimension != descriptors.dimension {
                 return Err(Error::Input(format!(
                     "words of {} numbers are not of descriptors of {}: the file is damaged",
                     words.dimension, descriptors.dimension

@@ -55,7 +55,7 @@ impl Labelled {
             found.labels.extend(vec![label; images.len()]);
             found.paths.extend(images);
         }
-        let all = scan(folder, exclude)?.images;
+        let all = scan(folder, exclude).map_or(Vec::new(), |all| all.images);
         let loose = all.iter().filter(|image| image.parent() == Some(folder));
         let (loose, folder) = (loose.count(), folder.display());
         if loose > 0 {

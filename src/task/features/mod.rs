@@ -154,7 +154,7 @@ pub fn run(
     };
     (report.maps, report.layers) = (source.name(), source.layers());
     let force = options.force;
-    let mut descriptions = Descriptions::open(&source, &recipe, &images.paths, Some(&kept), force)?;
+    let mut descriptions = Descriptions::open(&source, &recipe, &images.paths, &kept, force)?;
     let all: Vec<usize> = (0..images.paths.len()).collect();
     if !descriptions.add(&all, all.len(), callback)? {
         return Ok(report);
@@ -257,7 +257,7 @@ fn beside(path: &Path) -> PathBuf {
 
 /// None of the images can be used, for this reason above all.
 pub(crate) fn none_usable(descriptions: &Descriptions) -> Error {
-    let count = descriptions.count();
+    let count = descriptions.unusable.len();
     let first = descriptions
         .unusable
         .values()

@@ -17,8 +17,8 @@ use crate::task::{Callback, Event};
 
 /// Grey levels of a pixel of 1.
 const LEVELS: f64 = 255.0;
-/// Noise of less than so many grey levels is none.
-const LEAST: f64 = 0.2;
+/// Noise of less than so many grey levels is none: that of rounding to 16 bits.
+const LEAST: f64 = 1e-3;
 /// Pictures of more pixels are denoised window by window.
 const LARGE: usize = 1 << 24;
 /// Of the comparison.

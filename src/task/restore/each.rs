@@ -171,15 +171,15 @@ fn one(job: &Job, headers: [&str; 3], steps: &mut Steps, restore: Restore) -> Re
     let reference = job.reference.as_ref().map(|path| reference(path, &image));
     let reference = reference.transpose()?;
     let row = job.row(image.shape())?;
+    let picture = match arrays::is_bundle(&job.out) {
+        true => None,
+        false => Some(job.depth()?),
+    };
     let started = Instant::now();
     let Some(mut restored) = restore(&image, job.mask.as_ref(), steps)? else {
         return Ok(None);
     };
     let seconds = started.elapsed().as_secs_f64();
-    let picture = match arrays::is_bundle(&job.out) {
-        true => None,
-        false => Some(job.depth()?),
-    };
     if let Some(depth) = picture {
         round(&mut restored.image, depth);
     }
@@ -198,7 +198,7 @@ fn one(job: &Job, headers: [&str; 3], steps: &mut Steps, restore: Restore) -> Re
     let images = [&image, &restored.image];
     job.compare(&row, headers, images, reference.as_ref())?;
     match picture {
-        Some(depth) => picture::save_png_of(depth, &restored.image, &job.out)?,
+        Some(depth) => picture::save_png_of(&restored.image, depth, &job.out)?,
         None => {
             let mut bundle = Bundle::default();
             bundle.put("x", &restored.image.shape(), restored.image.values)?;

@@ -15,7 +15,7 @@ use super::each::{round, same_size};
 use super::jobs::{Job, check, inputs, job_of_file};
 use super::report::{Fidelity, Report, Row};
 use crate::arrays;
-use crate::data::{Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
+use crate::data::{Depth, Errors, Image, Raster, Rows, resize::crop, spans, survey, windows};
 use crate::error::{Error, Result};
 use crate::files::{self, file_name};
 use crate::picture::save_png_rows;
@@ -29,6 +29,7 @@ const SIDE: usize = 512;
 /// A picture in a file of numbers.
 pub(super) struct Large {
     job: Job,
+    depth: Depth,
     image: Raster,
     reference: Option<Raster>,
     scratch: Scratch,
@@ -107,6 +108,7 @@ impl Large {
         let job = job_of_file(files)?;
         let jobs = from_ref(&job);
         check(jobs, &inputs(jobs), files.overwrite)?;
+        let depth = job.depth()?;
         let channels = match survey(&job.image, 3, None)?.grey {
             true => 1,
             false => 3,
@@ -118,7 +120,11 @@ impl Large {
         // Of a call that goes on it is there already.
         if !files.force && scratch.done.windows == 0 {
             // The image, the result and maybe the reference as numbers of 4 bytes, and the picture.
-            let each = 4 * (2 + u64::from(job.reference.is_some())) + 1;
+            let sample = match depth {
+                Depth::Eight => 1,
+                Depth::Sixteen => 2,
+            };
+            let each = 4 * (2 + u64::from(job.reference.is_some())) + sample;
             let disk = each * channels as u64 * pixels as u64;
             let wanted = Estimate { memory: 0, disk };
             let free = Free::here(true, &scratch.folder);
@@ -137,6 +143,7 @@ impl Large {
         Ok(Some(Self {
             reference: reference.transpose()?,
             image,
+            depth,
             job,
             scratch,
         }))
@@ -163,7 +170,6 @@ impl Large {
         callback: &mut dyn Callback<Event>,
     ) -> Result<Report> {
         let shape @ [_, height, width] = self.image.shape();
-        let depth = self.job.depth()?;
         let path = self.scratch.folder.join("restored");
         let before = self.scratch.done.windows;
         let out = match before {
@@ -187,7 +193,7 @@ impl Large {
             let corner = [rows.start - tall.start, columns.start - wide.start];
             let restored = restore(&self.image.read(tall, wide)?)?;
             let mut kept = crop(&restored, corner, [rows.len(), columns.len()]);
-            round(&mut kept, depth);
+            round(&mut kept, self.depth);
             out.write(rows.start, columns.start, &kept)?;
             let done = &mut self.scratch.done;
             done.windows += 1;
@@ -220,7 +226,7 @@ impl Large {
         self.job
             .compare(&row, headers, images, reference.as_ref())?;
         // What lies there is done.
-        save_png_rows(&self.job.out, depth, shape, |rows| {
+        save_png_rows(&self.job.out, self.depth, shape, |rows| {
             out.read(rows, 0..width)
         })?;
         report.rows.push(row);

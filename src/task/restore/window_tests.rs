@@ -125,7 +125,7 @@ fn pictures_of_16_bits_stay_so_as_a_whole_and_by_windows() {
         // Above black, where noise would be cut off.
         clean.values.iter_mut().for_each(|v| *v += 0.1);
         let noisy = with_noise(clean.clone(), 25.0 / 255.0 * SCALE);
-        save_png_of(Depth::Sixteen, &noisy, dir.join("deep.png")).unwrap();
+        save_png_of(&noisy, Depth::Sixteen, dir.join("deep.png")).unwrap();
         for most in [usize::MAX, 0] {
             let sigma = Some(25.0 * f64::from(SCALE));
             let mut options = white(files(dir, "deep.png", "out.png"), sigma);
