@@ -61,6 +61,11 @@ fn it_learns_measures_and_tells_the_classes_of_new_images() {
         let again = json(&succeeds(folder, &format!("{line} --overwrite --json")).0);
         assert_eq!(again["each"], report["each"]);
     }
+    // A picture beside the folders has no class.
+    std::fs::copy(folder.join("new/fruit/1.png"), folder.join("photos/loose.png")).unwrap();
+    let line = format!("classify photos {SMALL} --maps gradients --splits 1 --out loose");
+    let (_, err) = succeeds(folder, &line);
+    assert!(err.contains("left out: 1 in photos beside"), "{err}");
     // Its own pictures are no images.
     let (out, _) = succeeds(
         folder,

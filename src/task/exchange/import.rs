@@ -45,21 +45,19 @@ impl fmt::Display for Imported {
                 l + 1
             )?;
         }
+        write!(f, "\nimages are prepared by {}", settings(&self.preprocess))?;
         for objective in &self.objectives {
-            let [data, sparsity, p] = [
-                objective.data_weight(),
-                objective.sparsity(),
-                objective.p(),
-            ];
-            write!(
-                f,
-                "\nmaps will be found with data_weight {data}, sparsity {sparsity}, p {p}"
-            )?;
+            write!(f, "\nmaps are found by {}", settings(objective))?;
         }
-        write!(f, "\nimages will be prepared by {:?}", self.preprocess)?;
         let mut warnings = self.warnings.iter();
         warnings.try_for_each(|warning| write!(f, "\nwarning: {warning}"))
     }
+}
+
+/// As a configuration has them, on one line.
+fn settings(of: &impl Serialize) -> String {
+    let lines = toml::to_string(of).unwrap_or_default();
+    lines.trim_end().replace('\n', ", ")
 }
 
 /// Makes a finished run without images in the new folder `run`, from the filters in `file`: one

@@ -149,6 +149,11 @@ fn filters_of_other_tools_become_a_run() {
     let path = folder.path().join("run");
     let imported = import(&file, None, &path, &Device::flex()).unwrap();
     assert_eq!(imported.layers, [[3, 4, 2, 5]]);
+    says!(
+        imported.to_string(),
+        "prepared by kind = \"contrast-normalize\", size = ",
+        "found by data_weight = 1.0, sparsity = 0.05, p = 1.0"
+    );
     let run = read(&path);
     let filters = to_array(&run.network.layers()[0].filters.val()).unwrap();
     // Plane 1 of map 2.
