@@ -10,8 +10,8 @@ use crate::{Error, Result};
 /// Squares have sides between these, in pixels, the line between them included.
 const SQUARE: (usize, usize) = (5, 24);
 /// The colours of 0 and of the largest magnitude.
-const OFF: Colour = rgb(0xeaeef2);
-const ON: Colour = rgb(0x0b4f8a);
+pub(super) const OFF: Colour = rgb(0xeaeef2);
+pub(super) const ON: Colour = rgb(0x0b4f8a);
 
 /// `values` (one channel, `rows x columns`) as squares from pale, 0, to dark, the largest
 /// magnitude. Rows and columns are numbered from 0, downwards and to the right; the labels say what
@@ -21,17 +21,7 @@ const ON: Colour = rgb(0x0b4f8a);
 ///
 /// [`Error::Input`] where `values` is empty, has several channels or holds what is not finite.
 pub fn matrix(values: &Image, title: &str, row_label: &str, col_label: &str) -> Result<Image> {
-    png::check_drawable(values, &format!("the matrix {title:?}"))?;
-    let complaint = if values.channels != 1 {
-        "has three channels; it needs one"
-    } else if values.values.iter().any(|v| !v.is_finite()) {
-        "holds what is not finite; check the values it was made from"
-    } else {
-        ""
-    };
-    if !complaint.is_empty() {
-        return Err(Error::Input(format!("the matrix {title:?} {complaint}")));
-    }
+    check(values, title)?;
     let (rows, columns) = (values.height, values.width);
     let size = CAPTION.1;
     let line = size as usize + 8;
@@ -73,6 +63,19 @@ pub fn matrix(values: &Image, title: &str, row_label: &str, col_label: &str) -> 
         INK,
     );
     Ok(canvas.into_image())
+}
+
+/// Refuses what is no matrix of finite numbers.
+pub(super) fn check(values: &Image, title: &str) -> Result<()> {
+    png::check_drawable(values, &format!("the matrix {title:?}"))?;
+    let complaint = if values.channels != 1 {
+        "has three channels; it needs one"
+    } else if values.values.iter().any(|v| !v.is_finite()) {
+        "holds what is not finite; check the values it was made from"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Input(format!("the matrix {title:?} {complaint}")))
 }
 
 /// Every 1st, 2nd, 5th, 10th, ... of `count`, the least far apart that leaves `space` pixels each.

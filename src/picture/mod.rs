@@ -7,6 +7,7 @@
 //! - [`table()`]: labelled rows of images under headers, such as an input beside its reconstructions;
 //! - [`pairs()`]: patches beside projections, nine by nine;
 //! - [`matrix()`]: which map of one layer is connected to which of the next;
+//! - [`shares()`]: which class was taken for which;
 //! - [`groups()`] and [`with_legend()`]: a map of groups in colours, and their names;
 //! - [`curves()`] and [`panels()`]: line plots;
 //! - [`symmetric`], [`unit_range`], [`between`], [`diverging`] and [`heat`] turn values of any range into
@@ -26,6 +27,7 @@ mod matrix;
 mod mosaic;
 mod pairs;
 mod png;
+mod shares;
 mod table;
 mod text;
 
@@ -37,4 +39,5 @@ pub use matrix::matrix;
 pub use mosaic::{MosaicOptions, Tile, mosaic};
 pub use pairs::{pairs, pairs_in_rows};
 pub use png::{png_bytes, save_png, save_png_of, save_png_rows};
+pub use shares::shares;
 pub use table::table;

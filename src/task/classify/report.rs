@@ -15,6 +15,8 @@ use crate::report::{Cell, Format, Results, Table};
 
 /// Classes that are shown at either end.
 const SHOWN: usize = 5;
+/// Of so many classes the picture has the names.
+const NAMED: usize = 16;
 
 /// How well classes are told apart.
 #[derive(Clone, Debug, Serialize)]
@@ -186,7 +188,11 @@ impl Report {
         });
         let shares = Image::new([1, n, n], values.collect());
         let title = format!("{n} classes, {:.1} % right", 100.0 * self.mean);
-        picture::matrix(&shares, &title, "number of table.csv", "taken for")
+        if n > NAMED {
+            return picture::matrix(&shares, &title, "number of table.csv", "taken for");
+        }
+        let names: Vec<&str> = self.classes.iter().map(|row| row.class.as_str()).collect();
+        picture::shares(&shares, &names, &title, ["class", "taken for"])
     }
 }
 
