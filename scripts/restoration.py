@@ -9,7 +9,7 @@ scikit-image and sporco; RESTORATION_HERE=1 takes the Python that runs it instea
 of the image as seed, is neither clipped nor rounded, and goes to every tool as it is. Every tool has one thread; --jobs
 images are worked on side by side, each by one tool after the other. PSNR is that of the results clipped to 0..255.
 
-The whole takes about 45 minutes on two cores, SPORCO's denoising getting every eighth image (--slow-every), and means
+The whole takes about an hour on two cores, SPORCO's denoising getting every eighth image (--slow-every), and means
 over those images are given for deconvnet too. --quick takes 12: all of Set12 and every twelfth image of BSD68 at sigma 25,
 every tool on the same images, and the same inpainting. Goes on where it stopped; writes table.md, the tables of
 docs/restoration.md, pictures, and results.json as it goes on.

@@ -432,7 +432,10 @@ mod tests {
             all.without(Some(&folder), "masks", root)
         };
         let left = without("masks").unwrap();
-        assert_eq!(left.images, ["a.png", "maskss/c.png"].map(|name| root.join(name)));
+        assert_eq!(
+            left.images,
+            ["a.png", "maskss/c.png"].map(|name| root.join(name))
+        );
         assert!(left.remarks[0].starts_with("left out: 2 in "), "{left:?}");
         // A file, and what is no folder below.
         assert_eq!(without("a.png").unwrap().images.len(), 3);
@@ -444,7 +447,10 @@ mod tests {
         assert_eq!(message.unwrap().images.len(), 2);
         std::fs::remove_file(root.join("a.png")).unwrap();
         std::fs::remove_file(root.join("maskss/c.png")).unwrap();
-        says!(without("masks").unwrap_err().to_string(), "which is for the masks");
+        says!(
+            without("masks").unwrap_err().to_string(),
+            "which is for the masks"
+        );
     }
 
     #[test]

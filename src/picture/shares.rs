@@ -117,6 +117,9 @@ mod tests {
     #[test]
     fn names_belong_to_rows() {
         let values = Image::zeros(1, 2, 2);
-        says!(shares(&values, &["a"], "t", ["", ""]).unwrap_err(), "1 names");
+        says!(
+            shares(&values, &["a"], "t", ["", ""]).unwrap_err(),
+            "1 names"
+        );
     }
 }

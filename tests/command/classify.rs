@@ -62,7 +62,11 @@ fn it_learns_measures_and_tells_the_classes_of_new_images() {
         assert_eq!(again["each"], report["each"]);
     }
     // A picture beside the folders has no class.
-    std::fs::copy(folder.join("new/fruit/1.png"), folder.join("photos/loose.png")).unwrap();
+    std::fs::copy(
+        folder.join("new/fruit/1.png"),
+        folder.join("photos/loose.png"),
+    )
+    .unwrap();
     let line = format!("classify photos {SMALL} --maps gradients --splits 1 --out loose");
     let (_, err) = succeeds(folder, &line);
     assert!(err.contains("left out: 1 in photos beside"), "{err}");

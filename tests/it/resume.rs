@@ -6,8 +6,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use deconvnet::config::{Config, Form, LayerSettings, Sparsity, Update};
-use deconvnet::group::Group;
 use deconvnet::error::Result;
+use deconvnet::group::Group;
 use deconvnet::pooling::Pool;
 use deconvnet::run::{Run, TraceLine};
 use deconvnet::solve::SolverName;
@@ -350,9 +350,12 @@ fn a_run_that_is_given_more_epochs_is_as_one_that_was_begun_with_them() {
         // That there are more of them is saved at once.
         let folder = tempfile::tempdir().expect("a folder");
         shorter.start(folder.path(), &mut ());
-        dies(DiesAt::new(0, |event| matches!(event, Event::Stage { .. })), |observer| {
-            resume_for(Some(2), folder.path(), observer).expect("more");
-        });
+        dies(
+            DiesAt::new(0, |event| matches!(event, Event::Stage { .. })),
+            |observer| {
+                resume_for(Some(2), folder.path(), observer).expect("more");
+            },
+        );
         resume(folder.path(), &mut ());
         assert_same(&learnt(folder.path()), &wanted, name);
 
@@ -400,9 +403,10 @@ fn a_death_between_two_layers_or_after_epochs_that_were_not_saved_changes_no_bit
         let deaths: [(usize, fn(&Event) -> bool); 3] = [
             (1, |event| matches!(event, Event::Epoch(_))),
             (2, |event| matches!(event, Event::Batch(_))),
-            (settings.config.layers.len() - 1, |event| {
-                matches!(event, Event::Note(text) if text.starts_with("sparsity"))
-            }),
+            (
+                settings.config.layers.len() - 1,
+                |event| matches!(event, Event::Note(text) if text.starts_with("sparsity")),
+            ),
         ];
         for (k, (left, at)) in deaths.into_iter().enumerate() {
             // All layers of the joint form are one stage.

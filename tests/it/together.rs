@@ -137,7 +137,15 @@ fn start(config: &Config, run: &Path, group: &Group, batches: usize) -> Result<R
 
 fn resume(run: &Path, group: &Group, batches: usize) -> Result<Report> {
     let (device, stop) = (Device::flex(), &mut Stop::after(group, batches));
-    train::resume(run, CheckpointSelector::Last, None, &device, false, group, stop)
+    train::resume(
+        run,
+        CheckpointSelector::Last,
+        None,
+        &device,
+        false,
+        group,
+        stop,
+    )
 }
 
 /// The filters of every layer, and the maps of the top one.

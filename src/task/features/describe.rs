@@ -406,8 +406,7 @@ mod tests {
         let source = MapSource::Gradients { max_side: 100 };
         let recipe = Preset::Paper2010.recipe();
         let [kept, whole] = ["kept", "whole"].map(|name| folder.join(name));
-        let open =
-            |kept: &Path| Descriptions::open(&source, &recipe, &paths, kept, false).unwrap();
+        let open = |kept: &Path| Descriptions::open(&source, &recipe, &paths, kept, false).unwrap();
         let features = |all: &Descriptions| {
             let words = learn_words(&recipe, all, &[2, 0], 5).unwrap();
             all_features(&recipe, &words, all, &[0, 2]).unwrap()
@@ -431,6 +430,9 @@ mod tests {
         assert_eq!(features(&again), features(&at_once));
         fs::write(&kept, "another").unwrap();
         let error = again.get(2).unwrap_err().to_string();
-        assert!(error.contains("cannot be read as it was written"), "{error}");
+        assert!(
+            error.contains("cannot be read as it was written"),
+            "{error}"
+        );
     }
 }

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::jobs::{
-    Job, check, find_masks, inputs, job_of_file, jobs_of_folder, take_done,
-};
+use super::jobs::{Job, check, find_masks, inputs, job_of_file, jobs_of_folder, take_done};
 use super::report::{Fidelity, Report, Row};
 use super::{Files, Steps};
 use crate::arrays::{self, Bundle};

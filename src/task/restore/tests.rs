@@ -267,7 +267,12 @@ fn of_a_folder_images_without_a_reference_are_restored_too() {
     options.files.reference = Some(folder.join("clean"));
     let mut notes = Notes::default();
     let report = denoise(&options, &mut notes).unwrap();
-    assert!(notes.0.iter().any(|note| note.starts_with("1 of 2 images have no reference")));
+    assert!(
+        notes
+            .0
+            .iter()
+            .any(|note| note.starts_with("1 of 2 images have no reference"))
+    );
     let known: Vec<bool> = report.rows.iter().map(|row| row.after.is_some()).collect();
     assert_eq!(known, [true, false]);
 }

@@ -190,7 +190,9 @@ impl Coding<'_> {
         if let (Some(out), Some(name)) = (out, &self.job.reconstruction) {
             let path = self.results.path(name)?;
             self.results.mark(name)?;
-            save_png_rows(&path, Depth::Eight, shape, |rows| out.read(rows, 0..shape[2]))?;
+            save_png_rows(&path, Depth::Eight, shape, |rows| {
+                out.read(rows, 0..shape[2])
+            })?;
         }
         let original = small.mean();
         let flat = original.is_flat();
