@@ -46,7 +46,7 @@ fn errors() -> Vec<(Error, i32, &'static str)> {
         (short_of(None, false), 8, "error: no\n"),
         (short_of(None, true), 8, "error: no; --force to go on"),
         (
-            short_of(Some(700)),
+            short_of(Some(700), true),
             8,
             "; pass --max-side 700, or --force to go on",
         ),
