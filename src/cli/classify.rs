@@ -106,5 +106,5 @@ pub fn run(args: &ClassifyArgs, console: &mut Console) -> Result<bool> {
     };
     let report = classify::run(&options, &device, &mut console.progress)?;
     console.report(&report)?;
-    Ok(!report.interrupted)
+    complete(!report.interrupted, &report.skipped)
 }

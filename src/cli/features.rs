@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::console::Console;
+use super::console::{Console, complete};
 use super::given::Given;
 use super::recipe::RecipeArgs;
 use crate::backend::Backend;
@@ -62,5 +62,5 @@ pub fn run(args: &FeaturesArgs, console: &mut Console) -> Result<bool> {
     let device = args.backend.device()?;
     let report = features::run(&options, &device, &mut console.progress)?;
     console.report(&report)?;
-    Ok(report.interrupted.is_none())
+    complete(report.interrupted.is_none(), &report.skipped)
 }

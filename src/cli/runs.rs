@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::backend::Backend;
+use crate::error::{Error, Result};
 use crate::store::{CheckpointSelector, RunFolder};
 
 /// Where runs lie unless a path says otherwise.
@@ -41,6 +42,19 @@ pub fn existing(name: &Path) -> PathBuf {
     match name.exists() && !RunFolder::is_at(&named) {
         true => name.to_path_buf(),
         false => named,
+    }
+}
+
+/// Refuses to take a checkpoint of no run; what clap requires it lets pass beside flags that conflict with it.
+///
+/// # Errors
+/// [`Error::Config`].
+pub fn at_needs_resume(at: Option<CheckpointSelector>, resume: Option<&PathBuf>) -> Result<()> {
+    match (at, resume) {
+        (Some(_), None) => Err(Error::Config(
+            "--at says which checkpoint to resume; name the run, --resume RUN".into(),
+        )),
+        _ => Ok(()),
     }
 }
 

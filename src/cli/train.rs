@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::console::Console;
 use super::processes::GroupArgs;
-use super::runs::{existing, folder, unused};
+use super::runs::{at_needs_resume, existing, folder, unused};
 use crate::backend::Backend;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ pub struct TrainArgs {
         "grey", "solver", "batch", "seed", "run"])]
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
-    #[arg(long, value_name = "WHICH", requires = "resume")]
+    #[arg(long, value_name = "WHICH")]
     pub at: Option<CheckpointSelector>,
     /// Go on where this is estimated to take more memory or disk than there is.
     #[arg(long)]
@@ -77,6 +77,7 @@ pub struct TrainArgs {
 }
 
 pub fn run(args: &TrainArgs, group: &Group, console: &mut Console) -> Result<bool> {
+    at_needs_resume(args.at, args.resume.as_ref())?;
     let progress = &mut console.progress;
     let report = match &args.resume {
         Some(name) => {
@@ -136,6 +137,11 @@ fn config(args: &TrainArgs) -> Result<Config> {
         return Err(Error::Config(format!(
             "--grey is for pictures, and data.channels is {channels}; leave one of them out"
         )));
+    }
+    if args.max_side.is_some() && data.images.is_none() {
+        return Err(Error::Config(
+            "--max-side is for images from files, --data; data.sample_size is the side of sample scenes".into(),
+        ));
     }
     data.colour &= !args.grey;
     config.train.solver = args.solver.unwrap_or(config.train.solver);

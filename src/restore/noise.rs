@@ -12,15 +12,28 @@ use crate::error::{Error, Result};
 const SIDE: usize = 8;
 const LENGTH: usize = SIDE * SIDE;
 const MOST: usize = 20_000;
-/// The fewest patches, in patches for each of their values.
-const FEWEST: usize = 4;
+/// The fewest patches, in patches for each of their values, and the fewest of which some are chosen.
+const FEWEST: usize = 4 * LENGTH;
+const CHOSEN_FROM: usize = 4 * FEWEST;
+/// The squared differences of neighbours in a patch of white noise of deviation 1 add up to 224, with a deviation of
+/// 45: a patch with two of these more at most may be flat.
+const FLAT: f64 = 224.0 + 2.0 * 45.4;
+/// Rounds of choosing flat patches at most, and the share by which the deviation must change for another.
+const ROUNDS: usize = 12;
+const CHANGE: f64 = 5e-3;
+
+/// A square of pixels.
+type Patch = [f32; LENGTH];
 
 /// The standard deviation of the white noise of an image, in the units of its values; channels averaged.
 ///
 /// Patches of an image without noise lie near a space of few dimensions, so that the smallest eigenvalues of their
 /// covariance are the variance of the noise. The largest are left out until as many of the rest lie above their mean
 /// as below (G. Chen, F. Zhu and P. A. Heng, An Efficient Statistical Method for Image Noise Level Estimation,
-/// ICCV 2015). Pixels clipped to black and white, and noise that is not white, make it too small.
+/// ICCV 2015). Texture has many dimensions: only patches count whose pixels differ from their neighbours by no more
+/// than the noise may, which is found by turns from the least eigenvalue on (X. Liu, M. Tanaka and M. Okutomi,
+/// Single-Image Noise Level Estimation for Blind Denoising, IEEE TIP 2013), and that hold neither the darkest nor the
+/// brightest value, where noise may be cut off. Noise that is not white makes it too small.
 ///
 /// # Errors
 /// [`Error::Input`] where the image is not finite, or has too few patches of 8 x 8: less than about 23 x 23 pixels.
@@ -56,83 +69,98 @@ pub fn estimate_sigma_by_rows(
     mut rows: impl FnMut(Range<usize>) -> Result<Image>,
 ) -> Result<f64> {
     let patches = (height + 1).saturating_sub(SIDE) * (width + 1).saturating_sub(SIDE);
-    if patches < FEWEST * LENGTH {
+    if patches < FEWEST {
         return Err(Error::Input(format!(
             "the noise of {height} x {width} pixels cannot be estimated; give its standard deviation"
         )));
     }
     let step = (patches as f64 / MOST as f64).sqrt().ceil().max(1.0) as usize;
-    let mut planes = vec![Moments::default(); channels];
+    let mut planes = vec![Vec::new(); channels];
     for row in (0..=height - SIDE).step_by(step) {
         let rows = rows(row..row + SIDE)?;
-        for (c, moments) in planes.iter_mut().enumerate() {
-            for column in (0..=width - SIDE).step_by(step) {
-                moments.add(rows.plane(c), width, column);
-            }
+        for (c, patches) in planes.iter_mut().enumerate() {
+            let plane = rows.plane(c);
+            patches.extend((0..=width - SIDE).step_by(step).map(|column| {
+                let pixel = |k: usize| plane[k / SIDE * width + column + k % SIDE];
+                std::array::from_fn(pixel)
+            }));
         }
     }
-    let sigmas: Vec<f64> = planes.iter().map(Moments::sigma).collect::<Result<_>>()?;
+    let sigmas: Vec<f64> = planes.iter().map(|of| sigma(of)).collect::<Result<_>>()?;
     Ok(sigmas.iter().sum::<f64>() / channels as f64)
 }
 
-/// Sums over patches, and over the products of their pixels.
-#[derive(Clone)]
-struct Moments {
-    products: Vec<f64>,
-    sums: [f64; LENGTH],
-    count: f64,
+/// The deviation of the noise of a plane.
+fn sigma(patches: &[Patch]) -> Result<f64> {
+    let values = || patches.as_flattened().iter().copied();
+    let [least, most] = [
+        values().fold(f32::INFINITY, f32::min),
+        values().fold(f32::NEG_INFINITY, f32::max),
+    ];
+    let whole = |patch: &&Patch| patch.iter().all(|&v| least < v && v < most);
+    let whole: Vec<&Patch> = patches.iter().filter(whole).collect();
+    if whole.len() < CHOSEN_FROM {
+        return Ok(evened(&eigenvalues(&patches.iter().collect::<Vec<_>>())?));
+    }
+    let mut sigma = eigenvalues(&whole)?[0].max(0.0).sqrt();
+    for _ in 0..ROUNDS {
+        let limit = FLAT * sigma * sigma;
+        let flat = whole.iter().filter(|patch| texture(patch) < limit);
+        let flat: Vec<&Patch> = flat.copied().collect();
+        if flat.len() < FEWEST {
+            break;
+        }
+        let before = std::mem::replace(&mut sigma, evened(&eigenvalues(&flat)?));
+        if (sigma - before).abs() <= CHANGE * before {
+            break;
+        }
+    }
+    Ok(sigma)
 }
 
-impl Default for Moments {
-    fn default() -> Self {
-        Self {
-            products: vec![0.0; LENGTH * LENGTH],
-            sums: [0.0; LENGTH],
-            count: 0.0,
-        }
-    }
+/// The sum of the squared differences of neighbours.
+fn texture(patch: &Patch) -> f64 {
+    let square = |i: usize, j: usize| f64::from(patch[i] - patch[j]).powi(2);
+    let across = (0..LENGTH).filter(|i| i % SIDE > 0);
+    let across = across.map(|i| square(i, i - 1));
+    let down = (SIDE..LENGTH).map(|i| square(i, i - SIDE));
+    across.chain(down).sum()
 }
 
-impl Moments {
-    /// Adds the patch at a column of as many rows as it has.
-    fn add(&mut self, rows: &[f32], width: usize, column: usize) {
-        let mut patch = [0.0; LENGTH];
-        for (i, to) in patch.chunks_exact_mut(SIDE).enumerate() {
-            let from = &rows[i * width + column..][..SIDE];
-            to.iter_mut()
-                .zip(from)
-                .for_each(|(to, v)| *to = f64::from(*v));
-        }
-        for (k, v) in patch.iter().enumerate() {
-            self.sums[k] += v;
-            let to = self.products[k * LENGTH..][..=k].iter_mut().zip(&patch);
-            to.for_each(|(to, other)| *to += v * other);
-        }
-        self.count += 1.0;
+/// Those of the covariance of patches, the least first.
+fn eigenvalues(patches: &[&Patch]) -> Result<Vec<f64>> {
+    let count = patches.len() as f64;
+    let mut means = [0.0; LENGTH];
+    for patch in patches {
+        means
+            .iter_mut()
+            .zip(*patch)
+            .for_each(|(mean, v)| *mean += f64::from(*v) / count);
     }
+    let centred = Mat::from_fn(LENGTH, patches.len(), |i, k| {
+        f64::from(patches[k][i]) - means[i]
+    });
+    let covariance = &centred * centred.transpose();
+    let values = covariance
+        .self_adjoint_eigenvalues(faer::Side::Lower)
+        .map_err(|error| Error::Numeric(format!("the eigenvalues were not found: {error:?}")))?;
+    let mut values: Vec<f64> = values.into_iter().map(|v| v / count).collect();
+    values.sort_by(f64::total_cmp);
+    Ok(values)
+}
 
-    fn sigma(&self) -> Result<f64> {
-        let mean = |i: usize| self.sums[i] / self.count;
-        let covariance = Mat::from_fn(LENGTH, LENGTH, |i, j| {
-            let (i, j) = (i.max(j), i.min(j));
-            self.products[i * LENGTH + j] / self.count - mean(i) * mean(j)
-        });
-        let mut values = covariance
-            .self_adjoint_eigenvalues(faer::Side::Lower)
-            .map_err(|error| {
-                Error::Numeric(format!("the eigenvalues were not found: {error:?}"))
-            })?;
-        values.sort_by(f64::total_cmp);
-        for kept in (1..=LENGTH).rev() {
-            let rest = &values[..kept];
-            let mean = rest.iter().sum::<f64>() / kept as f64;
-            let above = rest.iter().filter(|v| **v > mean).count();
-            if above >= kept - above {
-                return Ok(mean.max(0.0).sqrt());
-            }
-        }
-        Ok(values[0].max(0.0).sqrt())
-    }
+/// The root of the mean of the smallest eigenvalues, of which as many lie above it as below.
+fn evened(values: &[f64]) -> f64 {
+    let means = (1..=values.len()).rev().map(|kept| {
+        let rest = &values[..kept];
+        (rest, rest.iter().sum::<f64>() / kept as f64)
+    });
+    let mut evened = means.filter(|(rest, mean)| {
+        let above = rest.iter().filter(|v| *v > mean).count();
+        2 * above >= rest.len()
+    });
+    let (_, mean) = evened.next().unwrap_or((values, values[0]));
+    mean.max(0.0).sqrt()
 }
 
 /// Counts of a Poisson law made even: `2 sqrt(peak x + 3/8)` for pixels `x` of which 1 stands for `peak` counts.

@@ -303,6 +303,30 @@ fn the_deviation_of_noise_is_the_mean_of_its_channels() {
 }
 
 #[test]
+fn texture_and_what_is_cut_off_are_no_noise() {
+    const SIDE: usize = 96;
+    // Noise under a small window in three quarters of the rows, and slopes everywhere.
+    let rough = with_noise(Image::zeros(1, SIDE, SIDE), 0.2);
+    let mut clean = Image::zeros(1, SIDE, SIDE);
+    for (k, v) in clean.values.iter_mut().enumerate() {
+        let (i, j) = (k / SIDE, k % SIDE);
+        *v = 0.3 + 0.2 * j as f32 / SIDE as f32;
+        if i < 3 * SIDE / 4 && j < SIDE - 1 {
+            let window = [k, k + 1, k + SIDE, k + SIDE + 1].map(|at| rough.values[at]);
+            *v += window.iter().sum::<f32>() / 4.0;
+        }
+    }
+    let sigma = |image: &Image| estimate_sigma(image).unwrap();
+    let mut noisy = with_noise(clean.clone(), 0.01);
+    assert!((sigma(&noisy) - 0.01).abs() < 0.001, "{}", sigma(&noisy));
+    assert!(sigma(&clean) < 0.001, "{}", sigma(&clean));
+    for row in noisy.values.chunks_exact_mut(SIDE) {
+        row[..SIDE / 3].fill(1.0);
+    }
+    assert!((sigma(&noisy) - 0.01).abs() < 0.001, "{}", sigma(&noisy));
+}
+
+#[test]
 fn counts_keep_their_mean() {
     // The mean of the transform under a Poisson law, summed up, goes back to the mean of the law.
     for mean in [1.0, 4.0, 30.0] {

@@ -256,7 +256,7 @@ impl State {
         };
         if epochs < had {
             return Err(Error::Config(format!(
-                "layer {} has had {had} epochs, and was to have {epochs} in all; give more",
+                "{epochs} epochs are those of layer {} in all, which has had {had} by now; give more",
                 layers.end
             )));
         }

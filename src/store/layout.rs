@@ -102,7 +102,34 @@ impl Layout {
             })?,
             CheckpointSelector::Step(step) => step,
         };
+        let kept = self.kept_steps().unwrap_or_default();
+        if self.newest().exists() && !kept.contains(&step) {
+            let kept: Vec<_> = kept.iter().map(u64::to_string).collect();
+            return Err(Error::Checkpoint(format!(
+                "{} has no checkpoint of step {step}; those of steps {} are kept",
+                self.root.display(),
+                kept.join(", ")
+            )));
+        }
         self.load(&self.kept(step))
+    }
+
+    /// The names of some runs beside this one, in words.
+    fn others(&self) -> String {
+        const SHOWN: usize = 5;
+        let beside = self.root.parent().map(fs::read_dir);
+        let entries = beside.into_iter().flatten().flatten().flatten();
+        let is_run = |entry: &fs::DirEntry| entry.path().join(files::RUN_MANIFEST).is_file();
+        let names = entries.filter(is_run).map(|entry| entry.file_name());
+        let mut names: Vec<_> = names
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names.truncate(SHOWN);
+        match names.is_empty() {
+            true => "check the path".into(),
+            false => format!("beside it are {}", names.join(", ")),
+        }
     }
 
     /// The manifest in the file at `path`.
@@ -112,7 +139,16 @@ impl Layout {
                 Ok(manifest) => return Ok(manifest),
                 Err(reason) => reason,
             },
-            Err(error) if error.kind() == ErrorKind::NotFound => "is not there".to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if path == self.newest() && self.kept_steps().unwrap_or_default().is_empty() {
+                    return Err(Error::Checkpoint(format!(
+                        "there is no run in {}; {}",
+                        self.root.display(),
+                        self.others()
+                    )));
+                }
+                "is not there".to_owned()
+            }
             Err(error) => return Err(Error::io("read", path)(error)),
         };
         Err(Error::Damaged {

@@ -360,7 +360,7 @@ fn a_run_that_is_given_more_epochs_is_as_one_that_was_begun_with_them() {
         resume(folder.path(), &mut ());
         assert_same(&learnt(folder.path()), &wanted, name);
 
-        for (epochs, words) in [(1, "has had 2 epochs"), (0, "has had 2 epochs")] {
+        for (epochs, words) in [(1, "has had 2 by now"), (0, "has had 2 by now")] {
             let error = resume_for(Some(epochs), folder.path(), &mut ()).expect_err("fewer");
             assert!(error.to_string().contains(words), "{error}");
         }

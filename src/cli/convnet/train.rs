@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::backend::Backend;
 use crate::cli::console::Console;
-use crate::cli::runs::{existing, folder, unused};
+use crate::cli::runs::{at_needs_resume, existing, folder, unused};
 use crate::convnet::training::{Settings, State};
 use crate::error::Result;
 use crate::store::{CheckpointSelector, RunFolder};
@@ -66,11 +66,12 @@ pub struct TrainArgs {
         "size", "width", "epochs", "batch", "rate", "patience", "paper_weights", "no_augmentation", "seed", "run"])]
     pub resume: Option<PathBuf>,
     /// Which checkpoint to resume: last, best, or a step. Later ones are dropped.
-    #[arg(long, value_name = "WHICH", requires = "resume")]
+    #[arg(long, value_name = "WHICH")]
     pub at: Option<CheckpointSelector>,
 }
 
 pub fn run(args: &TrainArgs, console: &mut Console) -> Result<bool> {
+    at_needs_resume(args.at, args.resume.as_ref())?;
     let progress = &mut console.progress;
     let report = match &args.resume {
         Some(name) => {

@@ -35,7 +35,6 @@
 //! Source: M. D. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014,
 //! section 3, after A. Krizhevsky, I. Sutskever and G. Hinton, NIPS 2012.
 
-pub mod columns;
 pub mod export;
 mod labelled;
 mod network;

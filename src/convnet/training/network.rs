@@ -2,14 +2,13 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::relu;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::module::{conv2d, max_pool2d};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::columns::convolve;
 use crate::error::{Error, Result};
 
 /// Side of the filters of the first layer: no image may be smaller.
@@ -24,9 +23,9 @@ const PUBLISHED: [(usize, usize); CONVOLUTIONS] = [(96, 7), (256, 5), (384, 3), 
 const HIDDEN: usize = 4096;
 /// Maps are halved in size as long as they keep this side.
 const LEAST_SIDE: usize = 4;
-/// Numbers of the columns that are kept at the same time, half a gigabyte: of all 128 images of 224 pixels
-/// they would be 2.8.
-const COLUMNS: usize = 1 << 27;
+/// Numbers of the windows that the convolutions look at for the images in work, half a gigabyte: of all 128 images of
+/// 224 pixels they would be 2.8.
+const WINDOWS: usize = 1 << 27;
 /// Images of this side and larger get the published number of maps.
 const FULL_SIDE: usize = 128;
 
@@ -167,13 +166,13 @@ impl Architecture {
         })
     }
 
-    /// Images whose columns, of all convolutions, are kept for the way back at the same time.
+    /// Images that are in work at the same time, for the way there and back.
     pub fn together(&self) -> usize {
-        let columns = self.convolutions().map(|c| {
+        let windows = self.convolutions().map(|c| {
             let side = c.out << u32::from(c.pool);
             c.below * c.filter * c.filter * side * side
         });
-        (COLUMNS / columns.iter().sum::<usize>()).max(1)
+        (WINDOWS / windows.iter().sum::<usize>()).max(1)
     }
 
     /// The shape of the weights of every layer, `[K, C, h, w]`; a linear layer is a convolution that is as
@@ -276,8 +275,8 @@ impl Network {
     /// The logits of a batch. In training, `dropout` multiplies the units of the two hidden linear layers.
     ///
     /// # Shapes
-    /// `images` `[3, n, S, S]`, `dropout` `[units, n]` -> `[classes, n]`: channels first, so that a
-    /// product of matrices is the convolution of the whole batch.
+    /// `images` `[3, n, S, S]`, `dropout` `[units, n]` -> `[classes, n]`: channels first, as the
+    /// normalisation over maps and the linear layers want them.
     pub fn forward(&self, images: Tensor<4>, dropout: Option<[Tensor<2>; 2]>) -> Tensor<2> {
         let mut x = images;
         for (convolution, layer) in self.architecture.convolutions().iter().zip(&self.layers) {
@@ -328,6 +327,13 @@ impl Network {
             });
         }
     }
+}
+
+/// Cross-correlation with zeros around, so that `ceil(H / stride)` rows come out.
+fn convolve(x: Tensor<4>, weight: Tensor<4>, stride: usize) -> Tensor<4> {
+    let [.., side, _] = weight.dims();
+    let options = ConvOptions::new([stride; 2], [side / 2; 2], [1; 2], 1);
+    conv2d(x.swap_dims(0, 1), weight, None, options).swap_dims(0, 1)
 }
 
 /// [`normalisation`] of maps `[K, n, H, W]`.

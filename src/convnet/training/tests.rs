@@ -1,13 +1,10 @@
 use std::path::Path;
 
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use image::RgbImage;
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use tempfile::TempDir;
 
-use super::columns::convolve;
 use super::network::Network;
 use super::*;
 use crate::Error;
@@ -28,44 +25,6 @@ fn close<const D: usize>(a: Tensor<D>, b: Tensor<D>, tolerance: f64) {
     let scale: f64 = b.clone().abs().max().into_scalar();
     let worst: f64 = (a - b).abs().max().into_scalar();
     assert!(worst <= tolerance * scale, "{worst} of {scale}");
-}
-
-#[test]
-fn the_convolution_and_its_gradients_are_burns() {
-    let device = Device::flex().autodiff();
-    for (side, stride, [height, width]) in [
-        (7, 2, [32, 32]),
-        (7, 2, [7, 12]),
-        (5, 1, [8, 8]),
-        (5, 2, [9, 6]),
-        (3, 1, [4, 5]),
-        (3, 1, [1, 1]),
-        (5, 1, [1, 2]),
-        (7, 2, [1, 3]),
-    ] {
-        let x = random([3, 2, height, width], 1, &device).require_grad();
-        let w = random([4, 3, side, side], 2, &device).require_grad();
-        let ours = convolve(x.clone(), w.clone(), stride);
-        let slope = random(ours.dims(), 3, &device);
-        let gradients = (ours.clone() * slope.clone()).sum().backward();
-        let ours = [
-            ours.inner(),
-            x.grad(&gradients).unwrap(),
-            w.grad(&gradients).unwrap(),
-        ];
-
-        let options = ConvOptions::new([stride; 2], [side / 2; 2], [1; 2], 1);
-        let theirs = conv2d(x.clone().swap_dims(0, 1), w.clone(), None, options).swap_dims(0, 1);
-        let gradients = (theirs.clone() * slope).sum().backward();
-        let theirs = [
-            theirs.inner(),
-            x.grad(&gradients).unwrap(),
-            w.grad(&gradients).unwrap(),
-        ];
-        for (a, b) in ours.into_iter().zip(theirs) {
-            close(a, b, 1e-13);
-        }
-    }
 }
 
 #[test]

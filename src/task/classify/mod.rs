@@ -189,7 +189,7 @@ fn from_images(
         let outcome = measure(options, &material, images.classes.len(), &mut report)?;
         report.add(&outcome, material.training.dimension());
         first.get_or_insert((outcome.classifier, words));
-        if told(number, options, callback) {
+        if told(number, splits.len(), callback) {
             return Ok(report.kept(&kept));
         }
     }
@@ -217,8 +217,8 @@ fn usable(options: &Options, images: &Labelled, descriptions: &Descriptions) -> 
 }
 
 /// Tells that a split is done. Whether to stop before the next.
-fn told(number: usize, options: &Options, callback: &mut dyn Callback<Event>) -> bool {
-    let (done, of) = (number + 1, options.splits.count);
+fn told(number: usize, of: usize, callback: &mut dyn Callback<Event>) -> bool {
+    let done = number + 1;
     tell_item(callback, "learning and measuring splits", done, of);
     callback.interrupted() && done < of
 }
@@ -256,7 +256,7 @@ fn from_features(options: &Options, callback: &mut dyn Callback<Event>) -> Resul
         let outcome = measure(options, &material, classes.len(), &mut report)?;
         report.add(&outcome, dimension);
         first.get_or_insert(outcome.classifier);
-        if told(number, options, callback) && number + 1 < splits.len() {
+        if told(number, splits.len(), callback) {
             return Ok(report);
         }
     }

@@ -16,6 +16,7 @@ use crate::model::{Boundary, Layer, Network, Objective};
 use crate::pooling::Pool;
 use crate::problem::{boundary, filters_first, four_axes};
 use crate::run::{Position, State, save};
+use crate::solve::SolverName;
 use crate::store::RunFolder;
 
 /// What was imported.
@@ -26,6 +27,8 @@ pub struct Imported {
     pub run: PathBuf,
     /// The shape of the filters of each layer, `[planes, maps, h, w]`.
     pub layers: Vec<[usize; 4]>,
+    /// The solver.
+    pub solver: SolverName,
     /// The objectives that maps will be found by, that of each layer, or of the top one in the joint form.
     pub objectives: Vec<Objective>,
     /// How images will be prepared.
@@ -47,7 +50,8 @@ impl fmt::Display for Imported {
         }
         write!(f, "\nimages are prepared by {}", settings(&self.preprocess))?;
         for objective in &self.objectives {
-            write!(f, "\nmaps are found by {}", settings(objective))?;
+            let objective = settings(objective);
+            write!(f, "\nmaps are found by {}, {objective}", self.solver.name())?;
         }
         let mut warnings = self.warnings.iter();
         warnings.try_for_each(|warning| write!(f, "\nwarning: {warning}"))
@@ -99,6 +103,7 @@ pub fn import(
     let report = Imported {
         run: run.to_path_buf(),
         warnings,
+        solver: state.config.train.solver,
         objectives: state.objectives.clone(),
         preprocess: state.prepare.kind.clone(),
         layers: layers.iter().map(|l| l.filters.val().dims()).collect(),
@@ -265,10 +270,17 @@ impl Source<'_> {
                 ))
             })?,
             // The default configuration's own preprocessing is learnt from images.
-            (None, None) => Config {
-                preprocess: learnt_on.clone().unwrap_or_default(),
-                ..Config::default()
-            },
+            (None, None) => {
+                let mut config = Config {
+                    preprocess: learnt_on.clone().unwrap_or_default(),
+                    ..Config::default()
+                };
+                if self.bundle.arrays.contains_key("D0") {
+                    // Of a convex problem the certified optimum is expected.
+                    config.train.solver = SolverName::CoordinateDescent;
+                }
+                config
+            }
         };
         let prepare = match stored {
             Some(prepare) if prepare.kind == config.preprocess => prepare,
@@ -338,6 +350,11 @@ impl Source<'_> {
                 *value = self.bundle.scalar(&key(l, name), self.file)?;
             }
             values
+        } else if let Some(array) = self.bundle.arrays.get("lmbda") {
+            return self.fail(format!(
+                "`lmbda` has shape {:?}, and a run takes one number; weights of single maps are `L1Weight`",
+                array.shape
+            ));
         } else if let (Some(&lmbda), true) =
             (scalars.get("lmbda"), self.bundle.arrays.contains_key("D0"))
         {

@@ -152,7 +152,7 @@ fn filters_of_other_tools_become_a_run() {
     says!(
         imported.to_string(),
         "prepared by kind = \"contrast-normalize\", size = ",
-        "found by data_weight = 1.0, sparsity = 0.05, p = 1.0"
+        "found by descent, data_weight = 1.0, sparsity = 0.05, p = 1.0"
     );
     let run = read(&path);
     let filters = to_array(&run.network.layers()[0].filters.val()).unwrap();

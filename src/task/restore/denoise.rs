@@ -10,6 +10,7 @@ use super::large::Large;
 use super::{Files, FilterSource, Report, Steps, inpaint};
 use crate::data::Image;
 use crate::error::{Error, Result};
+use crate::report::Format;
 use crate::restore::{
     Denoiser, Filters, Inpainter, anscombe, anscombe_mean, estimate_sigma, impulses,
 };
@@ -217,13 +218,17 @@ fn known_sigma(
         Some(sigma) => sigma,
         None => {
             let sigma = LEVELS * estimate()?;
-            tell(format!("{sigma:.2}, by the least eigenvalues of patches"));
+            let digits = Format::Significant(3).write(sigma);
+            tell(format!(
+                "{digits}, by the least eigenvalues of flat patches"
+            ));
             sigma
         }
     };
     if sigma < LEAST {
+        let digits = Format::Significant(3).write(sigma);
         tell(format!(
-            "{sigma:.2} is no noise to take away; it is left as it is"
+            "{digits} is no noise to take away; it is left as it is"
         ));
     }
     Ok(sigma)

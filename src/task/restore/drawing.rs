@@ -5,11 +5,14 @@ use crate::data::{Image, resize};
 use crate::error::Result;
 use crate::files::file_name;
 use crate::picture;
+use crate::report::Format;
 
 /// Comparisons show at most so many pixels a side, from the middle.
 pub(super) const SHOWN: usize = 512;
 /// An error of so much of the range is drawn black or white.
 const LARGEST_ERROR: f32 = 0.25;
+/// Images of less contrast are drawn from their least value to their largest.
+const NARROW: f32 = 0.25;
 
 /// The image before and after, side by side, and what changed; the truth and the error, where it is known.
 pub(super) fn compare(
@@ -19,21 +22,33 @@ pub(super) fn compare(
     restored: &Image,
     reference: Option<&Image>,
 ) -> Result<Image> {
+    let [least, most] = picture::extremes(&middle(restored));
+    let range = match most - least {
+        contrast
+            if contrast > 0.0 && (contrast < NARROW || least < -NARROW || most > 1.0 + NARROW) =>
+        {
+            [least, most]
+        }
+        _ => [0.0, 1.0],
+    };
+    let limit = LARGEST_ERROR * (range[1] - range[0]);
+    let drawn = |image: &Image| picture::between(&middle(image), range);
     let difference = |a: &Image, b: &Image| {
         let values = a.values.iter().zip(&b.values).map(|(a, b)| a - b);
         let difference = Image {
             values: values.collect(),
             ..*a
         };
-        picture::symmetric(&middle(&difference), Some(LARGEST_ERROR))
+        picture::symmetric(&middle(&difference), Some(limit))
     };
     let label = |name: &str, of: Option<Fidelity>| match of {
         Some(Fidelity { psnr, .. }) => format!("{name}, {psnr:.2} dB"),
         None => name.to_owned(),
     };
-    let scaled = |name: &str| format!("{name}, grey ± {LARGEST_ERROR}");
+    let digits = Format::Significant(2).write(limit.into());
+    let scaled = |name: &str| format!("{name}, grey ± {digits}");
     let mut headers = vec![label(before, row.before), label(after, row.after)];
-    let mut images = vec![middle(image), middle(restored)];
+    let mut images = vec![drawn(image), drawn(restored)];
     match reference {
         None => {
             headers.push(scaled("difference"));
@@ -41,7 +56,7 @@ pub(super) fn compare(
         }
         Some(clean) => {
             headers.extend(["reference".into(), scaled("error")]);
-            images.extend([middle(clean), difference(restored, clean)]);
+            images.extend([drawn(clean), difference(restored, clean)]);
         }
     }
     let headers: Vec<&str> = headers.iter().map(String::as_str).collect();

@@ -11,7 +11,7 @@ use crate::data::{Depth, Image, folder, psnr, snr};
 use crate::error::{Error, Result};
 use crate::files::{file_name, try_to_write};
 use crate::picture;
-use crate::report::Results;
+use crate::report::{Results, record};
 use crate::run::{Estimate, Free};
 use crate::task::invert::sides;
 use crate::task::{Callback, Event, TABLE_EVERY, ends_all};
@@ -78,21 +78,29 @@ pub(super) fn each(
         true => jobs_of_folder(files, masks, callback)?,
         false => vec![job_of_file(files)?],
     };
-    if let Some(masks) = masks {
-        find_masks(masks, &files.input, &mut jobs)?;
-    }
     report.images = jobs.len();
-    let without = jobs.iter().filter(|job| job.reference.is_none()).count();
-    if files.reference.is_some() && without > 0 {
+    if let Some(masks) = masks {
+        find_masks(masks, &files.input, &mut jobs, &mut report)?;
+    }
+    let without = || jobs.iter().filter(|job| job.reference.is_none());
+    if let (Some(_), Some(first)) = (&files.reference, without().next()) {
         callback.event(Event::Note(format!(
-            "{without} of {} images have no reference of the same name",
-            jobs.len()
+            "{} of {} images have no reference of the same name, the first: {}",
+            without().count(),
+            jobs.len(),
+            first.image.display()
         )));
     }
     let inputs = inputs(&jobs);
     let mut overwrite = files.overwrite;
     if is_folder && !overwrite {
         overwrite = take_done(&mut jobs, &inputs, &mut report)?;
+        if !overwrite && files.out.join(record("")).exists() {
+            callback.event(Event::Note(format!(
+                "what is in {} is of other settings or images, so that this call does not go on with it",
+                files.out.display()
+            )));
+        }
         if !report.rows.is_empty() {
             callback.event(Event::Note(format!(
                 "going on where an earlier call stopped: {} of {} images are done",

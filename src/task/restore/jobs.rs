@@ -150,16 +150,35 @@ pub(super) fn job_of_file(files: &Files) -> Result<Job> {
     })
 }
 
-/// Gives each image its mask.
-pub(super) fn find_masks(masks: &Path, images: &Path, jobs: &mut [Job]) -> Result<()> {
+/// Gives each image its mask; one that has none fails, and leaves the others.
+///
+/// # Errors
+/// Those of [`all_usable`] where none has one.
+pub(super) fn find_masks(
+    masks: &Path,
+    images: &Path,
+    jobs: &mut Vec<Job>,
+    report: &mut Report,
+) -> Result<()> {
     let mut failures = Vec::new();
-    for job in &mut *jobs {
-        match mask_for(masks, Some(images), Some(&job.image)) {
-            Ok(mask) => job.mask = Some(mask),
-            Err(error) => failures.push(error),
-        }
+    jobs.retain_mut(
+        |job| match mask_for(masks, Some(images), Some(&job.image)) {
+            Ok(mask) => {
+                job.mask = Some(mask);
+                true
+            }
+            Err(error) => {
+                failures.push(error);
+                false
+            }
+        },
+    );
+    if jobs.is_empty() {
+        return all_usable(failures.len(), failures);
     }
-    all_usable(jobs.len(), failures)
+    let failed = failures.iter().map(ToString::to_string);
+    report.failures.extend(failed);
+    Ok(())
 }
 
 /// The images of a folder, each with a name of its own.
@@ -187,6 +206,15 @@ pub(super) fn jobs_of_folder(
     let found = tell_found(found, callback);
     let mut jobs: Vec<Job> = Vec::new();
     let mut names = HashSet::new();
+    // A picture that is called as its result comes before others that would be.
+    let own: HashSet<PathBuf> = found
+        .iter()
+        .map(|image| {
+            files
+                .out
+                .join(image.strip_prefix(&files.input).unwrap_or(image))
+        })
+        .collect();
     for image in found {
         let below = image.strip_prefix(&files.input).unwrap_or(&image);
         let reference = files.reference.as_ref().and_then(|folder| {
@@ -197,9 +225,10 @@ pub(super) fn jobs_of_folder(
         let mut out = files.out.join(below).with_extension("png");
         // `a.jpg` beside `a.png`.
         let mut number = 2;
+        let is_own = files.out.join(below) == out;
         while [&out, &compared(&out)]
             .iter()
-            .any(|name| names.contains(*name))
+            .any(|name| names.contains(*name) || !is_own && own.contains(*name))
         {
             let stem = below.file_stem().unwrap_or(OsStr::new("image"));
             let name = format!("{}-{number}.png", stem.to_string_lossy());

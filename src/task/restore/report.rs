@@ -157,6 +157,7 @@ impl Report {
     pub fn table(&self) -> Table {
         let rows = &self.rows;
         let decibel = |of: Option<f64>| Cell::number(of, Format::Decibels);
+        let sigma = |of: Option<f64>| Cell::number(of, Format::Significant(3));
         let psnr = |of: Option<Fidelity>| of.map(|of| of.psnr);
         let snr = |of: Option<Fidelity>| of.and_then(|of| of.snr);
         let mut table = Table::of(rows.len())
@@ -170,7 +171,7 @@ impl Report {
                 } = rows[k];
                 Cell::text(format!("{width} x {height} x {channels}"))
             })
-            .numbers("sigma", |k| decibel(rows[k].sigma))
+            .numbers("sigma", |k| sigma(rows[k].sigma))
             .numbers("missing", |k| {
                 rows[k].missing.map_or(Cell::Absent, Cell::from)
             })
@@ -192,7 +193,7 @@ impl Report {
             table.push([
                 Cell::text("mean"),
                 Cell::text(""),
-                decibel(mean(&|row| row.sigma)),
+                sigma(mean(&|row| row.sigma)),
                 Cell::Absent,
                 decibel(mean(&|row| psnr(row.before))),
                 decibel(mean(&|row| psnr(row.after))),
@@ -225,7 +226,7 @@ impl fmt::Display for Report {
         let out = self.out.display();
         match self.rows.is_empty() {
             true => write!(f, "No picture was written."),
-            false => write!(f, "Written: {out}, with a comparison beside"),
+            false => write!(f, "Written: {out}, with a comparison beside each"),
         }
     }
 }

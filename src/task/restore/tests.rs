@@ -346,11 +346,36 @@ fn each_image_of_a_folder_has_a_mask_of_its_name() {
     let report = inpaint(&options("out"), &mut ()).unwrap();
     let filled: Vec<_> = report.rows.iter().filter_map(|row| row.missing).collect();
     assert_eq!((filled, report.failures), (masks, vec![]));
-    // An image without a mask is told before any work.
+    // An image without a mask is left out, and told; where none has one that is told before any work.
     std::fs::remove_file(folder.join("images/masks/b.png")).unwrap();
-    let error = inpaint(&options("other"), &mut ()).unwrap_err().to_string();
-    assert!(error.contains("masks/b.png"), "{error}");
-    assert!(!folder.join("other").exists());
+    let report = inpaint(&options("other"), &mut ()).unwrap();
+    assert_eq!((report.images, report.rows.len()), (2, 1));
+    says!(report.complete().unwrap_err(), "1 of 2", "masks/b.png");
+    std::fs::remove_file(folder.join("images/masks/a.png")).unwrap();
+    let error = inpaint(&options("none"), &mut ()).unwrap_err();
+    says!(error, "masks/a.png");
+    assert!(!folder.join("none").exists());
+}
+
+#[test]
+fn results_are_called_as_their_images_where_they_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("in")).unwrap();
+    noisy(folder, "a.png", 1);
+    for name in ["a.bmp", "a.png", "a-compared.png"] {
+        let picture = image::open(folder.join("a.png")).unwrap();
+        picture.save(folder.join("in").join(name)).unwrap();
+    }
+    let report = denoise(&white(files(folder, "in", "out"), Some(25.0)), &mut ()).unwrap();
+    let called = |row: &Row| [&row.image, &row.out].map(|path| crate::files::file_name(path));
+    let called: Vec<_> = report.rows.iter().map(called).collect();
+    let wanted = [
+        ["a-compared.png", "a-compared.png"],
+        ["a.bmp", "a-2.png"],
+        ["a.png", "a-3.png"],
+    ];
+    assert_eq!(called, wanted);
 }
 
 #[test]
