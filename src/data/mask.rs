@@ -87,7 +87,19 @@ impl Masks {
         let [_, rows, columns] = picture.map_or(Ok(image.shape()), folder::shape)?;
         let of = path.map_or(String::new(), |path| format!(" {}", path.display()));
         let weights = self.weights([channels, rows, columns], (number, of.as_str()), mask)?;
+        let size = |weights: &Image| [weights.height, weights.width];
+        let whole = size(&weights);
         let weights = least_of_sources(weights, max_side.filter(|_| picture.is_some()));
+        // Of those missing everywhere the file tells by itself.
+        if size(&weights) != whole && weights.values.iter().all(|&m| m == 0.0) {
+            return Err(Error::Input(format!(
+                "the mask {}{of}, scaled down with its image to {} x {} pixels, leaves none: a pixel is known where all \
+                 around it are that it is made from; scale down less, or not at all",
+                mask.display(),
+                weights.height,
+                weights.width
+            )));
+        }
         Weighted::new(image, weights).map_err(|error| {
             Error::Input(format!(
                 "the mask {} of the image{of}: {error}",
