@@ -94,7 +94,7 @@ fn one_process_writes_and_nothing_is_overwritten() {
     assert!(message(reader.state::<Vec<u8>>()).contains("state of step 1"));
     assert!(message(RunFolder::read(&root, Best)).contains("marked as the best"));
     let nowhere = folder.path().join("nowhere");
-    assert!(message(RunFolder::open(&nowhere, Last)).contains("start a new run"));
+    assert!(message(RunFolder::open(&nowhere, Last)).contains("there is no run in"));
     assert!(!nowhere.exists());
     drop(run);
     RunFolder::open(&root, Last).unwrap();
