@@ -46,7 +46,7 @@ fn an_image_is_denoised_and_one_filled_in() {
         folder,
         "denoise noisy.png --sigma 25 --adapt --out adapted.png",
     );
-    says!(out, "adapted to each image", "25.00");
+    says!(out, "adapted to each image", "25.0");
     assert!(err.contains("noisy.png"), "progress: {err}");
     let (out, _) = succeeds(folder, "inpaint clean.png --mask mask.png --out whole.png");
     says!(out, "whole.png", "missing");
