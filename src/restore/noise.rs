@@ -16,8 +16,10 @@ const MOST: usize = 20_000;
 const FEWEST: usize = 4 * LENGTH;
 const CHOSEN_FROM: usize = 4 * FEWEST;
 /// The squared differences of neighbours in a patch of white noise of deviation 1 add up to 224, with a deviation of
-/// 45: a patch with two of these more at most may be flat.
-const FLAT: f64 = 224.0 + 2.0 * 45.4;
+/// 45: a patch with three of these more at most may be flat.
+const FLAT: f64 = 224.0 + 3.0 * 45.4;
+/// The most pixels of a patch that may be as dark or as bright as any, where noise may be cut off.
+const CUT_OFF: usize = LENGTH / 8;
 /// Rounds of choosing flat patches at most, and the share by which the deviation must change for another.
 const ROUNDS: usize = 12;
 const CHANGE: f64 = 5e-3;
@@ -32,8 +34,8 @@ type Patch = [f32; LENGTH];
 /// as below (G. Chen, F. Zhu and P. A. Heng, An Efficient Statistical Method for Image Noise Level Estimation,
 /// ICCV 2015). Texture has many dimensions: only patches count whose pixels differ from their neighbours by no more
 /// than the noise may, which is found by turns from the least eigenvalue on (X. Liu, M. Tanaka and M. Okutomi,
-/// Single-Image Noise Level Estimation for Blind Denoising, IEEE TIP 2013), and that hold neither the darkest nor the
-/// brightest value, where noise may be cut off. Noise that is not white makes it too small.
+/// Single-Image Noise Level Estimation for Blind Denoising, IEEE TIP 2013), and of whose pixels
+/// an eighth at most is as dark or as bright as any, where noise may be cut off. Noise that is not white makes it too small.
 ///
 /// # Errors
 /// [`Error::Input`] where the image is not finite, or has too few patches of 8 x 8: less than about 23 x 23 pixels.
@@ -97,7 +99,8 @@ fn sigma(patches: &[Patch]) -> Result<f64> {
         values().fold(f32::INFINITY, f32::min),
         values().fold(f32::NEG_INFINITY, f32::max),
     ];
-    let whole = |patch: &&Patch| patch.iter().all(|&v| least < v && v < most);
+    let at_end = |v: &&f32| **v <= least || **v >= most;
+    let whole = |patch: &&Patch| patch.iter().filter(at_end).count() <= CUT_OFF;
     let whole: Vec<&Patch> = patches.iter().filter(whole).collect();
     if whole.len() < CHOSEN_FROM {
         return Ok(evened(&eigenvalues(&patches.iter().collect::<Vec<_>>())?));
