@@ -187,12 +187,15 @@ impl Report {
             counts.iter().map(move |&count| count as f32 / all)
         });
         let shares = Image::new([1, n, n], values.collect());
-        let title = format!("{n} classes, {:.1} % right", 100.0 * self.mean);
+        let title = format!(
+            "{n} classes, {:.1} % right: shares of each",
+            100.0 * self.mean
+        );
         if n > NAMED {
             return picture::matrix(&shares, &title, "number of table.csv", "taken for");
         }
         let names: Vec<&str> = self.classes.iter().map(|row| row.class.as_str()).collect();
-        picture::shares(&shares, &names, &title, ["class", "taken for"])
+        picture::shares(&shares, &names, &title, ["class", "taken for, %"])
     }
 }
 

@@ -224,9 +224,10 @@ impl fmt::Display for Report {
             }
         }
         let out = self.out.display();
-        match self.rows.is_empty() {
-            true => write!(f, "No picture was written."),
-            false => write!(f, "Written: {out}, with a comparison beside each"),
+        match self.rows.len() {
+            0 => write!(f, "No picture was written."),
+            1 => write!(f, "Written: {out}, with a comparison beside"),
+            _ => write!(f, "Written: {out}, with a comparison beside each"),
         }
     }
 }
