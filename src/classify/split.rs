@@ -62,10 +62,13 @@ impl Splits {
     /// [`Error::Input`] naming the classes that have too few vectors to learn from any and measure by
     /// another, [`Error::Config`] where nothing is asked for.
     pub fn draw(&self, labels: &[usize], classes: &[String]) -> Result<Vec<Split>> {
-        self.draw_among(labels, classes, &|_| true)
+        match self.test {
+            0 => Err(nothing_asked_for()),
+            _ => self.draw_among(labels, classes, &|_| true),
+        }
     }
 
-    /// [`Splits::draw`] of the rows that can be used. Those that cannot leave the order of the others as it
+    /// [`Splits::draw`] of the rows that can be used, perhaps with none to measure by. Those that cannot leave the order of the others as it
     /// was, so that what all splits share stays in what is learnt from.
     ///
     /// # Errors
@@ -110,13 +113,13 @@ impl Splits {
         classes: &[String],
         usable: &dyn Fn(usize) -> bool,
     ) -> Result<Vec<Vec<usize>>> {
-        if self.count == 0 || self.training == 0 || self.test == 0 {
-            return Err(Error::Config(
-                "there must be at least one split, and in each at least one image of a class to learn from \
-                 and one to measure by"
-                    .into(),
-            ));
+        if self.count == 0 || self.training == 0 {
+            return Err(nothing_asked_for());
         }
+        let (beside, purpose) = match self.test {
+            0 => (0, ""),
+            _ => (1, " and measure by others"),
+        };
         if classes.len() < 2 {
             return Err(Error::Input(format!(
                 "there is one class only ({}): at least two are needed to learn to tell them apart",
@@ -134,7 +137,7 @@ impl Splits {
         let few: Vec<String> = each
             .iter()
             .zip(classes)
-            .filter(|(rows, _)| rows.len() <= self.training)
+            .filter(|(rows, _)| rows.len() < self.training + beside)
             .map(|(rows, class)| format!("{class} ({})", rows.len()))
             .collect();
         if let Some(least) = each.iter().map(Vec::len).min().filter(|_| !few.is_empty()) {
@@ -144,21 +147,27 @@ impl Splits {
                 n => format!(" and {n} more"),
             };
             let advice = match least {
-                0 | 1 => "add images to them, or leave them out".into(),
+                n if n <= beside => "add images to them, or leave them out".into(),
                 n => format!(
                     "learn from at most {} of each class, or leave them out",
-                    n - 1
+                    n - beside
                 ),
             };
             return Err(Error::Input(format!(
-                "to learn from {} images of each class and measure by others, these have too few: {}{more}; \
-                 {advice}",
+                "to learn from {} images of each class{purpose}, these have too few: {}{more}; {advice}",
                 self.training,
                 few[..few.len().min(SHOWN)].join(", ")
             )));
         }
         Ok(each)
     }
+}
+
+fn nothing_asked_for() -> Error {
+    Error::Config(
+        "there must be at least one split, and in each at least one image of a class to learn from and one to measure by"
+            .into(),
+    )
 }
 
 #[cfg(test)]
@@ -228,7 +237,18 @@ mod tests {
         let message = told(&labels, 2);
         says!(message, "class1 (20)", "at most 19");
         assert!(told(&labels, 3).contains("class2 (0)"));
-        let none = Splits { count: 0, ..splits };
-        assert!(none.draw(&labels, &names(2)).is_err());
+        for none in [Splits { count: 0, ..splits }, Splits { test: 0, ..splits }] {
+            assert!(none.draw(&labels, &names(2)).is_err());
+        }
+        // With none to measure by, all may be learnt from, and no more.
+        let all = |training| Splits {
+            training,
+            test: 0,
+            ..splits
+        };
+        let drawn = all(20).draw_among(&labels, &names(2), &|_| true).unwrap();
+        assert_eq!((drawn[0].training.len(), drawn[0].test.len()), (40, 0));
+        let error = all(21).draw_among(&labels, &names(2), &|_| true);
+        says!(error.unwrap_err(), "of each class, these", "at most 20");
     }
 }

@@ -105,7 +105,7 @@ pub fn run(
     let began = Instant::now();
     let splits = Splits {
         training: options.training,
-        test: 1,
+        test: 0,
         count: 1,
         seed: options.seed,
         shared: 1,
