@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::folder::{block_side, scaled_down};
-use super::{Image, Reader, Weighted, array_file, folder};
+use super::{Image, Reader, Weighted, array_file, folder, header};
 use crate::arrays::{self, Array, Bundle};
 use crate::{Error, Result};
 
@@ -84,7 +84,7 @@ impl Masks {
         let channels = image.channels;
         // Neither arrays nor the sample scenes are scaled down.
         let picture = path.filter(|_| number.is_none() && max_side.is_some());
-        let [_, rows, columns] = picture.map_or(Ok(image.shape()), folder::shape)?;
+        let [_, rows, columns] = picture.map_or(Ok(image.shape()), header::shape)?;
         let of = path.map_or(String::new(), |path| format!(" {}", path.display()));
         let weights = self.weights([channels, rows, columns], (number, of.as_str()), mask)?;
         let size = |weights: &Image| [weights.height, weights.width];

@@ -2,6 +2,7 @@
 
 pub mod classes;
 pub mod folder;
+pub mod header;
 mod image;
 mod jpeg;
 mod mask;
@@ -18,7 +19,7 @@ pub mod warp;
 mod weighted;
 mod window;
 
-pub use folder::Depth;
+pub use header::Depth;
 pub use image::Image;
 pub use mask::{Masks, mask_for};
 pub use preprocess::{Prepare, Preprocess, Streamed, Undo};

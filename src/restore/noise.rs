@@ -106,10 +106,12 @@ fn sigma(patches: &[Patch]) -> Result<f64> {
         return Ok(evened(&eigenvalues(&patches.iter().collect::<Vec<_>>())?));
     }
     let mut sigma = eigenvalues(&whole)?[0].max(0.0).sqrt();
+    let textures: Vec<f64> = whole.iter().map(|patch| texture(patch)).collect();
     for _ in 0..ROUNDS {
         let limit = FLAT * sigma * sigma;
-        let flat = whole.iter().filter(|patch| texture(patch) < limit);
-        let flat: Vec<&Patch> = flat.copied().collect();
+        let each = whole.iter().zip(&textures);
+        let flat = each.filter(|(_, texture)| **texture < limit);
+        let flat: Vec<&Patch> = flat.map(|(patch, _)| *patch).collect();
         if flat.len() < FEWEST {
             break;
         }

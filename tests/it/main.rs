@@ -9,6 +9,7 @@ mod arrays;
 mod backends;
 mod conv;
 mod convnet;
+mod epochs;
 mod gpu;
 mod invert;
 mod kernels;

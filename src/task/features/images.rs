@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use glob::Pattern;
+
 use crate::data::classes::{class_folders, folders};
 use crate::data::scan::scan;
 use crate::error::Result;
@@ -55,12 +57,13 @@ impl Labelled {
             found.labels.extend(vec![label; images.len()]);
             found.paths.extend(images);
         }
-        let all = scan(folder, exclude).map_or(Vec::new(), |all| all.images);
-        let loose = all.iter().filter(|image| image.parent() == Some(folder));
-        let (loose, folder) = (loose.count(), folder.display());
+        let classes = found.classes.iter().map(|class| Pattern::escape(class));
+        let exclude: Vec<String> = exclude.iter().cloned().chain(classes).collect();
+        let loose = scan(folder, &exclude).map_or(0, |found| found.images.len());
         if loose > 0 {
             callback.event(Event::Note(format!(
-                "left out: {loose} in {folder} beside the folders of its classes"
+                "left out: {loose} in {} beside the folders of its classes",
+                folder.display()
             )));
         }
         Ok(found)

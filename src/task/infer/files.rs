@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::report::{Failure, Row, Settings};
 use super::{Coder, Options};
 use crate::backend::is_cpu;
-use crate::data::{array_file, folder};
+use crate::data::{array_file, header};
 use crate::error::{Error, Result};
 use crate::files::walk;
 use crate::named::named;
@@ -274,7 +274,7 @@ fn shrunk(jobs: &[Job], max_side: Option<usize>) -> Option<String> {
     let most = max_side?;
     let sides = jobs
         .iter()
-        .filter_map(|job| folder::longer_side(&job.image));
+        .filter_map(|job| header::longer_side(&job.image));
     let count = sides.filter(|&side| side > most).count();
     (count > 0).then(|| {
         format!(

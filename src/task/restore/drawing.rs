@@ -23,13 +23,10 @@ pub(super) fn compare(
     reference: Option<&Image>,
 ) -> Result<Image> {
     let [least, most] = picture::extremes(&middle(restored));
-    let range = match most - least {
-        contrast
-            if contrast > 0.0 && (contrast < NARROW || least < -NARROW || most > 1.0 + NARROW) =>
-        {
-            [least, most]
-        }
-        _ => [0.0, 1.0],
+    let is_usual = most - least >= NARROW && least >= -NARROW && most <= 1.0 + NARROW;
+    let range = match is_usual || most == least {
+        true => [0.0, 1.0],
+        false => [least, most],
     };
     let limit = LARGEST_ERROR * (range[1] - range[0]);
     let drawn = |image: &Image| picture::between(&middle(image), range);

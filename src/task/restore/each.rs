@@ -7,7 +7,7 @@ use super::jobs::{Job, check, find_masks, inputs, job_of_file, jobs_of_folder, t
 use super::report::{Fidelity, Report, Row};
 use super::{Files, Steps};
 use crate::arrays::{self, Bundle};
-use crate::data::{Depth, Image, folder, psnr, snr};
+use crate::data::{Depth, Image, folder, header, psnr, snr};
 use crate::error::{Error, Result};
 use crate::files::{file_name, try_to_write};
 use crate::picture;
@@ -47,7 +47,7 @@ fn check_memory(jobs: &[Job], held: &Held) -> Result<()> {
     let bytes = |job: &Job| {
         let shape = match arrays::is_bundle(&job.image) {
             true => read(&job.image).ok()?.shape(),
-            false => folder::shape(&job.image).ok()?,
+            false => header::shape(&job.image).ok()?,
         };
         let [channels, height, width] = shape.map(|n| n as u64);
         let each_channel = held.each_channel + REFERENCE * usize::from(job.reference.is_some());

@@ -11,7 +11,7 @@ use super::drawing::compare;
 use super::report::{Record, Report, Row};
 use crate::arrays;
 use crate::data::scan::scan;
-use crate::data::{Depth, Image, folder, mask_for};
+use crate::data::{Depth, Image, header, mask_for};
 use crate::error::{Error, Result};
 use crate::files::{Written, file_name, refuse_existing, refuse_special};
 use crate::picture;
@@ -56,7 +56,7 @@ impl Job {
     pub fn depth(&self) -> Result<Depth> {
         match arrays::is_bundle(&self.image) {
             true => Ok(Depth::Eight),
-            false => folder::depth(&self.image),
+            false => header::depth(&self.image),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::tests::{files, save_noisy, white};
 use super::*;
-use crate::data::{Depth, Image, folder, psnr, resize::crop, scenes};
+use crate::data::{Depth, Image, folder, header, psnr, resize::crop, scenes};
 use crate::picture::{save_png, save_png_of};
 use crate::restore::tests::with_noise;
 use crate::task::test_runs::{Impatient, Items};
@@ -132,8 +132,8 @@ fn pictures_of_16_bits_stay_so_as_a_whole_and_by_windows() {
             options.files.overwrite = true;
             denoise::denoise_above(most, &options, &mut ()).unwrap();
             let path = dir.join("out.png");
-            assert_eq!(folder::depth(&path).unwrap(), Depth::Sixteen);
-            assert_eq!(folder::shape(&path).unwrap()[0], channels);
+            assert_eq!(header::depth(&path).unwrap(), Depth::Sixteen);
+            assert_eq!(header::shape(&path).unwrap()[0], channels);
             let restored = folder::read(&path, channels == 3, None).unwrap();
             let (before, after) = (psnr(&clean, &noisy), psnr(&clean, &restored));
             assert!(after > before + 4.0, "{before} {after}");
